@@ -36,7 +36,8 @@ static inline bool bytes_equal(struct bytes a, struct bytes b)
 
 static inline bool bytes_start_with(struct bytes whole, struct bytes start)
 {
-    return whole.count >= start.count && (start.count == 0 || memcmp(whole.data, start.data, start.count) == 0);
+    return whole.count >= start.count &&
+           (start.count == 0 || memcmp(whole.data, start.data, start.count) == 0);
 }
 
 #endif

@@ -1,4 +1,5 @@
-/* core/base/hash.h - the hash of subjects, sids and keys: XXH3 (xxhash), inlined because subjects are short. */
+/* core/base/hash.h - the hash of subjects, sids and keys: XXH3 (xxhash), inlined because subjects are short.
+ */
 #ifndef CORE_BASE_HASH_H
 #define CORE_BASE_HASH_H
 

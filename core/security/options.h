@@ -1,5 +1,5 @@
-/* core/security/options.h - who may connect: the `authorization` block of spec/configuration.md 4.5, as far as
- * it is built. Part of the immutable snapshot. Secrets are never logged. */
+/* core/security/options.h - who may connect: the `authorization` block of spec/configuration.md 4.5, as far
+ * as it is built. Part of the immutable snapshot. Secrets are never logged. */
 #ifndef CORE_SECURITY_OPTIONS_H
 #define CORE_SECURITY_OPTIONS_H
 
@@ -15,13 +15,13 @@ struct security_user {
 
 /* All bytes belong to the snapshot that embeds this. */
 struct security_options {
-    struct bytes user;               /* single user; empty: none */
+    struct bytes user; /* single user; empty: none */
     struct bytes password;
-    struct bytes token;              /* empty: none */
-    struct security_user *users;     /* the `users` list */
+    struct bytes token;          /* empty: none */
+    struct security_user *users; /* the `users` list */
     uint32_t user_count;
-    struct bytes no_auth_user;       /* empty: none */
-    int64_t timeout_ns;              /* to authenticate */
+    struct bytes no_auth_user; /* empty: none */
+    int64_t timeout_ns;        /* to authenticate */
 };
 
 #endif
