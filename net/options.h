@@ -9,20 +9,20 @@
 enum write_timeout { WRITE_TIMEOUT_DEFAULT, WRITE_TIMEOUT_CLOSE, WRITE_TIMEOUT_RETRY };
 
 struct net_options {
-    int64_t max_payload_bytes;            /* headers and payload; -1: no limit */
-    int64_t max_pending_bytes;            /* unsent bytes of one client; above: slow consumer */
-    int64_t max_control_line_bytes;       /* argument bytes of one line */
-    int64_t max_connections;              /* clients at once; negative: none may connect */
-    int64_t max_subscriptions;            /* per connection; 0: no limit */
-    int64_t max_subscription_tokens;      /* 0: no limit */
-    int64_t max_traced_message_bytes;     /* payload shown in traces; 0: all of it */
-    int64_t max_closed_clients;           /* remembered for monitoring */
-    int64_t write_deadline_ns;            /* for one gathered send */
+    int64_t max_payload_bytes;        /* headers and payload; -1: no limit */
+    int64_t max_pending_bytes;        /* unsent bytes of one client; above: slow consumer */
+    int64_t max_control_line_bytes;   /* argument bytes of one line */
+    int64_t max_connections;          /* clients at once; negative: none may connect */
+    int64_t max_subscriptions;        /* per connection; 0: no limit */
+    int64_t max_subscription_tokens;  /* 0: no limit */
+    int64_t max_traced_message_bytes; /* payload shown in traces; 0: all of it */
+    int64_t max_closed_clients;       /* remembered for monitoring */
+    int64_t write_deadline_ns;        /* for one gathered send */
     int64_t ping_interval_ns;
-    int64_t ping_max;                     /* unanswered PINGs before a connection is stale */
+    int64_t ping_max; /* unanswered PINGs before a connection is stale */
     enum write_timeout write_timeout;
-    bool headers;                         /* false with no_header_support: true */
-    bool trace;                           /* protocol trace: the log wants every operation */
+    bool headers; /* false with no_header_support: true */
+    bool trace;   /* protocol trace: the log wants every operation */
     bool no_fast_producer_stall;
 };
 

@@ -1,0 +1,23 @@
+/* net/message.h - one published message on its way from a session to the router and on to its receivers.
+ * A view: nothing here is owned, all of it stays in place while the call lasts that hands it over. */
+#ifndef NET_MESSAGE_H
+#define NET_MESSAGE_H
+
+#include "core/base/block.h"
+#include "core/base/bytes.h"
+
+struct client;
+
+struct message {
+    struct bytes subject;
+    struct bytes reply;            /* empty: none */
+    struct bytes total_size_text;  /* as the publisher wrote it: passed through (client-protocol 2.4) */
+    struct bytes header_size_text; /* empty: no headers */
+    const uint8_t *body;           /* headers, then payload */
+    uint32_t header_bytes;
+    uint32_t total_bytes;           /* headers and payload, without the closing CR LF */
+    struct block *block;            /* the counted block that `body` lies in, or NULL */
+    const struct client *publisher; /* this shard's; NULL when it came by mailbox */
+};
+
+#endif
