@@ -8,6 +8,14 @@
 
 struct client;
 
+/* Where a publisher lives, for what may have to be said to it later: it may be gone by then, so the slot
+ * counts only while the cid is still that slot's. */
+struct publisher_place {
+    uint64_t cid; /* 0: none */
+    uint32_t slot;
+    uint32_t shard;
+};
+
 struct message {
     struct bytes subject;
     struct bytes reply;            /* empty: none */
@@ -18,6 +26,7 @@ struct message {
     uint32_t total_bytes;           /* headers and payload, without the closing CR LF */
     struct block *block;            /* the counted block that `body` lies in, or NULL */
     const struct client *publisher; /* this shard's; NULL when it came by mailbox */
+    struct publisher_place place;
 };
 
 #endif

@@ -1,0 +1,424 @@
+/* net/client.c - the client session's life: greeting, taking bytes, pings, closing.
+ * CONNECT is in client_connect.c, PUB and delivery in client_publish.c, SUB and UNSUB in client_subscribe.c.
+ */
+#include "net/client.h"
+
+#include "core/base/clock.h"
+#include "core/base/memory.h"
+#include "core/base/quote.h"
+#include "core/security/authenticate.h"
+#include "net/client_internal.h"
+#include "net/error_text.h"
+
+#include <stdio.h>
+
+enum {
+    INFO_BYTES_MAX = 8 * 1024,
+    ERROR_BYTES_MAX = 20 * 1024, /* a quoted subject is at most four times a control line */
+    FIRST_PING_SPREAD_PERCENT = 20,
+};
+#define FIRST_PING_NS (2 * NS_PER_SECOND)
+#define RTT_REFRESH_NS (3600 * NS_PER_SECOND)
+
+#define TO(state) (1U << (state))
+static const uint8_t client_moves[CLIENT_STATES] = {
+    [CLIENT_GREETED] = TO(CLIENT_AUTHENTICATING) | TO(CLIENT_ACTIVE) | TO(CLIENT_CLOSED),
+    [CLIENT_AUTHENTICATING] = TO(CLIENT_ACTIVE) | TO(CLIENT_CLOSED),
+    [CLIENT_ACTIVE] = TO(CLIENT_AUTHENTICATING) | TO(CLIENT_ACTIVE) | TO(CLIENT_CLOSED),
+};
+
+void client_move(struct client *client, enum client_state next)
+{
+    ASSERT(client_moves[client->state] & TO(next));
+    client->state = (uint8_t)next;
+    client->parser.connect_expected = next == CLIENT_GREETED;
+}
+
+/* ---- writing ---- */
+
+static bool too_slow(const struct client *client)
+{
+    return client->output.pending_bytes > (uint64_t)client->context->options->max_pending_bytes;
+}
+
+void client_write(struct client *client, struct bytes bytes)
+{
+    if (client->state == CLIENT_CLOSED)
+        return;
+    if (output_append(&client->output, &client->context->pool, bytes) != ERR_OK) {
+        client_close(client, CLOSED_WRITE_ERROR, NULL);
+        return;
+    }
+    client_output_note(client);
+    if (UNLIKELY(too_slow(client)))
+        client_close(client, CLOSED_SLOW_CONSUMER_PENDING_BYTES, NULL);
+}
+
+void client_ok(struct client *client)
+{
+    if (!client->verbose)
+        return;
+    if (UNLIKELY(client->context->options->trace))
+        client_trace_out(client, "OK", (struct bytes){0});
+    client_write(client, TEXT("+OK\r\n"));
+}
+
+void client_error(struct client *client, const char *error)
+{
+    char line[ERROR_BYTES_MAX];
+    if (UNLIKELY(client->context->options->trace))
+        client_trace_out(client, "-ERR", text(error));
+    int count = snprintf(line, sizeof line, "-ERR '%s'\r\n", error);
+    if (count > 0)
+        client_write(client, bytes_of(line, (size_t)count < sizeof line ? (size_t)count : sizeof line - 1));
+}
+
+void client_error_quoted(struct client *client, const char *before, struct bytes subject, const char *after)
+{
+    char quoted[ERROR_BYTES_MAX - 256];
+    char line[ERROR_BYTES_MAX];
+    char prefix[CLIENT_PREFIX_BYTES];
+    quote_go(quoted, sizeof quoted, subject);
+    snprintf(line, sizeof line, "%s%s%s", before, quoted, after);
+    log_error(client->context->log, "%s - %s", client_prefix(client, prefix, sizeof prefix), line);
+    client_error(client, line);
+}
+
+/* ---- greeting ---- */
+
+static void describe(const struct client *client, struct info_client *info)
+{
+    *info = (struct info_client){
+        .client_id = client->cid,
+        .client_ip = client->address,
+        .lame_duck = client->context->lame_duck,
+    };
+}
+
+static void write_info(struct client *client, const struct info_client *info)
+{
+    char line[INFO_BYTES_MAX];
+    size_t count = info_write(line, sizeof line, client->context->info, info);
+    ASSERT(count > 0); /* all parts are bounded by the options */
+    client_write(client, bytes_of(line, count));
+}
+
+void client_send_info(struct client *client)
+{
+    struct info_client info;
+    if (client->state != CLIENT_ACTIVE || !client->pong_sent || client->connect.protocol < 1)
+        return;
+    describe(client, &info);
+    write_info(client, &info);
+}
+
+/* After the first PONG that follows CONNECT: the INFO that names the account (client-protocol 3.3). */
+static void write_connect_info(struct client *client)
+{
+    struct info_client info;
+    if (client->connect.protocol < 1)
+        return;
+    describe(client, &info);
+    info.connect_info = true;
+    info.remote_account = "$G";
+    write_info(client, &info);
+}
+
+enum err client_init(struct client *client, struct session_context *context, const struct client_peer *peer)
+{
+    struct info_client info;
+    client->context = context;
+    client->cid = peer->cid;
+    client->port = peer->port;
+    snprintf(client->address, sizeof client->address, "%s", peer->address);
+    client->start_ns = context->now_ns;
+    client->last_activity_ns = context->now_ns;
+    client->parser.pool = &context->pool.blocks;
+    client->parser.max_payload_bytes = context->options->max_payload_bytes;
+    client->parser.max_control_line_bytes = (uint32_t)context->options->max_control_line_bytes;
+    connect_init(&client->connect);
+    client->verbose = client->pedantic = client->echo = true;
+    client->state = CLIENT_GREETED;
+    client->parser.connect_expected = true;
+    describe(client, &info);
+    write_info(client, &info);
+    if (client->state == CLIENT_CLOSED)
+        return ERR_OK; /* the host has heard it */
+    bool login = authenticate_required(context->security) && context->security->no_auth_user.count == 0;
+    if (!authenticate_required(context->security))
+        client_move(client, CLIENT_ACTIVE);
+    else if (!login)
+        client->parser.connect_expected = false;
+    client_timer_set(client, context->now_ns + (login ? context->security->timeout_ns
+                                                      : context->options->ping_interval_ns));
+    return ERR_OK;
+}
+
+/* ---- taking bytes ---- */
+
+static void ping_answer(struct client *client)
+{
+    client_write(client, TEXT("PONG\r\n"));
+    if (client->connect_received && !client->pong_sent) {
+        client->pong_sent = true;
+        write_connect_info(client);
+    }
+}
+
+static void pong_take(struct client *client)
+{
+    client->pings_unanswered = 0;
+    if (client->ping_sent_ns == 0)
+        return;
+    int64_t rtt_ns = client->context->now_ns - client->ping_sent_ns;
+    client->rtt_ns = rtt_ns > 0 ? rtt_ns : 1;
+    client->rtt_measured_ns = client->context->now_ns;
+    client->ping_sent_ns = 0;
+}
+
+static enum handled handle(struct client *client, const struct operation *operation)
+{
+    if (UNLIKELY(client->state == CLIENT_GREETED && operation->kind != OPERATION_CONNECT))
+        client_enter_unannounced(client);
+    if (UNLIKELY(client->context->options->trace))
+        client_trace_in(client, operation);
+    switch (operation->kind) {
+    case OPERATION_PUB:
+    case OPERATION_HPUB:
+        return client_publish(client, operation);
+    case OPERATION_SUB:
+        return client_subscribe(client, operation);
+    case OPERATION_UNSUB:
+        return client_unsubscribe(client, operation);
+    case OPERATION_PING:
+        ping_answer(client);
+        return HANDLED;
+    case OPERATION_PONG:
+        pong_take(client);
+        return HANDLED;
+    case OPERATION_CONNECT:
+        return client_connect(client, operation->arguments);
+    case OPERATION_INFO:
+        if (!json_valid(operation->arguments))
+            client_close(client, CLOSED_PROTOCOL_VIOLATION, NULL);
+        return HANDLED;
+    case OPERATION_OK:
+        return HANDLED;
+    case OPERATION_ERR:
+        client_close(client, CLOSED_PARSE_ERROR, NULL);
+        return HANDLED;
+    }
+    return HANDLED;
+}
+
+/* What each refusal of the parser means for the connection (client-protocol 14, 15). */
+static void refuse(struct client *client, enum parser_result result)
+{
+    char prefix[CLIENT_PREFIX_BYTES];
+    client_prefix(client, prefix, sizeof prefix);
+    switch (result) {
+    case PARSER_UNKNOWN_OPERATION:
+        log_error(client->context->log, "%s - Client parser ERROR", prefix);
+        client_close(client, CLOSED_PROTOCOL_VIOLATION, error_text(ERROR_UNKNOWN_PROTOCOL_OPERATION));
+        return;
+    case PARSER_NO_HEADERS:
+        log_error(client->context->log, "%s - message headers not supported", prefix);
+        client_close(client, CLOSED_PROTOCOL_VIOLATION, NULL);
+        return;
+    case PARSER_BAD_ARGUMENTS:
+        log_error(client->context->log, "%s - Client parser ERROR: bad arguments", prefix);
+        client_close(client, CLOSED_PROTOCOL_VIOLATION, NULL);
+        return;
+    case PARSER_CONTROL_LINE_EXCEEDED:
+        log_error(client->context->log, "%s - maximum control line exceeded", prefix);
+        client_close(client, CLOSED_MAXIMUM_CONTROL_LINE, error_text(ERROR_MAXIMUM_CONTROL_LINE));
+        return;
+    case PARSER_PAYLOAD_EXCEEDED:
+        log_error(client->context->log, "%s - maximum payload exceeded", prefix);
+        client_close(client, CLOSED_MAXIMUM_PAYLOAD, error_text(ERROR_MAXIMUM_PAYLOAD));
+        return;
+    case PARSER_CONNECT_EXPECTED:
+        log_error(client->context->log, "%s - authentication error", prefix);
+        client_close(client, CLOSED_AUTHENTICATION_FAILURE, error_text(ERROR_AUTHORIZATION_VIOLATION));
+        return;
+    case PARSER_MEMORY:
+        client_close(client, CLOSED_READ_ERROR, NULL);
+        return;
+    case PARSER_OPERATION:
+    case PARSER_MORE:
+        break;
+    }
+    ASSERT(false);
+}
+
+size_t client_receive(struct client *client, struct bytes bytes)
+{
+    const uint8_t *at = bytes.data;
+    const uint8_t *end = bytes.data + bytes.count;
+    bool active = false;
+    while (LIKELY(client->state != CLIENT_CLOSED && !client->blocked)) {
+        struct operation operation;
+        const uint8_t *start = at;
+        enum parser_result result = parser_next(&client->parser, &at, end, &operation);
+        if (result == PARSER_MORE)
+            break;
+        if (UNLIKELY(result != PARSER_OPERATION)) {
+            refuse(client, result);
+            break;
+        }
+        active = active || operation.kind != OPERATION_PONG;
+        if (UNLIKELY(handle(client, &operation) == HANDLED_LATER)) {
+            client->blocked = true;
+            if (!parser_again(&client->parser))
+                at = start;
+        }
+    }
+    if (active)
+        client->last_activity_ns = client->context->now_ns;
+    return (size_t)(at - bytes.data);
+}
+
+void client_resume(struct client *client)
+{
+    client->blocked = false;
+}
+
+void client_input_ended(struct client *client, bool failed)
+{
+    client_close(client, failed ? CLOSED_READ_ERROR : CLOSED_CLIENT_CLOSED, NULL);
+}
+
+/* ---- time ---- */
+
+void client_timer_set(struct client *client, int64_t due_ns)
+{
+    if (client->state == CLIENT_CLOSED)
+        return;
+    if (timers_set(&client->context->timers, &client->timer, due_ns) != ERR_OK)
+        client_close(client, CLOSED_READ_ERROR, NULL);
+}
+
+void client_pings_start(struct client *client)
+{
+    struct session_context *context = client->context;
+    int64_t base_ns = context->options->ping_interval_ns;
+    if (base_ns > FIRST_PING_NS)
+        base_ns = FIRST_PING_NS;
+    uint64_t spread_ns = (uint64_t)(base_ns * FIRST_PING_SPREAD_PERCENT / 100);
+    uint64_t extra_ns = spread_ns == 0 ? 0 : random_next(&context->random) % spread_ns;
+    client_timer_set(client, context->now_ns + base_ns + (int64_t)extra_ns);
+}
+
+/* client-protocol 5.4: an active client whose round trip is known is not asked. */
+static bool ping_needed(const struct client *client)
+{
+    int64_t now_ns = client->context->now_ns;
+    if (client->rtt_ns == 0 || now_ns - client->rtt_measured_ns > RTT_REFRESH_NS)
+        return true;
+    return now_ns - client->last_activity_ns >= client->context->options->ping_interval_ns;
+}
+
+static void ping_due(struct client *client)
+{
+    struct session_context *context = client->context;
+    if (ping_needed(client)) {
+        if (client->pings_unanswered + 1 > context->options->ping_max) {
+            char prefix[CLIENT_PREFIX_BYTES];
+            log_debug(context->log, "%s - Stale Client Connection - Closing",
+                      client_prefix(client, prefix, sizeof prefix));
+            client_close(client, CLOSED_STALE_CONNECTION, error_text(ERROR_STALE_CONNECTION));
+            return;
+        }
+        client->pings_unanswered++;
+        client->ping_sent_ns = context->now_ns;
+        if (UNLIKELY(context->options->trace))
+            client_trace_out(client, "PING", (struct bytes){0});
+        client_write(client, TEXT("PING\r\n"));
+    }
+    client_timer_set(client, context->now_ns + context->options->ping_interval_ns);
+}
+
+void client_timer_due(struct client *client)
+{
+    switch ((enum client_state)client->state) {
+    case CLIENT_GREETED:
+        if (client->parser.connect_expected) {
+            client_close(client, CLOSED_AUTHENTICATION_TIMEOUT, error_text(ERROR_AUTHENTICATION_TIMEOUT));
+            return;
+        }
+        ping_due(client);
+        return;
+    case CLIENT_AUTHENTICATING:
+        client_close(client, CLOSED_AUTHENTICATION_TIMEOUT, error_text(ERROR_AUTHENTICATION_TIMEOUT));
+        return;
+    case CLIENT_ACTIVE:
+        ping_due(client);
+        return;
+    case CLIENT_CLOSED:
+        return;
+    }
+}
+
+/* ---- closing ---- */
+
+void client_close(struct client *client, enum closed_reason reason, const char *error)
+{
+    struct session_context *context = client->context;
+    char prefix[CLIENT_PREFIX_BYTES];
+    if (client->state == CLIENT_CLOSED)
+        return;
+    client->closed_reason = (uint8_t)reason;
+    bool flush = closed_reason_flushes(reason);
+    if (error != NULL && flush) {
+        char line[256];
+        int count = snprintf(line, sizeof line, "-ERR '%s'\r\n", error);
+        if (UNLIKELY(context->options->trace))
+            client_trace_out(client, "-ERR", text(error));
+        /* Not client_write(): its own ways to fail would come back here. */
+        if (output_append(&client->output, &context->pool, bytes_of(line, (size_t)count)) == ERR_OK)
+            client_output_note(client);
+    }
+    client_move(client, CLIENT_CLOSED);
+    timers_cancel(&context->timers, &client->timer);
+    client_prefix(client, prefix, sizeof prefix);
+    if (reason == CLOSED_SLOW_CONSUMER_PENDING_BYTES) {
+        context->slow_consumers++;
+        log_notice(context->log, "%s - Slow Consumer Detected: MaxPending of %lld Exceeded", prefix,
+                   (long long)context->options->max_pending_bytes);
+    }
+    log_debug(context->log, "%s - Client connection closed: %s", prefix, closed_reason_text(reason));
+    context->host->closing(client, flush);
+}
+
+bool client_remove_subscriptions(struct client *client, uint32_t most)
+{
+    ASSERT(client->state == CLIENT_CLOSED);
+    for (uint32_t done = 0; done < most; done++) {
+        struct client_subscription *subscription = sids_any(&client->sids, &client->sids_hint);
+        if (subscription == NULL)
+            return true;
+        if (client->context->host->unsubscribe(client, subscription) == HOST_FULL)
+            return false;
+        sids_remove(&client->sids, subscription);
+        memory_free(subscription);
+    }
+    return client->sids.count == 0;
+}
+
+void client_free_parts(struct client *client)
+{
+    ASSERT(client->state == CLIENT_CLOSED && client->sids.count == 0);
+    sids_close(&client->sids);
+    parser_close(&client->parser);
+    output_clear(&client->output, &client->context->pool);
+    connect_close(&client->connect);
+}
+
+const char *client_prefix(const struct client *client, char *out, size_t out_bytes)
+{
+    char who[CLIENT_PREFIX_BYTES / 2];
+    connect_describe(&client->connect, who, sizeof who);
+    snprintf(out, out_bytes, "%s:%u - cid:%llu%s%s%s", client->address, client->port,
+             (unsigned long long)client->cid, who[0] == 0 ? "" : " - \"", who, who[0] == 0 ? "" : "\"");
+    return out;
+}

@@ -1,0 +1,103 @@
+/* net/client.h - one client's session: bytes in, operations out to the host, bytes out
+ * (spec/client-protocol.md). In the flow:  connection_received() -> client_receive() -> parser_next() ->
+ * host->publish() .. client_deliver() It knows no socket, thread or clock: time and everything shared come
+ * with its session_context. At the bounds: output above max_pending closes it as a slow consumer; a host that
+ * is full makes it stop taking bytes until client_resume(). Thread: its shard's, all of it. */
+#ifndef NET_CLIENT_H
+#define NET_CLIENT_H
+
+#include "net/closed_reason.h"
+#include "net/connect.h"
+#include "net/host.h"
+#include "net/parser.h"
+#include "net/sids.h"
+
+enum client_state {
+    CLIENT_GREETED,        /* INFO is out; CONNECT must come first */
+    CLIENT_AUTHENTICATING, /* a password is being checked elsewhere; nothing is taken meanwhile */
+    CLIENT_ACTIVE,
+    CLIENT_CLOSED, /* nothing is taken or delivered any more */
+};
+enum { CLIENT_STATES = CLIENT_CLOSED + 1 };
+
+enum { CLIENT_ADDRESS_BYTES = 48 };
+
+struct client {
+    struct session_context *context;
+    struct output output;
+    struct parser parser;
+    struct connect_options connect;
+    struct sids sids;
+    struct timer timer; /* authentication timeout, then pings */
+    uint64_t cid;
+    uint64_t in_messages, in_bytes, out_messages, out_bytes;
+    int64_t start_ns;
+    int64_t last_activity_ns; /* the client's last own operation, PONG excepted */
+    int64_t ping_sent_ns;     /* 0: none is unanswered */
+    int64_t rtt_ns;           /* 0: not known */
+    int64_t rtt_measured_ns;
+    uint64_t stalled_turn; /* when it last asked for a stall, and of whom */
+    uint64_t stalled_cid;
+    struct publisher_place place; /* its own; the host's */
+    uint32_t sids_hint;           /* where the search for subscriptions to remove goes on */
+    uint8_t state;                /* enum client_state */
+    uint8_t closed_reason;        /* enum closed_reason */
+    uint8_t pings_unanswered;
+    bool connect_received;
+    bool pong_sent;    /* the first PONG after CONNECT is out: async INFO may follow */
+    bool blocked;      /* the host was full: bytes are not taken */
+    bool output_noted; /* the host knows that there is output */
+    bool lame_duck_told;
+    bool headers;                                /* both sides have them */
+    bool echo, verbose, pedantic, no_responders; /* of `connect`, where the hot path needs them */
+    uint16_t port;
+    char address[CLIENT_ADDRESS_BYTES]; /* the peer's, without port */
+};
+
+struct client_peer {
+    const char *address;
+    uint16_t port;
+    uint64_t cid;
+};
+
+/* Begins the session: writes INFO, starts the timer. `client` is all zero. ERR_MEMORY: nothing is held. */
+MUST_USE enum err client_init(struct client *client, struct session_context *context,
+                              const struct client_peer *peer);
+
+/* Takes bytes; returns how many. Fewer than given: blocked or closed; the rest is to be given again after
+ * client_resume() said so, or dropped when closed. */
+size_t client_receive(struct client *client, struct bytes bytes);
+
+/* The host has room again. The caller gives the bytes that were left over, then new ones. */
+void client_resume(struct client *client);
+
+/* The peer will send no more (FIN), or reading failed. */
+void client_input_ended(struct client *client, bool failed);
+
+/* The answer to host->check_password(). */
+void client_password_checked(struct client *client, bool matches);
+
+/* Its timer was due. */
+void client_timer_due(struct client *client);
+
+/* Whether a message for this subscription would be taken now. */
+bool client_takes(const struct client_subscription *subscription, const struct message *message);
+
+/* Writes the message into the client's output. False: refused (closed, own message with echo off, exhausted).
+ */
+bool client_deliver(struct client_subscription *subscription, const struct message *message);
+
+/* Sends an INFO if the client may have one now (client-protocol 3.3). */
+void client_send_info(struct client *client);
+
+/* Closes the session: appends `-ERR '<error>'` when there is one, tells the host. Legal when closed already.
+ */
+void client_close(struct client *client, enum closed_reason reason, const char *error);
+
+/* Removes up to `most` of a closed client's subscriptions. True: none is left. */
+bool client_remove_subscriptions(struct client *client, uint32_t most);
+
+/* Frees what the session holds; it must be closed and without subscriptions. */
+void client_free_parts(struct client *client);
+
+#endif

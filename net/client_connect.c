@@ -1,0 +1,123 @@
+/* net/client_connect.c - CONNECT: options merged, the login, and what the options mean from here on
+ * (spec/client-protocol.md 4, 5.3). Order of checks: JSON, login, account, protocol, no_responders, +OK. */
+#include "core/security/authenticate.h"
+#include "net/client_internal.h"
+#include "net/error_text.h"
+
+static void login_failed(struct client *client)
+{
+    char prefix[CLIENT_PREFIX_BYTES];
+    client_prefix(client, prefix, sizeof prefix);
+    struct bytes user = connect_user(&client->connect);
+    if (user.count > 0)
+        log_error(client->context->log, "%s - authentication error - User \"%.*s\"", prefix,
+                  BYTES_PRINTF(user));
+    else
+        log_error(client->context->log, "%s - authentication error", prefix);
+    client_close(client, CLOSED_AUTHENTICATION_FAILURE, error_text(ERROR_AUTHORIZATION_VIOLATION));
+}
+
+/* The options that the hot path asks for, from the merged CONNECT. */
+static void options_take(struct client *client)
+{
+    const struct connect_options *connect = &client->connect;
+    client->headers = connect->headers && client->context->options->headers;
+    client->echo = connect->echo;
+    client->verbose = connect->verbose;
+    client->pedantic = connect->pedantic;
+    client->no_responders = connect->no_responders;
+    client->parser.headers = client->headers;
+}
+
+/* A second CONNECT starts over: what was subscribed under the first one goes (since 2.11.17). False: the host
+ * is full, the rest goes later. */
+static bool subscriptions_drop(struct client *client)
+{
+    for (;;) {
+        struct client_subscription *subscription = sids_any(&client->sids, &client->sids_hint);
+        if (subscription == NULL)
+            return true;
+        if (client_subscription_remove(client, subscription) == HANDLED_LATER)
+            return false;
+    }
+}
+
+/* The login stands: the rest of the checks, then the client is in. */
+static void login_done(struct client *client)
+{
+    connect_forget_secrets(&client->connect);
+    if (connect_names_account(&client->connect)) {
+        login_failed(client);
+        return;
+    }
+    if (client->connect.protocol < 0 || client->connect.protocol > 1) {
+        client_close(client, CLOSED_BAD_CLIENT_PROTOCOL, error_text(ERROR_INVALID_CLIENT_PROTOCOL));
+        return;
+    }
+    options_take(client);
+    if (client->no_responders && !client->headers) {
+        client_close(client, CLOSED_NO_RESPONDERS_REQUIRES_HEADERS,
+                     error_text(ERROR_NO_RESPONDERS_REQUIRES_HEADERS));
+        return;
+    }
+    client_move(client, CLIENT_ACTIVE);
+    client->connect_received = true;
+    client_pings_start(client);
+    client_ok(client);
+}
+
+enum handled client_connect(struct client *client, struct bytes json)
+{
+    if (client->connect_received && !subscriptions_drop(client))
+        return HANDLED_LATER;
+    switch (connect_parse(&client->connect, json)) {
+    case ERR_OK:
+        break;
+    case ERR_MEMORY:
+        client_close(client, CLOSED_READ_ERROR, NULL);
+        return HANDLED;
+    default:
+        client_close(client, CLOSED_PROTOCOL_VIOLATION, NULL);
+        return HANDLED;
+    }
+    struct credentials credentials = connect_credentials(&client->connect);
+    struct authentication login;
+    switch (authenticate(client->context->security, &credentials, &login)) {
+    case AUTHENTICATE_ALLOWED:
+        login_done(client);
+        return HANDLED;
+    case AUTHENTICATE_DENIED:
+        login_failed(client);
+        return HANDLED;
+    case AUTHENTICATE_NEEDS_BCRYPT:
+        break;
+    }
+    switch (client->context->host->check_password(client, login.stored, login.given)) {
+    case HOST_FULL:
+        return HANDLED_LATER; /* the same CONNECT merged once more changes nothing */
+    case HOST_MEMORY:
+        client_close(client, CLOSED_READ_ERROR, NULL);
+        return HANDLED;
+    case HOST_DONE:
+    case HOST_NOBODY:
+        break;
+    }
+    client_move(client, CLIENT_AUTHENTICATING);
+    client->blocked = true; /* until client_password_checked() and then client_resume() */
+    return HANDLED;
+}
+
+void client_password_checked(struct client *client, bool matches)
+{
+    if (client->state != CLIENT_AUTHENTICATING)
+        return; /* closed meanwhile */
+    if (matches)
+        login_done(client);
+    else
+        login_failed(client);
+}
+
+void client_enter_unannounced(struct client *client)
+{
+    client_move(client, CLIENT_ACTIVE);
+}

@@ -1,0 +1,283 @@
+/* net/client_publish.c - PUB and HPUB in, MSG and HMSG out: the session's part of the hot path.
+ * In the flow:  parser_next() -> client_publish() -> host->publish() -> router .. client_deliver() -> output
+ * Hot: nothing here allocates (but output blocks from the pool), locks or makes a system call. */
+#include "core/base/clock.h"
+#include "core/subject/subject.h"
+#include "net/client_internal.h"
+#include "net/error_text.h"
+
+#include <stdio.h>
+
+#define STALL_NS (2 * NS_PER_MS)
+#define STALL_LONG_NS (5 * NS_PER_MS)
+
+enum {
+    LINE_FIXED_BYTES =
+        64, /* "HMSG ", blanks, two sizes of at most ten digits, CR LF, and slack for copy_short() */
+};
+
+/* ---- publishing ---- */
+
+static bool starts_with_more(struct bytes subject, struct bytes prefix)
+{
+    return subject.count > prefix.count && bytes_start_with(subject, prefix);
+}
+
+/* client-protocol 6.6: replies that only servers may use. */
+static bool reply_reserved(struct bytes reply)
+{
+    if (LIKELY(reply.count == 0 || (reply.data[0] != '_' && reply.data[0] != '$')))
+        return false;
+    return bytes_start_with(reply, TEXT("_R_.")) || starts_with_more(reply, TEXT("_GR_.")) ||
+           starts_with_more(reply, TEXT("$JS.ACK."));
+}
+
+static bool subject_reserved(struct bytes subject)
+{
+    if (LIKELY(subject.data[0] != '_' && subject.data[0] != '$'))
+        return false;
+    return starts_with_more(subject, TEXT("_GR_.")) || starts_with_more(subject, TEXT("$NRG."));
+}
+
+/* The checks of client-protocol 8, steps 6 to 9. False: refused and answered. */
+static bool allowed(struct client *client, const struct operation *operation)
+{
+    if (UNLIKELY(subject_reserved(operation->subject))) {
+        client_error_quoted(client, "Permissions Violation for Publish to ", operation->subject, "");
+        return false;
+    }
+    if (UNLIKELY(reply_reserved(operation->reply))) {
+        client_error_quoted(client, "Permissions Violation for Publish with Reply of ", operation->reply, "");
+        return false;
+    }
+    return true;
+}
+
+/* The 503 to a requester that nobody heard (client-protocol 10). */
+static void no_responders(struct client *client, const struct message *message)
+{
+    struct client_subscription *inbox = client->context->host->own_subscription(client, message->reply);
+    if (inbox == NULL)
+        return;
+    static const char start[] = "NATS/1.0 503\r\nNats-Subject: ";
+    size_t header_bytes = sizeof start - 1 + message->subject.count + 4;
+    struct bytes sid = subscription_sid(inbox);
+    size_t most = LINE_FIXED_BYTES + message->reply.count + sid.count + header_bytes;
+    char *line = (char *)output_reserve(&client->output, &client->context->pool, most);
+    if (line == NULL) {
+        client_close(client, CLOSED_WRITE_ERROR, NULL);
+        return;
+    }
+    int count =
+        snprintf(line, most, "HMSG %.*s %.*s %zu %zu\r\n%s%.*s\r\n\r\n\r\n", BYTES_PRINTF(message->reply),
+                 BYTES_PRINTF(sid), header_bytes, header_bytes, start, BYTES_PRINTF(message->subject));
+    output_commit(&client->output, (size_t)count);
+    client_output_note(client);
+}
+
+static ALWAYS_INLINE void message_of(const struct client *client, const struct operation *operation,
+                                     struct message *message)
+{
+    message->subject = operation->subject;
+    message->reply = operation->reply;
+    message->total_size_text = operation->total_size_text;
+    message->header_size_text = operation->header_size_text;
+    message->body = operation->body;
+    message->header_bytes = operation->header_bytes;
+    message->total_bytes = operation->total_bytes;
+    message->block = operation->block;
+    message->publisher = client;
+    message->place = client->place;
+}
+
+enum handled client_publish(struct client *client, const struct operation *operation)
+{
+    struct message message;
+    message_of(client, operation, &message);
+    bool good = allowed(client, operation);
+    enum host_result result = HOST_DONE;
+    /* +OK goes before the deliveries, so it is written first; on HOST_FULL the publish has not happened and
+     * both are done again, hence host->publish() must have asked for room before it writes anything. */
+    if (UNLIKELY(client->verbose || client->pedantic) && good) {
+        if (client->context->host->publish_room(client, &message) == HOST_FULL)
+            return HANDLED_LATER;
+        if (client->pedantic && !subject_valid_literal(operation->subject))
+            client_error(client, error_text(ERROR_INVALID_PUBLISH_SUBJECT));
+        client_ok(client);
+    }
+    if (LIKELY(good))
+        result = client->context->host->publish(client, &message);
+    if (UNLIKELY(result == HOST_FULL))
+        return HANDLED_LATER;
+    client->in_messages++;
+    client->in_bytes += operation->total_bytes;
+    if (UNLIKELY(result == HOST_NOBODY && client->no_responders && operation->reply.count > 0))
+        no_responders(client, &message);
+    else if (UNLIKELY(result == HOST_MEMORY))
+        client_close(client, CLOSED_READ_ERROR, NULL);
+    return HANDLED;
+}
+
+/* ---- delivering ---- */
+
+/* Copies up to 32 bytes in at most two overlapping moves: subjects, sids and sizes are short, and a call of
+ * memcpy() for each of them costs more than all of their bytes. */
+static ALWAYS_INLINE uint8_t *copy_short(uint8_t *to, struct bytes from)
+{
+    size_t count = from.count;
+    const uint8_t *at = from.data;
+    if (LIKELY(count >= 8 && count <= 16)) {
+        uint64_t first, last;
+        memcpy(&first, at, 8);
+        memcpy(&last, at + count - 8, 8);
+        memcpy(to, &first, 8);
+        memcpy(to + count - 8, &last, 8);
+    } else if (count > 16) {
+        if (count <= 32) {
+            uint64_t parts[4];
+            memcpy(&parts[0], at, 16);
+            memcpy(&parts[2], at + count - 16, 16);
+            memcpy(to, &parts[0], 16);
+            memcpy(to + count - 16, &parts[2], 16);
+        } else {
+            memcpy(to, at, count);
+        }
+    } else if (count >= 4) {
+        uint32_t first, last;
+        memcpy(&first, at, 4);
+        memcpy(&last, at + count - 4, 4);
+        memcpy(to, &first, 4);
+        memcpy(to + count - 4, &last, 4);
+    } else if (count > 0) {
+        to[0] = at[0];
+        to[count / 2] = at[count / 2];
+        to[count - 1] = at[count - 1];
+    }
+    return to + count;
+}
+
+static ALWAYS_INLINE uint8_t *write_number(uint8_t *to, uint32_t value)
+{
+    uint8_t digits[10];
+    unsigned count = 0;
+    do {
+        digits[count++] = (uint8_t)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    while (count > 0)
+        *to++ = digits[--count];
+    return to;
+}
+
+/* The control line, up to and with its CR LF. */
+static ALWAYS_INLINE uint8_t *write_line(uint8_t *to, const struct client_subscription *subscription,
+                                         const struct message *message, bool with_headers)
+{
+    if (UNLIKELY(with_headers))
+        *to++ = 'H';
+    memcpy(to, "MSG ", 4);
+    to = copy_short(to + 4, message->subject);
+    *to++ = ' ';
+    to = copy_short(to, subscription_sid(subscription));
+    *to++ = ' ';
+    if (message->reply.count > 0) {
+        to = copy_short(to, message->reply);
+        *to++ = ' ';
+    }
+    if (UNLIKELY(message->header_bytes > 0)) {
+        if (with_headers) {
+            to = copy_short(to, message->header_size_text);
+            *to++ = ' ';
+            to = copy_short(to, message->total_size_text);
+        } else {
+            to = write_number(to, message->total_bytes - message->header_bytes);
+        }
+    } else {
+        to = copy_short(to, message->total_size_text);
+    }
+    memcpy(to, "\r\n", 2);
+    return to + 2;
+}
+
+bool client_takes(const struct client_subscription *subscription, const struct message *message)
+{
+    const struct client *client = subscription->client;
+    if (UNLIKELY(client->state == CLIENT_CLOSED))
+        return false;
+    if (UNLIKELY(message->publisher == client && !client->echo))
+        return false;
+    return LIKELY(subscription->max == 0 || subscription->delivered < subscription->max);
+}
+
+/* client-protocol 13.6: whoever publishes to a receiver with much unsent is to be read from less. */
+static NEVER_INLINE void stall_publisher(struct client *client, const struct message *message)
+{
+    const struct net_options *options = client->context->options;
+    if (message->place.cid == 0 || options->no_fast_producer_stall)
+        return;
+    if (client->stalled_turn == client->context->turn && client->stalled_cid == message->place.cid)
+        return;
+    client->stalled_turn = client->context->turn;
+    client->stalled_cid = message->place.cid;
+    bool full = client->output.pending_bytes >= (uint64_t)options->max_pending_bytes;
+    client->context->host->stall(client->context, &message->place, full ? STALL_LONG_NS : STALL_NS);
+}
+
+static NEVER_INLINE void after_delivery(struct client *client, struct client_subscription *subscription,
+                                        const struct message *message)
+{
+    uint64_t most = (uint64_t)client->context->options->max_pending_bytes;
+    if (subscription->max != 0 && subscription->delivered >= subscription->max)
+        client->context->host->expired(client, subscription);
+    if (client->output.pending_bytes > most)
+        client_close(client, CLOSED_SLOW_CONSUMER_PENDING_BYTES, NULL);
+    else if (client->output.pending_bytes > most / 4 * 3)
+        stall_publisher(client, message);
+}
+
+/* Writes line and body; false when memory is out. */
+static ALWAYS_INLINE bool write_message(struct client *client, const struct client_subscription *subscription,
+                                        const struct message *message, bool with_headers)
+{
+    struct output_pool *pool = &client->context->pool;
+    uint32_t skipped = with_headers ? 0 : message->header_bytes;
+    struct bytes body = bytes_of(message->body + skipped, message->total_bytes - skipped);
+    size_t line_most =
+        LINE_FIXED_BYTES + message->subject.count + subscription->sid_count + message->reply.count;
+    bool shared = message->block != NULL && body.count >= OUTPUT_SHARE_BYTES_LEAST;
+    uint8_t *start = output_reserve(&client->output, pool, line_most + (shared ? 0 : body.count + 2));
+    if (UNLIKELY(start == NULL))
+        return false;
+    uint8_t *to = write_line(start, subscription, message, with_headers);
+    if (LIKELY(!shared)) {
+        to = copy_short(to, body);
+        memcpy(to, "\r\n", 2);
+        output_commit(&client->output, (size_t)(to + 2 - start));
+        return true;
+    }
+    output_commit(&client->output, (size_t)(to - start));
+    return output_share(&client->output, pool, message->block, body) == ERR_OK &&
+           output_append(&client->output, pool, TEXT("\r\n")) == ERR_OK;
+}
+
+bool client_deliver(struct client_subscription *subscription, const struct message *message)
+{
+    struct client *client = subscription->client;
+    if (UNLIKELY(!client_takes(subscription, message)))
+        return false;
+    bool with_headers = message->header_bytes > 0 && client->headers;
+    if (UNLIKELY(client->context->options->trace))
+        client_trace_delivery(client, subscription, message, with_headers);
+    if (UNLIKELY(!write_message(client, subscription, message, with_headers))) {
+        client_close(client, CLOSED_WRITE_ERROR, NULL);
+        return false;
+    }
+    subscription->delivered++;
+    client->out_messages++;
+    client->out_bytes += message->total_bytes;
+    client_output_note(client);
+    if (UNLIKELY(subscription->max != 0 || client->output.pending_bytes >
+                                               (uint64_t)client->context->options->max_pending_bytes / 4 * 3))
+        after_delivery(client, subscription, message);
+    return true;
+}

@@ -1,0 +1,107 @@
+/* net/client_subscribe.c - SUB and UNSUB (spec/client-protocol.md 2.6, 2.7, 7). */
+#include "core/base/memory.h"
+#include "core/subject/subject.h"
+#include "net/client_internal.h"
+#include "net/error_text.h"
+
+static bool over_limit(const struct client *client)
+{
+    int64_t most = client->context->options->max_subscriptions;
+    return most > 0 && client->sids.count >= most;
+}
+
+static bool too_many_tokens(const struct client *client, struct bytes subject)
+{
+    int64_t most = client->context->options->max_subscription_tokens;
+    return most > 0 && subject_token_count(subject) > (size_t)most;
+}
+
+/* The checks in nats-server's order: permission, tokens, count, duplicate, syntax (client-protocol 2.6).
+ * True: a new subscription is to be made; otherwise the operation is answered. */
+static bool acceptable(struct client *client, const struct operation *operation)
+{
+    if (bytes_equal(operation->queue, TEXT("_sys_"))) {
+        client_error_quoted(client, "Permissions Violation for Subscription to ", operation->subject,
+                            " using queue \"_sys_\"");
+        return false;
+    }
+    if (too_many_tokens(client, operation->subject)) {
+        client_error_quoted(client, "Permissions Violation for Subscription to ", operation->subject,
+                            ", too many tokens");
+        return false;
+    }
+    if (over_limit(client)) {
+        client_error(client, error_text(ERROR_MAXIMUM_SUBSCRIPTIONS));
+        return false;
+    }
+    if (sids_find(&client->sids, operation->sid) != NULL) {
+        client_ok(client);
+        return false;
+    }
+    if (!subject_valid_pattern(operation->subject)) {
+        client_error(client, error_text(ERROR_INVALID_SUBJECT));
+        return false;
+    }
+    return true;
+}
+
+static struct client_subscription *subscription_new(struct client *client, struct bytes sid)
+{
+    if (sid.count > UINT16_MAX)
+        return NULL;
+    struct client_subscription *subscription = memory_new(sizeof *subscription + sid.count);
+    if (subscription == NULL)
+        return NULL;
+    subscription->client = client;
+    subscription->sid_count = (uint16_t)sid.count;
+    memcpy(subscription->sid, sid.data, sid.count);
+    return subscription;
+}
+
+enum handled client_subscribe(struct client *client, const struct operation *operation)
+{
+    if (!acceptable(client, operation))
+        return HANDLED;
+    struct client_subscription *subscription = subscription_new(client, operation->sid);
+    if (subscription == NULL || sids_add(&client->sids, subscription) != ERR_OK) {
+        memory_free(subscription);
+        client_close(client, CLOSED_READ_ERROR, NULL);
+        return HANDLED;
+    }
+    enum host_result result =
+        client->context->host->subscribe(client, subscription, operation->subject, operation->queue);
+    if (result == HOST_DONE) {
+        client_ok(client);
+        return HANDLED;
+    }
+    sids_remove(&client->sids, subscription);
+    memory_free(subscription);
+    if (result == HOST_FULL)
+        return HANDLED_LATER;
+    client_close(client, CLOSED_READ_ERROR, NULL);
+    return HANDLED;
+}
+
+enum handled client_subscription_remove(struct client *client, struct client_subscription *subscription)
+{
+    if (client->context->host->unsubscribe(client, subscription) == HOST_FULL)
+        return HANDLED_LATER;
+    if (UNLIKELY(client->context->options->trace))
+        client_trace_removed(client, subscription_sid(subscription));
+    sids_remove(&client->sids, subscription);
+    memory_free(subscription);
+    return HANDLED;
+}
+
+enum handled client_unsubscribe(struct client *client, const struct operation *operation)
+{
+    struct client_subscription *subscription = sids_find(&client->sids, operation->sid);
+    if (subscription != NULL) {
+        if (operation->max > 0 && (uint64_t)operation->max > subscription->delivered)
+            subscription->max = (uint32_t)operation->max;
+        else if (client_subscription_remove(client, subscription) == HANDLED_LATER)
+            return HANDLED_LATER;
+    }
+    client_ok(client);
+    return HANDLED;
+}

@@ -1,0 +1,96 @@
+/* net/client_trace.c - protocol tracing: one log line per operation, in the shape of
+ * spec/configuration.md 7.6. */
+#include "core/base/memory.h"
+#include "core/base/quote.h"
+#include "net/client_internal.h"
+
+static const char *const operation_names[] = {
+    [OPERATION_PUB] = "PUB",     [OPERATION_HPUB] = "HPUB", [OPERATION_SUB] = "SUB",
+    [OPERATION_UNSUB] = "UNSUB", [OPERATION_PING] = "PING", [OPERATION_PONG] = "PONG",
+    [OPERATION_OK] = "OK",       [OPERATION_ERR] = "-ERR",  [OPERATION_CONNECT] = "CONNECT",
+    [OPERATION_INFO] = "INFO",
+};
+
+static void trace_line(const struct client *client, const char *direction, const char *operation,
+                       struct bytes arguments)
+{
+    char prefix[CLIENT_PREFIX_BYTES];
+    log_line(client->context->log, LOG_TRACE, "%s - %s [%s%s%.*s]",
+             client_prefix(client, prefix, sizeof prefix), direction, operation,
+             arguments.count > 0 ? " " : "", BYTES_PRINTF(arguments));
+}
+
+static void trace_payload(const struct client *client, const char *direction, struct bytes body)
+{
+    char prefix[CLIENT_PREFIX_BYTES];
+    int64_t most = client->context->options->max_traced_message_bytes;
+    bool cut = most > 0 && body.count > (size_t)most;
+    if (body.count == 0)
+        return;
+    if (cut)
+        body.count = (size_t)most;
+    size_t quoted_bytes = body.count * 4 + 3;
+    if (quoted_bytes > LOG_LINE_BYTES_MAX)
+        quoted_bytes = LOG_LINE_BYTES_MAX; /* the log cuts there anyway */
+    char *quoted = memory_new(quoted_bytes);
+    if (quoted == NULL)
+        return; /* a trace line less */
+    quote_go(quoted, quoted_bytes, body);
+    size_t count = strlen(quoted);
+    if (count >= 2 && quoted[count - 1] == '"')
+        quoted[count - 1] = 0;
+    log_line(client->context->log, LOG_TRACE, "%s - %s MSG_PAYLOAD: [%s%s\"]",
+             client_prefix(client, prefix, sizeof prefix), direction, quoted, cut ? "..." : "");
+    memory_free(quoted);
+}
+
+void client_trace_in(const struct client *client, const struct operation *operation)
+{
+    struct bytes arguments = operation->arguments;
+    bool bare = operation->kind == OPERATION_PING || operation->kind == OPERATION_PONG ||
+                operation->kind == OPERATION_OK;
+    if (bare)
+        arguments.count = 0;
+    if (operation->kind == OPERATION_CONNECT) {
+        size_t redacted_bytes = arguments.count * 2 + 64;
+        char *redacted = memory_new(redacted_bytes);
+        if (redacted == NULL)
+            return; /* never the secrets themselves */
+        size_t count = connect_redacted(redacted, redacted_bytes, arguments);
+        trace_line(client, "<<-", "CONNECT", bytes_of(redacted, count));
+        memory_free(redacted);
+        return;
+    }
+    trace_line(client, "<<-", operation_names[operation->kind], arguments);
+    if (operation->kind == OPERATION_PUB || operation->kind == OPERATION_HPUB)
+        trace_payload(client, "<<-", bytes_of(operation->body, operation->total_bytes));
+}
+
+void client_trace_out(const struct client *client, const char *operation, struct bytes arguments)
+{
+    trace_line(client, "->>", operation, arguments);
+}
+
+void client_trace_removed(const struct client *client, struct bytes sid)
+{
+    trace_line(client, "<->", "DELSUB", sid);
+}
+
+void client_trace_delivery(const struct client *client, const struct client_subscription *subscription,
+                           const struct message *message, bool with_headers)
+{
+    char prefix[CLIENT_PREFIX_BYTES];
+    struct bytes sid = subscription_sid(subscription);
+    uint32_t skipped = with_headers ? 0 : message->header_bytes;
+    const char *blank = message->reply.count > 0 ? " " : "";
+    client_prefix(client, prefix, sizeof prefix);
+    if (with_headers)
+        log_line(client->context->log, LOG_TRACE, "%s - ->> [HMSG %.*s %.*s %.*s%s%.*s %.*s]", prefix,
+                 BYTES_PRINTF(message->subject), BYTES_PRINTF(sid), BYTES_PRINTF(message->reply), blank,
+                 BYTES_PRINTF(message->header_size_text), BYTES_PRINTF(message->total_size_text));
+    else
+        log_line(client->context->log, LOG_TRACE, "%s - ->> [MSG %.*s %.*s %.*s%s%u]", prefix,
+                 BYTES_PRINTF(message->subject), BYTES_PRINTF(sid), BYTES_PRINTF(message->reply), blank,
+                 message->total_bytes - skipped);
+    trace_payload(client, "->>", bytes_of(message->body + skipped, message->total_bytes - skipped));
+}

@@ -1,0 +1,70 @@
+/* net/host.h - what a client session needs of its host; the shard implements it, a test may too.
+ * All calls run on the session's own thread. None of them calls back into the session that makes it, but for
+ * client_deliver() out of publish(). */
+#ifndef NET_HOST_H
+#define NET_HOST_H
+
+#include "core/base/bytes.h"
+#include "core/base/random.h"
+#include "core/loop/timers.h"
+#include "core/security/options.h"
+#include "net/info.h"
+#include "net/message.h"
+#include "net/options.h"
+#include "net/output.h"
+
+struct client;
+struct client_subscription;
+struct log;
+
+enum host_result {
+    HOST_DONE,
+    HOST_NOBODY, /* publish: done, and nobody took the message */
+    HOST_FULL,   /* nothing was done: a mailbox is full. Ask again when client_resume() is called. */
+    HOST_MEMORY, /* nothing was done: memory is out; the session closes */
+};
+
+struct host_operations {
+    /* Interest of this client. On HOST_DONE every thread knows of it before the client's next output is sent.
+     */
+    enum host_result (*subscribe)(struct client *, struct client_subscription *, struct bytes subject,
+                                  struct bytes queue);
+    /* Takes it out of the index and frees it from all lists of the host. */
+    enum host_result (*unsubscribe)(struct client *, struct client_subscription *);
+    enum host_result (*publish)(struct client *, const struct message *);
+    /* Whether publish() of this message would find room now: HOST_DONE or HOST_FULL. For those who have
+     * something to write before it. */
+    enum host_result (*publish_room)(struct client *, const struct message *);
+    /* A plain subscription of this client that matches, or NULL (the no-responders message goes there). */
+    struct client_subscription *(*own_subscription)(struct client *, struct bytes subject);
+    /* The subscription has had its last message (UNSUB max); to be removed when no delivery is under way. */
+    void (*expired)(struct client *, struct client_subscription *);
+    /* There is output; called when there was none noted. */
+    void (*output_ready)(struct client *);
+    /* A bcrypt password has to be checked off this thread; the answer is client_password_checked(). */
+    enum host_result (*check_password)(struct client *, struct bytes stored, struct bytes given);
+    /* The session is closed: send what is pending if `flush`, then end the connection. Called once. */
+    void (*closing)(struct client *, bool flush);
+    /* A receiver of this message is slow: its publisher is not to be read from for a moment. */
+    void (*stall)(struct session_context *, const struct publisher_place *, int64_t stall_ns);
+};
+
+/* What all sessions of one thread share. Owned by the shard. */
+struct session_context {
+    const struct host_operations *host;
+    const struct net_options *options; /* the present snapshot's */
+    const struct security_options *security;
+    const struct info_server *info;
+    struct output_pool pool;
+    struct timers timers;
+    struct random random;
+    struct log *log;
+    int64_t now_ns; /* monotonic, of this turn */
+    uint64_t turn;  /* counts the turns of the loop */
+    bool lame_duck;
+    /* Figures of this thread, read by nobody else. */
+    uint64_t in_messages, in_bytes, out_messages, out_bytes;
+    uint64_t slow_consumers;
+};
+
+#endif

@@ -1,0 +1,50 @@
+/* net/sids.h - a client's subscriptions by sid: open addressing over pointers (client-protocol 7.1).
+ * At the bound: memory out is ERR_MEMORY and nothing has changed. One thread's. */
+#ifndef NET_SIDS_H
+#define NET_SIDS_H
+
+#include "core/base/bytes.h"
+#include "core/base/err.h"
+#include "core/subject/index.h"
+
+struct client;
+
+/* What the client session knows of one subscription. Sized for a million of them: with a sid of up to six
+ * bytes it takes 48. */
+struct client_subscription {
+    struct subscription base;
+    struct client *client;
+    uint64_t delivered; /* messages handed over since SUB */
+    uint32_t max;       /* UNSUB's number; 0: none */
+    uint16_t sid_count;
+    uint8_t sid[];
+};
+
+static inline struct bytes subscription_sid(const struct client_subscription *subscription)
+{
+    return bytes_of(subscription->sid, subscription->sid_count);
+}
+
+/* All zero is empty. */
+struct sids {
+    struct client_subscription **slots;
+    uint32_t count;
+    uint32_t capacity; /* a power of two, or 0 */
+};
+
+/* NULL when there is none. */
+struct client_subscription *sids_find(const struct sids *sids, struct bytes sid);
+
+/* The sid must not be there yet. */
+MUST_USE enum err sids_add(struct sids *sids, struct client_subscription *subscription);
+
+void sids_remove(struct sids *sids, struct client_subscription *subscription);
+
+/* Any one that is there, or NULL; for taking them out one by one. `hint` starts at 0 and is kept by the
+ * caller. */
+struct client_subscription *sids_any(const struct sids *sids, uint32_t *hint);
+
+/* Frees the table, not what it points to. */
+void sids_close(struct sids *sids);
+
+#endif
