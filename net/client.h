@@ -94,6 +94,13 @@ void client_send_info(struct client *client);
  */
 void client_close(struct client *client, enum closed_reason reason, const char *error);
 
+/* New options are in force; `before` are the old ones. Limits are taken over; a login that the new options do
+ * not know any more is closed (spec/configuration.md 5.4). */
+void client_options_changed(struct client *client, const struct security_options *before);
+
+/* Removes a subscription that has had its last message. False: the host is full, ask again. */
+bool client_remove_expired(struct client_subscription *subscription);
+
 /* Removes up to `most` of a closed client's subscriptions. True: none is left. */
 bool client_remove_subscriptions(struct client *client, uint32_t most);
 

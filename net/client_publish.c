@@ -111,6 +111,8 @@ enum handled client_publish(struct client *client, const struct operation *opera
         return HANDLED_LATER;
     client->in_messages++;
     client->in_bytes += operation->total_bytes;
+    client->context->in_messages++;
+    client->context->in_bytes += operation->total_bytes;
     if (UNLIKELY(result == HOST_NOBODY && client->no_responders && operation->reply.count > 0))
         no_responders(client, &message);
     else if (UNLIKELY(result == HOST_MEMORY))
@@ -275,6 +277,8 @@ bool client_deliver(struct client_subscription *subscription, const struct messa
     subscription->delivered++;
     client->out_messages++;
     client->out_bytes += message->total_bytes;
+    client->context->out_messages++;
+    client->context->out_bytes += message->total_bytes;
     client_output_note(client);
     if (UNLIKELY(subscription->max != 0 || client->output.pending_bytes >
                                                (uint64_t)client->context->options->max_pending_bytes / 4 * 3))

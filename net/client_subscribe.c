@@ -105,3 +105,8 @@ enum handled client_unsubscribe(struct client *client, const struct operation *o
     client_ok(client);
     return HANDLED;
 }
+
+bool client_remove_expired(struct client_subscription *subscription)
+{
+    return client_subscription_remove(subscription->client, subscription) == HANDLED;
+}

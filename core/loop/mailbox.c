@@ -78,10 +78,12 @@ uint8_t *mailbox_reserve_spare(struct mailbox *mailbox, uint32_t bytes)
     return reserve(mailbox, bytes, mailbox->ring_bytes);
 }
 
-bool mailbox_has_room(struct mailbox *mailbox, uint32_t bytes)
+bool mailbox_has_room_for(struct mailbox *mailbox, uint32_t bytes, uint64_t records)
 {
-    return room_for(mailbox, needed_bytes(mailbox, record_footprint(bytes)),
-                    mailbox->ring_bytes - MAILBOX_SPARE_BYTES);
+    uint64_t footprint = record_footprint(bytes);
+    uint64_t usable = mailbox->ring_bytes - MAILBOX_SPARE_BYTES;
+    uint64_t needed = footprint * records + footprint; /* one more: the end of the ring may be skipped once */
+    return room_for(mailbox, needed < usable ? needed : usable, usable);
 }
 
 void mailbox_commit(struct mailbox *mailbox, uint32_t bytes)

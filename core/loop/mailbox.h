@@ -47,8 +47,9 @@ uint8_t *mailbox_reserve(struct mailbox *mailbox, uint32_t bytes);
 /* The same, from the spare part too. */
 uint8_t *mailbox_reserve_spare(struct mailbox *mailbox, uint32_t bytes);
 
-/* Whether mailbox_reserve() would find room now. Thread: the writer's. */
-bool mailbox_has_room(struct mailbox *mailbox, uint32_t bytes);
+/* Whether mailbox_reserve() would find room now, `records` times in a row; more than the ring
+ * can ever hold asks for an empty ring. Thread: the writer's. */
+bool mailbox_has_room_for(struct mailbox *mailbox, uint32_t bytes, uint64_t records);
 
 /* Completes the record reserved last, which needed only `bytes` of what was reserved. Thread: the writer's.
  */

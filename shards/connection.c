@@ -1,0 +1,330 @@
+/* shards/connection.c - the life of one socket; see connection.h. */
+#include "shards/connection.h"
+
+#include "core/base/check.h"
+#include "core/base/clock.h"
+#include "core/base/memory.h"
+#include "shards/shard.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { SUBSCRIPTIONS_PER_STEP = 1024 };
+#define LINGER_NS (500 * NS_PER_MS)
+
+#define TO(state) (1U << (state))
+static const uint8_t connection_moves[CONNECTION_STATES] = {
+    [CONNECTION_OPEN] = TO(CONNECTION_FLUSHING) | TO(CONNECTION_LINGERING) | TO(CONNECTION_ENDING),
+    [CONNECTION_FLUSHING] = TO(CONNECTION_LINGERING) | TO(CONNECTION_ENDING),
+    [CONNECTION_LINGERING] = TO(CONNECTION_ENDING),
+};
+
+static void move(struct connection *connection, enum connection_state next)
+{
+    ASSERT(connection_moves[connection->state] & TO(next));
+    connection->state = (uint8_t)next;
+}
+
+/* Whether bytes from the peer may be given to the session now. */
+static bool taking(const struct connection *connection)
+{
+    return connection->state == CONNECTION_OPEN && !connection->client.blocked && !connection->stalled;
+}
+
+static void receive_arm(struct shard *shard, struct connection *connection)
+{
+    if (connection->receive.in_flight == 0 && !connection->ended)
+        loop_receive(shard->loop, &connection->receive, connection->fd);
+}
+
+static void end(struct shard *shard, struct connection *connection)
+{
+    move(connection, CONNECTION_ENDING);
+    timers_cancel(&shard->context.timers, &connection->timer);
+    (void)shutdown(connection->fd, SHUT_RDWR); /* both operations come home by this */
+    loop_cancel(shard->loop, &connection->receive);
+    loop_cancel(shard->loop, &connection->send);
+}
+
+/* All was sent: say FIN, and read on for a moment. */
+static void linger(struct shard *shard, struct connection *connection)
+{
+    if (connection->ended ||
+        timers_set(&shard->context.timers, &connection->timer, shard->context.now_ns + LINGER_NS) != ERR_OK) {
+        end(shard, connection);
+        return;
+    }
+    move(connection, CONNECTION_LINGERING);
+    (void)shutdown(connection->fd, SHUT_WR);
+    receive_arm(shard, connection);
+}
+
+struct connection *connection_new(struct shard *shard, int fd, const struct client_peer *peer)
+{
+    int one = 1;
+    struct connection *connection = memory_new(sizeof *connection);
+    if (connection == NULL || shard_slot_take(shard, connection) != ERR_OK) {
+        memory_free(connection);
+        close(fd);
+        return NULL;
+    }
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* a unix socket has none */
+    connection->fd = fd;
+    connection->receive.kind = OP_RECEIVE;
+    connection->send.kind = OP_SEND;
+    connection->timer.kind = TIMER_CONNECTION;
+    connection->client.timer.kind = TIMER_CLIENT;
+    connection->client.place.cid = peer->cid;
+    connection->client.place.shard = shard->post.self;
+    connection->write_deadline_ns = shard->context.options->write_deadline_ns;
+    list_push_last(&shard->connections, &connection->all);
+    if (client_init(&connection->client, &shard->context, peer) != ERR_OK)
+        client_close(&connection->client, CLOSED_READ_ERROR, NULL);
+    else
+        receive_arm(shard, connection);
+    return connection;
+}
+
+/* ---- receiving ---- */
+
+static void hold(struct shard *shard, struct connection *connection, struct bytes bytes)
+{
+    size_t kept = connection->held_end - connection->held_at;
+    if (bytes.count == 0)
+        return;
+    if (connection->held == NULL || connection->held->capacity - connection->held_end < bytes.count) {
+        struct block *block = block_take(&shard->context.pool.blocks, kept + bytes.count);
+        if (block == NULL) {
+            client_close(&connection->client, CLOSED_READ_ERROR, NULL);
+            return;
+        }
+        if (kept > 0)
+            memcpy(block->bytes, connection->held->bytes + connection->held_at, kept);
+        block_release(&shard->context.pool.blocks, connection->held);
+        connection->held = block;
+        connection->held_at = 0;
+        connection->held_end = (uint32_t)kept;
+    }
+    memcpy(connection->held->bytes + connection->held_end, bytes.data, bytes.count);
+    connection->held_end += (uint32_t)bytes.count;
+}
+
+static void held_drop(struct shard *shard, struct connection *connection)
+{
+    block_release(&shard->context.pool.blocks, connection->held);
+    connection->held = NULL;
+    connection->held_at = connection->held_end = 0;
+}
+
+/* The session does not take more now: stop receiving, and be asked again. */
+static void pause_receiving(struct shard *shard, struct connection *connection)
+{
+    loop_cancel(shard->loop, &connection->receive);
+    if (connection->client.blocked && connection->client.state != CLIENT_AUTHENTICATING &&
+        !list_linked(&connection->waiting))
+        list_push_last(&shard->full, &connection->waiting);
+}
+
+static void give(struct shard *shard, struct connection *connection, struct bytes bytes)
+{
+    size_t taken = 0;
+    if (connection->held == NULL && taking(connection))
+        taken = client_receive(&connection->client, bytes);
+    if (connection->state != CONNECTION_OPEN)
+        return;
+    if (UNLIKELY(taken < bytes.count))
+        hold(shard, connection, bytes_of(bytes.data + taken, bytes.count - taken));
+    if (UNLIKELY(!taking(connection)))
+        pause_receiving(shard, connection);
+}
+
+static void receive_ended(struct shard *shard, struct connection *connection, bool failed)
+{
+    connection->ended = true;
+    connection->failed = failed;
+    if (connection->state == CONNECTION_LINGERING)
+        end(shard, connection);
+    else if (connection->state == CONNECTION_OPEN && (connection->held == NULL || failed))
+        client_input_ended(&connection->client, failed);
+}
+
+void connection_received(struct shard *shard, struct connection *connection,
+                         const struct loop_completion *completion)
+{
+    if (LIKELY(completion->has_buffer)) {
+        if (LIKELY(completion->result > 0 && connection->state == CONNECTION_OPEN))
+            give(shard, connection, completion->received);
+        loop_buffer_return(shard->loop, completion->buffer);
+    }
+    if (LIKELY(completion->more))
+        return;
+    bool again = completion->result > 0 || completion->result == -ENOBUFS || completion->result == -EINTR ||
+                 completion->result == -EAGAIN || completion->result == -ECANCELED;
+    if (!again)
+        receive_ended(shard, connection, completion->result < 0);
+    else if (taking(connection) || connection->state == CONNECTION_LINGERING)
+        receive_arm(shard, connection);
+    if (connection->state == CONNECTION_ENDING)
+        connection_closing_step(shard, connection);
+}
+
+void connection_resume(struct shard *shard, struct connection *connection)
+{
+    if (list_linked(&connection->waiting))
+        list_remove(&connection->waiting);
+    if (connection->state != CONNECTION_OPEN || connection->stalled)
+        return;
+    client_resume(&connection->client);
+    if (connection->client.parser.state == PARSER_AGAIN && connection->held == NULL) {
+        /* The operation that could not be handled was torn: all of its bytes are the parser's. */
+        (void)client_receive(&connection->client, (struct bytes){NULL, 0});
+    } else if (connection->held != NULL) {
+        struct bytes rest = bytes_of(connection->held->bytes + connection->held_at,
+                                     connection->held_end - connection->held_at);
+        connection->held_at += (uint32_t)client_receive(&connection->client, rest);
+    }
+    if (connection->state != CONNECTION_OPEN)
+        return;
+    if (connection->held != NULL && connection->held_at == connection->held_end)
+        held_drop(shard, connection);
+    if (!taking(connection))
+        pause_receiving(shard, connection);
+    else if (connection->ended)
+        client_input_ended(&connection->client, connection->failed);
+    else
+        receive_arm(shard, connection);
+}
+
+void connection_stall(struct shard *shard, struct connection *connection, int64_t stall_ns)
+{
+    if (connection->state != CONNECTION_OPEN || connection->stalled)
+        return;
+    if (timers_set(&shard->context.timers, &connection->timer, shard->context.now_ns + stall_ns) != ERR_OK)
+        return; /* no memory to wait with: it is not slowed */
+    connection->stalled = true;
+    loop_cancel(shard->loop, &connection->receive);
+}
+
+/* ---- sending ---- */
+
+void connection_send(struct shard *shard, struct connection *connection)
+{
+    struct iovec parts[LOOP_SEND_PARTS_MAX];
+    if (connection->send.in_flight != 0 || connection->state > CONNECTION_FLUSHING)
+        return;
+    uint32_t count = output_gather(&connection->client.output, parts, LOOP_SEND_PARTS_MAX);
+    if (count == 0)
+        return;
+    loop_send(shard->loop, &connection->send, connection->fd, parts, count);
+    connection->send_started_ns = shard->context.now_ns;
+    list_push_last(&shard->sending, &connection->sending);
+}
+
+/* Something is left to send, or not: go on accordingly. */
+static void send_on(struct shard *shard, struct connection *connection)
+{
+    bool empty = output_empty(&connection->client.output);
+    if (!empty && !list_linked(&connection->with_output))
+        list_push_last(&shard->with_output, &connection->with_output);
+    if (empty)
+        connection->client.output_noted = false;
+    if (empty && connection->state == CONNECTION_FLUSHING)
+        linger(shard, connection);
+}
+
+void connection_sent(struct shard *shard, struct connection *connection, int32_t result)
+{
+    list_remove(&connection->sending);
+    if (LIKELY(result >= 0))
+        output_sent(&connection->client.output, &shard->context.pool, (uint64_t)result);
+    else if (result != -EINTR && result != -EAGAIN && connection->state <= CONNECTION_FLUSHING) {
+        client_close(&connection->client, CLOSED_WRITE_ERROR, NULL);
+        if (connection->state != CONNECTION_ENDING)
+            end(shard, connection);
+    }
+    if (LIKELY(connection->state <= CONNECTION_FLUSHING))
+        send_on(shard, connection);
+    if (UNLIKELY(connection->state == CONNECTION_ENDING))
+        connection_closing_step(shard, connection);
+}
+
+void connection_write_late(struct shard *shard, struct connection *connection)
+{
+    if (connection->state == CONNECTION_OPEN)
+        client_close(&connection->client, CLOSED_SLOW_CONSUMER_WRITE_DEADLINE, NULL);
+    else if (connection->state == CONNECTION_FLUSHING)
+        end(shard, connection);
+}
+
+/* ---- ending ---- */
+
+void connection_closing(struct shard *shard, struct connection *connection, bool flush)
+{
+    if (!list_linked(&connection->closing))
+        list_push_last(&shard->closing, &connection->closing);
+    if (list_linked(&connection->waiting))
+        list_remove(&connection->waiting);
+    held_drop(shard, connection);
+    connection->stalled = false;
+    timers_cancel(&shard->context.timers, &connection->timer);
+    if (!flush) {
+        end(shard, connection);
+        return;
+    }
+    move(connection, CONNECTION_FLUSHING);
+    if (output_empty(&connection->client.output))
+        linger(shard, connection);
+}
+
+void connection_timer_due(struct shard *shard, struct connection *connection)
+{
+    if (connection->state == CONNECTION_LINGERING) {
+        end(shard, connection);
+        connection_closing_step(shard, connection);
+        return;
+    }
+    connection->stalled = false;
+    if (!connection->client.blocked)
+        connection_resume(shard, connection);
+    else if (connection->client.state != CLIENT_AUTHENTICATING && !list_linked(&connection->waiting))
+        list_push_last(&shard->full, &connection->waiting);
+}
+
+static void free_connection(struct shard *shard, struct connection *connection)
+{
+    struct list_link *links[] = {&connection->all, &connection->with_output, &connection->sending,
+                                 &connection->waiting, &connection->closing};
+    for (size_t i = 0; i < COUNT_OF(links); i++) {
+        if (list_linked(links[i]))
+            list_remove(links[i]);
+    }
+    timers_cancel(&shard->context.timers, &connection->timer);
+    held_drop(shard, connection);
+    client_free_parts(&connection->client);
+    shard_slot_give(shard, connection);
+    close(connection->fd);
+    memory_free(connection);
+}
+
+void connection_closing_step(struct shard *shard, struct connection *connection)
+{
+    if (!client_remove_subscriptions(&connection->client, SUBSCRIPTIONS_PER_STEP))
+        return; /* stays in shard.closing: the next turn goes on */
+    if (list_linked(&connection->closing))
+        list_remove(&connection->closing);
+    if (connection->state != CONNECTION_ENDING || connection->receive.in_flight || connection->send.in_flight)
+        return;
+    shard_connection_gone(shard, connection->client.cid);
+    free_connection(shard, connection);
+}
+
+void connection_abandon(struct shard *shard, struct connection *connection)
+{
+    client_close(&connection->client, CLOSED_SERVER_SHUTDOWN, NULL);
+    while (!client_remove_subscriptions(&connection->client, UINT32_MAX))
+        continue;
+    free_connection(shard, connection);
+}

@@ -1,0 +1,112 @@
+/* shards/mail.h - what the threads say to each other. Each mail begins with its kind. Structs are copied in
+ * and out whole, both ends are the same build; what is longer than a record allows travels in a counted
+ * block. */
+#ifndef SHARDS_MAIL_H
+#define SHARDS_MAIL_H
+
+#include "core/base/block.h"
+#include "net/message.h"
+
+#include <stdint.h>
+
+enum mail_kind {
+    MAIL_MESSAGE,           /* shard -> shard: a message that some subscription there wants */
+    MAIL_INTEREST,          /* shard -> shard: how many subscriptions the sender has for a pattern */
+    MAIL_STALL,             /* shard -> shard: do not read from that publisher for a moment */
+    MAIL_CONNECTION,        /* control -> shard: a new connection */
+    MAIL_CONNECTION_CLOSED, /* shard -> control */
+    MAIL_PASSWORD,          /* shard -> worker: check a bcrypt password */
+    MAIL_PASSWORD_CHECKED,  /* worker -> shard */
+    MAIL_SNAPSHOT,          /* control -> shard: new options */
+    MAIL_SNAPSHOT_RELEASED, /* shard -> control: the old ones are not used any more */
+    MAIL_LAME_DUCK,         /* control -> shard: tell the clients */
+    MAIL_CLOSE_CLIENTS,     /* control -> shard: close so many */
+    MAIL_STOP,              /* control -> all: end */
+    MAIL_STOPPED,           /* shard, worker -> control: nothing more will come from here */
+};
+
+enum mail_message_flags {
+    MAIL_TO_PLAIN = 1, /* deliver to the plain subscriptions */
+    MAIL_TO_GROUP = 2, /* and to a member of the group named */
+    MAIL_REPEATED = 4, /* the group's choice was made again already: not once more */
+};
+
+/* Followed by subject, reply, queue, the two size texts, and the body; all of that in `block` instead when it
+ * is there, or only the body when `body_in_block` says where. */
+struct mail_message {
+    uint8_t kind;
+    uint8_t flags;
+    uint8_t total_size_count;
+    uint8_t header_size_count;
+    uint32_t subject_count;
+    uint32_t reply_count;
+    uint32_t queue_count;
+    uint32_t header_bytes;
+    uint32_t total_bytes;
+    struct block *block; /* the receiver's hold; NULL: everything follows inline */
+    const uint8_t *body; /* inside `block`; NULL: the texts lie in the block too, the body behind them */
+    struct publisher_place place;
+};
+
+struct mail_interest {
+    uint8_t kind;
+    uint32_t pattern_count;
+    uint32_t queue_count;
+    uint32_t count;
+    struct block *block; /* pattern and queue; NULL: they follow inline */
+};
+
+struct mail_stall {
+    uint8_t kind;
+    struct publisher_place place;
+    int64_t stall_ns;
+};
+
+enum { MAIL_ADDRESS_BYTES = 48 };
+
+struct mail_connection {
+    uint8_t kind;
+    bool refused; /* over max_connections: greet, say so, close */
+    uint16_t port;
+    int fd;
+    uint64_t cid;
+    char address[MAIL_ADDRESS_BYTES];
+};
+
+struct mail_closed {
+    uint8_t kind;
+    uint32_t count;
+};
+
+struct mail_password {
+    uint8_t kind;
+    uint16_t stored_count;
+    uint32_t given_count;
+    struct publisher_place place; /* whose login it is */
+    struct block *block;          /* stored, then given */
+};
+
+struct mail_password_checked {
+    uint8_t kind;
+    bool matches;
+    struct publisher_place place;
+};
+
+struct snapshot;
+
+struct mail_snapshot {
+    uint8_t kind;
+    struct snapshot *snapshot;
+};
+
+struct mail_close_clients {
+    uint8_t kind;
+    bool over_limit; /* with the text of max_connections, else silently: the server goes */
+    uint32_t count;
+};
+
+struct mail_plain {
+    uint8_t kind;
+};
+
+#endif

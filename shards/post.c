@@ -1,0 +1,107 @@
+/* shards/post.c - the mailboxes of all pairs of threads. */
+#include "shards/post.h"
+
+#include "core/base/check.h"
+#include "core/base/memory.h"
+
+enum err post_office_init(struct post_office *office, uint32_t threads, uint64_t mailbox_bytes)
+{
+    ASSERT(threads <= THREADS_MAX);
+    *office = (struct post_office){.threads = threads};
+    office->boxes = memory_new_aligned((size_t)threads * threads * sizeof *office->boxes);
+    office->wakeups = memory_new_aligned(threads * sizeof *office->wakeups);
+    if (office->boxes == NULL || office->wakeups == NULL) {
+        memory_free(office->boxes);
+        memory_free(office->wakeups);
+        return ERR_MEMORY;
+    }
+    for (uint32_t i = 0; i < threads; i++)
+        office->wakeups[i].event_fd = -1;
+    enum err err = ERR_OK;
+    for (uint32_t i = 0; i < threads && err == ERR_OK; i++)
+        err = wakeup_init(&office->wakeups[i]);
+    for (uint32_t from = 0; from < threads; from++) {
+        for (uint32_t to = 0; to < threads && err == ERR_OK; to++) {
+            if (from != to)
+                err = mailbox_init(&office->boxes[from * threads + to], mailbox_bytes);
+        }
+    }
+    if (err != ERR_OK)
+        post_office_close(office);
+    return err;
+}
+
+void post_office_close(struct post_office *office)
+{
+    for (uint32_t i = 0; i < office->threads * office->threads; i++)
+        mailbox_close(&office->boxes[i]);
+    for (uint32_t i = 0; i < office->threads; i++)
+        wakeup_close(&office->wakeups[i]);
+    memory_free(office->boxes);
+    memory_free(office->wakeups);
+    *office = (struct post_office){0};
+}
+
+uint8_t *post_reserve(struct post *post, uint32_t to, uint32_t bytes, bool spare)
+{
+    ASSERT_HOT(to != post->self);
+    struct mailbox *box = post_box(post, to);
+    return spare ? mailbox_reserve_spare(box, bytes) : mailbox_reserve(box, bytes);
+}
+
+void post_commit(struct post *post, uint32_t to, uint32_t bytes)
+{
+    mailbox_commit(post_box(post, to), bytes);
+    post->dirty |= 1ULL << to;
+}
+
+void post_flush(struct post *post)
+{
+    for (uint64_t left = post->dirty; left != 0; left &= left - 1)
+        (void)mailbox_flush(post_box(post, (uint32_t)__builtin_ctzll(left)));
+    for (uint64_t left = post->dirty; left != 0; left &= left - 1)
+        (void)wakeup_wake(&post->office->wakeups[__builtin_ctzll(left)]);
+    post->dirty = 0;
+}
+
+void post_drain(struct post *post, post_taker *taker, void *context)
+{
+    for (uint32_t from = 0; from < post->office->threads; from++) {
+        if (from == post->self)
+            continue;
+        struct mailbox *box = post_inbox(post, from);
+        uint32_t bytes = 0;
+        uint64_t taken = 0;
+        for (;;) {
+            const uint8_t *mail = mailbox_next(box, &bytes);
+            if (mail == NULL || taken > box->ring_bytes) /* no more than a ring per sender and turn */
+                break;
+            taker(context, from, mail, bytes);
+            taken += bytes;
+            mailbox_take(box);
+        }
+        mailbox_done(box);
+    }
+}
+
+bool post_may_sleep(struct post *post)
+{
+    wakeup_prepare_sleep(&post->office->wakeups[post->self]);
+    for (uint32_t from = 0; from < post->office->threads; from++) {
+        if (from != post->self && !mailbox_empty(post_inbox(post, from))) {
+            post_awake(post);
+            return false;
+        }
+    }
+    return true;
+}
+
+void post_awake(struct post *post)
+{
+    wakeup_awake(&post->office->wakeups[post->self]);
+}
+
+int post_event_fd(const struct post *post)
+{
+    return post->office->wakeups[post->self].event_fd;
+}

@@ -1,0 +1,410 @@
+/* shards/router.c - see router.h. A message is routed in two steps: room_for_all() asks every mailbox that it
+ * needs, and only then is anything written, so that HOST_FULL always means that nothing was done. */
+#include "shards/router.h"
+
+#include "core/base/check.h"
+#include "core/base/memory.h"
+#include "net/client.h"
+#include "shards/shard.h"
+
+enum {
+    INLINE_BYTES_MAX = 4096, /* larger bodies go by reference; measured against copying twice */
+};
+_Static_assert(sizeof(struct mail_message) + INLINE_BYTES_MAX <= MAILBOX_RECORD_BYTES_MAX,
+               "a mail fits a record");
+
+/* What the subject hits. One publisher's messages in a row are mostly on one subject: then neither hash nor
+ * cache is asked. One memo serves all connections, because a turn handles one connection's bytes after the
+ * other's; what alternates is found in the cache. */
+static ALWAYS_INLINE const struct match *find(struct shard *shard, struct bytes subject)
+{
+    struct router *router = &shard->router;
+    if (LIKELY(router->last != NULL && bytes_equal(router->last_subject, subject) &&
+               match_current(router->last)))
+        return router->last;
+    const struct match *match = NULL;
+    router->last = NULL;
+    if (match_cache_find(shard->matches, shard->index, subject, &match) != ERR_OK)
+        return NULL;
+    if (subject.count <= sizeof router->last_bytes) {
+        memcpy(router->last_bytes, subject.data, subject.count);
+        router->last_subject = bytes_of(router->last_bytes, subject.count);
+        router->last = match;
+    }
+    return match;
+}
+
+/* ---- mail ---- */
+
+static uint32_t texts_bytes(const struct message *message, struct bytes queue)
+{
+    return (uint32_t)(message->subject.count + message->reply.count + queue.count +
+                      message->total_size_text.count + message->header_size_text.count);
+}
+
+/* Bytes of the record for this message; the rest travels in a block. */
+static uint32_t record_bytes(const struct message *message, struct bytes queue)
+{
+    uint32_t texts = texts_bytes(message, queue);
+    if (texts + message->total_bytes <= INLINE_BYTES_MAX)
+        return (uint32_t)sizeof(struct mail_message) + texts + message->total_bytes;
+    if (texts <= INLINE_BYTES_MAX)
+        return (uint32_t)sizeof(struct mail_message) + texts;
+    return sizeof(struct mail_message);
+}
+
+static uint8_t *put(uint8_t *to, struct bytes from)
+{
+    if (from.count > 0)
+        memcpy(to, from.data, from.count);
+    return to + from.count;
+}
+
+static uint8_t *put_texts(uint8_t *to, const struct message *message, struct bytes queue)
+{
+    to = put(to, message->subject);
+    to = put(to, message->reply);
+    to = put(to, queue);
+    to = put(to, message->total_size_text);
+    return put(to, message->header_size_text);
+}
+
+/* The block of a message that is too large for a record: the publisher's own when the body lies in one
+ * already, so that all receivers on all threads share it. NULL: memory is out. */
+static struct block *block_for(struct shard *shard, const struct message *message, struct bytes queue,
+                               bool texts_too)
+{
+    if (message->block != NULL && !texts_too)
+        return block_hold(message->block);
+    size_t count = message->total_bytes + (texts_too ? texts_bytes(message, queue) : 0);
+    struct block *block = block_take(&shard->context.pool.blocks, count);
+    if (block == NULL)
+        return NULL;
+    uint8_t *to = texts_too ? put_texts(block->bytes, message, queue) : block->bytes;
+    (void)put(to, bytes_of(message->body, message->total_bytes));
+    return block;
+}
+
+/* Writes one mail. False: no memory for its block; the receiver misses the message, its publisher is told by
+ * HOST_MEMORY. */
+static bool mail_message(struct shard *shard, uint32_t to, const struct message *message, struct bytes queue,
+                         uint8_t flags, bool spare)
+{
+    uint32_t bytes = record_bytes(message, queue);
+    uint32_t texts = texts_bytes(message, queue);
+    struct mail_message header = {
+        .kind = MAIL_MESSAGE,
+        .flags = flags,
+        .total_size_count = (uint8_t)message->total_size_text.count,
+        .header_size_count = (uint8_t)message->header_size_text.count,
+        .subject_count = (uint32_t)message->subject.count,
+        .reply_count = (uint32_t)message->reply.count,
+        .queue_count = (uint32_t)queue.count,
+        .header_bytes = message->header_bytes,
+        .total_bytes = message->total_bytes,
+        .place = message->place,
+    };
+    bool whole = bytes == sizeof header + texts + message->total_bytes;
+    if (!whole) {
+        header.block = block_for(shard, message, queue, bytes == sizeof header);
+        if (header.block == NULL)
+            return false;
+        if (bytes != sizeof header)
+            header.body = message->block != NULL ? message->body : header.block->bytes;
+    }
+    uint8_t *record = post_reserve(&shard->post, to, bytes, spare);
+    if (record == NULL) {
+        block_release(&shard->context.pool.blocks, header.block);
+        return false;
+    }
+    memcpy(record, &header, sizeof header);
+    if (bytes > sizeof header) {
+        uint8_t *at = put_texts(record + sizeof header, message, queue);
+        if (whole)
+            (void)put(at, bytes_of(message->body, message->total_bytes));
+    }
+    post_commit(&shard->post, to, bytes);
+    return true;
+}
+
+/* ---- publishing ---- */
+
+/* Every shard that this match could send a mail to. */
+static uint64_t shards_involved(const struct match *match)
+{
+    uint64_t shards = 0;
+    for (uint32_t i = 0; i < match->interest_count; i++)
+        shards |= match->interests[i]->remote_shards;
+    return shards;
+}
+
+static bool groups_remote(const struct match *match)
+{
+    for (uint32_t g = 0; g < match->group_count; g++) {
+        for (uint32_t p = 0; p < match->groups[g].part_count; p++) {
+            if (match->groups[g].parts[p]->remote_total > 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Whether every mailbox that may be needed has room for the most that may be put there: one mail for the
+ * plain subscriptions and one for each group. */
+static bool room_for_all(struct shard *shard, const struct match *match, const struct message *message)
+{
+    uint64_t shards = shards_involved(match);
+    uint64_t mails = 1;
+    if (match->group_count > 0 && groups_remote(match)) {
+        shards = ((1ULL << shard->shard_count) - 1) & ~(1ULL << shard->post.self);
+        mails += match->group_count;
+    }
+    if (LIKELY(shards == 0))
+        return true;
+    struct bytes longest = {NULL, 0};
+    for (uint32_t g = 0; g < match->group_count; g++) {
+        struct bytes name = queue_group_name(match->groups[g].parts[0]);
+        if (name.count > longest.count)
+            longest = name;
+    }
+    uint32_t bytes = record_bytes(message, longest);
+    for (; shards != 0; shards &= shards - 1) {
+        if (!mailbox_has_room_for(post_box(&shard->post, (uint32_t)__builtin_ctzll(shards)), bytes, mails))
+            return false;
+    }
+    return true;
+}
+
+static ALWAYS_INLINE bool deliver_plain(const struct match *match, const struct message *message)
+{
+    bool taken = false;
+    for (uint32_t i = 0; i < match->interest_count; i++) {
+        const struct subscription_set *set = &match->interests[i]->plain;
+        for (uint32_t at = set->count; at > 0; at--) {
+            struct subscription *subscription = subscription_at(set, at - 1);
+            taken |= client_deliver(CONTAINER_OF(subscription, struct client_subscription, base), message);
+        }
+    }
+    return taken;
+}
+
+/* One member of a group, beginning at random, then one after the other until somebody takes it
+ * (client-protocol 7.3). */
+static bool deliver_group(struct shard *shard, const struct match_group *group, const struct message *message,
+                          bool remote_too, uint8_t flags)
+{
+    uint32_t size = match_group_size(group, remote_too);
+    if (size == 0)
+        return false;
+    uint32_t start = random_below(&shard->context.random, size);
+    for (uint32_t i = 0; i < size; i++) {
+        struct subscription *own = NULL;
+        unsigned to = 0;
+        uint32_t position = start + i < size ? start + i : start + i - size;
+        match_group_member(group, position, &own, &to);
+        if (own == NULL) {
+            bool spare = flags != 0;
+            if (mail_message(shard, to, message, queue_group_name(group->parts[0]), MAIL_TO_GROUP | flags,
+                             spare))
+                return true;
+        } else if (client_deliver(CONTAINER_OF(own, struct client_subscription, base), message)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum host_result router_publish_room(struct shard *shard, const struct message *message)
+{
+    const struct match *match = find(shard, message->subject);
+    if (match == NULL)
+        return HOST_MEMORY;
+    return room_for_all(shard, match, message) ? HOST_DONE : HOST_FULL;
+}
+
+enum host_result router_publish(struct shard *shard, const struct message *message)
+{
+    const struct match *match = find(shard, message->subject);
+    if (UNLIKELY(match == NULL))
+        return HOST_MEMORY;
+    if (UNLIKELY(!room_for_all(shard, match, message)))
+        return HOST_FULL;
+    bool taken = deliver_plain(match, message);
+    for (uint64_t shards = shards_involved(match); shards != 0; shards &= shards - 1)
+        taken |= mail_message(shard, (uint32_t)__builtin_ctzll(shards), message, (struct bytes){NULL, 0},
+                              MAIL_TO_PLAIN, false);
+    for (uint32_t g = 0; g < match->group_count; g++)
+        taken |= deliver_group(shard, &match->groups[g], message, true, 0);
+    return LIKELY(taken) ? HOST_DONE : HOST_NOBODY;
+}
+
+/* ---- mail in ---- */
+
+/* A cursor over the texts that follow each other. */
+static struct bytes next_text(const uint8_t **at, uint32_t count)
+{
+    struct bytes bytes = bytes_of(*at, count);
+    *at += count;
+    return bytes;
+}
+
+static void deliver_named_group(struct shard *shard, const struct match *match, struct bytes queue,
+                                const struct message *message, uint8_t flags)
+{
+    for (uint32_t g = 0; g < match->group_count; g++) {
+        const struct match_group *group = &match->groups[g];
+        if (!bytes_equal(queue_group_name(group->parts[0]), queue))
+            continue;
+        if (deliver_group(shard, group, message, false, 0) || (flags & MAIL_REPEATED))
+            return;
+        /* Whoever was chosen has left: once more among all, into the spare part of the mailbox. */
+        (void)deliver_group(shard, group, message, true, MAIL_REPEATED);
+        return;
+    }
+}
+
+void router_mail_message(struct shard *shard, const uint8_t *mail, uint32_t bytes)
+{
+    struct mail_message header;
+    ASSERT(bytes >= sizeof header);
+    memcpy(&header, mail, sizeof header);
+    const uint8_t *at = mail + sizeof header;
+    if (header.block != NULL && header.body == NULL)
+        at = header.block->bytes;
+    struct message message = {.place = header.place};
+    message.subject = next_text(&at, header.subject_count);
+    message.reply = next_text(&at, header.reply_count);
+    struct bytes queue = next_text(&at, header.queue_count);
+    message.total_size_text = next_text(&at, header.total_size_count);
+    message.header_size_text = next_text(&at, header.header_size_count);
+    message.header_bytes = header.header_bytes;
+    message.total_bytes = header.total_bytes;
+    message.body = header.body != NULL ? header.body : at;
+    message.block = header.block;
+    const struct match *match = find(shard, message.subject);
+    if (match != NULL) { /* without memory to match it, it is lost to this shard's receivers */
+        if (header.flags & MAIL_TO_PLAIN)
+            (void)deliver_plain(match, &message);
+        if (header.flags & MAIL_TO_GROUP)
+            deliver_named_group(shard, match, queue, &message, header.flags);
+    }
+    block_release(&shard->context.pool.blocks, header.block);
+}
+
+/* ---- interest ---- */
+
+static uint32_t interest_record_bytes(struct bytes pattern, struct bytes queue)
+{
+    size_t bytes = sizeof(struct mail_interest) + pattern.count + queue.count;
+    return bytes <= MAILBOX_RECORD_BYTES_MAX ? (uint32_t)bytes : (uint32_t)sizeof(struct mail_interest);
+}
+
+static bool interest_room(struct shard *shard, struct bytes pattern, struct bytes queue)
+{
+    uint32_t bytes = interest_record_bytes(pattern, queue);
+    for (uint32_t to = 0; to < shard->shard_count; to++) {
+        if (to != shard->post.self && !mailbox_has_room_for(post_box(&shard->post, to), bytes, 1))
+            return false;
+    }
+    return true;
+}
+
+/* Tells every other shard. Room was asked for before. False: no memory for a block that a long pattern needs.
+ */
+static bool interest_tell(struct shard *shard, struct bytes pattern, struct bytes queue, uint32_t count)
+{
+    uint32_t bytes = interest_record_bytes(pattern, queue);
+    struct mail_interest header = {
+        .kind = MAIL_INTEREST,
+        .pattern_count = (uint32_t)pattern.count,
+        .queue_count = (uint32_t)queue.count,
+        .count = count,
+    };
+    if (bytes == sizeof header && pattern.count + queue.count > 0) {
+        header.block = block_take(&shard->context.pool.blocks, pattern.count + queue.count);
+        if (header.block == NULL)
+            return false;
+        (void)put(put(header.block->bytes, pattern), queue);
+    }
+    for (uint32_t to = 0; to < shard->shard_count; to++) {
+        if (to == shard->post.self)
+            continue;
+        uint8_t *record = post_reserve(&shard->post, to, bytes, false);
+        ASSERT(record != NULL);
+        if (header.block != NULL)
+            (void)block_hold(header.block);
+        memcpy(record, &header, sizeof header);
+        if (header.block == NULL)
+            (void)put(put(record + sizeof header, pattern), queue);
+        post_commit(&shard->post, to, bytes);
+    }
+    block_release(&shard->context.pool.blocks, header.block);
+    return true;
+}
+
+enum host_result router_subscribe(struct shard *shard, struct subscription *subscription,
+                                  struct bytes subject, struct bytes queue)
+{
+    if (!interest_room(shard, subject, queue))
+        return HOST_FULL;
+    if (index_add(shard->index, subject, queue, subscription) != ERR_OK)
+        return HOST_MEMORY;
+    uint32_t count = index_own_count(subscription);
+    if ((queue.count > 0 || count == 1) && !interest_tell(shard, subject, queue, count)) {
+        index_remove(shard->index, subscription);
+        return HOST_MEMORY;
+    }
+    return HOST_DONE;
+}
+
+enum host_result router_unsubscribe(struct shard *shard, struct subscription *subscription)
+{
+    if (subscription->interest == NULL)
+        return HOST_DONE;
+    struct bytes pattern = interest_pattern(subscription->interest);
+    struct bytes queue =
+        subscription->group != NULL ? queue_group_name(subscription->group) : (struct bytes){NULL, 0};
+    uint32_t left = index_own_count(subscription) - 1;
+    if (queue.count > 0 || left == 0) {
+        if (!interest_room(shard, pattern, queue))
+            return HOST_FULL;
+        if (!interest_tell(shard, pattern, queue, left))
+            return HOST_FULL; /* memory may come back; nothing was told yet */
+    }
+    index_remove(shard->index, subscription);
+    return HOST_DONE;
+}
+
+void router_mail_interest(struct shard *shard, uint32_t from, const uint8_t *mail, uint32_t bytes)
+{
+    struct mail_interest header;
+    ASSERT(bytes >= sizeof header);
+    memcpy(&header, mail, sizeof header);
+    const uint8_t *at = header.block != NULL ? header.block->bytes : mail + sizeof header;
+    struct bytes pattern = next_text(&at, header.pattern_count);
+    struct bytes queue = next_text(&at, header.queue_count);
+    if (index_remote_set(shard->index, pattern, queue, from, header.count) != ERR_OK) {
+        /* Without this interest the server would lose messages silently for as long as it runs: stop instead.
+         */
+        ASSERT(!"no memory for another shard's interest");
+    }
+    block_release(&shard->context.pool.blocks, header.block);
+}
+
+struct client_subscription *router_own_subscription(struct shard *shard, const struct client *client,
+                                                    struct bytes subject)
+{
+    const struct match *match = find(shard, subject);
+    if (match == NULL)
+        return NULL;
+    for (uint32_t i = 0; i < match->interest_count; i++) {
+        const struct subscription_set *set = &match->interests[i]->plain;
+        for (uint32_t at = 0; at < set->count; at++) {
+            struct client_subscription *own =
+                CONTAINER_OF(subscription_at(set, at), struct client_subscription, base);
+            if (own->client == client)
+                return own;
+        }
+    }
+    return NULL;
+}

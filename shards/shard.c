@@ -1,0 +1,549 @@
+/* shards/shard.c - the life of a shard: wait, collect, drain, complete, time, flush, send. The order of a
+ * turn is what makes the promises of DESIGN 3: mail is drained after completions were collected and before
+ * they are handled; interest is flushed before PONGs are sent. */
+#include "shards/shard.h"
+
+#include "core/base/check.h"
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/base/memory.h"
+#include "net/error_text.h"
+#include "shards/mail.h"
+#include "shards/router.h"
+
+#include <unistd.h>
+
+enum {
+    CLOSING_STEPS_PER_TURN = 64,
+    OUTPUT_BYTES_PER_FLUSH = 1024 * 1024, /* send in mid-turn when so much has gathered */
+    MESSAGE_OVERHEAD_BYTES = 32,          /* what a control line adds, for that sum */
+};
+#define RETRY_NS (100 * 1000LL) /* how soon to look again for room in a full mailbox */
+
+/* ---- what sessions ask of their host ---- */
+
+static enum host_result host_subscribe(struct client *client, struct client_subscription *subscription,
+                                       struct bytes subject, struct bytes queue)
+{
+    return router_subscribe(shard_of(client->context), &subscription->base, subject, queue);
+}
+
+static enum host_result host_unsubscribe(struct client *client, struct client_subscription *subscription)
+{
+    struct shard *shard = shard_of(client->context);
+    enum host_result result = router_unsubscribe(shard, &subscription->base);
+    for (uint32_t i = 0; result == HOST_DONE && subscription->max != 0 && i < shard->expired_count; i++) {
+        if (shard->expired[i] == subscription)
+            shard->expired[i] = shard->expired[--shard->expired_count];
+    }
+    return result;
+}
+
+static enum host_result host_publish(struct client *client, const struct message *message)
+{
+    return router_publish(shard_of(client->context), message);
+}
+
+static enum host_result host_publish_room(struct client *client, const struct message *message)
+{
+    return router_publish_room(shard_of(client->context), message);
+}
+
+static struct client_subscription *host_own_subscription(struct client *client, struct bytes subject)
+{
+    return router_own_subscription(shard_of(client->context), client, subject);
+}
+
+static void host_expired(struct client *client, struct client_subscription *subscription)
+{
+    struct shard *shard = shard_of(client->context);
+    if (shard->expired_count == shard->expired_capacity) {
+        uint32_t capacity = shard->expired_capacity == 0 ? 64 : shard->expired_capacity * 2;
+        void *grown = memory_grow(shard->expired, capacity * sizeof *shard->expired);
+        if (grown == NULL)
+            return; /* it takes no more messages; it goes with its client */
+        shard->expired = grown;
+        shard->expired_capacity = capacity;
+    }
+    shard->expired[shard->expired_count++] = subscription;
+}
+
+static void host_output_ready(struct client *client)
+{
+    struct connection *connection = connection_of(client);
+    if (!list_linked(&connection->with_output))
+        list_push_last(&shard_of(client->context)->with_output, &connection->with_output);
+}
+
+static enum host_result host_check_password(struct client *client, struct bytes stored, struct bytes given)
+{
+    struct shard *shard = shard_of(client->context);
+    uint32_t worker = shard->shard_count + 1;
+    struct mail_password mail = {
+        .kind = MAIL_PASSWORD,
+        .stored_count = (uint16_t)stored.count,
+        .given_count = (uint32_t)given.count,
+        .place = client->place,
+    };
+    if (!mailbox_has_room_for(post_box(&shard->post, worker), sizeof mail, 1))
+        return HOST_FULL;
+    mail.block = block_take(&shard->context.pool.blocks, stored.count + given.count);
+    if (mail.block == NULL)
+        return HOST_MEMORY;
+    memcpy(mail.block->bytes, stored.data, stored.count);
+    if (given.count > 0)
+        memcpy(mail.block->bytes + stored.count, given.data, given.count);
+    uint8_t *record = post_reserve(&shard->post, worker, sizeof mail, false);
+    ASSERT(record != NULL);
+    memcpy(record, &mail, sizeof mail);
+    post_commit(&shard->post, worker, sizeof mail);
+    return HOST_DONE;
+}
+
+static void host_closing(struct client *client, bool flush)
+{
+    connection_closing(shard_of(client->context), connection_of(client), flush);
+}
+
+static void host_stall(struct session_context *context, const struct publisher_place *place, int64_t stall_ns)
+{
+    struct shard *shard = shard_of(context);
+    if (place->shard == shard->post.self) {
+        struct connection *connection = shard_connection_at(shard, place);
+        if (connection != NULL)
+            connection_stall(shard, connection, stall_ns);
+        return;
+    }
+    struct mail_stall mail = {.kind = MAIL_STALL, .place = *place, .stall_ns = stall_ns};
+    uint8_t *record = post_reserve(&shard->post, place->shard, sizeof mail, false);
+    if (record == NULL)
+        return; /* that mailbox is full: its shard is slowed by it already */
+    memcpy(record, &mail, sizeof mail);
+    post_commit(&shard->post, place->shard, sizeof mail);
+}
+
+static const struct host_operations operations = {
+    .subscribe = host_subscribe,
+    .unsubscribe = host_unsubscribe,
+    .publish = host_publish,
+    .publish_room = host_publish_room,
+    .own_subscription = host_own_subscription,
+    .expired = host_expired,
+    .output_ready = host_output_ready,
+    .check_password = host_check_password,
+    .closing = host_closing,
+    .stall = host_stall,
+};
+
+/* ---- places of connections ---- */
+
+struct connection *shard_connection_at(struct shard *shard, const struct publisher_place *place)
+{
+    if (place->slot >= shard->slot_count)
+        return NULL;
+    struct connection *connection = shard->slots[place->slot];
+    return connection != NULL && connection->client.cid == place->cid ? connection : NULL;
+}
+
+static enum err slots_grow(struct shard *shard)
+{
+    uint32_t count = shard->slot_count == 0 ? 64 : shard->slot_count * 2;
+    struct connection **slots = memory_grow(shard->slots, count * sizeof(struct connection *));
+    if (slots == NULL)
+        return ERR_MEMORY;
+    shard->slots = slots;
+    uint32_t *free_slots = memory_grow(shard->free_slots, count * sizeof *free_slots);
+    if (free_slots == NULL)
+        return ERR_MEMORY;
+    shard->free_slots = free_slots;
+    for (uint32_t slot = count; slot > shard->slot_count; slot--) {
+        slots[slot - 1] = NULL;
+        free_slots[shard->free_slot_count++] = slot - 1;
+    }
+    shard->slot_count = count;
+    return ERR_OK;
+}
+
+enum err shard_slot_take(struct shard *shard, struct connection *connection)
+{
+    if (shard->free_slot_count == 0 && slots_grow(shard) != ERR_OK)
+        return ERR_MEMORY;
+    connection->client.place.slot = shard->free_slots[--shard->free_slot_count];
+    shard->slots[connection->client.place.slot] = connection;
+    return ERR_OK;
+}
+
+void shard_slot_give(struct shard *shard, struct connection *connection)
+{
+    shard->slots[connection->client.place.slot] = NULL;
+    shard->free_slots[shard->free_slot_count++] = connection->client.place.slot;
+}
+
+/* A mail to the control core. The spare part may be used: the control core always drains. */
+static bool tell_control(struct shard *shard, const void *mail, uint32_t bytes)
+{
+    uint8_t *record = post_reserve(&shard->post, shard->shard_count, bytes, true);
+    if (record == NULL)
+        return false;
+    memcpy(record, mail, bytes);
+    post_commit(&shard->post, shard->shard_count, bytes);
+    return true;
+}
+
+static void gone_tell(struct shard *shard)
+{
+    struct mail_closed mail = {.kind = MAIL_CONNECTION_CLOSED, .count = shard->gone_count};
+    if (shard->gone_count > 0 && tell_control(shard, &mail, sizeof mail))
+        shard->gone_count = 0;
+}
+
+void shard_connection_gone(struct shard *shard, uint64_t cid)
+{
+    (void)cid;
+    shard->gone_count++; /* told once a turn, as one number */
+}
+
+/* ---- mail ---- */
+
+static void take_connection(struct shard *shard, const uint8_t *bytes)
+{
+    struct mail_connection mail;
+    memcpy(&mail, bytes, sizeof mail);
+    struct client_peer peer = {.address = mail.address, .port = mail.port, .cid = mail.cid};
+    struct connection *connection = connection_new(shard, mail.fd, &peer);
+    if (connection == NULL) {
+        log_error(shard->context.log, "%s:%u - cid:%llu - no memory for a connection", mail.address,
+                  mail.port, (unsigned long long)mail.cid);
+        shard_connection_gone(shard, mail.cid);
+        return;
+    }
+    if (mail.refused)
+        client_close(&connection->client, CLOSED_MAXIMUM_CONNECTIONS, error_text(ERROR_MAXIMUM_CONNECTIONS));
+}
+
+static void take_password_checked(struct shard *shard, const uint8_t *bytes)
+{
+    struct mail_password_checked mail;
+    memcpy(&mail, bytes, sizeof mail);
+    struct connection *connection = shard_connection_at(shard, &mail.place);
+    if (connection == NULL)
+        return;
+    client_password_checked(&connection->client, mail.matches);
+    connection_resume(shard, connection);
+}
+
+static void take_snapshot(struct shard *shard, const uint8_t *bytes)
+{
+    struct mail_snapshot mail;
+    memcpy(&mail, bytes, sizeof mail);
+    struct mail_snapshot released = {.kind = MAIL_SNAPSHOT_RELEASED, .snapshot = shard->snapshot};
+    shard_snapshot_use(shard, mail.snapshot);
+    for (struct list_link *at = list_first(&shard->connections), *next = NULL; at != NULL; at = next) {
+        next = list_next(&shard->connections, at);
+        client_options_changed(&LIST_ELEMENT(at, struct connection, all)->client,
+                               &released.snapshot->options->security);
+    }
+    if (!tell_control(shard, &released, sizeof released))
+        log_warning(shard->context.log, "The old options could not be given back: their memory stays in use");
+}
+
+static void take_lame_duck(struct shard *shard)
+{
+    shard->context.lame_duck = true;
+    for (struct list_link *at = list_first(&shard->connections), *next = NULL; at != NULL; at = next) {
+        next = list_next(&shard->connections, at);
+        client_send_info(&LIST_ELEMENT(at, struct connection, all)->client);
+    }
+}
+
+static void take_close_clients(struct shard *shard, const uint8_t *bytes)
+{
+    struct mail_close_clients mail;
+    memcpy(&mail, bytes, sizeof mail);
+    for (struct list_link *at = list_first(&shard->connections), *next = NULL; at != NULL && mail.count > 0;
+         at = next) {
+        next = list_next(&shard->connections, at);
+        struct client *client = &LIST_ELEMENT(at, struct connection, all)->client;
+        if (client->state == CLIENT_CLOSED)
+            continue;
+        mail.count--;
+        if (mail.over_limit)
+            client_close(client, CLOSED_MAXIMUM_CONNECTIONS, error_text(ERROR_MAXIMUM_CONNECTIONS));
+        else
+            client_close(client, CLOSED_SERVER_SHUTDOWN, NULL);
+    }
+}
+
+static void take_stop(struct shard *shard)
+{
+    struct mail_close_clients all = {.count = UINT32_MAX};
+    shard->stopping = true;
+    take_close_clients(shard, (const uint8_t *)&all);
+}
+
+static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_t bytes)
+{
+    struct shard *shard = context;
+    switch ((enum mail_kind)mail[0]) {
+    case MAIL_MESSAGE:
+        router_mail_message(shard, mail, bytes);
+        return;
+    case MAIL_INTEREST:
+        router_mail_interest(shard, from, mail, bytes);
+        return;
+    case MAIL_STALL: {
+        struct mail_stall stall;
+        memcpy(&stall, mail, sizeof stall);
+        host_stall(&shard->context, &stall.place, stall.stall_ns);
+        return;
+    }
+    case MAIL_CONNECTION:
+        take_connection(shard, mail);
+        return;
+    case MAIL_PASSWORD_CHECKED:
+        take_password_checked(shard, mail);
+        return;
+    case MAIL_SNAPSHOT:
+        take_snapshot(shard, mail);
+        return;
+    case MAIL_LAME_DUCK:
+        take_lame_duck(shard);
+        return;
+    case MAIL_CLOSE_CLIENTS:
+        take_close_clients(shard, mail);
+        return;
+    case MAIL_STOP:
+        take_stop(shard);
+        return;
+    case MAIL_CONNECTION_CLOSED:
+    case MAIL_PASSWORD:
+    case MAIL_SNAPSHOT_RELEASED:
+    case MAIL_STOPPED:
+        break;
+    }
+    ASSERT(!"a mail that no shard gets");
+}
+
+/* ---- completions: the only door ---- */
+
+static void shard_complete(struct shard *shard, const struct loop_completion *completion)
+{
+    struct loop_op *op = completion->op;
+    switch ((enum shard_op)op->kind) {
+    case OP_RECEIVE:
+        connection_received(shard, CONTAINER_OF(op, struct connection, receive), completion);
+        return;
+    case OP_SEND:
+        connection_sent(shard, CONTAINER_OF(op, struct connection, send), completion->result);
+        return;
+    case OP_WAKEUP:
+        if (!shard->stopping || !list_empty(&shard->connections))
+            loop_read(shard->loop, &shard->wakeup, post_event_fd(&shard->post), &shard->wakeup_value,
+                      sizeof shard->wakeup_value);
+        return;
+    }
+    ASSERT(!"an operation that no shard starts");
+}
+
+/* ---- the turn ---- */
+
+static void flush_outputs(struct shard *shard)
+{
+    post_flush(&shard->post); /* before anything is sent: DESIGN 3, visibility */
+    for (struct list_link *at; (at = list_first(&shard->with_output)) != NULL;) {
+        list_remove(at);
+        connection_send(shard, LIST_ELEMENT(at, struct connection, with_output));
+    }
+    shard->output_mark = shard->context.out_bytes + shard->context.out_messages * MESSAGE_OVERHEAD_BYTES;
+}
+
+static bool much_output(const struct shard *shard)
+{
+    uint64_t now = shard->context.out_bytes + shard->context.out_messages * MESSAGE_OVERHEAD_BYTES;
+    return now - shard->output_mark >= OUTPUT_BYTES_PER_FLUSH;
+}
+
+static void expire_timers(struct shard *shard)
+{
+    struct timer *timer;
+    while ((timer = timers_expired(&shard->context.timers, shard->context.now_ns)) != NULL) {
+        switch ((enum shard_timer)timer->kind) {
+        case TIMER_CLIENT:
+            client_timer_due(CONTAINER_OF(timer, struct client, timer));
+            break;
+        case TIMER_CONNECTION:
+            connection_timer_due(shard, CONTAINER_OF(timer, struct connection, timer));
+            break;
+        }
+    }
+}
+
+/* Sends are in the order in which they started, so the first that is in time ends the search. */
+static void check_write_deadlines(struct shard *shard)
+{
+    struct list_link *at;
+    while ((at = list_first(&shard->sending)) != NULL) {
+        struct connection *connection = LIST_ELEMENT(at, struct connection, sending);
+        if (shard->context.now_ns - connection->send_started_ns < connection->write_deadline_ns)
+            return;
+        /* Behind the others, and not looked at again before another deadline: closing it takes a while. */
+        list_remove(at);
+        connection->send_started_ns = shard->context.now_ns;
+        list_push_last(&shard->sending, at);
+        connection_write_late(shard, connection);
+    }
+}
+
+/* Those that a mailbox held back try again, in the order in which they came; who is held back again comes
+ * last. */
+static void retry_full(struct shard *shard)
+{
+    struct list_link *last = shard->full.ends.previous;
+    for (bool more = !list_empty(&shard->full); more;) {
+        struct list_link *at = list_first(&shard->full);
+        more = at != last;
+        connection_resume(shard, LIST_ELEMENT(at, struct connection, waiting));
+        if (list_empty(&shard->full))
+            return;
+    }
+}
+
+static void remove_expired(struct shard *shard)
+{
+    for (uint32_t left = shard->expired_count; left > 0; left--) {
+        struct client_subscription *subscription = shard->expired[left - 1];
+        if (!client_remove_expired(subscription))
+            return; /* a mailbox is full: the next turn goes on */
+    }
+}
+
+static void step_closing(struct shard *shard)
+{
+    int steps = 0;
+    struct list_link *next = NULL;
+    for (struct list_link *at = list_first(&shard->closing); at != NULL && steps < CLOSING_STEPS_PER_TURN;
+         at = next) {
+        next = list_next(&shard->closing, at);
+        connection_closing_step(shard, LIST_ELEMENT(at, struct connection, closing));
+        steps++;
+    }
+}
+
+/* How long the ring may wait: 0 while there is work that no completion announces. */
+static int64_t wait_ns(struct shard *shard)
+{
+    int64_t now_ns = shard->context.now_ns;
+    if (!list_empty(&shard->with_output) || now_ns < shard->busy_until_ns)
+        return 0;
+    int64_t due_ns = timers_next_ns(&shard->context.timers);
+    struct list_link *oldest = list_first(&shard->sending);
+    if (oldest != NULL) {
+        const struct connection *connection = LIST_ELEMENT(oldest, struct connection, sending);
+        int64_t late_ns = connection->send_started_ns + connection->write_deadline_ns;
+        due_ns = late_ns < due_ns ? late_ns : due_ns;
+    }
+    if (!list_empty(&shard->full) || !list_empty(&shard->closing) || shard->expired_count > 0 ||
+        shard->gone_count > 0)
+        due_ns = now_ns + RETRY_NS < due_ns ? now_ns + RETRY_NS : due_ns;
+    if (due_ns == INT64_MAX)
+        return -1;
+    return due_ns > now_ns ? due_ns - now_ns : 0;
+}
+
+static void wait(struct shard *shard)
+{
+    int64_t limit_ns = wait_ns(shard);
+    bool sleeps = limit_ns != 0 && post_may_sleep(&shard->post);
+    loop_wait(shard->loop, sleeps ? limit_ns : 0);
+    if (sleeps)
+        post_awake(&shard->post);
+    shard->context.now_ns = clock_monotonic_ns();
+    shard->context.turn++;
+}
+
+bool shard_turn(struct shard *shard)
+{
+    struct loop_completion completion;
+    bool worked = false;
+    wait(shard);
+    post_drain(&shard->post, take_mail, shard);
+    while (loop_next(shard->loop, &completion)) {
+        shard_complete(shard, &completion);
+        worked = true;
+        if (UNLIKELY(much_output(shard)))
+            flush_outputs(shard);
+    }
+    expire_timers(shard);
+    check_write_deadlines(shard);
+    retry_full(shard);
+    remove_expired(shard);
+    step_closing(shard);
+    gone_tell(shard);
+    flush_outputs(shard);
+    if (worked)
+        shard->busy_until_ns = shard->context.now_ns + shard->snapshot->options->busy_poll_ns;
+    return !(shard->stopping && list_empty(&shard->connections));
+}
+
+/* ---- beginning and end ---- */
+
+void shard_snapshot_use(struct shard *shard, struct snapshot *snapshot)
+{
+    shard->snapshot = snapshot;
+    shard->context.options = &snapshot->options->net;
+    shard->context.security = &snapshot->options->security;
+    shard->context.info = &snapshot->info;
+}
+
+enum err shard_init(struct shard *shard, const struct shard_setup *setup, char *why, size_t why_bytes)
+{
+    const struct server_options *options = setup->snapshot->options;
+    *shard = (struct shard){.shard_count = setup->shard_count};
+    shard->post = (struct post){.office = setup->office, .self = setup->self};
+    shard->context.host = &operations;
+    shard->context.log = setup->log;
+    shard_snapshot_use(shard, setup->snapshot);
+    list_init(&shard->connections);
+    list_init(&shard->with_output);
+    list_init(&shard->sending);
+    list_init(&shard->full);
+    list_init(&shard->closing);
+    uint64_t seed = 0;
+    if (random_secure(&seed, sizeof seed) != ERR_OK)
+        seed = (uint64_t)clock_wall_ns() + setup->self; /* only queue choice and jitter hang on it */
+    random_seed(&shard->context.random, seed);
+    shard->index = index_new();
+    shard->matches = match_cache_new((uint32_t)options->match_cache_entries);
+    if (shard->index == NULL || shard->matches == NULL) {
+        snprintf(why, why_bytes, "no memory for a shard's index");
+        shard_close(shard);
+        return ERR_MEMORY;
+    }
+    struct loop_options loop = {
+        .receive_buffer_bytes = (uint32_t)options->receive_buffer_bytes,
+        .receive_buffers = (uint32_t)options->receive_buffers,
+    };
+    enum err err = loop_new(&shard->loop, &loop, why, why_bytes);
+    if (err != ERR_OK) {
+        shard_close(shard);
+        return err;
+    }
+    shard->context.now_ns = clock_monotonic_ns();
+    shard->wakeup.kind = OP_WAKEUP;
+    loop_read(shard->loop, &shard->wakeup, post_event_fd(&shard->post), &shard->wakeup_value,
+              sizeof shard->wakeup_value);
+    return ERR_OK;
+}
+
+void shard_close(struct shard *shard)
+{
+    loop_free(shard->loop);
+    shard->loop = NULL;
+    index_free(shard->index);
+    match_cache_free(shard->matches);
+    timers_close(&shard->context.timers);
+    output_pool_close(&shard->context.pool);
+    memory_free(shard->slots);
+    memory_free(shard->free_slots);
+    memory_free(shard->expired);
+}

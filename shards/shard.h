@@ -1,0 +1,93 @@
+/* shards/shard.h - one pinned thread with its ring, its connections and its replica of the interest.
+ * shard_turn() is the life of a thread; shard_complete() is the only door by which completions enter. */
+#ifndef SHARDS_SHARD_H
+#define SHARDS_SHARD_H
+
+#include "core/subject/index.h"
+#include "net/host.h"
+#include "shards/connection.h"
+#include "shards/post.h"
+#include "shards/snapshot.h"
+
+/* The kinds of operations on a shard's ring, and of its timers. */
+enum shard_op { OP_RECEIVE, OP_SEND, OP_WAKEUP };
+enum shard_timer { TIMER_CLIENT, TIMER_CONNECTION };
+
+/* What the router keeps between messages. */
+struct router {
+    const struct match *last;  /* the match of `last_subject`, good until the cache is asked again */
+    struct bytes last_subject; /* a copy in last_bytes */
+    uint8_t last_bytes[256];
+};
+
+struct shard {
+    struct session_context context; /* first: a session finds its shard through it */
+    struct loop *loop;
+    struct post post;
+    struct index *index; /* account $G; accounts come with their own issue */
+    struct match_cache *matches;
+    struct router router;
+    struct snapshot *snapshot;
+    struct list connections;
+    struct list with_output;
+    struct list sending;
+    struct list full; /* held back by a full mailbox */
+    struct list closing;
+    struct connection **slots; /* by publisher_place.slot */
+    uint32_t *free_slots;
+    uint32_t slot_count;
+    uint32_t free_slot_count;
+    struct client_subscription **expired; /* had their last message */
+    uint32_t expired_count;
+    uint32_t expired_capacity;
+    struct loop_op wakeup;
+    uint64_t wakeup_value;
+    uint64_t output_mark;  /* context.out_bytes and messages at the last flush of outputs */
+    int64_t busy_until_ns; /* busy_poll: not to sleep before */
+    uint32_t shard_count;
+    uint32_t gone_count; /* connections that ended and were not told of yet */
+    bool stopping;
+};
+
+struct shard_setup {
+    struct post_office *office;
+    struct snapshot *snapshot;
+    struct log *log;
+    uint32_t self;
+    uint32_t shard_count;
+};
+
+/* Makes a shard on its own thread. On error `why` says what is missing. */
+MUST_USE enum err shard_init(struct shard *shard, const struct shard_setup *setup, char *why,
+                             size_t why_bytes);
+
+/* Works with these options from now on. */
+void shard_snapshot_use(struct shard *shard, struct snapshot *snapshot);
+
+/* One turn of the loop; false when the shard has stopped. */
+bool shard_turn(struct shard *shard);
+
+/* Frees everything; the peers' sockets are closed. */
+void shard_close(struct shard *shard);
+
+static inline struct shard *shard_of(struct session_context *context)
+{
+    return CONTAINER_OF(context, struct shard, context);
+}
+
+static inline struct connection *connection_of(struct client *client)
+{
+    return CONTAINER_OF(client, struct connection, client);
+}
+
+/* The connection that still lives at that place, or NULL. */
+struct connection *shard_connection_at(struct shard *shard, const struct publisher_place *place);
+
+/* A place for a connection. ERR_MEMORY: none. */
+MUST_USE enum err shard_slot_take(struct shard *shard, struct connection *connection);
+void shard_slot_give(struct shard *shard, struct connection *connection);
+
+/* Tells the control core that a connection has gone. */
+void shard_connection_gone(struct shard *shard, uint64_t cid);
+
+#endif
