@@ -109,4 +109,8 @@ struct mail_plain {
     uint8_t kind;
 };
 
+/* Lets go of what a mail holds that nobody will take: its block, its socket. Thread: any, when no other
+ * works. */
+void mail_release(const uint8_t *mail, struct block_pool *pool);
+
 #endif

@@ -365,7 +365,7 @@ enum host_result router_unsubscribe(struct shard *shard, struct subscription *su
     struct bytes queue =
         subscription->group != NULL ? queue_group_name(subscription->group) : (struct bytes){NULL, 0};
     uint32_t left = index_own_count(subscription) - 1;
-    if (queue.count > 0 || left == 0) {
+    if ((queue.count > 0 || left == 0) && !shard->stopping) { /* who stops has nobody left to tell */
         if (!interest_room(shard, pattern, queue))
             return HOST_FULL;
         if (!interest_tell(shard, pattern, queue, left))

@@ -1,0 +1,194 @@
+/* shards/control/control.c - the control core's loop; accepting is in control_accept.c, the ways to an end in
+ * control_stop.c, reload in control_reload.c. */
+#include "shards/control/control.h"
+
+#include "core/base/check.h"
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "shards/control/control_internal.h"
+#include "shards/mail.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+enum { CONTROL_BUFFER_BYTES = 4096, CONTROL_BUFFERS = 8 };
+
+#define TO(state) (1U << (state))
+static const uint8_t control_moves[CONTROL_STATES] = {
+    [CONTROL_RUNNING] = TO(CONTROL_LAME_DUCK) | TO(CONTROL_STOPPING),
+    [CONTROL_LAME_DUCK] = TO(CONTROL_EVICTING) | TO(CONTROL_STOPPING),
+    [CONTROL_EVICTING] = TO(CONTROL_STOPPING),
+    [CONTROL_STOPPING] = TO(CONTROL_STOPPED),
+};
+
+void control_move(struct control *control, enum control_state next)
+{
+    ASSERT(control_moves[control->state] & TO(next));
+    control->state = (uint8_t)next;
+}
+
+bool control_tell(struct control *control, uint32_t to, const void *mail, uint32_t bytes)
+{
+    uint8_t *record = post_reserve(&control->post, to, bytes, true);
+    if (record == NULL)
+        return false;
+    memcpy(record, mail, bytes);
+    post_commit(&control->post, to, bytes);
+    return true;
+}
+
+uint64_t control_open_connections(const struct control *control)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < control->shard_count; i++)
+        sum += control->open[i];
+    return sum;
+}
+
+enum err control_init(struct control *control, const struct control_setup *setup, char *why, size_t why_bytes)
+{
+    *control = (struct control){
+        .post = {.office = setup->office, .self = setup->shard_count},
+        .log = setup->log,
+        .snapshot = setup->snapshot,
+        .shard_count = setup->shard_count,
+        .running_threads = setup->shard_count + 1,
+        .argument_count = setup->argument_count,
+        .arguments = setup->arguments,
+        .server_id = setup->server_id,
+        .server_name = setup->server_name,
+        .next_cid = 1,
+        .listen_fd = -1,
+        .signal_fd = -1,
+    };
+    control->accept.kind = CONTROL_OP_ACCEPT;
+    control->signal.kind = CONTROL_OP_SIGNAL;
+    control->wakeup.kind = CONTROL_OP_WAKEUP;
+    control->timer.kind = CONTROL_TIMER_LAME_DUCK;
+    control->accept_timer.kind = CONTROL_TIMER_ACCEPT;
+    struct loop_options options = {.receive_buffer_bytes = CONTROL_BUFFER_BYTES,
+                                   .receive_buffers = CONTROL_BUFFERS};
+    enum err err = loop_new(&control->loop, &options, why, why_bytes);
+    if (err != ERR_OK)
+        return err;
+    sigset_t signals;
+    control_signals(&signals);
+    control->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+    if (control->signal_fd < 0) {
+        snprintf(why, why_bytes, "signalfd: %s", strerror(errno));
+        return ERR_SYSTEM;
+    }
+    control->now_ns = clock_monotonic_ns();
+    loop_read(control->loop, &control->signal, control->signal_fd, control->signal_bytes,
+              sizeof(struct signalfd_siginfo));
+    loop_read(control->loop, &control->wakeup, post_event_fd(&control->post), &control->wakeup_value,
+              sizeof control->wakeup_value);
+    return ERR_OK;
+}
+
+static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_t bytes)
+{
+    struct control *control = context;
+    (void)bytes;
+    switch ((enum mail_kind)mail[0]) {
+    case MAIL_CONNECTION_CLOSED: {
+        struct mail_closed closed;
+        memcpy(&closed, mail, sizeof closed);
+        ASSERT(control->open[from] >= closed.count);
+        control->open[from] -= closed.count;
+        control_connections_closed(control);
+        return;
+    }
+    case MAIL_SNAPSHOT_RELEASED: {
+        struct mail_snapshot released;
+        memcpy(&released, mail, sizeof released);
+        control_snapshot_released(control, released.snapshot);
+        return;
+    }
+    case MAIL_STOPPED:
+        ASSERT(control->running_threads > 0);
+        if (--control->running_threads == 0)
+            control_move(control, CONTROL_STOPPED);
+        return;
+    default:
+        ASSERT(!"a mail that the control core never gets");
+    }
+}
+
+static void take_signal(struct control *control)
+{
+    struct signalfd_siginfo info;
+    memcpy(&info, control->signal_bytes, sizeof info);
+    control_signal(control, (int)info.ssi_signo);
+    loop_read(control->loop, &control->signal, control->signal_fd, control->signal_bytes, sizeof info);
+}
+
+static void complete(struct control *control, const struct loop_completion *completion)
+{
+    switch ((enum control_op)completion->op->kind) {
+    case CONTROL_OP_ACCEPT:
+        control_accepted(control, completion);
+        return;
+    case CONTROL_OP_SIGNAL:
+        take_signal(control);
+        return;
+    case CONTROL_OP_WAKEUP:
+        loop_read(control->loop, &control->wakeup, post_event_fd(&control->post), &control->wakeup_value,
+                  sizeof control->wakeup_value);
+        return;
+    }
+    ASSERT(!"an operation that the control core never starts");
+}
+
+static void expire_timers(struct control *control)
+{
+    struct timer *timer;
+    while ((timer = timers_expired(&control->timers, control->now_ns)) != NULL) {
+        switch ((enum control_timer)timer->kind) {
+        case CONTROL_TIMER_ACCEPT:
+            control_accept_arm(control);
+            break;
+        case CONTROL_TIMER_LAME_DUCK:
+            control_lame_duck_due(control);
+            break;
+        }
+    }
+}
+
+static void turn(struct control *control)
+{
+    struct loop_completion completion;
+    int64_t due_ns = timers_next_ns(&control->timers);
+    int64_t limit_ns = due_ns == INT64_MAX ? -1 : due_ns > control->now_ns ? due_ns - control->now_ns : 0;
+    bool sleeps = limit_ns != 0 && post_may_sleep(&control->post);
+    loop_wait(control->loop, sleeps ? limit_ns : 0);
+    if (sleeps)
+        post_awake(&control->post);
+    control->now_ns = clock_monotonic_ns();
+    post_drain(&control->post, take_mail, control);
+    while (loop_next(control->loop, &completion))
+        complete(control, &completion);
+    expire_timers(control);
+    post_flush(&control->post);
+}
+
+int control_run(struct control *control)
+{
+    control_accept_arm(control);
+    while (control->state != CONTROL_STOPPED)
+        turn(control);
+    return control->exit_code;
+}
+
+void control_close(struct control *control)
+{
+    control_listen_close(control);
+    if (control->signal_fd >= 0)
+        close(control->signal_fd);
+    loop_free(control->loop);
+    timers_close(&control->timers);
+}

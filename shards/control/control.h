@@ -1,0 +1,85 @@
+/* shards/control/control.h - the control core: accepts connections and hands them over, owns signals, reload,
+ * lame duck mode and the orderly end. A thread with a ring and mailboxes like a shard, without clients.
+ * Thread: the main thread. */
+#ifndef SHARDS_CONTROL_CONTROL_H
+#define SHARDS_CONTROL_CONTROL_H
+
+#include "core/loop/loop.h"
+#include "core/loop/timers.h"
+#include "net/info.h"
+#include "shards/post.h"
+#include "shards/snapshot.h"
+
+struct log;
+
+enum control_state {
+    CONTROL_RUNNING,
+    CONTROL_LAME_DUCK, /* grace period: clients were told, nobody is accepted */
+    CONTROL_EVICTING,  /* clients are closed one by one */
+    CONTROL_STOPPING,  /* all threads were told to stop */
+    CONTROL_STOPPED,
+};
+enum { CONTROL_STATES = CONTROL_STOPPED + 1 };
+
+struct control {
+    struct post post;
+    struct loop *loop;
+    struct timers timers;
+    struct log *log;
+    struct snapshot *snapshot; /* the one in force */
+    struct snapshot *retired;  /* an older one that some shard still has; a reload waits for it */
+    struct timer timer;        /* accept again; next eviction */
+    struct timer accept_timer;
+    struct loop_op accept;
+    struct loop_op signal;
+    struct loop_op wakeup;
+    uint64_t wakeup_value;
+    uint8_t signal_bytes[128]; /* one struct signalfd_siginfo */
+    uint64_t next_cid;
+    int64_t now_ns;
+    int64_t accept_delay_ns;   /* after a failed accept, doubled up to a second */
+    uint32_t open[SHARDS_MAX]; /* connections of each shard */
+    uint32_t shard_count;
+    uint32_t running_threads; /* shards and worker that have not said MAIL_STOPPED */
+    uint64_t evicted;         /* clients closed by lame duck mode so far */
+    uint64_t evict_total;
+    int listen_fd; /* -1: closed */
+    int signal_fd;
+    const char *server_id;
+    const char *server_name;
+    int argument_count; /* for reload */
+    char **arguments;
+    uint16_t port; /* the real one */
+    uint8_t state; /* enum control_state */
+    bool accepting;
+    int exit_code;
+};
+
+struct control_setup {
+    struct post_office *office;
+    struct snapshot *snapshot;
+    struct log *log;
+    uint32_t shard_count;
+    int argument_count;
+    char **arguments;
+    const char *server_id; /* these two outlive the control core */
+    const char *server_name;
+};
+
+/* Opens the ring and signals. On error `why` says what is missing. */
+MUST_USE enum err control_init(struct control *control, const struct control_setup *setup, char *why,
+                               size_t why_bytes);
+
+/* Opens the client port; control.port is the real one afterwards. On error `why` holds the line to log. */
+MUST_USE enum err control_listen(struct control *control, char *why, size_t why_bytes);
+
+/* Fills what INFO says, from the options and the identity; after control_listen(). */
+void control_info_make(const struct control *control, struct snapshot *snapshot);
+
+/* Accepts and works until everything has stopped; the exit code. */
+int control_run(struct control *control);
+
+/* The snapshots are freed too. */
+void control_close(struct control *control);
+
+#endif

@@ -1,0 +1,33 @@
+/* shards/control/control_internal.h - what the files of the control core share. */
+#ifndef SHARDS_CONTROL_CONTROL_INTERNAL_H
+#define SHARDS_CONTROL_CONTROL_INTERNAL_H
+
+#include "shards/control/control.h"
+
+#include <signal.h>
+
+enum control_op { CONTROL_OP_ACCEPT, CONTROL_OP_SIGNAL, CONTROL_OP_WAKEUP };
+enum control_timer { CONTROL_TIMER_ACCEPT, CONTROL_TIMER_LAME_DUCK };
+
+void control_move(struct control *control, enum control_state next);
+
+/* Puts a mail, from the spare part too. False: no room. */
+bool control_tell(struct control *control, uint32_t to, const void *mail, uint32_t bytes);
+uint64_t control_open_connections(const struct control *control);
+
+/* control_accept.c */
+void control_accept_arm(struct control *control);
+void control_accepted(struct control *control, const struct loop_completion *completion);
+void control_listen_close(struct control *control);
+
+/* control_stop.c */
+void control_signals(sigset_t *signals); /* those that the control core takes */
+void control_signal(struct control *control, int number);
+void control_lame_duck_due(struct control *control);
+void control_connections_closed(struct control *control);
+
+/* control_reload.c */
+void control_reload(struct control *control);
+void control_snapshot_released(struct control *control, struct snapshot *snapshot);
+
+#endif

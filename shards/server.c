@@ -1,0 +1,337 @@
+/* shards/server.c - starting and ending the threads; see server.h. */
+#include "shards/server.h"
+
+#include "core/base/check.h"
+#include "core/base/log.h"
+#include "core/base/memory.h"
+#include "core/base/version.h"
+#include "core/security/nkey.h"
+#include "shards/banner.h"
+#include "shards/control/control.h"
+#include "shards/control/control_internal.h"
+#include "shards/mail.h"
+#include "shards/pid_file.h"
+#include "shards/ports_file.h"
+#include "shards/shard.h"
+#include "shards/worker.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { WHY_BYTES = 512 };
+
+struct shard_thread {
+    pthread_t thread;
+    struct shard shard;
+    struct shard_setup setup;
+    sem_t ready;
+    char why[WHY_BYTES];
+    int cpu; /* to be pinned to; -1: not pinned */
+    bool started;
+    bool failed;
+};
+
+struct server {
+    const struct server_setup *setup;
+    struct post_office office;
+    struct control control;
+    struct snapshot *snapshot;
+    struct shard_thread *shards;
+    struct worker worker;
+    pthread_t worker_thread;
+    bool worker_started;
+    uint32_t shard_count;
+    char server_id[NKEY_TEXT_BYTES];
+    char ports_path[4096];
+};
+
+/* ---- threads ---- */
+
+static void say_stopped(struct post *post, uint32_t control)
+{
+    struct mail_plain mail = {.kind = MAIL_STOPPED};
+    uint8_t *record;
+    while ((record = post_reserve(post, control, sizeof mail, true)) == NULL) {
+        post_flush(post);
+        sched_yield(); /* the control core always drains */
+    }
+    memcpy(record, &mail, sizeof mail);
+    post_commit(post, control, sizeof mail);
+    post_flush(post);
+}
+
+static void *shard_main(void *argument)
+{
+    struct shard_thread *thread = argument;
+    if (thread->cpu >= 0) {
+        cpu_set_t cpus;
+        CPU_ZERO(&cpus);
+        CPU_SET(thread->cpu, &cpus);
+        (void)pthread_setaffinity_np(pthread_self(), sizeof cpus, &cpus); /* unpinned it works as well */
+    }
+    thread->failed = shard_init(&thread->shard, &thread->setup, thread->why, sizeof thread->why) != ERR_OK;
+    sem_post(&thread->ready);
+    if (thread->failed)
+        return NULL;
+    while (shard_turn(&thread->shard))
+        continue;
+    shard_close(&thread->shard);
+    say_stopped(&thread->shard.post, thread->setup.shard_count);
+    return NULL;
+}
+
+static void *worker_main(void *argument)
+{
+    struct worker *worker = argument;
+    worker_run(worker);
+    say_stopped(&worker->post, worker->post.self - 1);
+    return NULL;
+}
+
+/* The cpu for the shard with this index: the n-th that this process may use; -1 when there are fewer. */
+static int cpu_for(const cpu_set_t *allowed, uint32_t index)
+{
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (CPU_ISSET(cpu, allowed) && index-- == 0)
+            return cpu;
+    }
+    return -1;
+}
+
+static uint32_t shards_wanted(const struct server_options *options, const cpu_set_t *allowed)
+{
+    int64_t count = options->shards;
+    if (count == 0)
+        count = CPU_COUNT(allowed) - 1;
+    if (count < 1)
+        count = 1;
+    return count > SHARDS_MAX ? SHARDS_MAX : (uint32_t)count;
+}
+
+static bool shard_start(struct server *server, uint32_t index, const cpu_set_t *allowed)
+{
+    struct shard_thread *thread = &server->shards[index];
+    const struct server_options *options = server->setup->options;
+    bool pinned = options->pin && server->shard_count <= (uint32_t)CPU_COUNT(allowed);
+    thread->cpu = pinned ? cpu_for(allowed, index) : -1;
+    thread->setup = (struct shard_setup){
+        .office = &server->office,
+        .snapshot = server->snapshot,
+        .log = server->setup->log,
+        .self = index,
+        .shard_count = server->shard_count,
+    };
+    if (sem_init(&thread->ready, 0, 0) != 0)
+        return false;
+    int error = pthread_create(&thread->thread, NULL, shard_main, thread);
+    if (error != 0) {
+        snprintf(thread->why, sizeof thread->why, "cannot start a thread: %s", strerror(error));
+        return false;
+    }
+    thread->started = true;
+    while (sem_wait(&thread->ready) != 0 && errno == EINTR)
+        continue;
+    return !thread->failed;
+}
+
+static bool threads_start(struct server *server, const cpu_set_t *allowed)
+{
+    for (uint32_t i = 0; i < server->shard_count; i++) {
+        if (!shard_start(server, i, allowed)) {
+            log_fatal(server->setup->log, "%s", server->shards[i].why);
+            return false;
+        }
+    }
+    server->worker.post = (struct post){.office = &server->office, .self = server->shard_count + 1};
+    int error = pthread_create(&server->worker_thread, NULL, worker_main, &server->worker);
+    if (error != 0) {
+        log_fatal(server->setup->log, "cannot start a thread: %s", strerror(error));
+        return false;
+    }
+    server->worker_started = true;
+    return true;
+}
+
+/* ---- what all threads share ---- */
+
+static const char *server_name(const struct server *server)
+{
+    const char *name = server->setup->options->server_name;
+    return name != NULL && name[0] != 0 ? name : server->server_id;
+}
+
+static bool snapshot_make(struct server *server)
+{
+    server->snapshot = memory_new(sizeof *server->snapshot);
+    if (server->snapshot == NULL)
+        return false;
+    server->snapshot->options = server->setup->options;
+    server->snapshot->holders = server->shard_count;
+    return true;
+}
+
+/* The soft limit of descriptors to the hard one: a server has many. */
+static void descriptors_raise(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit); /* else it works with what it has */
+    }
+}
+
+/* Nobody will take what still lies in the mailboxes: let go of what the mails hold. */
+static void mail_discard(struct server *server)
+{
+    struct block_pool pool = {0};
+    for (uint32_t i = 0; i < server->office.threads * server->office.threads; i++) {
+        struct mailbox *box = &server->office.boxes[i];
+        const uint8_t *mail;
+        uint32_t bytes;
+        if (box->ring == NULL)
+            continue;
+        (void)mailbox_flush(box);
+        while ((mail = mailbox_next(box, &bytes)) != NULL) {
+            mail_release(mail, &pool);
+            mailbox_take(box);
+        }
+    }
+    block_pool_close(&pool);
+}
+
+static void server_close(struct server *server)
+{
+    for (uint32_t i = 0; i < server->shard_count && server->shards != NULL; i++) {
+        if (server->shards[i].started) {
+            pthread_join(server->shards[i].thread, NULL);
+            sem_destroy(&server->shards[i].ready);
+        }
+    }
+    if (server->worker_started)
+        pthread_join(server->worker_thread, NULL);
+    control_close(&server->control);
+    mail_discard(server);
+    post_office_close(&server->office);
+    memory_free(server->shards);
+    if (server->control.snapshot != NULL) {
+        server_options_free(server->control.snapshot->options);
+        memory_free(server->control.snapshot);
+    }
+}
+
+/* Builds everything up to listening. False: the reason is in the log; the process ends with 1. */
+static bool server_open(struct server *server)
+{
+    const struct server_options *options = server->setup->options;
+    struct log *log = server->setup->log;
+    char why[WHY_BYTES] = "out of memory";
+    cpu_set_t allowed;
+    CPU_ZERO(&allowed);
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        CPU_SET(0, &allowed);
+    server->shard_count = shards_wanted(options, &allowed);
+    descriptors_raise();
+    if (nkey_server_id(server->server_id) != ERR_OK) {
+        log_fatal(log, "Could not make a server id");
+        return false;
+    }
+    server->shards = memory_new_aligned(server->shard_count * sizeof *server->shards);
+    bool good = server->shards != NULL && snapshot_make(server) &&
+                post_office_init(&server->office, server->shard_count + 2,
+                                 (uint64_t)options->mailbox_bytes) == ERR_OK;
+    struct control_setup setup = {
+        .office = &server->office,
+        .snapshot = server->snapshot,
+        .log = log,
+        .shard_count = server->shard_count,
+        .argument_count = server->setup->argument_count,
+        .arguments = server->setup->arguments,
+        .server_id = server->server_id,
+        .server_name = good ? server_name(server) : "",
+    };
+    if (!good || control_init(&server->control, &setup, why, sizeof why) != ERR_OK) {
+        log_fatal(log, "%s", why);
+        return false;
+    }
+    return true;
+}
+
+/* From the banner to "Server is ready", in the order that tools wait for (spec/configuration.md 8). */
+static bool server_announce(struct server *server, const cpu_set_t *allowed)
+{
+    const struct server_options *options = server->setup->options;
+    struct log *log = server->setup->log;
+    char why[WHY_BYTES] = "";
+    struct banner banner = {
+        .program = server->setup->program,
+        .nats_version = MYELIN_NATS_VERSION,
+        .myelin_version = MYELIN_VERSION,
+        .server_id = server->server_id,
+        .server_name = server_name(server),
+        .shards = server->shard_count,
+    };
+    banner_start(log, &banner, options);
+    if (options->pid_file != NULL && options->pid_file[0] != 0 &&
+        pid_file_write(options->pid_file, why, sizeof why) != ERR_OK) {
+        log_fatal(log, "%s", why);
+        return false;
+    }
+    if (control_listen(&server->control, why, sizeof why) != ERR_OK) {
+        log_fatal(log, "%s", why);
+        return false;
+    }
+    control_info_make(&server->control, server->snapshot);
+    if (!threads_start(server, allowed))
+        return false;
+    banner_listening(log, options->host, server->control.port);
+    banner_ready(log);
+    return true;
+}
+
+static void ports_file_make(struct server *server)
+{
+    const struct server_options *options = server->setup->options;
+    char why[WHY_BYTES] = "";
+    if (options->ports_file_dir == NULL || options->ports_file_dir[0] == 0)
+        return;
+    struct ports_file ports = {
+        .directory = options->ports_file_dir,
+        .program = server->setup->program,
+        .host = options->host,
+        .port = server->control.port,
+    };
+    if (ports_file_write(&ports, server->ports_path, sizeof server->ports_path, why, sizeof why) != ERR_OK)
+        log_error(server->setup->log, "%s", why);
+}
+
+int server_run(const struct server_setup *setup)
+{
+    struct server server = {.setup = setup};
+    sigset_t signals;
+    cpu_set_t allowed;
+    int exit_code = 1;
+    control_signals(&signals);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before any thread: they all inherit it */
+    signal(SIGPIPE, SIG_IGN);
+    CPU_ZERO(&allowed);
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        CPU_SET(0, &allowed);
+    if (server_open(&server) && server_announce(&server, &allowed)) {
+        ports_file_make(&server);
+        exit_code = control_run(&server.control);
+        if (server.ports_path[0] != 0)
+            ports_file_remove(server.ports_path);
+        log_notice(setup->log, "Server Exiting..");
+        server_close(&server);
+        return exit_code;
+    }
+    /* A start that failed half-way: other threads may run already, and the process is to end anyway. */
+    return exit_code;
+}
