@@ -343,9 +343,12 @@ static enum parser_result payload_bytes_take(struct parser *parser, const uint8_
     memcpy(body + parser->body_bytes, *at, take);
     parser->body_bytes += (uint32_t)take;
     *at += take;
+    bool return_here = parser->body_bytes > operation->total_bytes;
+    if (return_here && body[operation->total_bytes] != '\r')
+        return PARSER_UNKNOWN_OPERATION;
     if (take < needed)
         return PARSER_MORE;
-    if (body[operation->total_bytes] != '\r' || body[operation->total_bytes + 1] != '\n')
+    if (body[operation->total_bytes + 1] != '\n')
         return PARSER_UNKNOWN_OPERATION;
     parser->state = PARSER_DONE;
     return PARSER_OPERATION;
