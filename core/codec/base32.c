@@ -1,0 +1,23 @@
+/* core/codec/base32.c - see base32.h. */
+#include "core/codec/base32.h"
+
+size_t base32_encode(char *out, size_t capacity, struct bytes bytes)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    uint32_t held = 0; /* bits taken from the bytes and not written, in the low `held_bits` */
+    uint32_t held_bits = 0;
+    size_t count = 0;
+    if (capacity < BASE32_TEXT_BYTES(bytes.count))
+        return 0;
+    for (size_t i = 0; i < bytes.count; i++) {
+        held = (held << 8 | bytes.data[i]) & 0xfff;
+        held_bits += 8;
+        while (held_bits >= 5) {
+            held_bits -= 5;
+            out[count++] = letters[held >> held_bits & 31];
+        }
+    }
+    if (held_bits > 0)
+        out[count++] = letters[held << (5 - held_bits) & 31];
+    return count;
+}

@@ -1,0 +1,140 @@
+/* core/codec/json_writer.c - see json_writer.h. */
+#include "core/codec/json_writer.h"
+
+#include "core/codec/utf8.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static void append(struct json_writer *writer, struct bytes bytes)
+{
+    if (writer->overflow || bytes.count > writer->capacity - writer->count) {
+        writer->overflow = true;
+        return;
+    }
+    memcpy(writer->buffer + writer->count, bytes.data, bytes.count);
+    writer->count += bytes.count;
+}
+
+/* A value, or a key: behind a comma if something is before it. */
+static void append_item(struct json_writer *writer, struct bytes bytes)
+{
+    if (writer->comma)
+        append(writer, TEXT(","));
+    append(writer, bytes);
+    writer->comma = true;
+}
+
+void json_writer_init(struct json_writer *writer, char *buffer, size_t capacity)
+{
+    *writer = (struct json_writer){.buffer = buffer, .capacity = capacity};
+}
+
+size_t json_writer_count(const struct json_writer *writer)
+{
+    return writer->overflow ? 0 : writer->count;
+}
+
+void json_write_object_begin(struct json_writer *writer)
+{
+    append_item(writer, TEXT("{"));
+    writer->comma = false;
+}
+
+void json_write_object_end(struct json_writer *writer)
+{
+    append(writer, TEXT("}"));
+    writer->comma = true;
+}
+
+void json_write_array_begin(struct json_writer *writer)
+{
+    append_item(writer, TEXT("["));
+    writer->comma = false;
+}
+
+void json_write_array_end(struct json_writer *writer)
+{
+    append(writer, TEXT("]"));
+    writer->comma = true;
+}
+
+void json_write_key(struct json_writer *writer, const char *key)
+{
+    json_write_text(writer, text(key));
+    append(writer, TEXT(":"));
+    writer->comma = false;
+}
+
+/* What stands for an ASCII byte: itself, a short escape or \u00XX in `scratch`. */
+static struct bytes ascii_escaped(uint8_t byte, char scratch[8])
+{
+    switch (byte) {
+    case '"':
+        return TEXT("\\\"");
+    case '\\':
+        return TEXT("\\\\");
+    case '\b':
+        return TEXT("\\b");
+    case '\f':
+        return TEXT("\\f");
+    case '\n':
+        return TEXT("\\n");
+    case '\r':
+        return TEXT("\\r");
+    case '\t':
+        return TEXT("\\t");
+    }
+    if (byte >= 0x20 && byte != '<' && byte != '>' && byte != '&') {
+        scratch[0] = (char)byte;
+        return bytes_of(scratch, 1);
+    }
+    snprintf(scratch, 8, "\\u%04x", byte);
+    return bytes_of(scratch, 6);
+}
+
+void json_write_text(struct json_writer *writer, struct bytes text)
+{
+    char scratch[8];
+    append_item(writer, TEXT("\""));
+    for (size_t at = 0; at < text.count && !writer->overflow;) {
+        struct bytes rest = {text.data + at, text.count - at};
+        size_t sequence_bytes = utf8_sequence_bytes(rest);
+        if (sequence_bytes == 0)
+            append(writer, TEXT("\\ufffd"));
+        else if (sequence_bytes == 1)
+            append(writer, ascii_escaped(rest.data[0], scratch));
+        else if (bytes_start_with(rest, TEXT("\xe2\x80\xa8")))
+            append(writer, TEXT("\\u2028"));
+        else if (bytes_start_with(rest, TEXT("\xe2\x80\xa9")))
+            append(writer, TEXT("\\u2029"));
+        else
+            append(writer, bytes_of(rest.data, sequence_bytes));
+        at += sequence_bytes == 0 ? 1 : sequence_bytes;
+    }
+    append(writer, TEXT("\""));
+}
+
+void json_write_int(struct json_writer *writer, int64_t value)
+{
+    char digits[24];
+    int count = snprintf(digits, sizeof digits, "%" PRId64, value);
+    append_item(writer, bytes_of(digits, (size_t)count));
+}
+
+void json_write_unsigned(struct json_writer *writer, uint64_t value)
+{
+    char digits[24];
+    int count = snprintf(digits, sizeof digits, "%" PRIu64, value);
+    append_item(writer, bytes_of(digits, (size_t)count));
+}
+
+void json_write_bool(struct json_writer *writer, bool value)
+{
+    append_item(writer, value ? TEXT("true") : TEXT("false"));
+}
+
+void json_write_null(struct json_writer *writer)
+{
+    append_item(writer, TEXT("null"));
+}
