@@ -13,7 +13,6 @@
 #include <stdio.h>
 
 enum {
-    INFO_BYTES_MAX = 8 * 1024,
     ERROR_BYTES_MAX = 20 * 1024, /* a quoted subject is at most four times a control line */
     FIRST_PING_SPREAD_PERCENT = 20,
 };

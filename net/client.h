@@ -41,6 +41,7 @@ struct client {
     struct publisher_place place; /* its own; the host's */
     uint32_t sids_hint;           /* where the search for subscriptions to remove goes on */
     uint8_t state;                /* enum client_state */
+    uint8_t login;                /* enum authenticate_who: as what it came in */
     uint8_t closed_reason;        /* enum closed_reason */
     uint8_t pings_unanswered;
     bool connect_received;

@@ -80,10 +80,15 @@ enum handled client_connect(struct client *client, struct bytes json)
         client_close(client, CLOSED_PROTOCOL_VIOLATION, NULL);
         return HANDLED;
     }
+    if (client->connect_received && !client->connect.credentials_changed) {
+        login_done(client); /* the same login once more, whose secrets were forgotten */
+        return HANDLED;
+    }
     struct credentials credentials = connect_credentials(&client->connect);
     struct authentication login;
     switch (authenticate(client->context->security, &credentials, &login)) {
     case AUTHENTICATE_ALLOWED:
+        client->login = (uint8_t)login.who;
         login_done(client);
         return HANDLED;
     case AUTHENTICATE_DENIED:
@@ -102,6 +107,7 @@ enum handled client_connect(struct client *client, struct bytes json)
     case HOST_NOBODY:
         break;
     }
+    client->login = (uint8_t)login.who;
     client_move(client, CLIENT_AUTHENTICATING);
     client->blocked = true; /* until client_password_checked() and then client_resume() */
     return HANDLED;
@@ -114,6 +120,50 @@ void client_password_checked(struct client *client, bool matches)
     if (matches)
         login_done(client);
     else
+        login_failed(client);
+}
+
+/* What the options store for this client's login; empty when they know none. */
+static struct bytes stored_secret(const struct security_options *security, const struct client *client)
+{
+    struct bytes user = connect_user(&client->connect);
+    if (client->login == AUTHENTICATE_TOKEN)
+        return security->token;
+    if (client->login == AUTHENTICATE_NOBODY)
+        user = security->no_auth_user;
+    for (uint32_t i = 0; i < security->user_count; i++) {
+        if (bytes_equal(security->users[i].name, user))
+            return security->users[i].password;
+    }
+    return bytes_equal(security->user, user) ? security->password : (struct bytes){NULL, 0};
+}
+
+static bool user_known(const struct security_options *security, struct bytes user)
+{
+    for (uint32_t i = 0; i < security->user_count; i++) {
+        if (bytes_equal(security->users[i].name, user))
+            return true;
+    }
+    return security->user.count > 0 && bytes_equal(security->user, user);
+}
+
+void client_options_changed(struct client *client, const struct security_options *before)
+{
+    const struct session_context *context = client->context;
+    const struct security_options *now = context->security;
+    if (client->state == CLIENT_CLOSED)
+        return;
+    client->parser.max_payload_bytes = context->options->max_payload_bytes;
+    client->parser.max_control_line_bytes = (uint32_t)context->options->max_control_line_bytes;
+    if (client->state != CLIENT_ACTIVE || !authenticate_required(now))
+        return; /* a login that is under way is judged by the new options */
+    if (client->login == AUTHENTICATE_USER && !user_known(now, connect_user(&client->connect))) {
+        client_close(client, CLOSED_CLIENT_CLOSED, NULL);
+        return;
+    }
+    bool same = authenticate_required(before) &&
+                bytes_equal(stored_secret(before, client), stored_secret(now, client));
+    if (!same)
         login_failed(client);
 }
 

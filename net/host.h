@@ -15,6 +15,7 @@
 
 struct client;
 struct client_subscription;
+struct session_context;
 struct log;
 
 enum host_result {

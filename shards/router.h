@@ -9,6 +9,7 @@
 #include "shards/mail.h"
 
 struct shard;
+struct subscription;
 
 /* The host's publish(). HOST_FULL: a mailbox that this message needs has no room; nothing was delivered. */
 enum host_result router_publish(struct shard *shard, const struct message *message);

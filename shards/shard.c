@@ -11,7 +11,7 @@
 #include "shards/mail.h"
 #include "shards/router.h"
 
-#include <unistd.h>
+#include <stdio.h>
 
 enum {
     CLOSING_STEPS_PER_TURN = 64,
