@@ -1,10 +1,25 @@
 # Myelin. `make help` lists what there is. Everything that CI runs is a target here.
 #
 # VARIANT chooses flags and the build folder: release (default), check, asan, tsan, fuzz.
+# Blocks for a suite of their own stand at the end. A block whose programs `make test`, `make asan` and
+# `make tsan` shall run says `test_targets += its-target`; the target is run once per VARIANT and takes its
+# programs from $(out). What makes no sense in a variant stands between ifeq ($(VARIANT),...) and endif.
 SHELL := /bin/bash
 VARIANT ?= release
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 PREFIX ?= /usr/local
+SYSCONFDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)
+# Seconds per fuzzer of `make fuzz`; arguments of the server for `make run`.
+FUZZ_SECONDS ?= 10
+ARGUMENTS ?=
+
+# One job per processor, unless the caller chose.
+ifeq ($(MAKELEVEL)$(filter -j% --jobserver%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 warnings := -Wall -Wextra -Wshadow -Wconversion -Werror
 common := -std=gnu11 -D_GNU_SOURCE -I. $(warnings) -g -fno-omit-frame-pointer -pthread -MMD -MP
@@ -18,25 +33,45 @@ allocator_release := -ljemalloc
 allocator_check := -ljemalloc
 
 flags := $(common) $(flags_$(VARIANT)) $(CFLAGS)
-libraries := -luring -lssl -lcrypto -ljansson -lcrypt -lm $(allocator_$(VARIANT))
+libraries := -luring -lssl -lcrypto -ljansson -lcrypt -lz -lm $(allocator_$(VARIANT))
 link_flags := -pthread $(filter -fsanitize=% -fno-sanitize%,$(flags_$(VARIANT))) $(LDFLAGS)
 
 out := $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))
 objects_dir := $(out)/objects
 
 server_main := shards/main.c
+bench_main := bench/main.c
 library_sources := $(filter-out $(server_main),$(wildcard core/*/*.c net/*.c store/*.c raft/*.c shards/*.c shards/*/*.c))
 bench_sources := $(wildcard bench/*.c)
 unit_sources := $(shell find tests/unit -name '*.c' 2>/dev/null | sort)
+fuzz_sources := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 object_of = $(patsubst %.c,$(objects_dir)/%.o,$(1))
 
 library := $(out)/libmyelin.a
+test_targets :=
 
 .DEFAULT_GOAL := build
 .PHONY: build
 build: $(out)/myelin $(out)/myelin-bench ## build the server and the load generator
 
-$(objects_dir)/%.o: %.c
+.PHONY: run
+run: ## install what is missing, build, start the server (ARGUMENTS="-c file")
+	@.ci/setup build
+	$(MAKE) build
+	exec $(out)/myelin $(ARGUMENTS)
+
+.PHONY: setup
+setup: ## install what building and testing need (Debian packages, by apt)
+	@.ci/setup test
+
+# Rewritten when compiler or flags change, and then all that depends on it is built again.
+$(objects_dir)/flags: always
+	@mkdir -p $(@D)
+	@echo '$(CC) $(flags)' | cmp -s - $@ || echo '$(CC) $(flags)' >$@
+.PHONY: always
+always:
+
+$(objects_dir)/%.o: %.c $(objects_dir)/flags
 	@mkdir -p $(@D)
 	$(CC) $(flags) -c $< -o $@
 
@@ -47,7 +82,7 @@ $(library): $(call object_of,$(library_sources))
 $(out)/myelin: $(call object_of,$(server_main)) $(library)
 	$(CC) $(link_flags) $^ -o $@ $(libraries)
 
-$(out)/myelin-bench: $(call object_of,$(bench_sources)) $(library)
+$(out)/myelin-bench: $(call object_of,$(sort $(bench_main) $(bench_sources))) $(library)
 	$(CC) $(link_flags) $^ -o $@ $(libraries)
 
 $(out)/unit-tests: $(call object_of,$(unit_sources)) $(library)
@@ -62,10 +97,138 @@ unit: ## build and run the unit tests (VARIANT=check|asan|tsan)
 unit-run: $(out)/unit-tests
 	$(out)/unit-tests $(UNIT_ARGUMENTS)
 
+.PHONY: test
+test: ## install what is missing, build, run every test
+	@.ci/setup test
+	$(MAKE) VARIANT=check suites
+
+# One after the other: suites start servers, and their figures and time limits want the machine.
+# The list is read when this runs, so blocks further down count.
+.PHONY: suites
+suites:
+	@set -e; for suite in unit $(test_targets); do \
+		echo "== $$suite ($(VARIANT))"; $(MAKE) VARIANT=$(VARIANT) $$suite; done
+
+# The sanitizers of Debian 12 place their shadow memory where a kernel that randomizes more bits of addresses
+# than they knew puts libraries; then they die at start, now and then. So without randomizing, where allowed.
+fixed_addresses := $(shell setarch -R true 2>/dev/null && echo setarch -R)
+
+.PHONY: asan
+asan: ## run every test under the address and undefined behaviour sanitizers
+	@.ci/setup test
+	$(fixed_addresses) $(MAKE) VARIANT=asan suites
+
+.PHONY: tsan
+tsan: export TSAN_OPTIONS ?= halt_on_error=1 second_deadlock_stack=1
+tsan: ## run every test under the thread sanitizer
+	@.ci/setup test
+	$(fixed_addresses) $(MAKE) VARIANT=tsan suites
+
+# Each fuzzer starts from tests/fuzz/corpus/<name>, with the words of tests/fuzz/<name>.dict where there are any.
+# What it learns stays in build/fuzz/corpus; what breaks it comes to build/fuzz/artifacts and, once understood,
+# into the corpus.
+.PHONY: fuzz
+fuzz: ## build the fuzzers with clang and run each for FUZZ_SECONDS
+	@.ci/setup test
+	$(fixed_addresses) $(MAKE) VARIANT=fuzz CC=clang fuzz-run
+
+fuzz_programs := $(patsubst tests/fuzz/%.c,$(out)/%,$(fuzz_sources))
+fuzz_runs := $(patsubst tests/fuzz/fuzz_%.c,fuzz-run-%,$(fuzz_sources))
+
+.PHONY: fuzz-run $(fuzz_runs)
+fuzz-run: $(fuzz_runs)
+	@echo "fuzz: $(words $(fuzz_runs)) fuzzers, $(FUZZ_SECONDS) seconds each, nothing found"
+
+$(fuzz_programs): $(out)/fuzz_%: $(objects_dir)/tests/fuzz/fuzz_%.o $(library)
+	$(CC) $(link_flags) -fsanitize=fuzzer $^ -o $@ $(libraries)
+
+$(fuzz_runs): fuzz-run-%: $(out)/fuzz_%
+	@mkdir -p $(out)/artifacts/$* $(out)/corpus/$* $(out)/logs
+	@$< -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 -artifact_prefix=$(out)/artifacts/$*/ \
+		$(patsubst %,-dict=%,$(wildcard tests/fuzz/$*.dict)) $(out)/corpus/$* $(wildcard tests/fuzz/corpus/$*) \
+		>$(out)/logs/$*.log 2>&1 || { tail -n 60 $(out)/logs/$*.log; echo "fuzz $*: failed" >&2; exit 1; }
+	@echo "fuzz $*: $$(sed -n 's/^stat::number_of_executed_units: *//p' $(out)/logs/$*.log) inputs, nothing found"
+
+# Lint. Each answer about one file is kept as a stamp in build/lint, so the second `make lint` asks about changed
+# files only. Stamps depend on what the file includes, and on the tool's settings.
+lint_dir := build/lint
+lint_folders := core net store raft shards bench tests
+lint_sources := $(shell find $(lint_folders) -name '*.c' -not -path '*/node_modules/*' 2>/dev/null | sort)
+lint_headers := $(shell find $(lint_folders) -name '*.h' -not -path '*/node_modules/*' 2>/dev/null | sort)
+lint_flags := -std=gnu11 -D_GNU_SOURCE -I. $(warnings) -Wvla -pthread
+# Criterion's macros are not ours to tidy; unit tests are compiled twice, formatted, and held to the rules.
+tidy_sources := $(filter-out tests/unit/%,$(lint_sources))
+depend = -MMD -MP -MT $@ -MF $@.d
+
+.PHONY: lint
+lint: ## house rules, format, gcc and clang, clang-tidy, cppcheck
+	@.ci/setup lint
+	$(MAKE) -k lint-all
+
+.PHONY: lint-all lint-rules lint-format lint-compile lint-headers lint-tidy lint-cppcheck
+lint-all: lint-rules lint-format lint-compile lint-headers lint-tidy lint-cppcheck
+
+lint-rules: ## house rules only: quick, needs python3 alone
+	@python3 -B tests/lint/test_lint.py --quiet
+	@python3 -B tests/lint/lint.py
+
+lint-format:
+	@clang-format --dry-run -Werror $(lint_sources) $(lint_headers)
+	@echo "clang-format: $(words $(lint_sources) $(lint_headers)) files"
+
+lint-compile: $(lint_sources:%=$(lint_dir)/gcc/%.ok) $(lint_sources:%=$(lint_dir)/clang/%.ok)
+	@echo "gcc and clang: $(words $(lint_sources)) files"
+$(lint_dir)/gcc/%.ok: %
+	@mkdir -p $(@D)
+	@gcc $(lint_flags) $(depend) -O2 -c $< -o /dev/null && touch $@
+$(lint_dir)/clang/%.ok: %
+	@mkdir -p $(@D)
+	@clang $(lint_flags) $(depend) -fsyntax-only $< && touch $@
+
+lint-headers: $(lint_headers:%=$(lint_dir)/alone/%.ok)
+	@echo "headers that compile alone: $(words $(lint_headers))"
+$(lint_dir)/alone/%.ok: %
+	@mkdir -p $(@D)
+	@echo '#include "$<"' | gcc $(lint_flags) $(depend) -x c -c -o /dev/null - && touch $@
+
+lint-tidy: $(tidy_sources:%=$(lint_dir)/tidy/%.ok)
+	@echo "clang-tidy: $(words $(tidy_sources)) files"
+$(lint_dir)/tidy/%.ok: % .clang-tidy
+	@mkdir -p $(@D)
+	@clang-tidy --quiet $< -- $(lint_flags) -DMYELIN_CHECK_HOT=1 >$@.log 2>$@.err || \
+		{ cat $@.log; grep -v 'warnings* generated' $@.err; exit 1; }
+	@clang $(lint_flags) -MM -MP -MT $@ -MF $@.d $< && touch $@
+
+lint-cppcheck:
+	@mkdir -p $(lint_dir)/cppcheck
+	@cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+		--library=posix,gnu --suppressions-list=tests/lint/cppcheck.txt --cppcheck-build-dir=$(lint_dir)/cppcheck \
+		-D_GNU_SOURCE -I. -j$$(nproc) $(wildcard $(lint_folders))
+	@echo "cppcheck: $(wildcard $(lint_folders))"
+
+-include $(shell find $(lint_dir) -name '*.d' 2>/dev/null)
+
+.PHONY: install
+install: build ## install below PREFIX (/usr/local), in DESTDIR; keeps an existing configuration
+	install -D -m 755 $(out)/myelin $(DESTDIR)$(PREFIX)/bin/myelin
+	install -D -m 755 $(out)/myelin-bench $(DESTDIR)$(PREFIX)/bin/myelin-bench
+	install -D -m 644 docs/myelin.conf $(DESTDIR)$(PREFIX)/share/doc/myelin/myelin.conf
+	[ -e $(DESTDIR)$(SYSCONFDIR)/myelin.conf ] || \
+		install -D -m 644 docs/myelin.conf $(DESTDIR)$(SYSCONFDIR)/myelin.conf
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed -e 's|/usr/local/bin|$(PREFIX)/bin|' -e 's|/etc/myelin.conf|$(SYSCONFDIR)/myelin.conf|' docs/myelin.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/myelin.service
+
+.PHONY: uninstall
+uninstall: ## remove what install put there, but not the configuration
+	rm -f $(DESTDIR)$(PREFIX)/bin/myelin $(DESTDIR)$(PREFIX)/bin/myelin-bench
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/myelin.service
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/myelin
+
 .PHONY: clean
 clean: ## remove everything that was built
 	rm -rf build
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' | expand -t 14
