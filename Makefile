@@ -85,7 +85,9 @@ $(out)/myelin: $(call object_of,$(server_main)) $(library)
 $(out)/myelin-bench: $(call object_of,$(sort $(bench_main) $(bench_sources))) $(library)
 	$(CC) $(link_flags) $^ -o $@ $(libraries)
 
-$(out)/unit-tests: $(call object_of,$(unit_sources)) $(library)
+# Criterion cannot start under the thread sanitizer; the runner says why, and takes its place.
+unit_runner := $(if $(filter tsan,$(VARIANT)),tests/tsan/runner.c)
+$(out)/unit-tests: $(call object_of,$(unit_sources) $(unit_runner)) $(library)
 	$(CC) $(link_flags) $^ -o $@ $(libraries) -lcriterion
 
 -include $(shell find $(objects_dir) -name '*.d' 2>/dev/null)
