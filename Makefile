@@ -85,8 +85,8 @@ $(out)/myelin: $(call object_of,$(server_main)) $(library)
 $(out)/myelin-bench: $(call object_of,$(sort $(bench_main) $(bench_sources))) $(library)
 	$(CC) $(link_flags) $^ -o $@ $(libraries)
 
-# Criterion cannot start under the thread sanitizer; the runner says why, and takes its place.
-unit_runner := $(if $(filter tsan,$(VARIANT)),tests/tsan/runner.c)
+# Criterion cannot start under the thread sanitizer and hides leaks; the runner says more, and takes its place.
+unit_runner := $(if $(filter asan tsan,$(VARIANT)),tests/sanitizer/runner.c)
 $(out)/unit-tests: $(call object_of,$(unit_sources) $(unit_runner)) $(library)
 	$(CC) $(link_flags) $^ -o $@ $(libraries) -lcriterion
 
@@ -115,7 +115,10 @@ suites:
 # than they knew puts libraries; then they die at start, now and then. So without randomizing, where allowed.
 fixed_addresses := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 
+# 99: a test that expects to exit with 1 shall not pass by the sanitizer's 1.
 .PHONY: asan
+asan: export ASAN_OPTIONS ?= exitcode=99
+asan: export UBSAN_OPTIONS ?= exitcode=99:print_stacktrace=1
 asan: ## run every test under the address and undefined behaviour sanitizers
 	@.ci/setup test
 	$(fixed_addresses) $(MAKE) VARIANT=asan suites
@@ -148,7 +151,8 @@ $(fuzz_runs): fuzz-run-%: $(out)/fuzz_%
 	@mkdir -p $(out)/artifacts/$* $(out)/corpus/$* $(out)/logs
 	@$< -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 -artifact_prefix=$(out)/artifacts/$*/ \
 		$(patsubst %,-dict=%,$(wildcard tests/fuzz/$*.dict)) $(out)/corpus/$* $(wildcard tests/fuzz/corpus/$*) \
-		>$(out)/logs/$*.log 2>&1 || { tail -n 60 $(out)/logs/$*.log; echo "fuzz $*: failed" >&2; exit 1; }
+		>$(out)/logs/$*.log 2>&1 || { tail -n 60 $(out)/logs/$*.log; \
+		echo "fuzz $*: failed; the input is in $(out)/artifacts/$*" >&2; exit 1; }
 	@echo "fuzz $*: $$(sed -n 's/^stat::number_of_executed_units: *//p' $(out)/logs/$*.log) inputs, nothing found"
 
 # Lint. Each answer about one file is kept as a stamp in build/lint, so the second `make lint` asks about changed

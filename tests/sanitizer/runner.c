@@ -1,5 +1,6 @@
-/* tests/tsan/runner.c - runs the unit tests where Criterion cannot: under the thread sanitizer.
- * Criterion maps memory at fixed addresses that the sanitizer has for its shadow, and gives up at start. The
+/* tests/sanitizer/runner.c - runs the unit tests where Criterion cannot: under the sanitizers.
+ * Criterion maps memory at fixed addresses that the thread sanitizer has for its shadow, and gives up at
+ * start; and it has counted a test as passed by the time the leak sanitizer speaks, which is at exit. The
  * tests themselves are only rows in the linker's section "cr_tst", so this walks the rows, gives each test a
  * process, as Criterion does, and takes the place of the few functions by which a test reports. It knows
  * suites, fixtures, expected signals and exit codes, timeouts, skips and parameters; theories it does not
@@ -7,7 +8,7 @@
  *
  * usage: unit-tests [--filter suite/name]      (the pattern may hold * and ?)
  *
- * In the flow: make tsan -> main() -> run_test() || test_enter() -> criterion_internal_test_setup() ... */
+ * In the flow: make asan, make tsan -> main() -> run_test() || criterion_internal_test_setup() ... */
 #include <criterion/criterion.h>
 #include <criterion/event.h>
 #include <criterion/parameterized.h>
@@ -23,7 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* The sanitizer slows a test by up to fifteen times; what has no limit of its own gets this one. */
+/* The sanitizers slow a test by up to fifteen times; what has no limit of its own gets this one. */
 enum { TIMEOUT_DEFAULT_SECONDS = 120, SLOWDOWN = 15 };
 
 /* What a test's process tells the parent; shared memory, because any exit code may be one that a test
@@ -85,7 +86,7 @@ int main(int count, char **words)
         if (parameters.cleanup != NULL)
             parameters.cleanup(&parameters);
     }
-    printf("thread sanitizer: %d tests, %d passed, %d failed, %d skipped\n", totals.run, totals.passed,
+    printf("under the sanitizer: %d tests, %d passed, %d failed, %d skipped\n", totals.run, totals.passed,
            totals.failed, totals.skipped);
     return totals.failed > 0 || totals.run == 0 ? 1 : 0;
 }
@@ -154,7 +155,7 @@ void criterion_skip_test(const char *format, ...)
 static _Noreturn void leave(void)
 {
     fflush(NULL);
-    exit(0); /* not _exit(): the sanitizer has its last word at exit */
+    exit(0); /* not _exit(): leaks are looked for at exit */
 }
 
 static const struct criterion_suite *suite_of(const struct criterion_test *test)
