@@ -61,8 +61,8 @@ run: ## install what is missing, build, start the server (ARGUMENTS="-c file")
 	exec $(out)/myelin $(ARGUMENTS)
 
 .PHONY: setup
-setup: ## install what building and testing need (Debian packages, by apt)
-	@.ci/setup test
+setup: ## install Debian packages for PURPOSE (build, test, lint, bench, interop, all)
+	@.ci/setup $(or $(PURPOSE),build)
 
 # Rewritten when compiler or flags change, and then all that depends on it is built again.
 $(objects_dir)/flags: always
