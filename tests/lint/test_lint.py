@@ -165,6 +165,8 @@ class Reserved(Rows):
 
     def test_openssl(self):
         self.expect("openssl", [("net/client.c", "#include <openssl/ssl.h>\n", 2),
+                                ("core/config/parse.c", "#include <openssl/evp.h>\n", 2),
+                                ("core/config/digest.c", "#include <openssl/evp.h>\n", None),
                                 ("net/tls.c", "#include <openssl/ssl.h>\n", None),
                                 ("core/security/nkey.c", "#include <openssl/evp.h>\n", None)])
 
