@@ -6,6 +6,9 @@
 #include "core/base/check.h"
 
 #include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 struct operation_name {
     char text[PARSER_NAME_BYTES_MAX + 1];
@@ -194,8 +197,8 @@ static ALWAYS_INLINE const struct operation_name *whole_name(const uint8_t *at, 
 
 /* An operation that lies complete in [*at, end). PARSER_MORE: it does not, or is wrong in a way that the
  * state machine will find at its place; nothing was used up. */
-static ALWAYS_INLINE enum parser_result parse_whole(const struct parser *parser, const uint8_t **at,
-                                                    const uint8_t *end, struct operation *operation)
+static NEVER_INLINE enum parser_result parse_whole(const struct parser *parser, const uint8_t **at,
+                                                   const uint8_t *end, struct operation *operation)
 {
     const struct operation_name *name = whole_name(*at, end);
     if (UNLIKELY(name == NULL || (parser->connect_expected && name->kind != OPERATION_CONNECT)))
@@ -232,6 +235,73 @@ static ALWAYS_INLINE enum parser_result parse_whole(const struct parser *parser,
     }
     *at = body;
     return PARSER_OPERATION;
+}
+
+/* ---- the line that there are millions of ---- */
+
+enum { SCAN_BYTES = 64 };
+
+/* Which of 64 bytes are blanks or control bytes: a bit for each. */
+static ALWAYS_INLINE uint64_t low_bytes(const uint8_t *at)
+{
+    uint64_t bits = 0;
+#if defined(__SSE2__)
+    for (unsigned part = 0; part < SCAN_BYTES / 16; part++) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(at + part * 16));
+        __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(' ')), bytes);
+        bits |= (uint64_t)(uint32_t)_mm_movemask_epi8(low) << (part * 16);
+    }
+#else
+    for (unsigned i = 0; i < SCAN_BYTES; i++)
+        bits |= (uint64_t)(at[i] <= ' ') << i;
+#endif
+    return bits;
+}
+
+/* "PUB subject [reply] size CR LF body CR LF" with single blanks, the line within 64 bytes: what client
+ * libraries send. Tokens are found by one scan for low bytes instead of one look per byte (measured: a third
+ * of the instructions). False: it is not that; nothing was used up, parse_whole() looks again. */
+static ALWAYS_INLINE bool parse_plain_publish(const struct parser *parser, const uint8_t **at,
+                                              const uint8_t *end, struct operation *operation)
+{
+    const uint8_t *start = *at + 4;
+    if (UNLIKELY((size_t)(end - *at) < 4 + SCAN_BYTES || memcmp(*at, "PUB ", 4) != 0 ||
+                 parser->connect_expected))
+        return false;
+    uint64_t bits = low_bytes(start);
+    unsigned first = bits == 0 ? 0 : (unsigned)__builtin_ctzll(bits);
+    bits &= bits - 1;
+    unsigned second = bits == 0 ? 0 : (unsigned)__builtin_ctzll(bits);
+    bits &= bits - 1;
+    if (UNLIKELY(first == 0 || second <= first + 1 || start[first] != ' '))
+        return false;
+    unsigned size_at = first + 1;
+    unsigned line_end = second;
+    operation->reply = bytes_of(NULL, 0);
+    if (start[second] == ' ') {
+        operation->reply = bytes_of(start + size_at, second - size_at);
+        size_at = second + 1;
+        line_end = bits == 0 ? 0 : (unsigned)__builtin_ctzll(bits);
+    }
+    if (UNLIKELY(line_end <= size_at || line_end > SCAN_BYTES - 2 || start[line_end] != '\r' ||
+                 start[line_end + 1] != '\n' || line_end > parser->max_control_line_bytes))
+        return false;
+    operation->total_size_text = bytes_of(start + size_at, line_end - size_at);
+    int64_t total = parse_size(operation->total_size_text);
+    const uint8_t *body = start + line_end + 2;
+    if (UNLIKELY(total < 0 || (parser->max_payload_bytes >= 0 && total > parser->max_payload_bytes) ||
+                 (size_t)(end - body) < (size_t)total + 2 || body[total] != '\r' || body[total + 1] != '\n'))
+        return false;
+    operation->kind = OPERATION_PUB;
+    operation->arguments = bytes_of(start, line_end);
+    operation->subject = bytes_of(start, first);
+    operation->header_size_text = bytes_of(NULL, 0);
+    operation->header_bytes = 0;
+    operation->total_bytes = (uint32_t)total;
+    operation->body = body;
+    operation->block = NULL;
+    *at = body + total + 2;
+    return true;
 }
 
 /* ---- torn operations ---- */
@@ -414,6 +484,8 @@ enum parser_result parser_next(struct parser *parser, const uint8_t **at, const 
     if (*at == end)
         return PARSER_MORE;
     if (LIKELY(parser->state == PARSER_START)) {
+        if (LIKELY(parse_plain_publish(parser, at, end, operation)))
+            return PARSER_OPERATION;
         enum parser_result result = parse_whole(parser, at, end, operation);
         if (LIKELY(result != PARSER_MORE))
             return result;

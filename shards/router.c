@@ -19,7 +19,7 @@ _Static_assert(sizeof(struct mail_message) + INLINE_BYTES_MAX <= MAILBOX_RECORD_
 static ALWAYS_INLINE const struct match *find(struct shard *shard, struct bytes subject)
 {
     struct router *router = &shard->router;
-    if (LIKELY(router->last != NULL && bytes_equal(router->last_subject, subject) &&
+    if (LIKELY(router->last != NULL && bytes_equal_short(router->last_subject, subject) &&
                match_current(router->last)))
         return router->last;
     const struct match *match = NULL;
@@ -130,7 +130,7 @@ static bool mail_message(struct shard *shard, uint32_t to, const struct message 
 /* ---- publishing ---- */
 
 /* Every shard that this match could send a mail to. */
-static uint64_t shards_involved(const struct match *match)
+static ALWAYS_INLINE uint64_t shards_involved(const struct match *match)
 {
     uint64_t shards = 0;
     for (uint32_t i = 0; i < match->interest_count; i++)
@@ -151,16 +151,14 @@ static bool groups_remote(const struct match *match)
 
 /* Whether every mailbox that may be needed has room for the most that may be put there: one mail for the
  * plain subscriptions and one for each group. */
-static bool room_for_all(struct shard *shard, const struct match *match, const struct message *message)
+static NEVER_INLINE bool room_in(struct shard *shard, const struct match *match,
+                                 const struct message *message, uint64_t shards)
 {
-    uint64_t shards = shards_involved(match);
     uint64_t mails = 1;
     if (match->group_count > 0 && groups_remote(match)) {
         shards = ((1ULL << shard->shard_count) - 1) & ~(1ULL << shard->post.self);
         mails += match->group_count;
     }
-    if (LIKELY(shards == 0))
-        return true;
     struct bytes longest = {NULL, 0};
     for (uint32_t g = 0; g < match->group_count; g++) {
         struct bytes name = queue_group_name(match->groups[g].parts[0]);
@@ -173,6 +171,13 @@ static bool room_for_all(struct shard *shard, const struct match *match, const s
             return false;
     }
     return true;
+}
+
+static ALWAYS_INLINE bool room_for_all(struct shard *shard, const struct match *match,
+                                       const struct message *message)
+{
+    uint64_t shards = shards_involved(match);
+    return LIKELY(shards == 0 && match->group_count == 0) || room_in(shard, match, message, shards);
 }
 
 static ALWAYS_INLINE bool deliver_plain(const struct match *match, const struct message *message)
