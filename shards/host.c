@@ -1,0 +1,127 @@
+/* shards/host.c - the shard as the host of its sessions: what net/host.h asks for, by the shard's own means.
+ */
+#include "shards/host.h"
+
+#include "core/base/check.h"
+#include "core/base/memory.h"
+#include "shards/mail.h"
+#include "shards/router.h"
+#include "shards/shard.h"
+
+static enum host_result host_subscribe(struct client *client, struct client_subscription *subscription,
+                                       struct bytes subject, struct bytes queue)
+{
+    return router_subscribe(shard_of(client->context), &subscription->base, subject, queue);
+}
+
+static enum host_result host_unsubscribe(struct client *client, struct client_subscription *subscription)
+{
+    struct shard *shard = shard_of(client->context);
+    enum host_result result = router_unsubscribe(shard, &subscription->base);
+    for (uint32_t i = 0; result == HOST_DONE && subscription->max != 0 && i < shard->expired_count; i++) {
+        if (shard->expired[i] == subscription)
+            shard->expired[i] = shard->expired[--shard->expired_count];
+    }
+    return result;
+}
+
+static enum host_result host_publish(struct client *client, const struct message *message)
+{
+    return router_publish(shard_of(client->context), message);
+}
+
+static enum host_result host_publish_room(struct client *client, const struct message *message)
+{
+    return router_publish_room(shard_of(client->context), message);
+}
+
+static struct client_subscription *host_own_subscription(struct client *client, struct bytes subject)
+{
+    return router_own_subscription(shard_of(client->context), client, subject);
+}
+
+static void host_expired(struct client *client, struct client_subscription *subscription)
+{
+    struct shard *shard = shard_of(client->context);
+    if (shard->expired_count == shard->expired_capacity) {
+        uint32_t capacity = shard->expired_capacity == 0 ? 64 : shard->expired_capacity * 2;
+        void *grown = memory_grow(shard->expired, capacity * sizeof *shard->expired);
+        if (grown == NULL)
+            return; /* it takes no more messages; it goes with its client */
+        shard->expired = grown;
+        shard->expired_capacity = capacity;
+    }
+    shard->expired[shard->expired_count++] = subscription;
+}
+
+static void host_output_ready(struct client *client)
+{
+    struct connection *connection = connection_of(client);
+    if (!list_linked(&connection->with_output))
+        list_push_last(&shard_of(client->context)->with_output, &connection->with_output);
+}
+
+static enum host_result host_check_password(struct client *client, struct bytes stored, struct bytes given)
+{
+    struct shard *shard = shard_of(client->context);
+    uint32_t worker = shard->shard_count + 1;
+    struct mail_password mail = {
+        .kind = MAIL_PASSWORD,
+        .stored_count = (uint16_t)stored.count,
+        .given_count = (uint32_t)given.count,
+        .place = client->place,
+    };
+    if (!mailbox_has_room_for(post_box(&shard->post, worker), sizeof mail, 1))
+        return HOST_FULL;
+    mail.block = block_take(&shard->context.pool.blocks, stored.count + given.count);
+    if (mail.block == NULL)
+        return HOST_MEMORY;
+    memcpy(mail.block->bytes, stored.data, stored.count);
+    if (given.count > 0)
+        memcpy(mail.block->bytes + stored.count, given.data, given.count);
+    uint8_t *record = post_reserve(&shard->post, worker, sizeof mail, false);
+    ASSERT(record != NULL);
+    memcpy(record, &mail, sizeof mail);
+    post_commit(&shard->post, worker, sizeof mail);
+    return HOST_DONE;
+}
+
+static void host_closing(struct client *client, bool flush)
+{
+    connection_closing(shard_of(client->context), connection_of(client), flush);
+}
+
+static void host_stall(struct session_context *context, const struct publisher_place *place, int64_t stall_ns)
+{
+    struct shard *shard = shard_of(context);
+    if (place->shard == shard->post.self) {
+        struct connection *connection = shard_connection_at(shard, place);
+        if (connection != NULL)
+            connection_stall(shard, connection, stall_ns);
+        return;
+    }
+    struct mail_stall mail = {.kind = MAIL_STALL, .place = *place, .stall_ns = stall_ns};
+    uint8_t *record = post_reserve(&shard->post, place->shard, sizeof mail, false);
+    if (record == NULL)
+        return; /* that mailbox is full: its shard is slowed by it already */
+    memcpy(record, &mail, sizeof mail);
+    post_commit(&shard->post, place->shard, sizeof mail);
+}
+
+static const struct host_operations operations = {
+    .subscribe = host_subscribe,
+    .unsubscribe = host_unsubscribe,
+    .publish = host_publish,
+    .publish_room = host_publish_room,
+    .own_subscription = host_own_subscription,
+    .expired = host_expired,
+    .output_ready = host_output_ready,
+    .check_password = host_check_password,
+    .closing = host_closing,
+    .stall = host_stall,
+};
+
+const struct host_operations *shard_host(void)
+{
+    return &operations;
+}
