@@ -1,0 +1,206 @@
+#!/usr/bin/env bash
+# tests/interop/run.sh - official NATS clients against a server binary.
+#
+# Usage: tests/interop/run.sh SERVER_BINARY [c|go|js|py ...]      (no names: all four)
+#
+# For each client: builds or installs it below build/interop, starts the server on a free loopback port, runs the
+# client's scenarios against it within CLIENT_SECONDS, and checks that the server is still alive behind them. The
+# reconnect scenario starts, kills and restarts a server of its own, from the same binary. MYELIN_FLAGS holds further
+# words for every server, for instance "--shards 3".
+#
+# Prints what each client prints, a line per client, and at the end "N passed, N failed, N skipped" (scenarios). A client
+# without its toolchain is skipped with the reason; where CI is set it fails, because there nobody would notice.
+set -euo pipefail
+
+readonly CLIENT_SECONDS=120
+readonly START_TRIES=5
+readonly START_POLLS=100 # of 0.1 s
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+here=$root/tests/interop
+work=$root/build/interop
+server_pid=
+server_port=
+passed=0
+failed=0
+skipped=0
+
+stop_server() {
+    if [[ -n $server_pid ]]; then
+        kill -TERM "$server_pid" 2>/dev/null || true
+        for ((i = 0; i < 50; i++)); do
+            kill -0 "$server_pid" 2>/dev/null || break
+            sleep 0.1
+        done
+        kill -KILL "$server_pid" 2>/dev/null || true
+        wait "$server_pid" 2>/dev/null || true
+        server_pid=
+    fi
+}
+trap stop_server EXIT
+
+accepts() {
+    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+# Sets server_pid and server_port. Another process may take a port between the look and the start: tried again.
+start_server() {
+    local log=$1 i try
+    for ((try = 0; try < START_TRIES; try++)); do
+        server_port=$((20000 + RANDOM % 12000))
+        accepts "$server_port" && continue
+        # MYELIN_FLAGS is a list of words.
+        # shellcheck disable=SC2086
+        "$server_binary" -a 127.0.0.1 -p "$server_port" ${MYELIN_FLAGS:-} >"$log" 2>&1 &
+        server_pid=$!
+        for ((i = 0; i < START_POLLS; i++)); do
+            kill -0 "$server_pid" 2>/dev/null || break
+            if accepts "$server_port"; then
+                return 0
+            fi
+            sleep 0.1
+        done
+        stop_server
+    done
+    return 1
+}
+
+# Runs a command only when the file it depends on has changed since it last succeeded.
+once_per() {
+    local source=$1 stamp=$2
+    shift 2
+    if ! cmp -s "$source" "$stamp"; then
+        "$@" && cp "$source" "$stamp"
+    fi
+}
+
+# prepare_NAME builds or installs and sets `command`; where the toolchain is missing it sets `reason` instead. They
+# are called in a condition, where the shell ignores -e, so each step hands its failure on.
+prepare_c() {
+    if [[ ! -f /usr/include/nats/nats.h ]]; then
+        reason="libnats-dev is not installed"
+        return
+    fi
+    make -C "$root" -s build/c-client || return
+    command=("$root/build/c-client")
+}
+
+prepare_go() {
+    if ! command -v go >/dev/null; then
+        reason="go is not installed"
+        return
+    fi
+    (cd "$here/go" && go build -o "$work/interop-go" .) || return
+    command=("$work/interop-go")
+}
+
+prepare_js() {
+    if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+        reason="node and npm are not installed"
+        return
+    fi
+    mkdir -p "$work/js" &&
+        cp "$here"/js/{package.json,package-lock.json,.npmrc,main.mjs,harness.mjs,scenarios.mjs} "$work/js/" &&
+        (cd "$work/js" && once_per package-lock.json .installed-lock npm ci --silent) || return
+    command=(node "$work/js/main.mjs")
+}
+
+prepare_py() {
+    if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
+        reason="python3 with venv is not installed"
+        return
+    fi
+    [[ -x $work/venv/bin/python ]] || python3 -m venv "$work/venv" || return
+    once_per "$here/py/requirements.txt" "$work/venv/.installed-requirements" \
+        "$work/venv/bin/python" -m pip install --quiet -r "$here/py/requirements.txt" || return
+    command=("$work/venv/bin/python" -B "$here/py/main.py")
+}
+
+# Adds the figures of the client's closing line to the sums.
+add_summary() {
+    local name=$1 status=$2 summary
+    summary=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$work/$name.out" | tail -n 1 || true)
+    if [[ $summary =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
+        passed=$((passed + BASH_REMATCH[1]))
+        failed=$((failed + BASH_REMATCH[2]))
+        skipped=$((skipped + BASH_REMATCH[3]))
+        if ((status != 0 && BASH_REMATCH[2] == 0)); then
+            failed=$((failed + 1))
+            summary+=", but it exited with $status"
+        fi
+    else
+        failed=$((failed + 1))
+        summary="FAILED: no closing line, exit code $status (124: ran out of $CLIENT_SECONDS s)"
+    fi
+    echo "$name: $summary"
+}
+
+run_client() {
+    local name=$1 status=0 url
+    local reason=
+    local -a command=()
+    echo "== $name"
+    if ! "prepare_$name" >"$work/$name.prepare" 2>&1; then
+        cat "$work/$name.prepare"
+        echo "$name: FAILED: could not be built or installed"
+        failed=$((failed + 1))
+        return
+    fi
+    if [[ -n $reason ]]; then
+        if [[ -n ${CI:-} ]]; then
+            echo "$name: FAILED: $reason"
+            failed=$((failed + 1))
+        else
+            echo "$name: skipped: $reason"
+            skipped=$((skipped + 1))
+        fi
+        return
+    fi
+    if ! start_server "$work/$name.server.log"; then
+        cat "$work/$name.server.log"
+        echo "$name: FAILED: the server does not start"
+        failed=$((failed + 1))
+        return
+    fi
+    url=nats://127.0.0.1:$server_port
+    timeout -k 5 "$CLIENT_SECONDS" "${command[@]}" "$url" "$server_binary" \
+        >"$work/$name.out" 2>"$work/$name.err" || status=$?
+    cat "$work/$name.out"
+    if ! kill -0 "$server_pid" 2>/dev/null; then
+        echo "$name: the server died"
+        status=$((status == 0 ? 1 : status))
+    fi
+    if ((status != 0)); then
+        tail -n 60 "$work/$name.err"
+        echo "-- the server's log:"
+        tail -n 20 "$work/$name.server.log"
+    fi
+    add_summary "$name" "$status"
+    stop_server
+}
+
+if (($# < 1)); then
+    echo "usage: $0 SERVER_BINARY [c|go|js|py ...]" >&2
+    exit 2
+fi
+server_binary=$(command -v "$1" || true)
+if [[ -z $server_binary ]]; then
+    echo "$0: there is no program $1" >&2
+    exit 2
+fi
+server_binary=$(realpath "$server_binary")
+shift
+mkdir -p "$work"
+clients=("$@")
+((${#clients[@]} > 0)) || clients=(c go js py)
+for client in "${clients[@]}"; do
+    case $client in
+    c | go | js | py) run_client "$client" ;;
+    *)
+        echo "$0: there is no client $client" >&2
+        exit 2
+        ;;
+    esac
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+((failed == 0))
