@@ -50,6 +50,7 @@ void scenario_request_reply(struct run *run);
 void scenario_no_responders(struct run *run);
 void scenario_headers(struct run *run);
 void scenario_drain(struct run *run);
+void scenario_drain_connection(struct run *run);
 void scenario_mixed_bytes(struct run *run);
 void scenario_reconnect(struct run *run);
 

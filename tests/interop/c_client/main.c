@@ -37,6 +37,7 @@ static const struct scenario scenarios[] = {
     {"no_responders", scenario_no_responders, false},
     {"headers", scenario_headers, false},
     {"drain", scenario_drain, false},
+    {"drain_connection", scenario_drain_connection, false},
     {"mixed_bytes", scenario_mixed_bytes, false},
     {"reconnect", scenario_reconnect, true},
 };
