@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# tests/server/soak.sh - the soak against a server of its own.
+#
+# Usage: [SOAK=build/soak] tests/server/soak.sh SERVER_BINARY [soak's options ...]
+#
+# Starts the server on a free loopback port (with the words of MYELIN_FLAGS), runs the soak, checks that the server is
+# still alive, and then proves that the soak can fail: with each kind of --sabotage a short run must. Prints the soak's own
+# lines and a closing line "N passed, N failed" of runs.
+set -euo pipefail
+
+readonly START_TRIES=5
+readonly START_POLLS=100 # of 0.1 s
+readonly SABOTAGE_OPERATIONS=4000
+readonly RUN_SECONDS_MAX=3600
+
+soak=${SOAK:-build/soak}
+log=$(mktemp)
+server_pid=
+server_port=
+passed=0
+failed=0
+
+stop_server() {
+    if [[ -n $server_pid ]]; then
+        kill -TERM "$server_pid" 2>/dev/null || true
+        for ((i = 0; i < 50; i++)); do
+            kill -0 "$server_pid" 2>/dev/null || break
+            sleep 0.1
+        done
+        kill -KILL "$server_pid" 2>/dev/null || true
+        wait "$server_pid" 2>/dev/null || true
+        server_pid=
+    fi
+}
+clean_up() {
+    stop_server
+    rm -f "$log"
+}
+trap clean_up EXIT
+
+accepts() {
+    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+# Another process may take a port between the look and the start: tried again.
+start_server() {
+    local i try
+    for ((try = 0; try < START_TRIES; try++)); do
+        server_port=$((20000 + RANDOM % 12000))
+        accepts "$server_port" && continue
+        # MYELIN_FLAGS is a list of words.
+        # shellcheck disable=SC2086
+        "$server_binary" -a 127.0.0.1 -p "$server_port" ${MYELIN_FLAGS:-} >"$log" 2>&1 &
+        server_pid=$!
+        for ((i = 0; i < START_POLLS; i++)); do
+            kill -0 "$server_pid" 2>/dev/null || break
+            accepts "$server_port" && return 0
+            sleep 0.1
+        done
+        stop_server
+    done
+    return 1
+}
+
+# verdict CONDITION_STATUS TEXT
+verdict() {
+    if (($1 == 0)); then
+        passed=$((passed + 1))
+        echo "passed: $2"
+    else
+        failed=$((failed + 1))
+        echo "FAILED: $2"
+    fi
+}
+
+if (($# < 1)); then
+    echo "usage: $0 SERVER_BINARY [soak's options ...]" >&2
+    exit 2
+fi
+server_binary=$1
+shift
+if ! start_server; then
+    cat "$log"
+    echo "FAILED: the server does not start" >&2
+    exit 1
+fi
+status=0
+timeout -k 5 "$RUN_SECONDS_MAX" "$soak" --server "127.0.0.1:$server_port" "$@" || status=$?
+verdict "$status" "soak $*"
+status=0
+kill -0 "$server_pid" 2>/dev/null || status=1
+verdict "$status" "the server is alive"
+((status == 0)) || tail -n 40 "$log"
+
+# A server that has failed already proves nothing about the soak.
+if ((failed == 0)); then
+    for kind in drop duplicate payload order stranger member no-responders; do
+        status=0
+        timeout -k 5 120 "$soak" --server "127.0.0.1:$server_port" --seed 1 --operations "$SABOTAGE_OPERATIONS" \
+            --sabotage "$kind" >/dev/null 2>&1 || status=$?
+        verdict $((status == 1 ? 0 : 1)) "the soak notices sabotage: $kind"
+    done
+fi
+echo "$passed passed, $failed failed"
+((failed == 0))
