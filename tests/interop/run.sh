@@ -13,57 +13,17 @@
 set -euo pipefail
 
 readonly CLIENT_SECONDS=120
-readonly START_TRIES=5
-readonly START_POLLS=100 # of 0.1 s
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 here=$root/tests/interop
 work=$root/build/interop
-server_pid=
-server_port=
 passed=0
 failed=0
 skipped=0
 
-stop_server() {
-    if [[ -n $server_pid ]]; then
-        kill -TERM "$server_pid" 2>/dev/null || true
-        for ((i = 0; i < 50; i++)); do
-            kill -0 "$server_pid" 2>/dev/null || break
-            sleep 0.1
-        done
-        kill -KILL "$server_pid" 2>/dev/null || true
-        wait "$server_pid" 2>/dev/null || true
-        server_pid=
-    fi
-}
-trap stop_server EXIT
-
-accepts() {
-    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
-}
-
-# Sets server_pid and server_port. Another process may take a port between the look and the start: tried again.
-start_server() {
-    local log=$1 i try
-    for ((try = 0; try < START_TRIES; try++)); do
-        server_port=$((20000 + RANDOM % 12000))
-        accepts "$server_port" && continue
-        # MYELIN_FLAGS is a list of words.
-        # shellcheck disable=SC2086
-        "$server_binary" -a 127.0.0.1 -p "$server_port" ${MYELIN_FLAGS:-} >"$log" 2>&1 &
-        server_pid=$!
-        for ((i = 0; i < START_POLLS; i++)); do
-            kill -0 "$server_pid" 2>/dev/null || break
-            if accepts "$server_port"; then
-                return 0
-            fi
-            sleep 0.1
-        done
-        stop_server
-    done
-    return 1
-}
+# shellcheck source=tests/server/server.sh
+source "$root/tests/server/server.sh"
+trap server_stop EXIT
 
 # Runs a command only when the file it depends on has changed since it last succeeded.
 once_per() {
@@ -156,7 +116,7 @@ run_client() {
         fi
         return
     fi
-    if ! start_server "$work/$name.server.log"; then
+    if ! server_start "$work/$name.server.log"; then
         cat "$work/$name.server.log"
         echo "$name: FAILED: the server does not start"
         failed=$((failed + 1))
@@ -166,7 +126,7 @@ run_client() {
     timeout -k 5 "$CLIENT_SECONDS" "${command[@]}" "$url" "$server_binary" \
         >"$work/$name.out" 2>"$work/$name.err" || status=$?
     cat "$work/$name.out"
-    if ! kill -0 "$server_pid" 2>/dev/null; then
+    if ! server_alive; then
         echo "$name: the server died"
         status=$((status == 0 ? 1 : status))
     fi
@@ -176,7 +136,7 @@ run_client() {
         tail -n 20 "$work/$name.server.log"
     fi
     add_summary "$name" "$status"
-    stop_server
+    server_stop
 }
 
 if (($# < 1)); then

@@ -8,59 +8,22 @@
 # lines and a closing line "N passed, N failed" of runs.
 set -euo pipefail
 
-readonly START_TRIES=5
-readonly START_POLLS=100 # of 0.1 s
 readonly SABOTAGE_OPERATIONS=4000
 readonly RUN_SECONDS_MAX=3600
 
+# shellcheck source=tests/server/server.sh
+source "$(dirname "${BASH_SOURCE[0]}")/server.sh"
+
 soak=${SOAK:-build/soak}
 log=$(mktemp)
-server_pid=
-server_port=
 passed=0
 failed=0
 
-stop_server() {
-    if [[ -n $server_pid ]]; then
-        kill -TERM "$server_pid" 2>/dev/null || true
-        for ((i = 0; i < 50; i++)); do
-            kill -0 "$server_pid" 2>/dev/null || break
-            sleep 0.1
-        done
-        kill -KILL "$server_pid" 2>/dev/null || true
-        wait "$server_pid" 2>/dev/null || true
-        server_pid=
-    fi
-}
 clean_up() {
-    stop_server
+    server_stop
     rm -f "$log"
 }
 trap clean_up EXIT
-
-accepts() {
-    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
-}
-
-# Another process may take a port between the look and the start: tried again.
-start_server() {
-    local i try
-    for ((try = 0; try < START_TRIES; try++)); do
-        server_port=$((20000 + RANDOM % 12000))
-        accepts "$server_port" && continue
-        # MYELIN_FLAGS is a list of words.
-        # shellcheck disable=SC2086
-        "$server_binary" -a 127.0.0.1 -p "$server_port" ${MYELIN_FLAGS:-} >"$log" 2>&1 &
-        server_pid=$!
-        for ((i = 0; i < START_POLLS; i++)); do
-            kill -0 "$server_pid" 2>/dev/null || break
-            accepts "$server_port" && return 0
-            sleep 0.1
-        done
-        stop_server
-    done
-    return 1
-}
 
 # verdict CONDITION_STATUS TEXT
 verdict() {
@@ -79,7 +42,7 @@ if (($# < 1)); then
 fi
 server_binary=$1
 shift
-if ! start_server; then
+if ! server_start "$log"; then
     cat "$log"
     echo "FAILED: the server does not start" >&2
     exit 1
@@ -88,7 +51,7 @@ status=0
 timeout -k 5 "$RUN_SECONDS_MAX" "$soak" --server "127.0.0.1:$server_port" "$@" || status=$?
 verdict "$status" "soak $*"
 status=0
-kill -0 "$server_pid" 2>/dev/null || status=1
+server_alive || status=1
 verdict "$status" "the server is alive"
 ((status == 0)) || tail -n 40 "$log"
 
