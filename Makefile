@@ -248,6 +248,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 # Real clients and the soak: docs/interop.md.
+test_targets += c-client-test soak-test
 c_client_sources := $(wildcard tests/interop/c_client/*.c)
 soak_sources := $(wildcard tests/server/soak*.c)
 
@@ -262,8 +263,8 @@ interop: $(out)/myelin ## run the Go, JavaScript and Python clients' scenarios a
 	tests/interop/run.sh $(out)/myelin go js py
 
 .PHONY: c-client-test
-c-client-test: $(out)/myelin ## run the C client's scenarios against the server
-	tests/interop/run.sh $(out)/myelin c
+c-client-test: $(out)/myelin $(out)/c-client ## run the C client's scenarios against the server
+	C_CLIENT=$(out)/c-client tests/interop/run.sh $(out)/myelin c
 
 .PHONY: soak-test
 soak-test: $(out)/myelin $(out)/soak ## 20 s of random work across shards, every delivery checked against a model

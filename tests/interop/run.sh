@@ -6,13 +6,14 @@
 # For each client: builds or installs it below build/interop, starts the server on a free loopback port, runs the
 # client's scenarios against it within CLIENT_SECONDS, and checks that the server is still alive behind them. The
 # reconnect scenario starts, kills and restarts a server of its own, from the same binary. MYELIN_FLAGS holds further
-# words for every server, for instance "--shards 3".
+# words for every server, for instance "--shards 3"; C_CLIENT names a C client that is built already.
 #
 # Prints what each client prints, a line per client, and at the end "N passed, N failed, N skipped" (scenarios). A client
 # without its toolchain is skipped with the reason; where CI is set it fails, because there nobody would notice.
 set -euo pipefail
 
 readonly CLIENT_SECONDS=120
+readonly NODE_VERSION_MIN=20
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 here=$root/tests/interop
@@ -34,6 +35,11 @@ once_per() {
     fi
 }
 
+# at_least WANTED VERSION
+at_least() {
+    [[ $(printf '%s\n%s\n' "$1" "$2" | sort --version-sort | head -n 1) == "$1" ]]
+}
+
 # prepare_NAME builds or installs and sets `command`; where the toolchain is missing it sets `reason` instead. They
 # are called in a condition, where the shell ignores -e, so each step hands its failure on.
 prepare_c() {
@@ -41,13 +47,23 @@ prepare_c() {
         reason="libnats-dev is not installed"
         return
     fi
-    make -C "$root" -s build/c-client || return
+    if [[ -n ${C_CLIENT:-} ]]; then
+        command=("$(realpath "$C_CLIENT")")
+        return
+    fi
+    make -C "$root" -s VARIANT=release build/c-client || return
     command=("$root/build/c-client")
 }
 
 prepare_go() {
+    local wanted
     if ! command -v go >/dev/null; then
         reason="go is not installed"
+        return
+    fi
+    wanted=$(sed -n 's/^go //p' "$here/go/go.mod")
+    if ! at_least "$wanted" "$(go env GOVERSION | sed 's/^go//')"; then
+        reason="go $wanted or newer is needed"
         return
     fi
     (cd "$here/go" && go build -o "$work/interop-go" .) || return
@@ -57,6 +73,10 @@ prepare_go() {
 prepare_js() {
     if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
         reason="node and npm are not installed"
+        return
+    fi
+    if ! at_least "$NODE_VERSION_MIN" "$(node --version | sed 's/^v//')"; then
+        reason="node $NODE_VERSION_MIN or newer is needed"
         return
     fi
     mkdir -p "$work/js" &&

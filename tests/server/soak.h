@@ -8,8 +8,8 @@
  * possible one, or none.
  *
  * Bounds: all tables are fixed; a round ends when one is nearly full. One thread. */
-#ifndef SERVER_SOAK_H
-#define SERVER_SOAK_H
+#ifndef TESTS_SERVER_SOAK_H
+#define TESTS_SERVER_SOAK_H
 
 #include "core/base/language.h"
 #include "core/base/random.h"

@@ -326,7 +326,7 @@ static bool mixed_compare(struct run *run, natsSubscription *subscription, uint3
                  EXPECT(run, natsMsg_GetDataLength(message) == mixed_size(number)) &&
                  EXPECT(run, memcmp(natsMsg_GetData(message), payload, (size_t)mixed_size(number)) == 0);
     natsStatus status = natsMsgHeader_Get(message, "Number", &value);
-    equal = equal && EXPECT(run, number % 3 == 0 ? status == NATS_OK && (uint32_t)atoi(value) == number
+    equal = equal && EXPECT(run, number % 3 == 0 ? status == NATS_OK && strtoul(value, NULL, 10) == number
                                                  : status == NATS_NOT_FOUND);
     natsMsg_Destroy(message);
     return equal;
@@ -338,7 +338,7 @@ static bool expect_number(struct run *run, natsSubscription *subscription, int n
     if (!EXPECT_OK(run, natsSubscription_NextMsg(&message, subscription, WAIT_MS))) {
         return false;
     }
-    bool equal = EXPECT(run, atoi(natsMsg_GetData(message)) == number);
+    bool equal = EXPECT(run, strtol(natsMsg_GetData(message), NULL, 10) == number);
     natsMsg_Destroy(message);
     return equal;
 }

@@ -1,8 +1,8 @@
 /* tests/interop/c_client/harness.h - what the scenarios of the C client share: counting what failed, and a
  * server of one's own for the scenario that kills it.
  * In the flow: main() -> each scenario(run) -> EXPECT(); main() prints the closing line. One thread's. */
-#ifndef INTEROP_C_CLIENT_HARNESS_H
-#define INTEROP_C_CLIENT_HARNESS_H
+#ifndef TESTS_INTEROP_C_CLIENT_HARNESS_H
+#define TESTS_INTEROP_C_CLIENT_HARNESS_H
 
 #include <nats/nats.h>
 #include <stdbool.h>

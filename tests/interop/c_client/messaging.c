@@ -137,7 +137,7 @@ void scenario_queue_groups(struct run *run)
             int last = -1;
             EXPECT_OK(run, natsConnection_FlushTimeout(members[i], WAIT_MS));
             while (natsSubscription_NextMsg(&message, subscriptions[i], QUIET_MS) == NATS_OK) {
-                int number = atoi(natsMsg_GetData(message));
+                int number = (int)strtol(natsMsg_GetData(message), NULL, 10);
                 if (EXPECT(run, number > last && number < QUEUE_MESSAGES)) {
                     seen[number]++;
                     last = number;
