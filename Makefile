@@ -246,3 +246,26 @@ clean: ## remove everything that was built
 .PHONY: help
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+# Real clients and the soak: docs/interop.md.
+test_targets += c-client-test soak-test
+c_client_sources := $(wildcard tests/interop/c_client/*.c)
+soak_sources := $(wildcard tests/server/soak*.c)
+
+$(out)/c-client: $(call object_of,$(c_client_sources))
+	$(CC) $(link_flags) $^ -o $@ -lnats
+
+$(out)/soak: $(call object_of,$(soak_sources))
+	$(CC) $(link_flags) $^ -o $@
+
+.PHONY: interop
+interop: $(out)/myelin ## run the Go, JavaScript and Python clients' scenarios against the server
+	tests/interop/run.sh $(out)/myelin go js py
+
+.PHONY: c-client-test
+c-client-test: $(out)/myelin $(out)/c-client ## run the C client's scenarios against the server
+	C_CLIENT=$(out)/c-client tests/interop/run.sh $(out)/myelin c
+
+.PHONY: soak-test
+soak-test: $(out)/myelin $(out)/soak ## 20 s of random work across shards, every delivery checked against a model
+	SOAK=$(out)/soak MYELIN_FLAGS="$(or $(MYELIN_FLAGS),--shards 3)" tests/server/soak.sh $(out)/myelin --seconds 20

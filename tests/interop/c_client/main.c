@@ -1,0 +1,205 @@
+/* tests/interop/c_client/main.c - Debian's C client (libnats) against a NATS-compatible server.
+ * Usage: c-client URL [SERVER_BINARY]. Prints a line per scenario, then "N passed, N failed, N skipped"; the
+ * exit code is 0 only when nothing failed. MYELIN_FLAGS holds further words for the server that reconnect
+ * starts. */
+#include "tests/interop/c_client/harness.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    SERVER_START_MS_MAX = 10000,
+    SERVER_WORDS_MAX = 32, /* further words of MYELIN_FLAGS are refused */
+    SERVER_FLAGS_BYTES = 1024,
+};
+
+struct scenario {
+    const char *name;
+    void (*run)(struct run *run);
+    bool needs_binary;
+};
+
+static const struct scenario scenarios[] = {
+    /* name                what                        needs a server of its own */
+    {"publish_subscribe", scenario_publish_subscribe, false},
+    {"auto_unsubscribe", scenario_auto_unsubscribe, false},
+    {"queue_groups", scenario_queue_groups, false},
+    {"request_reply", scenario_request_reply, false},
+    {"no_responders", scenario_no_responders, false},
+    {"headers", scenario_headers, false},
+    {"drain", scenario_drain, false},
+    {"drain_connection", scenario_drain_connection, false},
+    {"mixed_bytes", scenario_mixed_bytes, false},
+    {"reconnect", scenario_reconnect, true},
+};
+
+static bool port_accepts(uint16_t port);
+static _Noreturn void server_exec(const char *binary, uint16_t port);
+
+int main(int argument_count, char **arguments)
+{
+    if (argument_count < 2 || argument_count > 3) {
+        fprintf(stderr, "usage: c-client URL [SERVER_BINARY]\n");
+        return 2;
+    }
+    struct run run = {.url = arguments[1], .server_binary = argument_count == 3 ? arguments[2] : NULL};
+    int passed = 0;
+    int failed = 0;
+    int skipped = 0;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
+        const struct scenario *scenario = &scenarios[i];
+        if (scenario->needs_binary && run.server_binary == NULL) {
+            printf("skipped %s: no server binary was given\n", scenario->name);
+            skipped++;
+            continue;
+        }
+        run.scenario = scenario->name;
+        run.failures = 0;
+        int64_t started_ms = now_ms();
+        scenario->run(&run);
+        printf("%s %s (%lld ms)\n", run.failures == 0 ? "passed" : "FAILED", scenario->name,
+               (long long)(now_ms() - started_ms));
+        passed += run.failures == 0;
+        failed += run.failures != 0;
+    }
+    nats_Close();
+    printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
+    return failed == 0 ? 0 : 1;
+}
+
+bool run_expect(struct run *run, bool condition, const char *text, const char *file, int line)
+{
+    if (!condition) {
+        fprintf(stderr, "%s:%d: %s: expected %s\n", file, line, run->scenario, text);
+        run->failures++;
+    }
+    return condition;
+}
+
+bool run_expect_status(struct run *run, natsStatus got, natsStatus wanted, const char *text, const char *file,
+                       int line)
+{
+    if (got != wanted) {
+        fprintf(stderr, "%s:%d: %s: %s: %s, expected %s\n", file, line, run->scenario, text,
+                natsStatus_GetText(got), natsStatus_GetText(wanted));
+        run->failures++;
+    }
+    return got == wanted;
+}
+
+uint16_t port_free(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t address_bytes = sizeof(address);
+    uint16_t port = 0;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (listener < 0) {
+        return 0;
+    }
+    if (bind(listener, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+        getsockname(listener, (struct sockaddr *)&address, &address_bytes) == 0) {
+        port = ntohs(address.sin_port);
+    }
+    close(listener);
+    return port;
+}
+
+pid_t server_start(const char *binary, uint16_t port)
+{
+    pid_t server = fork();
+    if (server == 0) {
+        server_exec(binary, port);
+    }
+    if (server < 0) {
+        fprintf(stderr, "fork: %s\n", strerror(errno));
+        return -1;
+    }
+    int64_t give_up_ms = now_ms() + SERVER_START_MS_MAX;
+    while (now_ms() < give_up_ms) {
+        if (port_accepts(port)) {
+            return server;
+        }
+        if (waitpid(server, NULL, WNOHANG) == server) {
+            fprintf(stderr, "%s ended at once\n", binary);
+            return -1;
+        }
+        sleep_ms(20);
+    }
+    fprintf(stderr, "%s does not accept on port %d after %d ms\n", binary, port, SERVER_START_MS_MAX);
+    server_kill(server);
+    return -1;
+}
+
+void server_kill(pid_t server)
+{
+    if (server > 0) {
+        kill(server, SIGKILL);
+        waitpid(server, NULL, 0);
+    }
+}
+
+int64_t now_ms(void)
+{
+    struct timespec now = {0};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void sleep_ms(int milliseconds)
+{
+    struct timespec pause = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000};
+    nanosleep(&pause, NULL);
+}
+
+static bool port_accepts(uint16_t port)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool accepts = client >= 0 && connect(client, (struct sockaddr *)&address, sizeof(address)) == 0;
+    if (client >= 0) {
+        close(client);
+    }
+    return accepts;
+}
+
+/* In the child. It dies with its parent, so that a test run that is killed leaves nothing behind. */
+static _Noreturn void server_exec(const char *binary, uint16_t port)
+{
+    char port_text[8];
+    char flags[SERVER_FLAGS_BYTES];
+    char *words[SERVER_WORDS_MAX + 1];
+    size_t word_count = 0;
+    const char *given = getenv("MYELIN_FLAGS");
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    snprintf(port_text, sizeof(port_text), "%d", port);
+    snprintf(flags, sizeof(flags), "%s", given == NULL ? "" : given);
+    words[word_count++] = (char *)(uintptr_t)binary;
+    words[word_count++] = (char[]){"-a"};
+    words[word_count++] = (char[]){"127.0.0.1"};
+    words[word_count++] = (char[]){"-p"};
+    words[word_count++] = port_text;
+    char *rest = NULL;
+    for (char *word = strtok_r(flags, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
+        if (word_count == SERVER_WORDS_MAX) {
+            fprintf(stderr, "MYELIN_FLAGS has too many words\n");
+            _exit(126);
+        }
+        words[word_count++] = word;
+    }
+    words[word_count] = NULL;
+    execv(binary, words);
+    fprintf(stderr, "%s: %s\n", binary, strerror(errno));
+    _exit(127);
+}

@@ -1,0 +1,186 @@
+#!/usr/bin/env bash
+# tests/interop/run.sh - official NATS clients against a server binary.
+#
+# Usage: tests/interop/run.sh SERVER_BINARY [c|go|js|py ...]      (no names: all four)
+#
+# For each client: builds or installs it below build/interop, starts the server on a free loopback port, runs the
+# client's scenarios against it within CLIENT_SECONDS, and checks that the server is still alive behind them. The
+# reconnect scenario starts, kills and restarts a server of its own, from the same binary. MYELIN_FLAGS holds further
+# words for every server, for instance "--shards 3"; C_CLIENT names a C client that is built already.
+#
+# Prints what each client prints, a line per client, and at the end "N passed, N failed, N skipped" (scenarios). A client
+# without its toolchain is skipped with the reason; where CI is set it fails, because there nobody would notice.
+set -euo pipefail
+
+readonly CLIENT_SECONDS=120
+readonly NODE_VERSION_MIN=20
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+here=$root/tests/interop
+work=$root/build/interop
+passed=0
+failed=0
+skipped=0
+
+# shellcheck source=tests/server/server.sh
+source "$root/tests/server/server.sh"
+trap server_stop EXIT
+
+# Runs a command only when the file it depends on has changed since it last succeeded.
+once_per() {
+    local source=$1 stamp=$2
+    shift 2
+    if ! cmp -s "$source" "$stamp"; then
+        "$@" && cp "$source" "$stamp"
+    fi
+}
+
+# at_least WANTED VERSION
+at_least() {
+    [[ $(printf '%s\n%s\n' "$1" "$2" | sort --version-sort | head -n 1) == "$1" ]]
+}
+
+# prepare_NAME builds or installs and sets `command`; where the toolchain is missing it sets `reason` instead. They
+# are called in a condition, where the shell ignores -e, so each step hands its failure on.
+prepare_c() {
+    if [[ ! -f /usr/include/nats/nats.h ]]; then
+        reason="libnats-dev is not installed"
+        return
+    fi
+    if [[ -n ${C_CLIENT:-} ]]; then
+        command=("$(realpath "$C_CLIENT")")
+        return
+    fi
+    make -C "$root" -s VARIANT=release build/c-client || return
+    command=("$root/build/c-client")
+}
+
+prepare_go() {
+    local wanted
+    if ! command -v go >/dev/null; then
+        reason="go is not installed"
+        return
+    fi
+    wanted=$(sed -n 's/^go //p' "$here/go/go.mod")
+    if ! at_least "$wanted" "$(go env GOVERSION | sed 's/^go//')"; then
+        reason="go $wanted or newer is needed"
+        return
+    fi
+    (cd "$here/go" && go build -o "$work/interop-go" .) || return
+    command=("$work/interop-go")
+}
+
+prepare_js() {
+    if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+        reason="node and npm are not installed"
+        return
+    fi
+    if ! at_least "$NODE_VERSION_MIN" "$(node --version | sed 's/^v//')"; then
+        reason="node $NODE_VERSION_MIN or newer is needed"
+        return
+    fi
+    mkdir -p "$work/js" &&
+        cp "$here"/js/{package.json,package-lock.json,.npmrc,main.mjs,harness.mjs,scenarios.mjs} "$work/js/" &&
+        (cd "$work/js" && once_per package-lock.json .installed-lock npm ci --silent) || return
+    command=(node "$work/js/main.mjs")
+}
+
+prepare_py() {
+    if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
+        reason="python3 with venv is not installed"
+        return
+    fi
+    [[ -x $work/venv/bin/python ]] || python3 -m venv "$work/venv" || return
+    once_per "$here/py/requirements.txt" "$work/venv/.installed-requirements" \
+        "$work/venv/bin/python" -m pip install --quiet -r "$here/py/requirements.txt" || return
+    command=("$work/venv/bin/python" -B "$here/py/main.py")
+}
+
+# Adds the figures of the client's closing line to the sums.
+add_summary() {
+    local name=$1 status=$2 summary
+    summary=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$work/$name.out" | tail -n 1 || true)
+    if [[ $summary =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
+        passed=$((passed + BASH_REMATCH[1]))
+        failed=$((failed + BASH_REMATCH[2]))
+        skipped=$((skipped + BASH_REMATCH[3]))
+        if ((status != 0 && BASH_REMATCH[2] == 0)); then
+            failed=$((failed + 1))
+            summary+=", but it exited with $status"
+        fi
+    else
+        failed=$((failed + 1))
+        summary="FAILED: no closing line, exit code $status (124: ran out of $CLIENT_SECONDS s)"
+    fi
+    echo "$name: $summary"
+}
+
+run_client() {
+    local name=$1 status=0 url
+    local reason=
+    local -a command=()
+    echo "== $name"
+    if ! "prepare_$name" >"$work/$name.prepare" 2>&1; then
+        cat "$work/$name.prepare"
+        echo "$name: FAILED: could not be built or installed"
+        failed=$((failed + 1))
+        return
+    fi
+    if [[ -n $reason ]]; then
+        if [[ -n ${CI:-} ]]; then
+            echo "$name: FAILED: $reason"
+            failed=$((failed + 1))
+        else
+            echo "$name: skipped: $reason"
+            skipped=$((skipped + 1))
+        fi
+        return
+    fi
+    if ! server_start "$work/$name.server.log"; then
+        cat "$work/$name.server.log"
+        echo "$name: FAILED: the server does not start"
+        failed=$((failed + 1))
+        return
+    fi
+    url=nats://127.0.0.1:$server_port
+    timeout -k 5 "$CLIENT_SECONDS" "${command[@]}" "$url" "$server_binary" \
+        >"$work/$name.out" 2>"$work/$name.err" || status=$?
+    cat "$work/$name.out"
+    if ! server_alive; then
+        echo "$name: the server died"
+        status=$((status == 0 ? 1 : status))
+    fi
+    if ((status != 0)); then
+        tail -n 60 "$work/$name.err"
+        echo "-- the server's log:"
+        tail -n 20 "$work/$name.server.log"
+    fi
+    add_summary "$name" "$status"
+    server_stop
+}
+
+if (($# < 1)); then
+    echo "usage: $0 SERVER_BINARY [c|go|js|py ...]" >&2
+    exit 2
+fi
+server_binary=$(command -v "$1" || true)
+if [[ -z $server_binary ]]; then
+    echo "$0: there is no program $1" >&2
+    exit 2
+fi
+server_binary=$(realpath "$server_binary")
+shift
+mkdir -p "$work"
+clients=("$@")
+((${#clients[@]} > 0)) || clients=(c go js py)
+for client in "${clients[@]}"; do
+    case $client in
+    c | go | js | py) run_client "$client" ;;
+    *)
+        echo "$0: there is no client $client" >&2
+        exit 2
+        ;;
+    esac
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+((failed == 0))
