@@ -133,6 +133,7 @@ enum err client_init(struct client *client, struct session_context *context, con
     client->start_ns = context->now_ns;
     client->last_activity_ns = context->now_ns;
     client->parser.pool = &context->pool.blocks;
+    client->parser.line_serials = &context->line_serials;
     client->parser.max_payload_bytes = context->options->max_payload_bytes;
     client->parser.max_control_line_bytes = (uint32_t)context->options->max_control_line_bytes;
     connect_init(&client->connect);
@@ -175,7 +176,7 @@ static void pong_take(struct client *client)
     client->ping_sent_ns = 0;
 }
 
-static enum handled handle(struct client *client, const struct operation *operation)
+static ALWAYS_INLINE enum handled handle(struct client *client, struct operation *operation)
 {
     if (UNLIKELY(client->state == CLIENT_GREETED && operation->kind != OPERATION_CONNECT))
         client_enter_unannounced(client);
@@ -255,8 +256,9 @@ size_t client_receive(struct client *client, struct bytes bytes)
     const uint8_t *at = bytes.data;
     const uint8_t *end = bytes.data + bytes.count;
     bool active = false;
+    struct operation operation;
+    operation.message.line_serial = 0;
     while (LIKELY(client->state != CLIENT_CLOSED && !client->blocked)) {
-        struct operation operation;
         const uint8_t *start = at;
         enum parser_result result = parser_next(&client->parser, &at, end, &operation);
         if (result == PARSER_MORE)

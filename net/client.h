@@ -20,7 +20,7 @@ enum client_state {
 };
 enum { CLIENT_STATES = CLIENT_CLOSED + 1 };
 
-enum { CLIENT_ADDRESS_BYTES = 48 };
+enum { CLIENT_ADDRESS_BYTES = 48, CLIENT_LINE_BYTES = 64 };
 
 struct client {
     struct session_context *context;
@@ -39,6 +39,11 @@ struct client {
     uint64_t stalled_turn; /* when it last asked for a stall, and of whom */
     uint64_t stalled_cid;
     struct publisher_place place; /* its own; the host's */
+    /* The control line written last, for the next message that needs the same one. */
+    uint64_t line_serial; /* message.line_serial; 0: none */
+    const struct client_subscription *line_subscription;
+    uint8_t line_count;
+    uint8_t line[CLIENT_LINE_BYTES];
     uint32_t sids_hint;           /* where the search for subscriptions to remove goes on */
     uint8_t state;                /* enum client_state */
     uint8_t login;                /* enum authenticate_who: as what it came in */

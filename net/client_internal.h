@@ -43,7 +43,7 @@ void client_timer_set(struct client *client, int64_t due_ns);
 void client_pings_start(struct client *client);
 
 enum handled client_connect(struct client *client, struct bytes json);
-enum handled client_publish(struct client *client, const struct operation *operation);
+enum handled client_publish(struct client *client, struct operation *operation);
 enum handled client_subscribe(struct client *client, const struct operation *operation);
 enum handled client_unsubscribe(struct client *client, const struct operation *operation);
 

@@ -24,7 +24,7 @@ static bool starts_with_more(struct bytes subject, struct bytes prefix)
 }
 
 /* client-protocol 6.6: replies that only servers may use. */
-static bool reply_reserved(struct bytes reply)
+static ALWAYS_INLINE bool reply_reserved(struct bytes reply)
 {
     if (LIKELY(reply.count == 0 || (reply.data[0] != '_' && reply.data[0] != '$')))
         return false;
@@ -32,7 +32,7 @@ static bool reply_reserved(struct bytes reply)
            starts_with_more(reply, TEXT("$JS.ACK."));
 }
 
-static bool subject_reserved(struct bytes subject)
+static ALWAYS_INLINE bool subject_reserved(struct bytes subject)
 {
     if (LIKELY(subject.data[0] != '_' && subject.data[0] != '$'))
         return false;
@@ -40,14 +40,14 @@ static bool subject_reserved(struct bytes subject)
 }
 
 /* The checks of client-protocol 8, steps 6 to 9. False: refused and answered. */
-static bool allowed(struct client *client, const struct operation *operation)
+static ALWAYS_INLINE bool allowed(struct client *client, const struct message *message)
 {
-    if (UNLIKELY(subject_reserved(operation->subject))) {
-        client_error_quoted(client, "Permissions Violation for Publish to ", operation->subject, "");
+    if (UNLIKELY(subject_reserved(message->subject))) {
+        client_error_quoted(client, "Permissions Violation for Publish to ", message->subject, "");
         return false;
     }
-    if (UNLIKELY(reply_reserved(operation->reply))) {
-        client_error_quoted(client, "Permissions Violation for Publish with Reply of ", operation->reply, "");
+    if (UNLIKELY(reply_reserved(message->reply))) {
+        client_error_quoted(client, "Permissions Violation for Publish with Reply of ", message->reply, "");
         return false;
     }
     return true;
@@ -75,48 +75,38 @@ static void no_responders(struct client *client, const struct message *message)
     client_output_note(client);
 }
 
-static ALWAYS_INLINE void message_of(const struct client *client, const struct operation *operation,
-                                     struct message *message)
+/* What a careful client sees before its message goes out: +OK stands before the deliveries, so it is written first,
+ * and so room has to be asked for first. False: the host is full. */
+static NEVER_INLINE bool announce(struct client *client, const struct message *message)
 {
-    message->subject = operation->subject;
-    message->reply = operation->reply;
-    message->total_size_text = operation->total_size_text;
-    message->header_size_text = operation->header_size_text;
-    message->body = operation->body;
-    message->header_bytes = operation->header_bytes;
-    message->total_bytes = operation->total_bytes;
-    message->block = operation->block;
-    message->publisher = client;
-    message->place = client->place;
+    if (client->context->host->publish_room(client, message) == HOST_FULL)
+        return false;
+    if (client->pedantic && !subject_valid_literal(message->subject))
+        client_error(client, error_text(ERROR_INVALID_PUBLISH_SUBJECT));
+    client_ok(client);
+    return true;
 }
 
-enum handled client_publish(struct client *client, const struct operation *operation)
+enum handled client_publish(struct client *client, struct operation *operation)
 {
-    struct message message;
-    message_of(client, operation, &message);
-    bool good = allowed(client, operation);
+    struct message *message = &operation->message;
     enum host_result result = HOST_DONE;
-    /* +OK goes before the deliveries, so it is written first; on HOST_FULL the publish has not happened and
-     * both are done again, hence host->publish() must have asked for room before it writes anything. */
-    if (UNLIKELY(client->verbose || client->pedantic) && good) {
-        if (client->context->host->publish_room(client, &message) == HOST_FULL)
+    message->publisher = client;
+    if (LIKELY(allowed(client, message))) {
+        if (UNLIKELY(client->verbose || client->pedantic) && !announce(client, message))
             return HANDLED_LATER;
-        if (client->pedantic && !subject_valid_literal(operation->subject))
-            client_error(client, error_text(ERROR_INVALID_PUBLISH_SUBJECT));
-        client_ok(client);
+        result = client->context->host->publish(client, message);
     }
-    if (LIKELY(good))
-        result = client->context->host->publish(client, &message);
     if (UNLIKELY(result == HOST_FULL))
         return HANDLED_LATER;
     client->in_messages++;
-    client->in_bytes += operation->total_bytes;
-    client->context->in_messages++;
-    client->context->in_bytes += operation->total_bytes;
-    if (UNLIKELY(result == HOST_NOBODY && client->no_responders && operation->reply.count > 0))
-        no_responders(client, &message);
-    else if (UNLIKELY(result == HOST_MEMORY))
+    client->in_bytes += message->total_bytes;
+    if (LIKELY(result == HOST_DONE))
+        return HANDLED;
+    if (result == HOST_MEMORY)
         client_close(client, CLOSED_READ_ERROR, NULL);
+    else if (client->no_responders && message->reply.count > 0)
+        no_responders(client, message);
     return HANDLED;
 }
 
@@ -215,14 +205,15 @@ bool client_takes(const struct client_subscription *subscription, const struct m
 static NEVER_INLINE void stall_publisher(struct client *client, const struct message *message)
 {
     const struct net_options *options = client->context->options;
-    if (message->place.cid == 0 || options->no_fast_producer_stall)
+    const struct publisher_place *place = message->publisher != NULL ? &message->publisher->place : &message->place;
+    if (place->cid == 0 || options->no_fast_producer_stall)
         return;
-    if (client->stalled_turn == client->context->turn && client->stalled_cid == message->place.cid)
+    if (client->stalled_turn == client->context->turn && client->stalled_cid == place->cid)
         return;
     client->stalled_turn = client->context->turn;
-    client->stalled_cid = message->place.cid;
+    client->stalled_cid = place->cid;
     bool full = client->output.pending_bytes >= (uint64_t)options->max_pending_bytes;
-    client->context->host->stall(client->context, &message->place, full ? STALL_LONG_NS : STALL_NS);
+    client->context->host->stall(client->context, place, full ? STALL_LONG_NS : STALL_NS);
 }
 
 static NEVER_INLINE void after_delivery(struct client *client, struct client_subscription *subscription,
@@ -235,6 +226,30 @@ static NEVER_INLINE void after_delivery(struct client *client, struct client_sub
         client_close(client, CLOSED_SLOW_CONSUMER_PENDING_BYTES, NULL);
     else if (client->output.pending_bytes > most / 4 * 3)
         stall_publisher(client, message);
+}
+
+/* The line of the message before, when this one's is the same: LINE_FIXED_BYTES of room are there, so it is copied
+ * in four moves whatever its length. NULL: it is another one. */
+static ALWAYS_INLINE uint8_t *line_again(const struct client *client, const struct client_subscription *subscription,
+                                         const struct message *message, uint8_t *to)
+{
+    if (message->line_serial == 0 || client->line_serial != message->line_serial ||
+        client->line_subscription != subscription)
+        return NULL;
+    memcpy(to, client->line, CLIENT_LINE_BYTES);
+    return to + client->line_count;
+}
+_Static_assert((int)LINE_FIXED_BYTES >= (int)CLIENT_LINE_BYTES, "a remembered line is copied whole");
+
+static ALWAYS_INLINE void line_remember(struct client *client, const struct client_subscription *subscription,
+                                        const struct message *message, struct bytes line)
+{
+    if (message->line_serial == 0 || line.count > CLIENT_LINE_BYTES)
+        return;
+    memcpy(client->line, line.data, line.count);
+    client->line_count = (uint8_t)line.count;
+    client->line_serial = message->line_serial;
+    client->line_subscription = subscription;
 }
 
 /* Writes line and body; false when memory is out. */
@@ -250,7 +265,11 @@ static ALWAYS_INLINE bool write_message(struct client *client, const struct clie
     uint8_t *start = output_reserve(&client->output, pool, line_most + (shared ? 0 : body.count + 2));
     if (UNLIKELY(start == NULL))
         return false;
-    uint8_t *to = write_line(start, subscription, message, with_headers);
+    uint8_t *to = line_again(client, subscription, message, start);
+    if (UNLIKELY(to == NULL)) {
+        to = write_line(start, subscription, message, with_headers);
+        line_remember(client, subscription, message, bytes_of(start, (size_t)(to - start)));
+    }
     if (LIKELY(!shared)) {
         to = copy_short(to, body);
         memcpy(to, "\r\n", 2);
@@ -277,8 +296,7 @@ bool client_deliver(struct client_subscription *subscription, const struct messa
     subscription->delivered++;
     client->out_messages++;
     client->out_bytes += message->total_bytes;
-    client->context->out_messages++;
-    client->context->out_bytes += message->total_bytes;
+    client->context->out_bytes += message->total_bytes + OUT_MESSAGE_BYTES;
     client_output_note(client);
     if (UNLIKELY(subscription->max != 0 || client->output.pending_bytes >
                                                (uint64_t)client->context->options->max_pending_bytes / 4 * 3))

@@ -88,6 +88,7 @@ enum handled client_subscription_remove(struct client *client, struct client_sub
         return HANDLED_LATER;
     if (UNLIKELY(client->context->options->trace))
         client_trace_removed(client, subscription_sid(subscription));
+    client->line_serial = 0; /* its memory may soon be another one's */
     sids_remove(&client->sids, subscription);
     memory_free(subscription);
     return HANDLED;

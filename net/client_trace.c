@@ -63,7 +63,7 @@ void client_trace_in(const struct client *client, const struct operation *operat
     }
     trace_line(client, "<<-", operation_names[operation->kind], arguments);
     if (operation->kind == OPERATION_PUB || operation->kind == OPERATION_HPUB)
-        trace_payload(client, "<<-", bytes_of(operation->body, operation->total_bytes));
+        trace_payload(client, "<<-", bytes_of(operation->message.body, operation->message.total_bytes));
 }
 
 void client_trace_out(const struct client *client, const char *operation, struct bytes arguments)

@@ -62,6 +62,7 @@ struct session_context {
     struct log *log;
     int64_t now_ns; /* monotonic, of this turn */
     uint64_t turn;  /* counts the turns of the loop */
+    uint64_t line_serials; /* the last one given to a control line */
     bool lame_duck;
     /* Figures of this thread, read by nobody else. */
     uint64_t in_messages, in_bytes, out_messages, out_bytes;

@@ -9,6 +9,7 @@
 
 #include "core/base/block.h"
 #include "core/base/bytes.h"
+#include "net/message.h"
 
 enum operation_kind {
     OPERATION_PUB,
@@ -25,18 +26,12 @@ enum operation_kind {
 
 struct operation {
     enum operation_kind kind;
-    struct bytes arguments;        /* the raw argument text, without CR LF */
-    struct bytes subject;          /* PUB, HPUB, SUB */
-    struct bytes reply;            /* PUB, HPUB; empty: none */
-    struct bytes queue;            /* SUB; empty: plain */
-    struct bytes sid;              /* SUB, UNSUB */
-    int64_t max;                   /* UNSUB: -1 when there is none, or none that can be read */
-    struct bytes total_size_text;  /* PUB, HPUB */
-    struct bytes header_size_text; /* HPUB */
-    uint32_t header_bytes;
-    uint32_t total_bytes;
-    const uint8_t *body;
-    struct block *block; /* what `body` lies in when it was torn */
+    struct bytes arguments; /* the raw argument text, without CR LF */
+    struct bytes subject;   /* SUB */
+    struct bytes queue;     /* SUB; empty: plain */
+    struct bytes sid;       /* SUB, UNSUB */
+    int64_t max;            /* UNSUB: -1 when there is none, or none that can be read */
+    struct message message; /* PUB, HPUB; its publisher and place are the session's to fill in */
 };
 
 enum parser_result {
@@ -63,10 +58,25 @@ enum parser_state {
     PARSER_AGAIN, /* and will be given out once more */
 };
 
-enum { PARSER_NAME_BYTES_MAX = 7 };
+enum { PARSER_NAME_BYTES_MAX = 7, PARSER_LINE_BYTES = 64 };
+
+/* The last PUB line that was found by the fast scan: publishers repeat themselves, and a line that is the same is
+ * not taken apart again. Its texts are handed out from this copy. */
+struct parser_line {
+    uint64_t serial;  /* of message.line_serial; 0: no line */
+    uint8_t count;    /* bytes of the line from "PUB" to its LF */
+    uint8_t subject_count;
+    uint8_t reply_at; /* 0: no reply */
+    uint8_t reply_count;
+    uint8_t size_at;
+    uint8_t size_count;
+    uint32_t total_bytes;
+    uint8_t bytes[PARSER_LINE_BYTES];
+};
 
 struct parser {
     struct block_pool *pool;
+    uint64_t *line_serials; /* the thread's last serial: they are never used twice */
     struct block *torn;        /* arguments, then the body; NULL when nothing is torn */
     int64_t max_payload_bytes; /* -1: no limit */
     uint32_t max_control_line_bytes;
@@ -78,9 +88,10 @@ struct parser {
     uint8_t name[PARSER_NAME_BYTES_MAX];
     bool headers;          /* HPUB is allowed */
     bool connect_expected; /* only CONNECT is allowed */
+    struct parser_line line;
 };
 
-/* All zero but for `pool` and the limits is a fresh parser. */
+/* All zero but for `pool`, `line_serials` and the limits is a fresh parser. */
 
 /* Takes the next operation from [*at, end) and moves *at behind what was used. The operation's slices point
  * into the given bytes or the parser's block and hold until the next call. After any result but

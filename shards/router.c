@@ -102,7 +102,7 @@ static bool mail_message(struct shard *shard, uint32_t to, const struct message 
         .queue_count = (uint32_t)queue.count,
         .header_bytes = message->header_bytes,
         .total_bytes = message->total_bytes,
-        .place = message->place,
+        .place = message->publisher != NULL ? message->publisher->place : message->place,
     };
     bool whole = bytes == sizeof header + texts + message->total_bytes;
     if (!whole) {

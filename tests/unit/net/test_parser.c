@@ -105,13 +105,13 @@ static void trace_operation(char *out, size_t out_bytes, const struct operation 
     const char *name = kind_names[o->kind];
     switch (o->kind) {
     case OPERATION_PUB:
-        snprintf(at, left, "%s %.*s|%.*s|%.*s|%.*s;", name, BYTES_PRINTF(o->subject), BYTES_PRINTF(o->reply),
-                 BYTES_PRINTF(o->total_size_text), (int)o->total_bytes, (const char *)o->body);
+        snprintf(at, left, "%s %.*s|%.*s|%.*s|%.*s;", name, BYTES_PRINTF(o->message.subject), BYTES_PRINTF(o->message.reply),
+                 BYTES_PRINTF(o->message.total_size_text), (int)o->message.total_bytes, (const char *)o->message.body);
         return;
     case OPERATION_HPUB:
-        snprintf(at, left, "%s %.*s|%.*s|%.*s %.*s|%.*s;", name, BYTES_PRINTF(o->subject),
-                 BYTES_PRINTF(o->reply), BYTES_PRINTF(o->header_size_text), BYTES_PRINTF(o->total_size_text),
-                 (int)o->total_bytes, (const char *)o->body);
+        snprintf(at, left, "%s %.*s|%.*s|%.*s %.*s|%.*s;", name, BYTES_PRINTF(o->message.subject),
+                 BYTES_PRINTF(o->message.reply), BYTES_PRINTF(o->message.header_size_text), BYTES_PRINTF(o->message.total_size_text),
+                 (int)o->message.total_bytes, (const char *)o->message.body);
         return;
     case OPERATION_SUB:
         snprintf(at, left, "%s %.*s|%.*s|%.*s;", name, BYTES_PRINTF(o->subject), BYTES_PRINTF(o->queue),
@@ -149,7 +149,7 @@ static void run(const char *input, size_t cut, size_t every, bool again, char *o
         uint8_t *piece = malloc(to - from);
         memcpy(piece, input + from, to - from);
         const uint8_t *at = piece;
-        struct operation operation;
+        struct operation operation = {0};
         bool repeated = false;
         for (;;) {
             const uint8_t *start = at;
@@ -207,7 +207,7 @@ Test(parser, before_the_login_only_connect_is_taken)
         struct block_pool pool = {0};
         struct parser parser = {
             .pool = &pool, .max_payload_bytes = -1, .max_control_line_bytes = 64, .connect_expected = true};
-        struct operation operation;
+        struct operation operation = {0};
         const uint8_t *at = (const uint8_t *)inputs[i];
         cr_expect_eq(parser_next(&parser, &at, at + strlen(inputs[i]), &operation), PARSER_CONNECT_EXPECTED,
                      "%s", inputs[i]);
@@ -218,8 +218,9 @@ Test(parser, before_the_login_only_connect_is_taken)
 Test(parser, headers_are_refused_when_they_were_not_asked_for)
 {
     struct block_pool pool = {0};
-    struct parser parser = {.pool = &pool, .max_payload_bytes = -1, .max_control_line_bytes = 64};
-    struct operation operation;
+    uint64_t serials = 0;
+    struct parser parser = {.pool = &pool, .line_serials = &serials, .max_payload_bytes = -1, .max_control_line_bytes = 64};
+    struct operation operation = {0};
     const uint8_t *at = (const uint8_t *)"HPUB foo 12 12\r\n";
     cr_expect_eq(parser_next(&parser, &at, at + 16, &operation), PARSER_NO_HEADERS);
     parser_close(&parser);
@@ -228,15 +229,16 @@ Test(parser, headers_are_refused_when_they_were_not_asked_for)
 Test(parser, an_idle_parser_holds_no_block)
 {
     struct block_pool pool = {0};
-    struct parser parser = {.pool = &pool, .max_payload_bytes = -1, .max_control_line_bytes = 64};
-    struct operation operation;
+    uint64_t serials = 0;
+    struct parser parser = {.pool = &pool, .line_serials = &serials, .max_payload_bytes = -1, .max_control_line_bytes = 64};
+    struct operation operation = {0};
     const uint8_t *at = (const uint8_t *)"PUB foo 5\r\nhe";
     cr_expect_eq(parser_next(&parser, &at, at + 13, &operation), PARSER_MORE);
     cr_expect_not_null(parser.torn);
     at = (const uint8_t *)"llo\r\n";
     const uint8_t *end = at + 5;
     cr_expect_eq(parser_next(&parser, &at, end, &operation), PARSER_OPERATION);
-    cr_expect_eq(operation.block, parser.torn, "receivers can share the torn payload");
+    cr_expect_eq(operation.message.block, parser.torn, "receivers can share the torn payload");
     cr_expect_eq(parser_next(&parser, &at, end, &operation), PARSER_MORE);
     cr_expect_null(parser.torn);
     block_pool_close(&pool);
