@@ -246,3 +246,19 @@ clean: ## remove everything that was built
 .PHONY: help
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+# The conformance suite of the client protocol (docs/conformance.md): a program of its own, with no part of the server.
+conformance_sources := $(wildcard tests/conformance/*.c) core/base/memory.c core/base/clock.c core/base/random.c core/base/err.c
+nats_server ?= $(shell command -v nats-server)
+
+$(out)/conformance: $(call object_of,$(conformance_sources))
+	$(CC) $(link_flags) $^ -o $@ -ljansson
+
+.PHONY: conformance
+conformance: $(out)/conformance $(out)/myelin ## run the protocol cases against Myelin
+	$(out)/conformance --server $(out)/myelin $(CONFORMANCE_ARGUMENTS)
+
+.PHONY: conformance-nats
+conformance-nats: $(out)/conformance ## run the protocol cases against nats-server, when it is installed
+	@if [ -z "$(nats_server)" ]; then echo "nats-server is not installed"; \
+	else $(out)/conformance --server "$(nats_server)" $(CONFORMANCE_ARGUMENTS); fi

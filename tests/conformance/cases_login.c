@@ -1,0 +1,150 @@
+/* tests/conformance/cases_login.c - cases 99 to 115: authentication, permissions, limits. */
+#include "tests/conformance/tables.h"
+
+#include <stddef.h>
+
+#define LOGIN(user, pass)                                                                                    \
+    "CONNECT {\"verbose\":false,\"pedantic\":false,\"protocol\":1,\"headers\":true,\"user\":\"" user           \
+    "\",\"pass\":\"" pass "\"}\r\n"
+#define TOKEN_LOGIN(token) "CONNECT {\"verbose\":false,\"auth_token\":\"" token "\"}\r\n"
+#define DENIED_SUB(subject) "-ERR 'Permissions Violation for Subscription to \"" subject "\"'\r\n"
+#define DENIED_GROUP(subject, group)                                                                         \
+    "-ERR 'Permissions Violation for Subscription to \"" subject "\" using queue \"" group "\"'\r\n"
+#define DENIED_PUB(subject) "-ERR 'Permissions Violation for Publish to \"" subject "\"'\r\n"
+#define TOO_MANY_TOKENS(subject)                                                                             \
+    "-ERR 'Permissions Violation for Subscription to \"" subject "\", too many tokens'\r\n"
+#define LEAKS "2.9.10 builds the filter only when the deny entry is a subset of the SUB; newest servers filter"
+#define ANN_WITHOUT_OK_A                                                                                     \
+    "authorization { users = [ {user: \"ann\", password: \"p\", permissions: {subscribe: {allow: "           \
+    "[\"ok.>\"], deny: [\"ok.a\"]}}} ] }\n"
+
+/* clang-format off */
+static const struct conformance_case rows[] = {
+    {.spec = "99", .name = "first_operation_must_be_connect", .configuration = ON_TOKEN,
+     .send_each = EACH("PING\r\n", "PUB foo 2\r\nhi\r\n", "SUB foo 1\r\n", "pong\r\n"),
+     .expect = AUTHORIZATION_ERROR, .then = CLOSES, .closed_reason = "Authentication Failure"},
+    {.spec = "100", .name = "right_token_is_let_in", .configuration = ON_TOKEN,
+     .send = TOKEN_LOGIN("s3cret") "PING\r\n", .expect = "PONG\r\n"},
+    {.spec = "100", .name = "wrong_token_is_refused", .configuration = ON_TOKEN,
+     .send_each = EACH(TOKEN_LOGIN("s3cre") "PING\r\n", TOKEN_LOGIN("s3cret2") "PING\r\n",
+                       TOKEN_LOGIN("") "PING\r\n", "CONNECT {}\r\nPING\r\n",
+                       LOGIN("s3cret", "s3cret") "PING\r\n"),
+     .expect = AUTHORIZATION_ERROR, .then = CLOSES, .closed_reason = "Authentication Failure"},
+    {.spec = "section 3", .name = "info_says_that_login_is_required", .configuration = ON_TOKEN,
+     .steps = STEPS(CONNECT(0, NONE), INFO_WAS(0, "auth_required=true !nonce"),
+                    SEND(0, TOKEN_LOGIN("s3cret")), ALIVE(0))},
+    {.spec = "section 5.3", .name = "line_with_c_that_is_no_connect_is_unknown", .configuration = ON_TOKEN,
+     .send = "CONNEXT {}\r\n", .expect = UPO, .then = CLOSES},
+    {.spec = "101", .name = "silence_runs_into_the_authentication_timeout", .configuration = ON_TOKEN_TIMEOUT,
+     .steps = STEPS(CONNECT(0, NONE), EXPECT_BETWEEN(0, 550, 2500, "-ERR 'Authentication Timeout'\r\n"),
+                    EXPECT_CLOSE(0)), .closed_reason = "Authentication Timeout"},
+    {.spec = "101", .name = "half_a_connect_does_not_stop_the_authentication_timeout",
+     .configuration = ON_TOKEN_TIMEOUT,
+     .steps = STEPS(CONNECT(0, NONE), SEND(0, "CONNECT {\"auth_"),
+                    EXPECT_BETWEEN(0, 550, 2500, "-ERR 'Authentication Timeout'\r\n"), EXPECT_CLOSE(0))},
+    {.spec = "101", .name = "login_stops_the_authentication_timeout", .configuration = ON_TOKEN_TIMEOUT,
+     .steps = STEPS(CONNECT(0, NONE), SEND(0, TOKEN_LOGIN("s3cret")), ALIVE(0), EXPECT_SILENCE(0, 1000), ALIVE(0))},
+    {.spec = "102", .name = "second_connect_is_authenticated_again", .configuration = ON_TOKEN,
+     .send = TOKEN_LOGIN("s3cret") "PING\r\n" TOKEN_LOGIN("bad") "PING\r\n",
+     .expect = "PONG\r\n" AUTHORIZATION_ERROR, .then = CLOSES},
+    {.spec = "103", .name = "no_auth_user_stands_in_for_login", .configuration = ON_NO_AUTH_USER,
+     .steps = STEPS(CONNECT(0, NONE), INFO_WAS(0, "!auth_required"), SEND(0, "PUB x 2\r\nhi\r\nPING\r\n"),
+                    EXPECT(0, "+OK\r\nPONG\r\n"), ALIVE(0))},
+    {.spec = "section 5.3", .name = "no_auth_user_stands_in_for_a_connect_without_credentials",
+     .configuration = ON_NO_AUTH_USER, .setup = Q, .send = "SUB x 1\r\nPUB x 2\r\nhi\r\n",
+     .expect = "MSG x 1 2\r\nhi\r\n"},
+    {.spec = "section 5.3", .name = "wrong_credentials_fail_in_spite_of_no_auth_user",
+     .configuration = ON_NO_AUTH_USER, .send = LOGIN("ann", "wrong"), .expect = AUTHORIZATION_ERROR,
+     .then = CLOSES},
+    {.spec = "section 4", .name = "users_log_in_with_plain_and_bcrypt_secrets", .configuration = ON_USERS,
+     .send_each = EACH(LOGIN("ann", "pa") "PING\r\n", LOGIN("bob", "pb") "PING\r\n"), .expect = "PONG\r\n"},
+    {.spec = "section 4", .name = "wrong_users_are_refused", .configuration = ON_USERS,
+     .send_each = EACH(LOGIN("ann", "pb") "PING\r\n", LOGIN("bob", "pa") "PING\r\n", LOGIN("eve", "pa") "PING\r\n",
+                       LOGIN("ann", "") "PING\r\n", LOGIN("", "") "PING\r\n", LOGIN("ANN", "pa") "PING\r\n"),
+     .expect = AUTHORIZATION_ERROR, .then = CLOSES},
+    {.spec = "section 5.3", .name = "single_user_is_let_in", .configuration = ON_SINGLE_USER,
+     .send = LOGIN("ann", "pa") "PING\r\n", .expect = "PONG\r\n"},
+    {.spec = "section 5.3", .name = "single_user_with_a_wrong_password_is_refused", .configuration = ON_SINGLE_USER,
+     .send_each = EACH(LOGIN("ann", "pb") "PING\r\n", LOGIN("ana", "pa") "PING\r\n"),
+     .expect = AUTHORIZATION_ERROR, .then = CLOSES},
+    {.spec = "section 4", .name = "new_account_in_connect_is_an_authorization_violation",
+     .send = "CONNECT {\"new_account\":true}\r\n", .expect = AUTHORIZATION_ERROR, .then = CLOSES},
+    {.spec = "section 4", .name = "protocol_is_checked_after_login", .configuration = ON_TOKEN,
+     .send = "CONNECT {\"protocol\":7,\"auth_token\":\"bad\"}\r\n", .expect = AUTHORIZATION_ERROR,
+     .then = CLOSES},
+
+    {.spec = "104", .name = "publishing_elsewhere_is_refused", .configuration = ON_PERMISSIONS,
+     .needs = NEEDS_PERMISSIONS, .send = LOGIN("ok", "p") "PUB bad 2\r\nhi\r\nPING\r\n",
+     .expect = DENIED_PUB("bad") "PONG\r\n"},
+    {.spec = "105", .name = "refused_subject_is_quoted", .configuration = ON_PERMISSIONS,
+     .needs = NEEDS_PERMISSIONS,
+     .send_each = EACH(LOGIN("ok", "p") "PUB b\"d 2\r\nhi\r\n",
+                       LOGIN("ok", "p") "PUB ${hex 62015c7f} 2\r\nhi\r\n"),
+     .expect_each = EACH(DENIED_PUB("b\\\"d"), DENIED_PUB("b\\x01\\\\\\x7f"))},
+    {.spec = "106", .name = "refused_queue_subscription_names_its_group", .configuration = ON_PERMISSIONS,
+     .needs = NEEDS_PERMISSIONS, .send = LOGIN("ok", "p") "SUB bad q 2\r\n", .expect = DENIED_GROUP("bad", "q")},
+    {.spec = "107", .name = "queue_permissions_match_group_names", .configuration = ON_PERMISSIONS,
+     .needs = NEEDS_PERMISSIONS,
+     .send = LOGIN("queue", "p") "SUB q.x 1\r\nSUB q.x v1 2\r\nSUB q.x v2 3\r\nSUB q.w v.9 4\r\nSUB q.w w 5\r\n",
+     .expect = DENIED_SUB("q.x") DENIED_GROUP("q.x", "v2") DENIED_GROUP("q.w", "w")},
+    {.spec = "108", .name = "denied_subjects_are_filtered_at_delivery", .configuration = ON_PERMISSIONS,
+     .needs = NEEDS_PERMISSIONS,
+     .send = LOGIN("deny", "p") "SUB ok.> 1\r\nPUB ok.secret 1\r\nx\r\nPUB ok.a 1\r\nx\r\n",
+     .expect = "MSG ok.a 1 1\r\nx\r\n"},
+    {.spec = "108a", .name = "filter_works_where_patterns_only_overlap", .configuration = ON_PERMISSIONS,
+     .needs = NEEDS_PERMISSIONS, .only = MYELIN | NATS_NEW, .differs = LEAKS,
+     .send = LOGIN("deny", "p") "SUB *.a 1\r\nPUB bar.a 1\r\nx\r\nPUB foo.a 1\r\nx\r\n",
+     .expect = "MSG foo.a 1 1\r\nx\r\n"},
+    {.spec = "109", .name = "responses_are_allowed_so_many_times", .configuration = ON_PERMISSIONS,
+     .needs = NEEDS_PERMISSIONS,
+     .steps = STEPS(CONNECT(0, NONE), SEND(0, LOGIN("svc", "p") "SUB req 1\r\n"), ALIVE(0), CONNECT(1, NONE),
+                    SEND(1, LOGIN("any", "p") "SUB in 1\r\nPUB req in 1\r\nx\r\n"),
+                    EXPECT(0, "MSG req 1 in 1\r\nx\r\n"),
+                    SEND(0, "PUB in 1\r\na\r\nPUB in 1\r\nb\r\nPUB in 1\r\nc\r\n"), EXPECT(0, DENIED_PUB("in")),
+                    EXPECT(1, "MSG in 1 1\r\na\r\nMSG in 1 1\r\nb\r\n"), ALIVE(0), ALIVE(1))},
+    {.spec = "110", .name = "reload_takes_subscriptions_away", .configuration = ON_RELOAD, .alone = true,
+     .needs = NEEDS_RELOAD,
+     .steps = STEPS(CONNECT(0, NONE), SEND(0, LOGIN("ann", "p") "SUB ok.a 11\r\nSUB ok.b 12\r\n"), ALIVE(0),
+                    RELOAD(ANN_WITHOUT_OK_A),
+                    EXPECT(0, "-ERR 'Permissions Violation for Subscription to \"ok.a\" (sid \"11\")'\r\n"),
+                    SEND(0, "PUB ok.a 1\r\nx\r\nPUB ok.b 1\r\nx\r\n"), EXPECT(0, "MSG ok.b 12 1\r\nx\r\n"),
+                    ALIVE(0))},
+
+    {.spec = "111", .name = "subscriptions_above_the_limit_are_refused", .configuration = ON_MAX_SUBSCRIPTIONS,
+     .setup = Q, .send = "SUB a 1\r\nSUB b 2\r\nSUB c 3\r\nSUB a 1\r\n",
+     .expect = "-ERR 'maximum subscriptions exceeded'\r\n-ERR 'maximum subscriptions exceeded'\r\n"},
+    {.spec = "111", .name = "unsub_makes_room_below_the_limit", .configuration = ON_MAX_SUBSCRIPTIONS,
+     .setup = Q, .send = "SUB a 1\r\nSUB b 2\r\nUNSUB 1\r\nSUB c 3\r\nPUB c 1\r\nx\r\n",
+     .expect = "MSG c 3 1\r\nx\r\n"},
+    {.spec = "112", .name = "connections_above_the_limit_are_refused", .configuration = ON_MAX_CONNECTIONS,
+     .alone = true,
+     .steps = STEPS(PAUSE(100), CONNECT(1, Q), CONNECT(2, Q), ALIVE(1), ALIVE(2), CONNECT(0, NONE),
+                    EXPECT(0, "-ERR 'maximum connections exceeded'\r\n"), EXPECT_CLOSE(0), ALIVE(1), ALIVE(2),
+                    DROP(1), PAUSE(200), CONNECT(3, Q), ALIVE(3))},
+    {.spec = "113", .name = "subjects_of_too_many_tokens_are_refused", .configuration = ON_MAX_SUB_TOKENS,
+     .setup = Q, .send = "SUB a.b.c.d 5\r\nSUB a.b.c.> 6\r\nSUB a.b.c 7\r\nPUB a.b.c 1\r\nx\r\n",
+     .expect = TOO_MANY_TOKENS("a.b.c.d") TOO_MANY_TOKENS("a.b.c.>") "MSG a.b.c 7 1\r\nx\r\n"},
+    {.spec = "section 6.5", .name = "token_limit_is_no_limit_for_pub", .configuration = ON_MAX_SUB_TOKENS,
+     .setup = Q, .send = "SUB > 1\r\nPUB a.b.c.d.e 1\r\nx\r\n", .expect = "MSG a.b.c.d.e 1 1\r\nx\r\n"},
+    {.spec = "section 13", .name = "configured_payload_limit_is_announced_and_kept", .configuration = ON_MAX_PAYLOAD,
+     .steps = STEPS(CONNECT(0, Q), INFO_WAS(0, "max_payload=100"),
+                    SEND(0, "SUB a 1\r\nPUB a 100\r\n${x*100}\r\nPUB a 101\r\n"),
+                    EXPECT(0, "MSG a 1 100\r\n${x*100}\r\n" PAYLOAD_ERROR), EXPECT_CLOSE(0))},
+    {.spec = "section 13.2", .name = "configured_control_line_limit_is_kept", .configuration = ON_MAX_PAYLOAD,
+     .setup = Q, .send = "SUB ${a*510} 1\r\nPING\r\nSUB ${a*511} 1\r\n",
+     .expect = "PONG\r\n" CONTROL_LINE_ERROR, .then = CLOSES},
+
+    {.spec = "114", .name = "logins_above_the_limit_of_an_account_are_refused", .configuration = ON_ACCOUNTS,
+     .needs = NEEDS_ACCOUNTS,
+     .steps = STEPS(CONNECT(1, NONE), SEND(1, LOGIN("one", "p")), ALIVE(1), CONNECT(0, NONE),
+                    SEND(0, LOGIN("one", "p") "PING\r\n"),
+                    EXPECT(0, "-ERR 'maximum account active connections exceeded'\r\n"), EXPECT_CLOSE(0), ALIVE(1))},
+    {.spec = "115", .name = "smaller_payload_limit_of_an_account_is_announced", .configuration = ON_ACCOUNTS,
+     .needs = NEEDS_ACCOUNTS,
+     .steps = STEPS(CONNECT(0, NONE), INFO_WAS(0, "max_payload=100"), SEND(0, LOGIN("pay", "p") "PING\r\n"),
+                    EXPECT(0, "PONG\r\n"), EXPECT_INFO(0, "max_payload=8"), SEND(0, "PUB x 9\r\n"),
+                    EXPECT(0, PAYLOAD_ERROR), EXPECT_CLOSE(0))},
+};
+/* clang-format on */
+
+const struct case_table cases_login = {rows, COUNT_OF(rows)};
