@@ -73,7 +73,7 @@ enum need {
                 "[\"m.>\"]}}, {user: \"dst\", password: \"p\", permissions: {publish: [\"dst.>\"]}}, "       \
                 "{user: \"any\", password: \"p\"} ] }\n")                                                    \
     X(CLUSTER, "cluster { name: \"cc\", listen: \"127.0.0.1:${port 1}\" }\n")                                \
-    X(PORTS, "server_name: \"rose\"\ncluster { name: \"cc\", listen: \"127.0.0.1:${port 1}\" }\n"            \
+    X(PORTS, "server_name: \"rose\"\naccounts { SYS { } }\nsystem_account: SYS\ncluster { name: \"cc\", listen: \"127.0.0.1:${port 1}\" }\n"            \
              "leafnodes { listen: \"127.0.0.1:${port 2}\" }\n"                                               \
              "gateway { name: \"cc\", listen: \"127.0.0.1:${port 3}\" }\n")                                  \
     X(TLS, "")
@@ -171,6 +171,7 @@ struct conformance_case {
     const struct step *steps;  /* or a script */
     bool (*run)(struct run *); /* or a function of measured.c */
     bool alone;                /* ends or harms its server: gets one of its own */
+    bool sees_pings;           /* the server's PINGs are part of the case; else they are answered on the way */
 
     unsigned only;       /* servers on which it holds; 0 is all */
     const char *differs; /* why not on all; always there when `only` is */

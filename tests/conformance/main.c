@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { JOBS_DEFAULT = 4, JOBS_MAX = 16, EXIT_USAGE = 2 };
@@ -147,6 +148,8 @@ static bool flavour_find(const char *program, const char *name, enum flavour *fl
     close(pipe_ends[1]);
     ssize_t count = pid < 0 ? 0 : read(pipe_ends[0], line, sizeof line - 1);
     close(pipe_ends[0]);
+    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+    }
     line[count < 0 ? 0 : count] = 0;
     *flavour = strstr(line, "v2.9.") != NULL ? FLAVOUR_NATS_2_9 : FLAVOUR_NATS_NEW;
     return true;

@@ -20,7 +20,9 @@ enum aside { ASIDE_NO, ASIDE_TAKEN, ASIDE_UNKNOWN };
 
 static void peer_read_once(struct peer *peer);
 static int peer_wait(const struct peer *peer, short events, int64_t deadline_ns);
+static enum aside peer_take_aside(struct peer *peer, bool line_begins);
 static enum aside peer_take_info_aside(struct peer *peer);
+static enum aside peer_take_ping_aside(struct peer *peer);
 static bool peer_keep_info(struct peer *peer, struct bytes line);
 
 enum err peer_connect(struct peer *peer, uint16_t port, int receive_buffer_bytes)
@@ -129,7 +131,7 @@ bool peer_expect(struct peer *peer, struct bytes expected, int64_t deadline_ns, 
     static const char pong[] = "PONG\r\n";
     size_t done = 0;
     while (done < expected.count) {
-        enum aside aside = peer_take_info_aside(peer);
+        enum aside aside = peer_take_aside(peer, done == 0 || expected.data[done - 1] == '\n');
         struct bytes waiting = peer_waiting(peer);
         struct bytes rest = bytes_of(expected.data + done, expected.count - done);
         const uint8_t *pong_at = memmem(rest.data, rest.count, pong, sizeof pong - 1);
@@ -178,7 +180,7 @@ bool peer_expect_info(struct peer *peer, int64_t deadline_ns)
 bool peer_expect_end(struct peer *peer, int64_t deadline_ns)
 {
     for (;;) {
-        enum aside aside = peer_take_info_aside(peer);
+        enum aside aside = peer_take_aside(peer, true);
         if (aside != ASIDE_UNKNOWN && peer_waiting(peer).count > 0)
             return false;
         if (peer->ended)
@@ -191,7 +193,7 @@ bool peer_expect_end(struct peer *peer, int64_t deadline_ns)
 bool peer_silent(struct peer *peer, int64_t until_ns)
 {
     for (;;) {
-        enum aside aside = peer_take_info_aside(peer);
+        enum aside aside = peer_take_aside(peer, true);
         if (peer->ended || (aside != ASIDE_UNKNOWN && peer_waiting(peer).count > 0))
             return false;
         if (!peer_receive(peer, until_ns))
@@ -202,7 +204,7 @@ bool peer_silent(struct peer *peer, int64_t until_ns)
 bool peer_frame(struct peer *peer, int64_t deadline_ns, struct bytes *frame)
 {
     for (;;) {
-        enum aside aside = peer_take_info_aside(peer);
+        enum aside aside = peer_take_aside(peer, true);
         struct bytes waiting = peer_waiting(peer);
         size_t count = aside == ASIDE_UNKNOWN ? 0 : peer_frame_bytes(waiting);
         if (count > 0) {
@@ -270,6 +272,30 @@ static int peer_wait(const struct peer *peer, short events, int64_t deadline_ns)
             return 0;
         return (entry.revents & (POLLERR | POLLHUP)) != 0 ? POLLIN : entry.revents & events;
     }
+}
+
+static enum aside peer_take_aside(struct peer *peer, bool line_begins)
+{
+    enum aside aside = peer_take_info_aside(peer);
+    if (aside == ASIDE_UNKNOWN || !line_begins || peer->sees_pings)
+        return aside;
+    return peer_take_ping_aside(peer);
+}
+
+static enum aside peer_take_ping_aside(struct peer *peer)
+{
+    struct bytes waiting = peer_waiting(peer);
+    struct bytes ping = TEXT("PING\r\n");
+    size_t count = waiting.count < ping.count ? waiting.count : ping.count;
+    if (count == 0 || memcmp(waiting.data, ping.data, count) != 0)
+        return ASIDE_NO;
+    if (count < ping.count)
+        return peer->ended ? ASIDE_NO : ASIDE_UNKNOWN;
+    bool pong_was_last = peer->pong_was_last;
+    peer_consume(peer, ping.count);
+    peer->pong_was_last = pong_was_last;
+    (void)peer_send(peer, TEXT("PONG\r\n"));
+    return ASIDE_TAKEN;
 }
 
 static enum aside peer_take_info_aside(struct peer *peer)

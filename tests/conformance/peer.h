@@ -17,6 +17,7 @@ struct peer {
     int socket;             /* valid while open */
     bool open;
     bool ended;             /* the server has closed, with FIN or RST */
+    bool sees_pings;        /* PINGs are for the case to see; else they are taken aside and answered */
     bool pong_was_last;     /* the last consumed bytes were a PONG: the place where an INFO may stand */
     struct buffer received; /* not yet consumed from `consumed` on */
     size_t consumed;
@@ -44,7 +45,8 @@ bool peer_receive(struct peer *peer, int64_t deadline_ns);
 
 /* The next bytes are `expected`. False at the first difference, at the end, or at the deadline; what came instead is
  * then in peer_waiting(), and `*matched` bytes had been right. An INFO with connect_info that directly follows a PONG
- * is taken aside into `info`: newest servers send it after the first PONG, and the rows that look at it say so. */
+ * is taken aside into `info`: newest servers send it after the first PONG, and the rows that look at it say so.
+ * A PING is taken aside too, where a line may begin: one comes 2 s after CONNECT, and a busy machine may be late. */
 bool peer_expect(struct peer *peer, struct bytes expected, int64_t deadline_ns, size_t *matched);
 
 /* An INFO line comes next; it is left in `info`. */

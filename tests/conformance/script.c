@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 enum {
     SHOWN_BYTES = 360,  /* of expected and received bytes, in a failure */
@@ -387,6 +388,7 @@ static bool run_connect_port(struct run *run, int peer, enum setup setup, int po
     char shown[SHOWN_BYTES];
     if (peer_connect(p, run->server->values.ports[port], 0) != ERR_OK)
         return run_fail(run, "the server refuses connections");
+    p->sees_pings = run->row->sees_pings;
     if (!peer_expect_info(p, peer_deadline(PEER_PATIENCE_MS)))
         return run_fail(run, "expected a first line INFO {...}\n    got      \"%s\"%s",
                         template_escape(peer_waiting(p), shown, sizeof shown), p->ended ? " and the end" : "");
