@@ -1,9 +1,10 @@
 /* tests/conformance/case.h - the vocabulary of the tables: what a row of the conformance suite can say.
  *
- * A row describes what a client does and what it must see, and nothing about the server's insides, so the same rows
- * run against Myelin and against nats-server. Most rows are one exchange (setup, send, expect, then); those with
- * several connections or with times are a script of steps; those that measure (shares, orders, back-pressure) name a
- * function. Place in the flow: cases_*.c (rows) -> runner.c (which, where) -> script.c (how). */
+ * A row describes what a client does and what it must see, and nothing about the server's insides, so the
+ * same rows run against Myelin and against nats-server. Most rows are one exchange (setup, send, expect,
+ * then); those with several connections or with times are a script of steps; those that measure (shares,
+ * orders, back-pressure) name a function. Place in the flow: cases_*.c (rows) -> runner.c (which, where) ->
+ * script.c (how). */
 #ifndef TESTS_CONFORMANCE_CASE_H
 #define TESTS_CONFORMANCE_CASE_H
 
@@ -18,7 +19,8 @@ enum flavour { FLAVOUR_MYELIN, FLAVOUR_NATS_2_9, FLAVOUR_NATS_NEW, FLAVOURS };
 #define NATS_2_9 (1u << FLAVOUR_NATS_2_9) /* 2.9.x: the reference that was driven by hand */
 #define NATS_NEW (1u << FLAVOUR_NATS_NEW) /* 2.12.8, 2.14.4 and newer */
 
-/* What a server must have for a row to make sense. needs_rows[] in runner.c says what Myelin lacks, and why. */
+/* What a server must have for a row to make sense. needs_rows[] in runner.c says what Myelin lacks, and why.
+ */
 enum need {
     NEEDS_NOTHING,
     NEEDS_PERMISSIONS,
@@ -48,7 +50,7 @@ enum need {
     X(PING, "ping_interval: \"1s\"\nping_max: 2\n")                                                          \
     X(PING_BUSY, "ping_interval: \"1s\"\nping_max: 2\n")                                                     \
     X(NO_HEADERS, "no_header_support: true\n")                                                               \
-    X(SMALL_PENDING, "max_pending: 1048576\nwrite_deadline: \"3s\"\n")                                       \
+    X(SMALL_PENDING, "max_pending: 1048576\n")                                                               \
     X(WRITE_DEADLINE, "write_deadline: \"1s\"\n")                                                            \
     X(LAME_DUCK, "lame_duck_grace_period: \"1s\"\nlame_duck_duration: \"30s\"\n")                            \
     X(NAMED, "server_name: \"rose\"\n")                                                                      \
@@ -73,7 +75,8 @@ enum need {
                 "[\"m.>\"]}}, {user: \"dst\", password: \"p\", permissions: {publish: [\"dst.>\"]}}, "       \
                 "{user: \"any\", password: \"p\"} ] }\n")                                                    \
     X(CLUSTER, "cluster { name: \"cc\", listen: \"127.0.0.1:${port 1}\" }\n")                                \
-    X(PORTS, "server_name: \"rose\"\naccounts { SYS { } }\nsystem_account: SYS\ncluster { name: \"cc\", listen: \"127.0.0.1:${port 1}\" }\n"            \
+    X(PORTS, "server_name: \"rose\"\naccounts { SYS { } }\nsystem_account: SYS\ncluster { name: \"cc\", "    \
+             "listen: \"127.0.0.1:${port 1}\" }\n"                                                           \
              "leafnodes { listen: \"127.0.0.1:${port 2}\" }\n"                                               \
              "gateway { name: \"cc\", listen: \"127.0.0.1:${port 3}\" }\n")                                  \
     X(TLS, "")
@@ -127,30 +130,102 @@ struct step {
 };
 
 /* Steps as they stand in rows; `p` is the connection's number, from 0. */
-#define CONNECT(p, setup) {STEP_CONNECT, p, NULL, setup, 0}
-#define CONNECT_PORT(p, port) {STEP_CONNECT, p, NULL, NONE, port}
-#define SEND(p, bytes) {STEP_SEND, p, bytes, 0, 0}
-#define SEND_EACH_BYTE(p, bytes) {STEP_SEND_EACH, p, bytes, 0, 0}
-#define SEND_TIMES(p, times, bytes) {STEP_SEND_TIMES, p, bytes, times, 0}
-#define EXPECT(p, bytes) {STEP_EXPECT, p, bytes, 0, 0}
-#define EXPECT_TIMES(p, times, bytes) {STEP_EXPECT_TIMES, p, bytes, times, 0}
-#define EXPECT_UNORDERED(p, bytes) {STEP_UNORDERED, p, bytes, 0, 0}
-#define EXPECT_BETWEEN(p, least_ms, most_ms, bytes) {STEP_BETWEEN, p, bytes, least_ms, most_ms}
-#define MARK(p) {STEP_MARK, p, NULL, 0, 0}
-#define EXPECT_INFO(p, fields) {STEP_INFO, p, fields, 0, 0}
-#define INFO_WAS(p, fields) {STEP_INFO_WAS, p, fields, 0, 0}
-#define EXPECT_CLOSE(p) {STEP_CLOSED, p, NULL, 0, 0}
-#define EXPECT_SILENCE(p, ms) {STEP_SILENCE, p, NULL, ms, 0}
-#define ALIVE(p) {STEP_ALIVE, p, NULL, 0, 0}
-#define HALF_CLOSE(p) {STEP_FIN, p, NULL, 0, 0}
-#define DROP(p) {STEP_DROP, p, NULL, 0, 0}
-#define RESET(p) {STEP_RESET, p, NULL, 0, 0}
-#define PAUSE(ms) {STEP_PAUSE, 0, NULL, ms, 0}
-#define SIGNAL(signal_number) {STEP_SIGNAL, 0, NULL, signal_number, 0}
-#define RELOAD(configuration_text) {STEP_REWRITE, 0, configuration_text, 0, 0}
-#define CONNECT_REFUSED(ms) {STEP_REFUSED, 0, NULL, ms, 0}
-#define SERVER_EXITS(ms) {STEP_EXITS, 0, NULL, ms, 0}
-#define START_SECOND(configuration_text) {STEP_SECOND, 0, configuration_text, 0, 0}
+#define CONNECT(p, setup)                                                                                    \
+    {                                                                                                        \
+        STEP_CONNECT, p, NULL, setup, 0                                                                      \
+    }
+#define CONNECT_PORT(p, port)                                                                                \
+    {                                                                                                        \
+        STEP_CONNECT, p, NULL, NONE, port                                                                    \
+    }
+#define SEND(p, bytes)                                                                                       \
+    {                                                                                                        \
+        STEP_SEND, p, bytes, 0, 0                                                                            \
+    }
+#define SEND_EACH_BYTE(p, bytes)                                                                             \
+    {                                                                                                        \
+        STEP_SEND_EACH, p, bytes, 0, 0                                                                       \
+    }
+#define SEND_TIMES(p, times, bytes)                                                                          \
+    {                                                                                                        \
+        STEP_SEND_TIMES, p, bytes, times, 0                                                                  \
+    }
+#define EXPECT(p, bytes)                                                                                     \
+    {                                                                                                        \
+        STEP_EXPECT, p, bytes, 0, 0                                                                          \
+    }
+#define EXPECT_TIMES(p, times, bytes)                                                                        \
+    {                                                                                                        \
+        STEP_EXPECT_TIMES, p, bytes, times, 0                                                                \
+    }
+#define EXPECT_UNORDERED(p, bytes)                                                                           \
+    {                                                                                                        \
+        STEP_UNORDERED, p, bytes, 0, 0                                                                       \
+    }
+#define EXPECT_BETWEEN(p, least_ms, most_ms, bytes)                                                          \
+    {                                                                                                        \
+        STEP_BETWEEN, p, bytes, least_ms, most_ms                                                            \
+    }
+#define MARK(p)                                                                                              \
+    {                                                                                                        \
+        STEP_MARK, p, NULL, 0, 0                                                                             \
+    }
+#define EXPECT_INFO(p, fields)                                                                               \
+    {                                                                                                        \
+        STEP_INFO, p, fields, 0, 0                                                                           \
+    }
+#define INFO_WAS(p, fields)                                                                                  \
+    {                                                                                                        \
+        STEP_INFO_WAS, p, fields, 0, 0                                                                       \
+    }
+#define EXPECT_CLOSE(p)                                                                                      \
+    {                                                                                                        \
+        STEP_CLOSED, p, NULL, 0, 0                                                                           \
+    }
+#define EXPECT_SILENCE(p, ms)                                                                                \
+    {                                                                                                        \
+        STEP_SILENCE, p, NULL, ms, 0                                                                         \
+    }
+#define ALIVE(p)                                                                                             \
+    {                                                                                                        \
+        STEP_ALIVE, p, NULL, 0, 0                                                                            \
+    }
+#define HALF_CLOSE(p)                                                                                        \
+    {                                                                                                        \
+        STEP_FIN, p, NULL, 0, 0                                                                              \
+    }
+#define DROP(p)                                                                                              \
+    {                                                                                                        \
+        STEP_DROP, p, NULL, 0, 0                                                                             \
+    }
+#define RESET(p)                                                                                             \
+    {                                                                                                        \
+        STEP_RESET, p, NULL, 0, 0                                                                            \
+    }
+#define PAUSE(ms)                                                                                            \
+    {                                                                                                        \
+        STEP_PAUSE, 0, NULL, ms, 0                                                                           \
+    }
+#define SIGNAL(signal_number)                                                                                \
+    {                                                                                                        \
+        STEP_SIGNAL, 0, NULL, signal_number, 0                                                               \
+    }
+#define RELOAD(configuration_text)                                                                           \
+    {                                                                                                        \
+        STEP_REWRITE, 0, configuration_text, 0, 0                                                            \
+    }
+#define CONNECT_REFUSED(ms)                                                                                  \
+    {                                                                                                        \
+        STEP_REFUSED, 0, NULL, ms, 0                                                                         \
+    }
+#define SERVER_EXITS(ms)                                                                                     \
+    {                                                                                                        \
+        STEP_EXITS, 0, NULL, ms, 0                                                                           \
+    }
+#define START_SECOND(configuration_text)                                                                     \
+    {                                                                                                        \
+        STEP_SECOND, 0, configuration_text, 0, 0                                                             \
+    }
 #define STEPS(...) ((const struct step[]){__VA_ARGS__, {STEP_END, 0, NULL, 0, 0}})
 #define EACH(...) ((const char *const[]){__VA_ARGS__, NULL})
 
@@ -171,7 +246,7 @@ struct conformance_case {
     const struct step *steps;  /* or a script */
     bool (*run)(struct run *); /* or a function of measured.c */
     bool alone;                /* ends or harms its server: gets one of its own */
-    bool sees_pings;           /* the server's PINGs are part of the case; else they are answered on the way */
+    bool sees_pings; /* the server's PINGs are part of the case; else they are answered on the way */
 
     unsigned only;       /* servers on which it holds; 0 is all */
     const char *differs; /* why not on all; always there when `only` is */

@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 /* `line` is an INFO line without CR LF. `questions` are words:  a (there), !a (absent), a=json (equal),
- * a:string a:int a:bool (type), a#2 (an array of two). False with a sentence in `why`. Also false when the line is not
- * "INFO ", one JSON object without repeated keys, one space. */
+ * a:string a:int a:bool (type), a#2 (an array of two). False with a sentence in `why`. Also false when the
+ * line is not "INFO ", one JSON object without repeated keys, one space. */
 bool info_holds(const char *line, const char *questions, char *why, size_t why_bytes);
 
 /* The client_id of an INFO line; 0 when it has none. */

@@ -3,8 +3,8 @@
  *    conformance --server PROGRAM [--flavour NAME] [--only PATTERN] [--jobs N] [-v]
  *    conformance --list | --differences
  *
- * Exit status: 0 all passed, 1 some failed, 2 the command line is wrong or nothing could be run. docs/conformance.md
- * tells more. */
+ * Exit status: 0 all passed, 1 some failed, 2 the command line is wrong or nothing could be run.
+ * docs/conformance.md tells more. */
 #include "tests/conformance/runner.h"
 
 #include "core/base/clock.h"
@@ -36,7 +36,7 @@ static bool flavour_find(const char *program, const char *name, enum flavour *fl
 static void rows_list(const struct suite *suite);
 static void differences_list(const struct suite *suite);
 static void needs_list(const struct suite *suite, enum need need);
-static int outcomes_print(const struct suite *suite, bool verbose);
+static int outcomes_print(const struct suite *suite, bool verbose, int64_t took_ns);
 static int run_all(struct options *options);
 static int directory_remove(const char *path, const struct stat *status, int kind, struct FTW *place);
 
@@ -66,12 +66,15 @@ int main(int count, char **words)
 
 static bool options_read(struct options *options, int count, char **words)
 {
-    static const struct option known[] = {
-        {"server", required_argument, NULL, 's'}, {"flavour", required_argument, NULL, 'f'},
-        {"only", required_argument, NULL, 'o'},   {"jobs", required_argument, NULL, 'j'},
-        {"list", no_argument, NULL, 'l'},         {"differences", no_argument, NULL, 'd'},
-        {"verbose", no_argument, NULL, 'v'},      {"keep", no_argument, NULL, 'k'},
-        {NULL, 0, NULL, 0}};
+    static const struct option known[] = {{"server", required_argument, NULL, 's'},
+                                          {"flavour", required_argument, NULL, 'f'},
+                                          {"only", required_argument, NULL, 'o'},
+                                          {"jobs", required_argument, NULL, 'j'},
+                                          {"list", no_argument, NULL, 'l'},
+                                          {"differences", no_argument, NULL, 'd'},
+                                          {"verbose", no_argument, NULL, 'v'},
+                                          {"keep", no_argument, NULL, 'k'},
+                                          {NULL, 0, NULL, 0}};
     int option;
     while ((option = getopt_long(count, words, "v", known, NULL)) != -1) {
         switch (option) {
@@ -174,9 +177,7 @@ static int run_all(struct options *options)
     if (err != ERR_OK)
         fprintf(stderr, "conformance: %s\n", err_text(err));
     else
-        status = outcomes_print(suite, options->verbose);
-    if (options->verbose)
-        fprintf(stderr, "took %.1f s\n", (double)(clock_monotonic_ns() - began_ns) / (double)NS_PER_SECOND);
+        status = outcomes_print(suite, options->verbose, clock_monotonic_ns() - began_ns);
     suite_close(suite);
     if (options->keep)
         fprintf(stderr, "configurations and logs are in %s\n", directory);
@@ -185,7 +186,7 @@ static int run_all(struct options *options)
     return status;
 }
 
-static int outcomes_print(const struct suite *suite, bool verbose)
+static int outcomes_print(const struct suite *suite, bool verbose, int64_t took_ns)
 {
     size_t counts[OUTCOME_SKIPPED + 1] = {0};
     for (size_t i = 0; i < suite->count; i++) {
@@ -200,6 +201,8 @@ static int outcomes_print(const struct suite *suite, bool verbose)
             printf("passed %s %s (%.0f ms)\n", row->spec, row->name,
                    (double)outcome->took_ns / (double)NS_PER_MS);
     }
+    if (verbose)
+        printf("took %.1f s\n", (double)took_ns / (double)NS_PER_SECOND);
     printf("%zu passed, %zu failed, %zu skipped\n", counts[OUTCOME_PASSED], counts[OUTCOME_FAILED],
            counts[OUTCOME_SKIPPED]);
     return counts[OUTCOME_FAILED] == 0 && counts[OUTCOME_PASSED] > 0 ? 0 : 1;

@@ -18,7 +18,8 @@ enum {
     /* One in a million runs of a fair server falls outside: 1000 +- 5 standard deviations of 27. */
     SHARE_LEAST = 863,
     SHARE_MOST = 1137,
-    FLOOD_MESSAGE_BYTES = 8192,
+    /* Large, so that few are needed: a server that holds producers back does so for each message. */
+    FLOOD_MESSAGE_BYTES = 262144,
     SLOW_RECEIVE_BYTES = 4096, /* SO_RCVBUF of a receiver that shall be slow */
     /* Above all socket buffers of both ends plus max_pending (1 MiB). */
     SLOW_MESSAGES = 8 * 1024 * 1024 / FLOOD_MESSAGE_BYTES,
@@ -31,14 +32,15 @@ enum {
 static bool count_until_pong(struct run *run, int peer, int counts[SIDS]);
 static bool cut_at(struct run *run, struct bytes whole, struct bytes answer, size_t at);
 static bool connect_slow(struct run *run, int peer);
-static bool flood(struct run *run, int publisher, int messages);
+static bool flood(struct run *run, int publisher, int reader, int messages);
 static bool ends_without_error(struct run *run, int peer, const char *reason);
 
 /* Case 38: a CONNECT and cases 31 and 79, cut at every place. */
 bool measured_cut_anywhere(struct run *run)
 {
-    struct bytes whole = TEXT(QUIET_CONNECT "SUB foo 1\r\nPUB foo 0\r\n\r\nHPUB foo 12 12\r\nNATS/1.0\r\n\r\n\r\n"
-                                            "UNSUB 1\r\nPING\r\n");
+    struct bytes whole =
+        TEXT(QUIET_CONNECT "SUB foo 1\r\nPUB foo 0\r\n\r\nHPUB foo 12 12\r\nNATS/1.0\r\n\r\n\r\n"
+                           "UNSUB 1\r\nPING\r\n");
     struct bytes answer = TEXT("MSG foo 1 0\r\n\r\nHMSG foo 1 12 12\r\nNATS/1.0\r\n\r\n\r\nPONG\r\n");
     for (size_t at = 1; at < whole.count; at++) {
         if (!cut_at(run, whole, answer, at))
@@ -53,8 +55,9 @@ bool measured_copies(struct run *run)
 {
     int counts[SIDS];
     if (!run_connect(run, 0, Q) ||
-        !run_send(run, 0, "SUB foo 1\r\nSUB foo 2\r\nSUB * 3\r\nSUB > 4\r\nSUB foo q 5\r\nSUB foo q 6\r\n"
-                          "SUB * q 7\r\nSUB foo r 8\r\nPUB foo 1\r\nx\r\n") ||
+        !run_send(run, 0,
+                  "SUB foo 1\r\nSUB foo 2\r\nSUB * 3\r\nSUB > 4\r\nSUB foo q 5\r\nSUB foo q 6\r\n"
+                  "SUB * q 7\r\nSUB foo r 8\r\nPUB foo 1\r\nx\r\n") ||
         !count_until_pong(run, 0, counts))
         return false;
     for (int sid = 1; sid <= 8; sid++) {
@@ -71,9 +74,10 @@ bool measured_shares(struct run *run)
     int counts[SIDS];
     int others[SIDS];
     if (!run_connect(run, 0, Q) || !run_send(run, 0, "SUB foo q 1\r\nSUB foo q 2\r\nSUB * q 3\r\n") ||
-        !run_alive(run, 0) || !run_connect(run, 1, Q) || !run_send(run, 1, "SUB foo q 4\r\n") || !run_alive(run, 1) ||
-        !run_connect(run, 2, Q) || !run_send_times(run, 2, SHARE_MESSAGES, "PUB foo 1\r\nx\r\n") ||
-        !run_alive(run, 2) || !count_until_pong(run, 0, counts) || !count_until_pong(run, 1, others))
+        !run_alive(run, 0) || !run_connect(run, 1, Q) || !run_send(run, 1, "SUB foo q 4\r\n") ||
+        !run_alive(run, 1) || !run_connect(run, 2, Q) ||
+        !run_send_times(run, 2, SHARE_MESSAGES, "PUB foo 1\r\nx\r\n") || !run_alive(run, 2) ||
+        !count_until_pong(run, 0, counts) || !count_until_pong(run, 1, others))
         return false;
     counts[4] = others[4];
     int sum = counts[1] + counts[2] + counts[3] + counts[4];
@@ -81,7 +85,8 @@ bool measured_shares(struct run *run)
         return run_fail(run, "%d messages of %d were delivered", sum, SHARE_MESSAGES);
     for (int sid = 1; sid <= 4; sid++) {
         if (counts[sid] < SHARE_LEAST || counts[sid] > SHARE_MOST)
-            return run_fail(run, "shares are not equal: %d %d %d %d", counts[1], counts[2], counts[3], counts[4]);
+            return run_fail(run, "shares are not equal: %d %d %d %d", counts[1], counts[2], counts[3],
+                            counts[4]);
     }
     return true;
 }
@@ -96,8 +101,9 @@ bool measured_order(struct run *run)
         (void)snprintf(message, sizeof message, "PUB o.%d 6\r\n%06d\r\n", i % 7, i);
         err = buffer_append(&all, text(message));
     }
-    bool ok = err == ERR_OK && run_connect(run, 0, Q) && run_send(run, 0, "SUB o.* 1\r\n") && run_alive(run, 0) &&
-              run_connect(run, 1, Q) && peer_send(&run->peers[1], buffer_bytes(&all)) && run_alive(run, 1);
+    bool ok = err == ERR_OK && run_connect(run, 0, Q) && run_send(run, 0, "SUB o.* 1\r\n") &&
+              run_alive(run, 0) && run_connect(run, 1, Q) && peer_send(&run->peers[1], buffer_bytes(&all)) &&
+              run_alive(run, 1);
     buffer_close(&all);
     if (!ok)
         return run_fail(run, "the messages could not be sent");
@@ -171,7 +177,8 @@ bool measured_one_503(struct run *run)
         return false;
     if (!peer_frame(&run->peers[0], peer_deadline(PEER_PATIENCE_MS), &frame))
         return run_fail(run, "no 503 comes");
-    if (!bytes_start_with(frame, TEXT("HMSG inbox.7 1 ")) && !bytes_start_with(frame, TEXT("HMSG inbox.7 2 ")))
+    if (!bytes_start_with(frame, TEXT("HMSG inbox.7 1 ")) &&
+        !bytes_start_with(frame, TEXT("HMSG inbox.7 2 ")))
         return run_fail(run, "expected one 503, got \"%.*s\"", BYTES_PRINTF(frame));
     if (memmem(frame.data, frame.count, "\r\nNATS/1.0 503\r\n", 16) == NULL)
         return run_fail(run, "expected the status 503, got \"%.*s\"", BYTES_PRINTF(frame));
@@ -228,7 +235,7 @@ bool measured_slow_consumer(struct run *run)
     if (!connect_slow(run, 0) || !run_connect(run, 1, Q) || !run_send(run, 1, "SUB foo 1\r\n") ||
         !run_alive(run, 1) || !run_connect(run, 2, Q) || !run_alive(run, 2))
         return false;
-    if (!flood(run, 2, SLOW_MESSAGES) || !count_until_pong(run, 1, counts))
+    if (!flood(run, 2, 1, SLOW_MESSAGES) || !count_until_pong(run, 1, counts))
         return false;
     if (counts[1] != SLOW_MESSAGES)
         return run_fail(run, "the other subscriber got %d of %d messages", counts[1], SLOW_MESSAGES);
@@ -239,7 +246,7 @@ bool measured_slow_consumer(struct run *run)
 bool measured_write_deadline(struct run *run)
 {
     if (!connect_slow(run, 0) || !run_connect(run, 2, Q) || !run_alive(run, 2) ||
-        !flood(run, 2, DEADLINE_MESSAGES))
+        !flood(run, 2, 1, DEADLINE_MESSAGES))
         return false;
     peer_pause(2500);
     return ends_without_error(run, 0, "Slow Consumer (Write Deadline)");
@@ -278,8 +285,8 @@ static bool cut_at(struct run *run, struct bytes whole, struct bytes answer, siz
     peer_pause(CUT_PAUSE_MS);
     sent = sent && peer_send(&run->peers[0], bytes_of(whole.data + at, whole.count - at));
     if (!sent || !peer_expect(&run->peers[0], answer, peer_deadline(PEER_PATIENCE_MS), &matched))
-        return run_fail(run, "cut before byte %zu, the answer was wrong from byte %zu on: \"%.*s\"", at, matched,
-                        BYTES_PRINTF(peer_waiting(&run->peers[0])));
+        return run_fail(run, "cut before byte %zu, the answer was wrong from byte %zu on: \"%.*s\"", at,
+                        matched, BYTES_PRINTF(peer_waiting(&run->peers[0])));
     return true;
 }
 
@@ -292,17 +299,20 @@ static bool connect_slow(struct run *run, int peer)
     return run_send(run, peer, QUIET_CONNECT "SUB foo 1\r\n") && run_alive(run, peer);
 }
 
-/* The PONG shows that all of it was taken; producers may be held back for a while. */
-static bool flood(struct run *run, int publisher, int messages)
+/* The PONG shows that all of it was taken; producers may be held back for a while. Meanwhile `reader` (when
+ * it is connected) keeps reading: it is the one who shall not be slow. */
+static bool flood(struct run *run, int publisher, int reader, int messages)
 {
     size_t matched = 0;
     for (int i = 0; i < messages; i++) {
         struct buffer message = {0};
-        enum err err = template_expand("PUB foo 8192\r\n${z*8192}\r\n", &run->server->values, &message);
+        enum err err = template_expand("PUB foo 262144\r\n${z*262144}\r\n", &run->server->values, &message);
         bool sent = err == ERR_OK && peer_send(&run->peers[publisher], buffer_bytes(&message));
         buffer_close(&message);
         if (!sent)
             return run_fail(run, "message %d was not taken", i);
+        while (peer_receive(&run->peers[reader], 0)) {
+        }
     }
     (void)peer_send(&run->peers[publisher], TEXT("PING\r\n"));
     if (!peer_expect(&run->peers[publisher], TEXT("PONG\r\n"), peer_deadline(FLOOD_PATIENCE_MS), &matched))
@@ -318,7 +328,7 @@ static bool ends_without_error(struct run *run, int peer, const char *reason)
     int64_t deadline_ns = peer_deadline(PEER_PATIENCE_MS);
     struct bytes frame;
     while (peer_frame(p, deadline_ns, &frame)) {
-        if (!bytes_start_with(frame, TEXT("MSG foo 1 8192\r\n")))
+        if (!bytes_start_with(frame, TEXT("MSG foo 1 262144\r\n")))
             return run_fail(run, "a slow consumer got \"%.*s\"", frame.count > 80 ? 80 : (int)frame.count,
                             (const char *)frame.data);
     }
@@ -326,7 +336,7 @@ static bool ends_without_error(struct run *run, int peer, const char *reason)
         return run_fail(run, "a slow consumer is still connected");
     if (!run->server->values.monitoring)
         return true;
-    return monitoring_closed_reason_is(run->server->values.ports[SERVER_PORTS - 1], info_client_id(p->info), reason,
-                                       why, sizeof why) ||
+    return monitoring_closed_reason_is(run->server->values.ports[SERVER_PORTS - 1], info_client_id(p->info),
+                                       reason, why, sizeof why) ||
            run_fail(run, "%s", why);
 }

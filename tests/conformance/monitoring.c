@@ -12,7 +12,8 @@ enum { ASK_FOR_MS = 1000, ASK_EVERY_MS = 20 };
 
 static json_t *monitoring_connection(uint16_t port, uint64_t client_id);
 
-bool monitoring_closed_reason_is(uint16_t port, uint64_t client_id, const char *reason, char *why, size_t why_bytes)
+bool monitoring_closed_reason_is(uint16_t port, uint64_t client_id, const char *reason, char *why,
+                                 size_t why_bytes)
 {
     int64_t deadline_ns = peer_deadline(ASK_FOR_MS);
     do {
@@ -39,8 +40,9 @@ static json_t *monitoring_connection(uint16_t port, uint64_t client_id)
     char request[160];
     if (peer_connect(&peer, port, 0) != ERR_OK)
         return NULL;
-    int length = snprintf(request, sizeof request,
-                          "GET /connz?state=closed&cid=%" PRIu64 " HTTP/1.0\r\nHost: localhost\r\n\r\n", client_id);
+    int length =
+        snprintf(request, sizeof request,
+                 "GET /connz?state=closed&cid=%" PRIu64 " HTTP/1.0\r\nHost: localhost\r\n\r\n", client_id);
     json_t *answer = NULL;
     if (peer_send(&peer, bytes_of(request, (size_t)length))) {
         int64_t deadline_ns = peer_deadline(ASK_FOR_MS);

@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Asks until the connection is listed as closed, for a second at most; then compares. False with a sentence. */
+/* Asks until the connection is listed as closed, for a second at most; then compares. False with a sentence.
+ */
 bool monitoring_closed_reason_is(uint16_t port, uint64_t client_id, const char *reason, char *why,
                                  size_t why_bytes);
 

@@ -38,7 +38,8 @@ enum err peer_connect(struct peer *peer, uint16_t port, int receive_buffer_bytes
     bool ready = setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0 &&
                  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0;
     if (ready && receive_buffer_bytes > 0)
-        ready = setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes, sizeof receive_buffer_bytes) == 0;
+        ready =
+            setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes, sizeof receive_buffer_bytes) == 0;
     if (!ready || connect(fd, (const struct sockaddr *)&address, sizeof address) != 0) {
         int saved = errno;
         close(fd);
@@ -319,13 +320,11 @@ static enum aside peer_take_info_aside(struct peer *peer)
     return ASIDE_TAKEN;
 }
 
-/* Framing of INFO: one line, a space before CR LF. */
+/* The space before CR LF is judged in info.c: the ports for gateways do without it. */
 static bool peer_keep_info(struct peer *peer, struct bytes line)
 {
-    struct bytes end = TEXT("} \r\n");
-    if (!bytes_start_with(line, TEXT("INFO {")) || line.count < end.count + 6 ||
-        line.count - 1 > sizeof peer->info ||
-        memcmp(line.data + line.count - end.count, end.data, end.count) != 0)
+    if (!bytes_start_with(line, TEXT("INFO {")) || line.count < 8 || line.count - 1 > sizeof peer->info ||
+        line.data[line.count - 2] != '\r')
         return false;
     memcpy(peer->info, line.data, line.count - 2);
     peer->info[line.count - 2] = 0;

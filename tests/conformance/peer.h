@@ -1,6 +1,6 @@
 /* tests/conformance/peer.h - one client connection of a case: bytes out, bytes in, and exact comparison.
- * Everything has a deadline; while it sends, it keeps reading, so that a server that answers at length is not held up
- * by a client that only talks. Place in the flow: script.c and measured.c -> peer -> socket. */
+ * Everything has a deadline; while it sends, it keeps reading, so that a server that answers at length is not
+ * held up by a client that only talks. Place in the flow: script.c and measured.c -> peer -> socket. */
 #ifndef TESTS_CONFORMANCE_PEER_H
 #define TESTS_CONFORMANCE_PEER_H
 
@@ -14,7 +14,7 @@ enum {
 };
 
 struct peer {
-    int socket;             /* valid while open */
+    int socket; /* valid while open */
     bool open;
     bool ended;             /* the server has closed, with FIN or RST */
     bool sees_pings;        /* PINGs are for the case to see; else they are taken aside and answered */
@@ -43,10 +43,11 @@ void peer_consume(struct peer *peer, size_t count);
 /* Waits for any new bytes or the end; false at the deadline. */
 bool peer_receive(struct peer *peer, int64_t deadline_ns);
 
-/* The next bytes are `expected`. False at the first difference, at the end, or at the deadline; what came instead is
- * then in peer_waiting(), and `*matched` bytes had been right. An INFO with connect_info that directly follows a PONG
- * is taken aside into `info`: newest servers send it after the first PONG, and the rows that look at it say so.
- * A PING is taken aside too, where a line may begin: one comes 2 s after CONNECT, and a busy machine may be late. */
+/* The next bytes are `expected`. False at the first difference, at the end, or at the deadline; what came
+ * instead is then in peer_waiting(), and `*matched` bytes had been right. An INFO with connect_info that
+ * directly follows a PONG is taken aside into `info`: newest servers send it after the first PONG, and the
+ * rows that look at it say so. A PING is taken aside too, where a line may begin: one comes 2 s after
+ * CONNECT, and a busy machine may be late. */
 bool peer_expect(struct peer *peer, struct bytes expected, int64_t deadline_ns, size_t *matched);
 
 /* An INFO line comes next; it is left in `info`. */

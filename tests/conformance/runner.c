@@ -119,8 +119,8 @@ enum err suite_run(struct suite *suite)
         struct outcome *outcome = &suite->outcomes[i];
         if (outcome->kind == OUTCOME_NONE) {
             outcome->kind = OUTCOME_FAILED;
-            (void)snprintf(outcome->text, sizeof outcome->text, "did not run: its group took over %d s or crashed",
-                           GROUP_SECONDS_MAX);
+            (void)snprintf(outcome->text, sizeof outcome->text,
+                           "did not run: its group took over %d s or crashed", GROUP_SECONDS_MAX);
         }
     }
     return ERR_OK;
@@ -202,7 +202,8 @@ static bool group_start_server(struct suite *suite, struct server *server, size_
         (void)fclose(file);
     }
     outcome->kind = OUTCOME_FAILED;
-    (void)snprintf(outcome->text, sizeof outcome->text, "the server does not start (%s): %s", err_text(err), tail);
+    (void)snprintf(outcome->text, sizeof outcome->text, "the server does not start (%s): %s", err_text(err),
+                   tail);
     return false;
 }
 

@@ -1,5 +1,5 @@
-/* tests/conformance/runner.h - decides which rows run against which server, runs them in child processes (one for
- * each configuration, so that cases that wait do not wait for each other), and collects what happened.
+/* tests/conformance/runner.h - decides which rows run against which server, runs them in child processes (one
+ * for each configuration, so that cases that wait do not wait for each other), and collects what happened.
  * Place in the flow: main.c -> runner -> script.c for each row. */
 #ifndef TESTS_CONFORMANCE_RUNNER_H
 #define TESTS_CONFORMANCE_RUNNER_H

@@ -1,4 +1,5 @@
-/* tests/conformance/script.c - walks one row: simple exchanges and scripts of steps; see script.h and case.h. */
+/* tests/conformance/script.c - walks one row: simple exchanges and scripts of steps; see script.h and case.h.
+ */
 #include "tests/conformance/script.h"
 
 #include "core/base/clock.h"
@@ -12,8 +13,8 @@
 #include <sys/socket.h>
 
 enum {
-    SHOWN_BYTES = 360,  /* of expected and received bytes, in a failure */
-    FRAMES_MAX = 32,    /* in one EXPECT_UNORDERED */
+    SHOWN_BYTES = 360,    /* of expected and received bytes, in a failure */
+    FRAMES_MAX = 32,      /* in one EXPECT_UNORDERED */
     SEGMENT_PAUSE_MS = 1, /* between two segments that the server shall read one by one */
     RELOAD_PAUSE_MS = 300,
     SETTLE_MS = 2 /* after a case: time for the server to forget its connections */
@@ -60,7 +61,8 @@ bool run_case(struct run *run)
     if (row->send != NULL)
         ok = run_exchange(run, row->send, row->expect);
     for (size_t i = 0; ok && row->send_each != NULL && row->send_each[i] != NULL; i++)
-        ok = run_exchange(run, row->send_each[i], row->expect_each != NULL ? row->expect_each[i] : row->expect);
+        ok = run_exchange(run, row->send_each[i],
+                          row->expect_each != NULL ? row->expect_each[i] : row->expect);
     if (ok && row->closed_reason != NULL)
         ok = run_reason(run);
     for (int i = 0; i < RUN_PEERS; i++)
@@ -93,7 +95,8 @@ bool run_send(struct run *run, int peer, const char *source)
     return run_send_times(run, peer, 1, source);
 }
 
-/* Whether the server takes it all is not judged here: one that closes early is a matter of what it answered. */
+/* Whether the server takes it all is not judged here: one that closes early is a matter of what it answered.
+ */
 bool run_send_times(struct run *run, int peer, int times, const char *source)
 {
     struct buffer bytes = {0};
@@ -115,7 +118,8 @@ bool run_alive(struct run *run, int peer)
     return run_expect_bytes(run, peer, TEXT("PONG\r\n"));
 }
 
-/* The common form of a row, on a new connection: what was expected, then nothing else before the PONG or the end. */
+/* The common form of a row, on a new connection: what was expected, then nothing else before the PONG or the
+ * end. */
 static bool run_exchange(struct run *run, const char *send, const char *expect)
 {
     const struct conformance_case *row = run->row;
@@ -205,8 +209,9 @@ static bool run_step_stream(struct run *run, const struct step *step)
         return run_expect_end(run, step->peer);
     case STEP_SILENCE:
         if (!peer_silent(peer, peer_deadline(step->number)))
-            return run_fail(run, "expected silence for %d ms on connection %d\n    got      \"%s\"%s", step->number,
-                            step->peer, template_escape(peer_waiting(peer), shown, sizeof shown),
+            return run_fail(run, "expected silence for %d ms on connection %d\n    got      \"%s\"%s",
+                            step->number, step->peer,
+                            template_escape(peer_waiting(peer), shown, sizeof shown),
                             peer->ended ? " and the end" : "");
         return true;
     case STEP_ALIVE:
@@ -244,8 +249,8 @@ static bool run_step_server(struct run *run, const struct step *step)
         /* Expanded with the first server's ports: that is what a second one has to know. */
         bool ok = run_expand(run, 1, step->text, &configuration) &&
                   buffer_append(&configuration, bytes_of("", 1)) == ERR_OK &&
-                  server_start(&run->second, run->program, directory, (const char *)configuration.data, false) ==
-                      ERR_OK;
+                  server_start(&run->second, run->program, directory, (const char *)configuration.data,
+                               false) == ERR_OK;
         buffer_close(&configuration);
         return ok || run_fail(run, "the second server does not start");
     }
@@ -263,10 +268,10 @@ static bool run_expect_bytes(struct run *run, int peer, struct bytes expected)
     if (peer_expect(p, expected, peer_deadline(PEER_PATIENCE_MS), &matched))
         return true;
     struct bytes rest = bytes_of(expected.data + matched, expected.count - matched);
-    return run_fail(run, "connection %d, after %zu bytes as expected\n    expected \"%s\"\n    got      \"%s\"%s", peer,
-                    matched, template_escape(rest, wanted, sizeof wanted),
-                    template_escape(peer_waiting(p), got, sizeof got),
-                    p->ended ? " and the end" : "");
+    return run_fail(run,
+                    "connection %d, after %zu bytes as expected\n    expected \"%s\"\n    got      \"%s\"%s",
+                    peer, matched, template_escape(rest, wanted, sizeof wanted),
+                    template_escape(peer_waiting(p), got, sizeof got), p->ended ? " and the end" : "");
 }
 
 static bool run_expect_times(struct run *run, int peer, int times, const char *source)
@@ -391,7 +396,10 @@ static bool run_connect_port(struct run *run, int peer, enum setup setup, int po
     p->sees_pings = run->row->sees_pings;
     if (!peer_expect_info(p, peer_deadline(PEER_PATIENCE_MS)))
         return run_fail(run, "expected a first line INFO {...}\n    got      \"%s\"%s",
-                        template_escape(peer_waiting(p), shown, sizeof shown), p->ended ? " and the end" : "");
+                        template_escape(peer_waiting(p), shown, sizeof shown),
+                        p->ended ? " and the end" : "");
+    if (port == 0 && !run_info(run, peer, "server_id"))
+        return false;
     if (setup == NONE)
         return true;
     return run_send(run, peer, setups[setup].send) && run_expect(run, peer, setups[setup].answer);
@@ -403,7 +411,8 @@ static bool run_reason(struct run *run)
     if (!run->server->values.monitoring)
         return true;
     uint64_t id = info_client_id(run->peers[0].info);
-    if (monitoring_closed_reason_is(run->server->values.ports[4], id, run->row->closed_reason, why, sizeof why))
+    if (monitoring_closed_reason_is(run->server->values.ports[4], id, run->row->closed_reason, why,
+                                    sizeof why))
         return true;
     return run_fail(run, "%s", why);
 }

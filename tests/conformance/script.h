@@ -1,5 +1,6 @@
-/* tests/conformance/script.h - one case in progress: its connections, its server, and the first thing that went
- * wrong. Place in the flow: runner.c starts a run; script.c walks a row; measured.c holds the cases that count. */
+/* tests/conformance/script.h - one case in progress: its connections, its server, and the first thing that
+ * went wrong. Place in the flow: runner.c starts a run; script.c walks a row; measured.c holds the cases that
+ * count. */
 #ifndef TESTS_CONFORMANCE_SCRIPT_H
 #define TESTS_CONFORMANCE_SCRIPT_H
 

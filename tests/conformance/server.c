@@ -19,7 +19,8 @@
 #include <unistd.h>
 
 enum {
-    /* Below the range from which the kernel takes ports for clients, or a client could sit on the server's. */
+    /* Below the range from which the kernel takes ports for clients, or a client could sit on the server's.
+     */
     PORT_FIRST = 10000,
     PORT_COUNT = 20000,
     PORT_ATTEMPTS = 100,

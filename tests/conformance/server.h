@@ -1,6 +1,6 @@
-/* tests/conformance/server.h - the server under test as a process: configuration file, free ports, start, stop.
- * Each runs in a folder of its own below the suite's temporary one and dies with the process that started it.
- * Place in the flow: runner.c and script.c -> server -> fork and exec. */
+/* tests/conformance/server.h - the server under test as a process: configuration file, free ports, start,
+ * stop. Each runs in a folder of its own below the suite's temporary one and dies with the process that
+ * started it. Place in the flow: runner.c and script.c -> server -> fork and exec. */
 #ifndef TESTS_CONFORMANCE_SERVER_H
 #define TESTS_CONFORMANCE_SERVER_H
 
@@ -17,9 +17,9 @@ struct server {
     char directory[SERVER_PATH_BYTES];
 };
 
-/* Chooses ports, writes the configuration (a template) and waits until the client port answers. `directory` must not
- * exist yet. On failure `server` is stopped again; its output is in <directory>/server.log. ERR_SYSTEM, or
- * ERR_INVALID when the server does not take the configuration. */
+/* Chooses ports, writes the configuration (a template) and waits until the client port answers. `directory`
+ * must not exist yet. On failure `server` is stopped again; its output is in <directory>/server.log.
+ * ERR_SYSTEM, or ERR_INVALID when the server does not take the configuration. */
 MUST_USE enum err server_start(struct server *server, const char *program, const char *directory,
                                const char *configuration, bool monitoring);
 

@@ -1,5 +1,5 @@
-/* tests/conformance/template.h - the texts of the tables, expanded: what the rows send and expect is written as C
- * strings with a few placeholders, so that a row stays one line however long its bytes are:
+/* tests/conformance/template.h - the texts of the tables, expanded: what the rows send and expect is written
+ * as C strings with a few placeholders, so that a row stays one line however long its bytes are:
  *    ${a*4096}    the text before the last '*', so many times
  *    ${hex ff00}  these bytes (needed for zero bytes, and readable after digits)
  *    ${port 1}    the decimal number of the server's port 1 (0 is the client port)
@@ -12,7 +12,7 @@
 #include "core/base/err.h"
 
 enum {
-    SERVER_PORTS = 5,                 /* client port, then whatever a configuration uses */
+    SERVER_PORTS = 5,                   /* client port, then whatever a configuration uses */
     BUFFER_BYTES_MAX = 64 * 1024 * 1024 /* no case needs more; beyond it ERR_FULL */
 };
 
@@ -36,11 +36,13 @@ static inline struct bytes buffer_bytes(const struct buffer *buffer)
     return bytes_of(buffer->data, buffer->count);
 }
 
-/* Appends `source` with its placeholders replaced. ERR_INVALID for a placeholder that does not exist: a mistake in
- * a table. */
-MUST_USE enum err template_expand(const char *source, const struct template_values *values, struct buffer *into);
+/* Appends `source` with its placeholders replaced. ERR_INVALID for a placeholder that does not exist: a
+ * mistake in a table. */
+MUST_USE enum err template_expand(const char *source, const struct template_values *values,
+                                  struct buffer *into);
 
-/* Writes `bytes` as a person can read them (CR as \r, other bytes as \xNN), cut to `capacity`; returns `into`. */
+/* Writes `bytes` as a person can read them (CR as \r, other bytes as \xNN), cut to `capacity`; returns
+ * `into`. */
 const char *template_escape(struct bytes bytes, char *into, size_t capacity);
 
 #endif
