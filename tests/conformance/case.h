@@ -247,6 +247,7 @@ struct conformance_case {
     bool (*run)(struct run *); /* or a function of measured.c */
     bool alone;                /* ends or harms its server: gets one of its own */
     bool sees_pings; /* the server's PINGs are part of the case; else they are answered on the way */
+    bool sees_infos; /* so is the INFO behind the first PONG; else it is taken aside */
 
     unsigned only;       /* servers on which it holds; 0 is all */
     const char *differs; /* why not on all; always there when `only` is */

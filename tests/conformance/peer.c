@@ -302,7 +302,7 @@ static enum aside peer_take_ping_aside(struct peer *peer)
 static enum aside peer_take_info_aside(struct peer *peer)
 {
     struct bytes waiting = peer_waiting(peer);
-    if (!peer->pong_was_last || waiting.count == 0)
+    if (peer->sees_infos || !peer->pong_was_last || waiting.count == 0)
         return ASIDE_NO;
     struct bytes start = TEXT("INFO {");
     if (waiting.count < start.count && memcmp(waiting.data, start.data, waiting.count) == 0)

@@ -18,6 +18,7 @@ struct peer {
     bool open;
     bool ended;             /* the server has closed, with FIN or RST */
     bool sees_pings;        /* PINGs are for the case to see; else they are taken aside and answered */
+    bool sees_infos;        /* likewise the INFO that may follow a PONG */
     bool pong_was_last;     /* the last consumed bytes were a PONG: the place where an INFO may stand */
     struct buffer received; /* not yet consumed from `consumed` on */
     size_t consumed;

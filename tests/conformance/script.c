@@ -394,6 +394,7 @@ static bool run_connect_port(struct run *run, int peer, enum setup setup, int po
     if (peer_connect(p, run->server->values.ports[port], 0) != ERR_OK)
         return run_fail(run, "the server refuses connections");
     p->sees_pings = run->row->sees_pings;
+    p->sees_infos = run->row->sees_infos || run->flavour == FLAVOUR_NATS_2_9;
     if (!peer_expect_info(p, peer_deadline(PEER_PATIENCE_MS)))
         return run_fail(run, "expected a first line INFO {...}\n    got      \"%s\"%s",
                         template_escape(peer_waiting(p), shown, sizeof shown),
