@@ -54,6 +54,8 @@ bool run_case(struct run *run)
 {
     const struct conformance_case *row = run->row;
     bool ok = true;
+    if (row->run == NULL && row->steps == NULL && row->send == NULL && row->send_each == NULL)
+        ok = run_fail(run, "the row does nothing");
     if (row->run != NULL)
         ok = row->run(run);
     for (const struct step *step = row->steps; ok && step != NULL && step->kind != STEP_END; step++)
