@@ -248,7 +248,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 # The conformance suite of the client protocol (docs/conformance.md): a program of its own, with no part of the server.
-conformance_sources := $(wildcard tests/conformance/*.c) core/base/memory.c core/base/clock.c core/base/random.c core/base/err.c
+conformance_sources := $(wildcard tests/conformance/*.c tests/server/*.c) core/base/memory.c core/base/clock.c core/base/random.c core/base/err.c
 nats_server ?= $(shell command -v nats-server)
 
 $(out)/conformance: $(call object_of,$(conformance_sources))

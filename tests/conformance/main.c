@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,6 +39,7 @@ static void differences_list(const struct suite *suite);
 static void needs_list(const struct suite *suite, enum need need);
 static int outcomes_print(const struct suite *suite, bool verbose, int64_t took_ns);
 static int run_all(struct options *options);
+static void descriptors_allow(void);
 static int directory_remove(const char *path, const struct stat *status, int kind, struct FTW *place);
 
 int main(int count, char **words)
@@ -169,6 +171,7 @@ static int run_all(struct options *options)
     suite->directory = directory;
     suite->monitoring = suite->monitoring || suite->flavour != FLAVOUR_MYELIN;
     (void)signal(SIGPIPE, SIG_IGN);
+    descriptors_allow();
     int status = EXIT_USAGE;
     int64_t began_ns = clock_monotonic_ns();
     enum err err = suite_init(suite);
@@ -184,6 +187,17 @@ static int run_all(struct options *options)
     else
         (void)nftw(directory, directory_remove, 8, FTW_DEPTH | FTW_PHYS);
     return status;
+}
+
+/* As many as the machine allows: crowds of clients need them, here and in the server, which inherits the
+ * limit. */
+static void descriptors_allow(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static int outcomes_print(const struct suite *suite, bool verbose, int64_t took_ns)

@@ -251,8 +251,8 @@ static bool run_step_server(struct run *run, const struct step *step)
         /* Expanded with the first server's ports: that is what a second one has to know. */
         bool ok = run_expand(run, 1, step->text, &configuration) &&
                   buffer_append(&configuration, bytes_of("", 1)) == ERR_OK &&
-                  server_start(&run->second, run->program, directory, (const char *)configuration.data,
-                               false) == ERR_OK;
+                  server_start(&run->second, run->program, directory, (const char *)configuration.data, false,
+                               0) == ERR_OK;
         buffer_close(&configuration);
         return ok || run_fail(run, "the second server does not start");
     }

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -30,11 +31,11 @@ enum {
 
 static enum err server_choose_ports(struct server *server);
 static bool port_is_free(uint16_t port);
-static enum err server_launch(struct server *server, const char *program);
+static enum err server_launch(struct server *server, const char *program, int files);
 static enum err server_wait_until_ready(struct server *server);
 
 enum err server_start(struct server *server, const char *program, const char *directory,
-                      const char *configuration, bool monitoring)
+                      const char *configuration, bool monitoring, int files)
 {
     *server = (struct server){0};
     server->values.monitoring = monitoring;
@@ -48,7 +49,7 @@ enum err server_start(struct server *server, const char *program, const char *di
         if (err == ERR_OK)
             err = server_rewrite(server, configuration);
         if (err == ERR_OK)
-            err = server_launch(server, program);
+            err = server_launch(server, program, files);
         if (err == ERR_OK)
             err = server_wait_until_ready(server);
         if (err == ERR_OK)
@@ -136,7 +137,7 @@ static bool port_is_free(uint16_t port)
     return is_free;
 }
 
-static enum err server_launch(struct server *server, const char *program)
+static enum err server_launch(struct server *server, const char *program, int files)
 {
     char configuration[SERVER_PATH_BYTES + 16];
     char log[SERVER_PATH_BYTES + 16];
@@ -157,6 +158,10 @@ static enum err server_launch(struct server *server, const char *program)
         _exit(126);
     /* Whoever interrupts the suite leaves no servers behind. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
+        _exit(126);
+    /* Both limits: some servers raise the soft one to the hard one. */
+    const struct rlimit few = {.rlim_cur = (rlim_t)files, .rlim_max = (rlim_t)files};
+    if (files > 0 && setrlimit(RLIMIT_NOFILE, &few) != 0)
         _exit(126);
     execl(program, program, "-c", configuration, "-a", "127.0.0.1", "-p", port, (char *)NULL);
     _exit(127);

@@ -17,11 +17,12 @@ struct server {
     char directory[SERVER_PATH_BYTES];
 };
 
-/* Chooses ports, writes the configuration (a template) and waits until the client port answers. `directory`
- * must not exist yet. On failure `server` is stopped again; its output is in <directory>/server.log.
- * ERR_SYSTEM, or ERR_INVALID when the server does not take the configuration. */
+/* `files` above 0 limits the process's descriptors. Chooses ports, writes the configuration (a template) and
+ * waits until the client port answers. `directory` must not exist yet. On failure `server` is stopped again;
+ * its output is in <directory>/server.log. ERR_SYSTEM, or ERR_INVALID when the server does not take the
+ * configuration. */
 MUST_USE enum err server_start(struct server *server, const char *program, const char *directory,
-                               const char *configuration, bool monitoring);
+                               const char *configuration, bool monitoring, int files);
 
 /* Replaces the configuration file of a running server, with the ports it has. */
 MUST_USE enum err server_rewrite(const struct server *server, const char *configuration);

@@ -11,5 +11,6 @@ extern const struct case_table cases_headers;
 extern const struct case_table cases_login;
 extern const struct case_table cases_life;
 extern const struct case_table cases_more;
+extern const struct case_table cases_bad_days; /* tests/server */
 
 #endif
