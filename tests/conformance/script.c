@@ -36,8 +36,10 @@ static const struct {
 
 static bool run_exchange(struct run *run, const char *send, const char *expect);
 static bool run_step(struct run *run, const struct step *step);
-static bool run_step_server(struct run *run, const struct step *step);
-static bool run_step_stream(struct run *run, const struct step *step);
+static bool run_expect_info(struct run *run, int peer, const char *questions);
+static bool run_silence(struct run *run, int peer, int ms);
+static bool run_reload(struct run *run, const char *configuration);
+static bool run_second_server(struct run *run, const char *source);
 static bool run_expect_bytes(struct run *run, int peer, struct bytes expected);
 static bool run_expect_times(struct run *run, int peer, int times, const char *source);
 static bool run_expect_unordered(struct run *run, int peer, const char *source);
@@ -114,6 +116,14 @@ bool run_expect(struct run *run, int peer, const char *source)
     return run_expect_times(run, peer, 1, source);
 }
 
+/* A server that has ended has no process id any more, and kill(0) would reach the suite itself. */
+bool run_signal(struct run *run, int number)
+{
+    if (server_alive(run->server) && kill(run->server->pid, number) == 0)
+        return true;
+    return run_fail(run, "the server has ended and cannot be signalled");
+}
+
 bool run_alive(struct run *run, int peer)
 {
     (void)peer_send(&run->peers[peer], TEXT("PING\r\n"));
@@ -171,51 +181,13 @@ static bool run_step(struct run *run, const struct step *step)
         peer->marked_ns = clock_monotonic_ns();
         return true;
     case STEP_INFO:
-    case STEP_INFO_WAS:
-    case STEP_CLOSED:
-    case STEP_SILENCE:
-    case STEP_ALIVE:
-    case STEP_FIN:
-    case STEP_DROP:
-    case STEP_RESET:
-        return run_step_stream(run, step);
-    case STEP_PAUSE:
-        peer_pause(step->number);
-        return true;
-    case STEP_SIGNAL:
-    case STEP_REWRITE:
-    case STEP_REFUSED:
-    case STEP_EXITS:
-    case STEP_SECOND:
-        return run_step_server(run, step);
-    case STEP_END:
-        break;
-    }
-    return true;
-}
-
-static bool run_step_stream(struct run *run, const struct step *step)
-{
-    struct peer *peer = &run->peers[step->peer];
-    char shown[SHOWN_BYTES];
-    switch (step->kind) {
-    case STEP_INFO:
-        if (!peer_expect_info(peer, peer_deadline(PEER_PATIENCE_MS)))
-            return run_fail(run, "expected an INFO line\n    got      \"%s\"%s",
-                            template_escape(peer_waiting(peer), shown, sizeof shown),
-                            peer->ended ? " and the end" : "");
-        return run_info(run, step->peer, step->text);
+        return run_expect_info(run, step->peer, step->text);
     case STEP_INFO_WAS:
         return run_info(run, step->peer, step->text);
     case STEP_CLOSED:
         return run_expect_end(run, step->peer);
     case STEP_SILENCE:
-        if (!peer_silent(peer, peer_deadline(step->number)))
-            return run_fail(run, "expected silence for %d ms on connection %d\n    got      \"%s\"%s",
-                            step->number, step->peer,
-                            template_escape(peer_waiting(peer), shown, sizeof shown),
-                            peer->ended ? " and the end" : "");
-        return true;
+        return run_silence(run, step->peer, step->number);
     case STEP_ALIVE:
         return run_alive(run, step->peer);
     case STEP_FIN:
@@ -224,41 +196,69 @@ static bool run_step_stream(struct run *run, const struct step *step)
     case STEP_RESET:
         peer_drop(peer, step->kind == STEP_RESET);
         return true;
-    default: /* run_step() sends no other kind here */
-        return false;
-    }
-}
-
-static bool run_step_server(struct run *run, const struct step *step)
-{
-    char directory[SERVER_PATH_BYTES];
-    switch (step->kind) {
-    case STEP_SIGNAL:
-        return kill(run->server->pid, step->number) == 0 || run_fail(run, "the server cannot be signalled");
-    case STEP_REWRITE:
-        if (server_rewrite(run->server, step->text) != ERR_OK || kill(run->server->pid, SIGHUP) != 0)
-            return run_fail(run, "the configuration could not be replaced");
-        peer_pause(RELOAD_PAUSE_MS);
+    case STEP_PAUSE:
+        peer_pause(step->number);
         return true;
+    case STEP_SIGNAL:
+        return run_signal(run, step->number);
+    case STEP_REWRITE:
+        return run_reload(run, step->text);
     case STEP_REFUSED:
         return run_refused(run, step->number);
     case STEP_EXITS:
         return server_exits(run->server, peer_deadline(step->number)) ||
                run_fail(run, "the server still runs after %d ms", step->number);
-    case STEP_SECOND: {
-        struct buffer configuration = {0};
-        (void)snprintf(directory, sizeof directory, "%.480s/second", run->server->directory);
-        /* Expanded with the first server's ports: that is what a second one has to know. */
-        bool ok = run_expand(run, 1, step->text, &configuration) &&
-                  buffer_append(&configuration, bytes_of("", 1)) == ERR_OK &&
-                  server_start(&run->second, run->program, directory, (const char *)configuration.data, false,
-                               0) == ERR_OK;
-        buffer_close(&configuration);
-        return ok || run_fail(run, "the second server does not start");
+    case STEP_SECOND:
+        return run_second_server(run, step->text);
+    case STEP_END:
+        break;
     }
-    default: /* run_step() sends no other kind here */
+    return true;
+}
+
+static bool run_expect_info(struct run *run, int peer, const char *questions)
+{
+    struct peer *p = &run->peers[peer];
+    char shown[SHOWN_BYTES];
+    if (!peer_expect_info(p, peer_deadline(PEER_PATIENCE_MS)))
+        return run_fail(run, "expected an INFO line\n    got      \"%s\"%s",
+                        template_escape(peer_waiting(p), shown, sizeof shown),
+                        p->ended ? " and the end" : "");
+    return run_info(run, peer, questions);
+}
+
+static bool run_silence(struct run *run, int peer, int ms)
+{
+    struct peer *p = &run->peers[peer];
+    char shown[SHOWN_BYTES];
+    if (peer_silent(p, peer_deadline(ms)))
+        return true;
+    return run_fail(run, "expected silence for %d ms on connection %d\n    got      \"%s\"%s", ms, peer,
+                    template_escape(peer_waiting(p), shown, sizeof shown), p->ended ? " and the end" : "");
+}
+
+static bool run_reload(struct run *run, const char *configuration)
+{
+    if (server_rewrite(run->server, configuration) != ERR_OK)
+        return run_fail(run, "the configuration could not be replaced");
+    if (!run_signal(run, SIGHUP))
         return false;
-    }
+    peer_pause(RELOAD_PAUSE_MS);
+    return true;
+}
+
+static bool run_second_server(struct run *run, const char *source)
+{
+    char directory[SERVER_PATH_BYTES];
+    struct buffer configuration = {0};
+    (void)snprintf(directory, sizeof directory, "%.480s/second", run->server->directory);
+    /* Expanded with the first server's ports: that is what a second one has to know. */
+    bool ok = run_expand(run, 1, source, &configuration) &&
+              buffer_append(&configuration, bytes_of("", 1)) == ERR_OK &&
+              server_start(&run->second, run->program, directory, (const char *)configuration.data, false,
+                           0) == ERR_OK;
+    buffer_close(&configuration);
+    return ok || run_fail(run, "the second server does not start");
 }
 
 static bool run_expect_bytes(struct run *run, int peer, struct bytes expected)

@@ -32,5 +32,6 @@ bool run_send(struct run *run, int peer, const char *source);
 bool run_send_times(struct run *run, int peer, int times, const char *source);
 bool run_expect(struct run *run, int peer, const char *source);
 bool run_alive(struct run *run, int peer);
+bool run_signal(struct run *run, int number);
 
 #endif
