@@ -73,8 +73,13 @@ bool run_case(struct run *run)
         peer_leave(&run->peers[i]);
     server_stop(&run->second);
     peer_pause(SETTLE_MS);
-    if (!row->alone && !server_alive(run->server))
-        ok = run_fail(run, "the server died (wait status 0x%x)", (unsigned)run->server->exit_status);
+    if (!row->alone && !server_alive(run->server)) {
+        size_t used = strlen(run->failure);
+        (void)snprintf(run->failure + used, sizeof run->failure - used,
+                       "%sthe server died (wait status 0x%x)", used == 0 ? "" : "\n    ",
+                       (unsigned)run->server->exit_status);
+        ok = false;
+    }
     return ok;
 }
 
