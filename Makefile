@@ -269,3 +269,20 @@ c-client-test: $(out)/myelin $(out)/c-client ## run the C client's scenarios aga
 .PHONY: soak-test
 soak-test: $(out)/myelin $(out)/soak ## 20 s of random work across shards, every delivery checked against a model
 	SOAK=$(out)/soak MYELIN_FLAGS="$(or $(MYELIN_FLAGS),--shards 3)" tests/server/soak.sh $(out)/myelin --seconds 20
+
+# The conformance suite of the client protocol (docs/conformance.md): a program of its own, with no part of the server.
+test_targets += conformance
+conformance_sources := $(wildcard tests/conformance/*.c tests/server/bad_days*.c) core/base/memory.c core/base/clock.c core/base/random.c core/base/err.c
+nats_server ?= $(shell command -v nats-server)
+
+$(out)/conformance: $(call object_of,$(conformance_sources))
+	$(CC) $(link_flags) $^ -o $@ -ljansson
+
+.PHONY: conformance
+conformance: $(out)/conformance $(out)/myelin ## run the protocol cases against Myelin
+	$(out)/conformance --server $(out)/myelin $(CONFORMANCE_ARGUMENTS)
+
+.PHONY: conformance-nats
+conformance-nats: $(out)/conformance ## run the protocol cases against nats-server, when it is installed
+	@if [ -z "$(nats_server)" ]; then echo "nats-server is not installed"; \
+	else $(out)/conformance --server "$(nats_server)" $(CONFORMANCE_ARGUMENTS); fi

@@ -409,6 +409,10 @@ bool client_remove_subscriptions(struct client *client, uint32_t most)
 void client_free_parts(struct client *client)
 {
     ASSERT(client->state == CLIENT_CLOSED && client->sids.count == 0);
+    client->context->in_messages += client->in_messages;
+    client->context->in_bytes += client->in_bytes;
+    client->context->out_messages += client->out_messages;
+    client->context->out_bytes += client->out_bytes;
     sids_close(&client->sids);
     parser_close(&client->parser);
     output_clear(&client->output, &client->context->pool);

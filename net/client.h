@@ -44,10 +44,10 @@ struct client {
     const struct client_subscription *line_subscription;
     uint8_t line_count;
     uint8_t line[CLIENT_LINE_BYTES];
-    uint32_t sids_hint;           /* where the search for subscriptions to remove goes on */
-    uint8_t state;                /* enum client_state */
-    uint8_t login;                /* enum authenticate_who: as what it came in */
-    uint8_t closed_reason;        /* enum closed_reason */
+    uint32_t sids_hint;    /* where the search for subscriptions to remove goes on */
+    uint8_t state;         /* enum client_state */
+    uint8_t login;         /* enum authenticate_who: as what it came in */
+    uint8_t closed_reason; /* enum closed_reason */
     uint8_t pings_unanswered;
     bool connect_received;
     bool pong_sent;    /* the first PONG after CONNECT is out: async INFO may follow */

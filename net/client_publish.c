@@ -75,8 +75,8 @@ static void no_responders(struct client *client, const struct message *message)
     client_output_note(client);
 }
 
-/* What a careful client sees before its message goes out: +OK stands before the deliveries, so it is written first,
- * and so room has to be asked for first. False: the host is full. */
+/* What a careful client sees before its message goes out: +OK stands before the deliveries, so it is written
+ * first, and so room has to be asked for first. False: the host is full. */
 static NEVER_INLINE bool announce(struct client *client, const struct message *message)
 {
     if (client->context->host->publish_room(client, message) == HOST_FULL)
@@ -205,7 +205,8 @@ bool client_takes(const struct client_subscription *subscription, const struct m
 static NEVER_INLINE void stall_publisher(struct client *client, const struct message *message)
 {
     const struct net_options *options = client->context->options;
-    const struct publisher_place *place = message->publisher != NULL ? &message->publisher->place : &message->place;
+    const struct publisher_place *place =
+        message->publisher != NULL ? &message->publisher->place : &message->place;
     if (place->cid == 0 || options->no_fast_producer_stall)
         return;
     if (client->stalled_turn == client->context->turn && client->stalled_cid == place->cid)
@@ -228,9 +229,10 @@ static NEVER_INLINE void after_delivery(struct client *client, struct client_sub
         stall_publisher(client, message);
 }
 
-/* The line of the message before, when this one's is the same: LINE_FIXED_BYTES of room are there, so it is copied
- * in four moves whatever its length. NULL: it is another one. */
-static ALWAYS_INLINE uint8_t *line_again(const struct client *client, const struct client_subscription *subscription,
+/* The line of the message before, when this one's is the same: LINE_FIXED_BYTES of room are there, so it is
+ * copied in four moves whatever its length. NULL: it is another one. */
+static ALWAYS_INLINE uint8_t *line_again(const struct client *client,
+                                         const struct client_subscription *subscription,
                                          const struct message *message, uint8_t *to)
 {
     if (message->line_serial == 0 || client->line_serial != message->line_serial ||
@@ -274,9 +276,11 @@ static ALWAYS_INLINE bool write_message(struct client *client, const struct clie
         to = copy_short(to, body);
         memcpy(to, "\r\n", 2);
         output_commit(&client->output, (size_t)(to + 2 - start));
+        client->context->written_bytes += (size_t)(to + 2 - start);
         return true;
     }
     output_commit(&client->output, (size_t)(to - start));
+    client->context->written_bytes += body.count;
     return output_share(&client->output, pool, message->block, body) == ERR_OK &&
            output_append(&client->output, pool, TEXT("\r\n")) == ERR_OK;
 }
@@ -296,7 +300,6 @@ bool client_deliver(struct client_subscription *subscription, const struct messa
     subscription->delivered++;
     client->out_messages++;
     client->out_bytes += message->total_bytes;
-    client->context->out_bytes += message->total_bytes + OUT_MESSAGE_BYTES;
     client_output_note(client);
     if (UNLIKELY(subscription->max != 0 || client->output.pending_bytes >
                                                (uint64_t)client->context->options->max_pending_bytes / 4 * 3))

@@ -60,11 +60,12 @@ struct session_context {
     struct timers timers;
     struct random random;
     struct log *log;
-    int64_t now_ns; /* monotonic, of this turn */
-    uint64_t turn;  /* counts the turns of the loop */
+    int64_t now_ns;        /* monotonic, of this turn */
+    uint64_t turn;         /* counts the turns of the loop */
     uint64_t line_serials; /* the last one given to a control line */
     bool lame_duck;
-    /* Figures of this thread, read by nobody else. */
+    uint64_t written_bytes; /* what deliveries have added to outputs */
+    /* Figures of this thread, read by nobody else; of clients that are gone: the living have their own. */
     uint64_t in_messages, in_bytes, out_messages, out_bytes;
     uint64_t slow_consumers;
 };

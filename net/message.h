@@ -23,12 +23,12 @@ struct message {
     struct bytes header_size_text; /* empty: no headers */
     const uint8_t *body;           /* headers, then payload */
     uint32_t header_bytes;
-    uint32_t total_bytes;           /* headers and payload, without the closing CR LF */
-    struct block *block;            /* the counted block that `body` lies in, or NULL */
-    struct client *publisher;       /* this shard's; NULL when it came by mailbox */
-    struct publisher_place place;   /* when it came by mailbox */
-    uint64_t line_serial;           /* the same for messages in a row whose control lines are the same, byte by
-                                       byte; 0: not known. What was made of one line serves the next. */
+    uint32_t total_bytes;         /* headers and payload, without the closing CR LF */
+    struct block *block;          /* the counted block that `body` lies in, or NULL */
+    struct client *publisher;     /* this shard's; NULL when it came by mailbox */
+    struct publisher_place place; /* when it came by mailbox */
+    uint64_t line_serial;         /* the same for messages in a row whose control lines are the same, byte by
+                                     byte; 0: not known. What was made of one line serves the next. */
 };
 
 #endif

@@ -269,7 +269,8 @@ static void line_operation(const struct parser *parser, struct operation *operat
     operation->kind = OPERATION_PUB;
     operation->arguments = bytes_of(line->bytes + 4, line->count - 4U - 2U);
     message->subject = bytes_of(line->bytes + 4, line->subject_count);
-    message->reply = bytes_of(line->reply_count == 0 ? NULL : line->bytes + line->reply_at, line->reply_count);
+    message->reply =
+        bytes_of(line->reply_count == 0 ? NULL : line->bytes + line->reply_at, line->reply_count);
     message->total_size_text = bytes_of(line->bytes + line->size_at, line->size_count);
     message->header_size_text = bytes_of(NULL, 0);
     message->header_bytes = 0;
@@ -278,8 +279,9 @@ static void line_operation(const struct parser *parser, struct operation *operat
     message->line_serial = line->serial;
 }
 
-/* Finds the tokens of "PUB subject [reply] size CR LF" with single blanks within 64 bytes: what client libraries
- * send. One scan for low bytes instead of one look per byte. False: the line is not of that kind. */
+/* Finds the tokens of "PUB subject [reply] size CR LF" with single blanks within 64 bytes: what client
+ * libraries send. One scan for low bytes instead of one look per byte. False: the line is not of that kind.
+ */
 static bool line_scan(struct parser *parser, const uint8_t *start)
 {
     struct parser_line *line = &parser->line;
@@ -346,7 +348,8 @@ static ALWAYS_INLINE bool parse_plain_publish(struct parser *parser, const uint8
     }
     const uint8_t *body = start + line->count;
     size_t total_bytes = line->total_bytes;
-    if (UNLIKELY((size_t)(end - body) < total_bytes + 2 || body[total_bytes] != '\r' || body[total_bytes + 1] != '\n'))
+    if (UNLIKELY((size_t)(end - body) < total_bytes + 2 || body[total_bytes] != '\r' ||
+                 body[total_bytes + 1] != '\n'))
         return false;
     if (UNLIKELY(operation->message.line_serial != line->serial))
         line_operation(parser, operation);
@@ -450,8 +453,9 @@ static enum parser_result argument_bytes_take(struct parser *parser, const uint8
         return result;
     }
     parser->state = PARSER_PAYLOAD;
-    return torn_fit(parser, (size_t)parser->argument_bytes + operation->message.total_bytes + 2) ? PARSER_MORE
-                                                                                         : PARSER_MEMORY;
+    return torn_fit(parser, (size_t)parser->argument_bytes + operation->message.total_bytes + 2)
+               ? PARSER_MORE
+               : PARSER_MEMORY;
 }
 
 static enum parser_result payload_bytes_take(struct parser *parser, const uint8_t **at, const uint8_t *end,

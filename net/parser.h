@@ -60,11 +60,11 @@ enum parser_state {
 
 enum { PARSER_NAME_BYTES_MAX = 7, PARSER_LINE_BYTES = 64 };
 
-/* The last PUB line that was found by the fast scan: publishers repeat themselves, and a line that is the same is
- * not taken apart again. Its texts are handed out from this copy. */
+/* The last PUB line that was found by the fast scan: publishers repeat themselves, and a line that is the
+ * same is not taken apart again. Its texts are handed out from this copy. */
 struct parser_line {
-    uint64_t serial;  /* of message.line_serial; 0: no line */
-    uint8_t count;    /* bytes of the line from "PUB" to its LF */
+    uint64_t serial; /* of message.line_serial; 0: no line */
+    uint8_t count;   /* bytes of the line from "PUB" to its LF */
     uint8_t subject_count;
     uint8_t reply_at; /* 0: no reply */
     uint8_t reply_count;
@@ -76,7 +76,7 @@ struct parser_line {
 
 struct parser {
     struct block_pool *pool;
-    uint64_t *line_serials; /* the thread's last serial: they are never used twice */
+    uint64_t *line_serials;    /* the thread's last serial: they are never used twice */
     struct block *torn;        /* arguments, then the body; NULL when nothing is torn */
     int64_t max_payload_bytes; /* -1: no limit */
     uint32_t max_control_line_bytes;

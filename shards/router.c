@@ -16,7 +16,7 @@ _Static_assert(sizeof(struct mail_message) + INLINE_BYTES_MAX <= MAILBOX_RECORD_
 /* What the subject hits. One publisher's messages in a row are mostly on one subject: then neither hash nor
  * cache is asked. One memo serves all connections, because a turn handles one connection's bytes after the
  * other's; what alternates is found in the cache. */
-static ALWAYS_INLINE const struct match *find(struct shard *shard, struct bytes subject)
+static NEVER_INLINE const struct match *find_subject(struct shard *shard, struct bytes subject)
 {
     struct router *router = &shard->router;
     if (LIKELY(router->last != NULL && bytes_equal_short(router->last_subject, subject) &&
@@ -31,6 +31,18 @@ static ALWAYS_INLINE const struct match *find(struct shard *shard, struct bytes 
         router->last_subject = bytes_of(router->last_bytes, subject.count);
         router->last = match;
     }
+    return match;
+}
+
+/* The same for a message whose control line is known to be that of the message before. */
+static ALWAYS_INLINE const struct match *find(struct shard *shard, const struct message *message)
+{
+    struct router *router = &shard->router;
+    if (LIKELY(message->line_serial != 0 && router->last_serial == message->line_serial &&
+               router->last != NULL && match_current(router->last)))
+        return router->last;
+    const struct match *match = find_subject(shard, message->subject);
+    router->last_serial = message->line_serial;
     return match;
 }
 
@@ -221,7 +233,7 @@ static bool deliver_group(struct shard *shard, const struct match_group *group, 
 
 enum host_result router_publish_room(struct shard *shard, const struct message *message)
 {
-    const struct match *match = find(shard, message->subject);
+    const struct match *match = find(shard, message);
     if (match == NULL)
         return HOST_MEMORY;
     return room_for_all(shard, match, message) ? HOST_DONE : HOST_FULL;
@@ -229,7 +241,7 @@ enum host_result router_publish_room(struct shard *shard, const struct message *
 
 enum host_result router_publish(struct shard *shard, const struct message *message)
 {
-    const struct match *match = find(shard, message->subject);
+    const struct match *match = find(shard, message);
     if (UNLIKELY(match == NULL))
         return HOST_MEMORY;
     if (UNLIKELY(!room_for_all(shard, match, message)))
@@ -286,7 +298,7 @@ void router_mail_message(struct shard *shard, const uint8_t *mail, uint32_t byte
     message.total_bytes = header.total_bytes;
     message.body = header.body != NULL ? header.body : at;
     message.block = header.block;
-    const struct match *match = find(shard, message.subject);
+    const struct match *match = find(shard, &message);
     if (match != NULL) { /* without memory to match it, it is lost to this shard's receivers */
         if (header.flags & MAIL_TO_PLAIN)
             (void)deliver_plain(match, &message);
@@ -399,7 +411,7 @@ void router_mail_interest(struct shard *shard, uint32_t from, const uint8_t *mai
 struct client_subscription *router_own_subscription(struct shard *shard, const struct client *client,
                                                     struct bytes subject)
 {
-    const struct match *match = find(shard, subject);
+    const struct match *match = find_subject(shard, subject);
     if (match == NULL)
         return NULL;
     for (uint32_t i = 0; i < match->interest_count; i++) {

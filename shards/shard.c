@@ -17,7 +17,6 @@
 enum {
     CLOSING_STEPS_PER_TURN = 64,
     OUTPUT_BYTES_PER_FLUSH = 1024 * 1024, /* send in mid-turn when so much has gathered */
-    MESSAGE_OVERHEAD_BYTES = 32,          /* what a control line adds, for that sum */
 };
 #define RETRY_NS (100 * 1000LL) /* how soon to look again for room in a full mailbox */
 
@@ -240,13 +239,12 @@ static void flush_outputs(struct shard *shard)
         list_remove(at);
         connection_send(shard, LIST_ELEMENT(at, struct connection, with_output));
     }
-    shard->output_mark = shard->context.out_bytes + shard->context.out_messages * MESSAGE_OVERHEAD_BYTES;
+    shard->output_mark = shard->context.written_bytes;
 }
 
 static bool much_output(const struct shard *shard)
 {
-    uint64_t now = shard->context.out_bytes + shard->context.out_messages * MESSAGE_OVERHEAD_BYTES;
-    return now - shard->output_mark >= OUTPUT_BYTES_PER_FLUSH;
+    return shard->context.written_bytes - shard->output_mark >= OUTPUT_BYTES_PER_FLUSH;
 }
 
 static void expire_timers(struct shard *shard)

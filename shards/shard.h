@@ -15,6 +15,7 @@ enum shard_timer { TIMER_CLIENT, TIMER_CONNECTION };
 
 /* What the router keeps between messages. */
 struct router {
+    uint64_t last_serial;      /* the control line's that `last` was asked for */
     const struct match *last;  /* the match of `last_subject`, good until the cache is asked again */
     struct bytes last_subject; /* a copy in last_bytes */
     uint8_t last_bytes[256];
@@ -42,7 +43,7 @@ struct shard {
     uint32_t expired_capacity;
     struct loop_op wakeup;
     uint64_t wakeup_value;
-    uint64_t output_mark;  /* context.out_bytes and messages at the last flush of outputs */
+    uint64_t output_mark;  /* context.written_bytes at the last flush of outputs */
     int64_t busy_until_ns; /* busy_poll: not to sleep before */
     uint32_t shard_count;
     uint32_t gone_count; /* connections that ended and were not told of yet */

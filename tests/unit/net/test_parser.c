@@ -105,13 +105,15 @@ static void trace_operation(char *out, size_t out_bytes, const struct operation 
     const char *name = kind_names[o->kind];
     switch (o->kind) {
     case OPERATION_PUB:
-        snprintf(at, left, "%s %.*s|%.*s|%.*s|%.*s;", name, BYTES_PRINTF(o->message.subject), BYTES_PRINTF(o->message.reply),
-                 BYTES_PRINTF(o->message.total_size_text), (int)o->message.total_bytes, (const char *)o->message.body);
+        snprintf(at, left, "%s %.*s|%.*s|%.*s|%.*s;", name, BYTES_PRINTF(o->message.subject),
+                 BYTES_PRINTF(o->message.reply), BYTES_PRINTF(o->message.total_size_text),
+                 (int)o->message.total_bytes, (const char *)o->message.body);
         return;
     case OPERATION_HPUB:
         snprintf(at, left, "%s %.*s|%.*s|%.*s %.*s|%.*s;", name, BYTES_PRINTF(o->message.subject),
-                 BYTES_PRINTF(o->message.reply), BYTES_PRINTF(o->message.header_size_text), BYTES_PRINTF(o->message.total_size_text),
-                 (int)o->message.total_bytes, (const char *)o->message.body);
+                 BYTES_PRINTF(o->message.reply), BYTES_PRINTF(o->message.header_size_text),
+                 BYTES_PRINTF(o->message.total_size_text), (int)o->message.total_bytes,
+                 (const char *)o->message.body);
         return;
     case OPERATION_SUB:
         snprintf(at, left, "%s %.*s|%.*s|%.*s;", name, BYTES_PRINTF(o->subject), BYTES_PRINTF(o->queue),
@@ -219,7 +221,8 @@ Test(parser, headers_are_refused_when_they_were_not_asked_for)
 {
     struct block_pool pool = {0};
     uint64_t serials = 0;
-    struct parser parser = {.pool = &pool, .line_serials = &serials, .max_payload_bytes = -1, .max_control_line_bytes = 64};
+    struct parser parser = {
+        .pool = &pool, .line_serials = &serials, .max_payload_bytes = -1, .max_control_line_bytes = 64};
     struct operation operation = {0};
     const uint8_t *at = (const uint8_t *)"HPUB foo 12 12\r\n";
     cr_expect_eq(parser_next(&parser, &at, at + 16, &operation), PARSER_NO_HEADERS);
@@ -230,7 +233,8 @@ Test(parser, an_idle_parser_holds_no_block)
 {
     struct block_pool pool = {0};
     uint64_t serials = 0;
-    struct parser parser = {.pool = &pool, .line_serials = &serials, .max_payload_bytes = -1, .max_control_line_bytes = 64};
+    struct parser parser = {
+        .pool = &pool, .line_serials = &serials, .max_payload_bytes = -1, .max_control_line_bytes = 64};
     struct operation operation = {0};
     const uint8_t *at = (const uint8_t *)"PUB foo 5\r\nhe";
     cr_expect_eq(parser_next(&parser, &at, at + 13, &operation), PARSER_MORE);
