@@ -346,6 +346,10 @@ static struct lexer_token at_key_in_map(struct lexer *lexer)
         return fail(lexer, "Unexpected EOF processing map.");
     if (c == '}')
         return pop(lexer, LEXER_MAP_END);
+    if (c == '/') { /* alone it means nothing */
+        skip(lexer);
+        return again;
+    }
     if (c == ']')
         return fail(lexer, "Unexpected array end ']' processing map.");
     if (is_separator(c))

@@ -117,19 +117,16 @@ static enum err parse_text(struct parse *parse, struct bytes source)
             config_text_add(parse->why, "'");
             return ERR_INVALID;
         }
+        if (token.kind == LEXER_END && parse->frames[0].key_waits) {
+            config_text_add(parse->why, "config is invalid (%s:%d:%d)", parse->path, token.line, token.column);
+            return ERR_INVALID;
+        }
         if (token.kind == LEXER_END)
-            break;
+            return ERR_OK;
         enum err err = take_token(parse, &token);
         if (err != ERR_OK)
             return err;
     }
-    struct frame *top = &parse->frames[0];
-    ASSERT(parse->depth == 1);
-    if (!top->key_waits)
-        return ERR_OK;
-    config_text_add(parse->why, "config is invalid (%s:%d:%d)", parse->path, top->position.line,
-                    top->position.column);
-    return ERR_INVALID;
 }
 
 /* ---- the tree ---- */
