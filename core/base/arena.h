@@ -1,7 +1,7 @@
 /* core/base/arena.h - memory that is handed out piece by piece and given back all at once.
- * For what is built once and dies as a whole: a parsed configuration file, an options snapshot. What was in it
- * is wiped before it goes back, since passwords pass through. One thread's while it grows.
- * At the bound: an arena never hands out more than its `limit_bytes`; after that arena_new() says NULL. */
+ * For what is built once and dies as a whole: a parsed configuration file, an options snapshot. What was in
+ * it is wiped before it goes back, since passwords pass through. One thread's while it grows. At the bound:
+ * an arena never hands out more than its `limit_bytes`; after that arena_new() says NULL. */
 #ifndef CORE_BASE_ARENA_H
 #define CORE_BASE_ARENA_H
 

@@ -1,4 +1,5 @@
-/* core/base/version.h - what Myelin calls itself, and the NATS level that clients find in INFO and in `-v`. */
+/* core/base/version.h - what Myelin calls itself, and the NATS level that clients find in INFO and in `-v`.
+ */
 #ifndef CORE_BASE_VERSION_H
 #define CORE_BASE_VERSION_H
 

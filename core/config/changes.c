@@ -1,10 +1,16 @@
-/* core/config/changes.c - what differs between two snapshots, row by row: lines for the log, or the sentence that
- * refuses the reload (configuration.md 5.2, 5.3). */
+/* core/config/changes.c - what differs between two snapshots, row by row: lines for the log, or the sentence
+ * that refuses the reload (configuration.md 5.2, 5.3). */
 #include "core/base/check.h"
 #include "core/config/duration.h"
 #include "core/config/option.h"
 
 #include <inttypes.h>
+
+static const char *text_or_empty(const void *field)
+{
+    const char *text = *(const char *const *)field;
+    return text == NULL ? "" : text;
+}
 
 static bool fields_equal(const struct option *row, const void *old, const void *new)
 {
@@ -18,6 +24,8 @@ static bool fields_equal(const struct option *row, const void *old, const void *
         return *(const int64_t *)old == *(const int64_t *)new;
     case OPTION_STRING:
         return bytes_equal(*(const struct bytes *)old, *(const struct bytes *)new);
+    case OPTION_TEXT:
+        return strcmp(text_or_empty(old), text_or_empty(new)) == 0;
     case OPTION_WORD:
         return *(const int *)old == *(const int *)new;
     case OPTION_CUSTOM:
@@ -47,6 +55,9 @@ static void add_field(struct config_text *text, const struct option *row, const 
     case OPTION_STRING:
         config_text_add_bytes(text, *(const struct bytes *)field);
         return;
+    case OPTION_TEXT:
+        config_text_add(text, "%s", text_or_empty(field));
+        return;
     case OPTION_WORD:
         config_text_add(text, "%s", row->words[*(const int *)field]);
         return;
@@ -58,7 +69,8 @@ static void add_field(struct config_text *text, const struct option *row, const 
     ASSERT(false && "only rows with a field of their own differ");
 }
 
-static void compare_row(const struct option *row, const void *old, const void *new, struct option_changes *changes)
+static void compare_row(const struct option *row, const void *old, const void *new,
+                        struct option_changes *changes)
 {
     if (row->compare != NULL) {
         row->compare(old, new, changes);

@@ -46,7 +46,8 @@ static void add_string(struct config_text *json, struct bytes string)
             config_text_add(json, "\\%c", names[found - special]);
         else if (c < 0x20 || c == '<' || c == '>' || c == '&')
             config_text_add(json, "\\u%04x", c);
-        else if (size == 3 && (memcmp(rest.data, "\xe2\x80\xa8", 3) == 0 || memcmp(rest.data, "\xe2\x80\xa9", 3) == 0))
+        else if (size == 3 &&
+                 (memcmp(rest.data, "\xe2\x80\xa8", 3) == 0 || memcmp(rest.data, "\xe2\x80\xa9", 3) == 0))
             config_text_add(json, "\\u%04x", rest.data[2] == 0xa8 ? 0x2028 : 0x2029);
         else
             config_text_add_bytes(json, bytes_of(rest.data, size));
@@ -125,7 +126,8 @@ static enum err add_array(struct config_text *json, const struct config_value *a
 {
     enum err err = ERR_OK;
     config_text_add(json, "[");
-    for (const struct config_entry *item = array->entries.first; item != NULL && err == ERR_OK; item = item->next) {
+    for (const struct config_entry *item = array->entries.first; item != NULL && err == ERR_OK;
+         item = item->next) {
         if (item != array->entries.first)
             config_text_add(json, ",");
         err = add_value(json, item->value, depth);
@@ -176,7 +178,8 @@ enum err digest_tree(const struct config_value *root, char out[DIGEST_TEXT_BYTES
     config_text_add(&json, "\n");
     if (err == ERR_OK && json.failed)
         err = ERR_MEMORY;
-    if (err == ERR_OK && (EVP_Digest(json.data, json.count, hash, &count, EVP_sha256(), NULL) != 1 || count != 32))
+    if (err == ERR_OK &&
+        (EVP_Digest(json.data, json.count, hash, &count, EVP_sha256(), NULL) != 1 || count != 32))
         err = ERR_SYSTEM;
     config_text_close(&json);
     if (err != ERR_OK)

@@ -9,14 +9,9 @@ struct unit {
 };
 
 static const struct unit units[] = {
-    {"ns", 1},
-    {"us", 1000},
-    {"\xc2\xb5s", 1000}, /* micro sign */
-    {"\xce\xbcs", 1000}, /* Greek mu */
-    {"ms", 1000000},
-    {"s", 1000000000},
-    {"m", 60000000000},
-    {"h", 3600000000000},
+    {"ns", 1},           {"us", 1000},      {"\xc2\xb5s", 1000}, /* micro sign */
+    {"\xce\xbcs", 1000},                                         /* Greek mu */
+    {"ms", 1000000},     {"s", 1000000000}, {"m", 60000000000},  {"h", 3600000000000},
 };
 
 static bool is_digit(uint8_t c)
@@ -38,7 +33,8 @@ static bool scan_number(struct bytes written, size_t *at, int64_t *whole, int64_
     size_t digits = *at - start;
     if (*at < written.count && written.data[*at] == '.') {
         (*at)++;
-        for (int64_t place = 100000000; *at < written.count && is_digit(written.data[*at]); (*at)++, digits++) {
+        for (int64_t place = 100000000; *at < written.count && is_digit(written.data[*at]);
+             (*at)++, digits++) {
             *billionths += (written.data[*at] - '0') * place;
             place /= 10; /* further digits are below a nanosecond, or nearly */
         }
@@ -135,7 +131,8 @@ const char *duration_print(int64_t duration_ns, char text[DURATION_TEXT_BYTES_MA
         snprintf(text, DURATION_TEXT_BYTES_MAX, "%s%lluh%llum%s", sign, (unsigned long long)(number / hour),
                  (unsigned long long)(number % hour / minute), seconds);
     else if (number >= minute)
-        snprintf(text, DURATION_TEXT_BYTES_MAX, "%s%llum%s", sign, (unsigned long long)(number / minute), seconds);
+        snprintf(text, DURATION_TEXT_BYTES_MAX, "%s%llum%s", sign, (unsigned long long)(number / minute),
+                 seconds);
     else
         snprintf(text, DURATION_TEXT_BYTES_MAX, "%s%s", sign, seconds);
     return text;

@@ -35,11 +35,11 @@ static const char *const section_titles[SECTIONS] = {
 
 /* One flag on the command line. */
 struct flag {
-    struct bytes name;               /* without dashes */
-    const char *value;               /* NULL: none was given */
-    const struct run_flag_row *run;  /* one of the two, or the flag is unknown */
+    struct bytes name;              /* without dashes */
+    const char *value;              /* NULL: none was given */
+    const struct run_flag_row *run; /* one of the two, or the flag is unknown */
     const struct option *row;
-    void *target;                    /* of the row */
+    void *target; /* of the row */
 };
 
 static void find_flag(const struct option_table *table, void *snapshot, struct flag *flag)
@@ -63,7 +63,8 @@ static bool is_bool_flag(const struct flag *flag)
 {
     if (flag->run != NULL)
         return flag->run->is_bool;
-    return flag->row->kind == OPTION_BOOL || (flag->row->kind == OPTION_NOT_BUILT && flag->row->argument == NULL);
+    return flag->row->kind == OPTION_BOOL ||
+           (flag->row->kind == OPTION_NOT_BUILT && flag->row->argument == NULL);
 }
 
 /* The row through which a flag of the run is parsed: a boolean has Go's words there too. */
@@ -104,12 +105,14 @@ static enum err set_flag(const struct flag *flag, struct arena *arena, struct fl
         bool off = option_name_in("0 f F false FALSE False", text(flag->value), false);
         if (off && is_bool_flag(flag))
             return ERR_OK;
-        config_text_add(why, "flag -%.*s is not supported by this version of Myelin", BYTES_PRINTF(flag->name));
+        config_text_add(why, "flag -%.*s is not supported by this version of Myelin",
+                        BYTES_PRINTF(flag->name));
         return ERR_UNSUPPORTED;
     }
-    if (flag->run != NULL ? set_run_flag(flag, run) : option_set(flag->row, flag->target, flag->value, arena, &range))
+    if (flag->run != NULL ? set_run_flag(flag, run)
+                          : option_set(flag->row, flag->target, flag->value, arena, &range))
         return ERR_OK;
-    if (flag->row != NULL && flag->row->kind == OPTION_STRING)
+    if (flag->row != NULL && (flag->row->kind == OPTION_STRING || flag->row->kind == OPTION_TEXT))
         return ERR_MEMORY;
     if (is_bool_flag(flag))
         config_text_add(why, "invalid boolean value \"%s\" for -%.*s: parse error", flag->value,
@@ -205,7 +208,8 @@ static void usage_line(struct config_text *usage, const char *names, const char 
     config_text_add(usage, "\n");
 }
 
-static void usage_section(const struct option_table *table, enum option_section section, struct config_text *usage)
+static void usage_section(const struct option_table *table, enum option_section section,
+                          struct config_text *usage)
 {
     config_text_add(usage, "\n%s:\n", section_titles[section]);
     for (size_t g = 0; g < table->count; g++) {

@@ -1,7 +1,7 @@
-/* core/config/flags.h - the command line, by the rules of Go's flag package (configuration.md 1.1), driven by the
- * same rows as the file.
- * In the flow:  flags_parse() once, for what precedes the file (-v, -c, -t...); flags_apply() again over what the
- * file said, so that a flag beats the file and a flag's default does not. */
+/* core/config/flags.h - the command line, by the rules of Go's flag package (configuration.md 1.1), driven by
+ * the same rows as the file. In the flow:  flags_parse() once, for what precedes the file (-v, -c, -t...);
+ * flags_apply() again over what the file said, so that a flag beats the file and a flag's default does not.
+ */
 #ifndef CORE_CONFIG_FLAGS_H
 #define CORE_CONFIG_FLAGS_H
 
@@ -12,10 +12,10 @@ struct flags_run {
     bool version;
     bool help;
     bool help_tls;
-    bool test;                /* -t */
-    const char *config_file;  /* -c; NULL: none. From argv, like all here */
-    const char *signal;       /* -sl; NULL: none */
-    const char *word;         /* the first argument that is no flag; NULL: none */
+    bool test;               /* -t */
+    const char *config_file; /* -c; NULL: none. From argv, like all here */
+    const char *signal;      /* -sl; NULL: none */
+    const char *word;        /* the first argument that is no flag; NULL: none */
 };
 
 /* Reads all flags: those of the run into `run`, those of rows into the snapshot (which may be a scratch one).

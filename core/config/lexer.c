@@ -3,8 +3,8 @@
  *   AT_KEY --key--> AFTER_KEY --scalar--> AFTER_VALUE --terminator--> AT_KEY | AT_ITEM
  *                             --[ or {--> AT_ITEM | AT_KEY of the new context; its end leads to AFTER_VALUE
  *
- * Every step of the loop in lexer_next() consumes at least one byte, changes the state or returns, so a text of
- * n bytes costs O(n). */
+ * Every step of the loop in lexer_next() consumes at least one byte, changes the state or returns, so a text
+ * of n bytes costs O(n). */
 #include "core/config/lexer.h"
 
 #include "core/base/check.h"
@@ -184,9 +184,8 @@ static void skip_space_and_comments(struct lexer *lexer)
 
 static struct lexer_token token_here(const struct lexer *lexer, enum lexer_kind kind)
 {
-    return (struct lexer_token){.kind = kind,
-                                .line = lexer->line,
-                                .column = (int)((ptrdiff_t)lexer->offset - lexer->line_start)};
+    return (struct lexer_token){
+        .kind = kind, .line = lexer->line, .column = (int)((ptrdiff_t)lexer->offset - lexer->line_start)};
 }
 
 /* The text from the token's start, at `start`, to here. */
@@ -215,7 +214,8 @@ struct shown {
     char text[8];
 };
 
-/* Consumes the character that is wrong, so that an unexpected newline reports the line behind it, and shows it. */
+/* Consumes the character that is wrong, so that an unexpected newline reports the line behind it, and shows
+ * it. */
 static struct shown shown_and_skipped(struct lexer *lexer)
 {
     struct shown shown = {{0}};
@@ -303,13 +303,13 @@ static struct lexer_token scan_include(struct lexer *lexer)
     skip_blanks(lexer);
     lexer->state = LEXER_AFTER_VALUE;
     int c = peek(lexer);
-    const char *found = c == '['                    ? "start of an array"
-                        : c == '{'                  ? "start of a map"
-                        : c == '('                  ? "start of a block"
-                        : c == '\\'                 ? "escape sequence"
-                        : is_digit(c) || c == '-'   ? "start of a number"
-                        : is_newline(c)             ? "new line"
-                                                    : NULL;
+    const char *found = c == '['                  ? "start of an array"
+                        : c == '{'                ? "start of a map"
+                        : c == '('                ? "start of a block"
+                        : c == '\\'               ? "escape sequence"
+                        : is_digit(c) || c == '-' ? "start of a number"
+                        : is_newline(c)           ? "new line"
+                                                  : NULL;
     if (found != NULL) {
         skip(lexer);
         return fail(lexer, "Expected include value but found %s", found);
@@ -318,7 +318,8 @@ static struct lexer_token scan_include(struct lexer *lexer)
         return scan_quoted_include(lexer);
     struct lexer_token token = token_here(lexer, LEXER_INCLUDE);
     size_t start = lexer->offset;
-    for (c = peek(lexer); c != RUNE_END && !is_newline(c) && !is_blank(c) && c != ';' && c != '}'; c = peek(lexer)) {
+    for (c = peek(lexer); c != RUNE_END && !is_newline(c) && !is_blank(c) && c != ';' && c != '}';
+         c = peek(lexer)) {
         skip(lexer);
     }
     return token_to_here(lexer, token, start);
@@ -461,11 +462,12 @@ static bool scan_escape(struct lexer *lexer, uint8_t *out, struct lexer_token *e
 /* What ends a string without quotes. The quote is consumed with the string, as in nats-server. */
 static bool ends_bare(int c)
 {
-    return c == RUNE_END || is_newline(c) || is_blank(c) || c == ',' || c == ';' || c == ']' || c == '}' || c == '\'';
+    return c == RUNE_END || is_newline(c) || is_blank(c) || c == ',' || c == ';' || c == ']' || c == '}' ||
+           c == '\'';
 }
 
-/* A string with escapes: up to its `"`, or where `quote` is 0 to what ends a bare one. From `start` on, which may
- * lie before the current place when the string began like a number. */
+/* A string with escapes: up to its `"`, or where `quote` is 0 to what ends a bare one. From `start` on, which
+ * may lie before the current place when the string began like a number. */
 static struct lexer_token scan_escaped(struct lexer *lexer, struct lexer_token token, size_t start, int quote,
                                        bool *escaped)
 {
@@ -732,9 +734,9 @@ static struct lexer_token after_inner_value(struct lexer *lexer, bool in_map)
         return fail(lexer,
                     "Expected a map value terminator \",\" or a map terminator \"}\", but got '%s' instead.",
                     shown.text);
-    return fail(lexer,
-                "Expected an array value terminator \",\" or an array terminator \"]\", but got '%s' instead.",
-                shown.text);
+    return fail(
+        lexer, "Expected an array value terminator \",\" or an array terminator \"]\", but got '%s' instead.",
+        shown.text);
 }
 
 static struct lexer_token after_value(struct lexer *lexer)
@@ -752,10 +754,12 @@ static struct lexer_token after_value(struct lexer *lexer)
         skip(lexer);
         return again;
     }
-    bool ended = is_newline(c) || c == ',' || c == ';' || c == '}' || (c == RUNE_END && here == LEXER_IN_FILE);
+    bool ended =
+        is_newline(c) || c == ',' || c == ';' || c == '}' || (c == RUNE_END && here == LEXER_IN_FILE);
     if (!ended) {
         struct shown shown = shown_and_skipped(lexer);
-        return fail(lexer, "Expected a %s value to end with a new line, comment or EOF, but got '%s' instead.",
+        return fail(lexer,
+                    "Expected a %s value to end with a new line, comment or EOF, but got '%s' instead.",
                     here == LEXER_IN_FILE ? "top-level" : "block-level", shown.text);
     }
     lexer->state = LEXER_AT_KEY;

@@ -1,8 +1,8 @@
 /* core/config/lexer.h - a configuration text as tokens: keys, scalars, brackets, includes, variables.
  * In the flow:  lexer_init() -> lexer_next() until LEXER_END or LEXER_ERROR; parser.c is the only user.
- * The grammar is that of configuration.md 2, the error sentences are those of 3.2. Where nats-server is strict
- * by accident (a number right before `]`) the lexer is kind.
- * At the bound: brackets nested deeper than CONFIG_NESTING_MAX are an error. */
+ * The grammar is that of configuration.md 2, the error sentences are those of 3.2. Where nats-server is
+ * strict by accident (a number right before `]`) the lexer is kind. At the bound: brackets nested deeper than
+ * CONFIG_NESTING_MAX are an error. */
 #ifndef CORE_CONFIG_LEXER_H
 #define CORE_CONFIG_LEXER_H
 
@@ -12,12 +12,12 @@
 
 enum lexer_kind {
     LEXER_END,
-    LEXER_ERROR,    /* text: the sentence, without "Parse error on line" */
+    LEXER_ERROR, /* text: the sentence, without "Parse error on line" */
     LEXER_KEY,
-    LEXER_INCLUDE,  /* text: the path as written */
-    LEXER_STRING,   /* text: the contents, escapes resolved */
-    LEXER_BOOL,     /* text: as written */
-    LEXER_INTEGER,  /* text: digits with sign and suffix */
+    LEXER_INCLUDE, /* text: the path as written */
+    LEXER_STRING,  /* text: the contents, escapes resolved */
+    LEXER_BOOL,    /* text: as written */
+    LEXER_INTEGER, /* text: digits with sign and suffix */
     LEXER_FLOAT,
     LEXER_DATETIME,
     LEXER_VARIABLE, /* text: the name without `$` */
@@ -35,17 +35,24 @@ struct lexer_token {
 };
 
 /* What the lexer looks for next, and in what it does. */
-enum lexer_state { LEXER_AT_KEY, LEXER_AFTER_KEY, LEXER_AT_VALUE, LEXER_AT_ITEM, LEXER_AFTER_VALUE, LEXER_AFTER_WRAPPER };
+enum lexer_state {
+    LEXER_AT_KEY,
+    LEXER_AFTER_KEY,
+    LEXER_AT_VALUE,
+    LEXER_AT_ITEM,
+    LEXER_AFTER_VALUE,
+    LEXER_AFTER_WRAPPER
+};
 enum lexer_context { LEXER_IN_FILE, LEXER_IN_WRAPPER, LEXER_IN_MAP, LEXER_IN_ARRAY };
 
 struct lexer {
     struct bytes source;
-    struct arena *arena;  /* for resolved escapes and error sentences */
+    struct arena *arena; /* for resolved escapes and error sentences */
     size_t offset;
     int line;
     ptrdiff_t line_start; /* offset that has column 0 */
     enum lexer_state state;
-    int depth;            /* of contexts, at least 1 */
+    int depth; /* of contexts, at least 1 */
     uint8_t contexts[CONFIG_NESTING_MAX + 1];
 };
 

@@ -1,5 +1,5 @@
-/* core/config/option.c - the table mechanism: values into fields by kind, defaults, bounds. What differs between
- * two snapshots is in changes.c, the command line in flags.c. */
+/* core/config/option.c - the table mechanism: values into fields by kind, defaults, bounds. What differs
+ * between two snapshots is in changes.c, the command line in flags.c. */
 #include "core/config/option.h"
 
 #include "core/base/check.h"
@@ -15,8 +15,8 @@
 
 enum { SENTENCE_BYTES_MAX = 512 };
 
-static void apply_row(const struct option *row, void *target, const struct config_entry *entry, struct arena *arena,
-                      struct option_errors *errors);
+static void apply_row(const struct option *row, void *target, const struct config_entry *entry,
+                      struct arena *arena, struct option_errors *errors);
 
 static void *field_of(const struct option *row, void *target)
 {
@@ -44,7 +44,8 @@ void option_fail(struct option_errors *errors, struct config_position at, const 
     va_end(arguments);
 }
 
-void option_warn(struct option_errors *errors, struct config_position at, const char *name, const char *format, ...)
+void option_warn(struct option_errors *errors, struct config_position at, const char *name,
+                 const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -161,8 +162,8 @@ static bool out_of_bounds(const struct option *row, int64_t number, char *senten
     return true;
 }
 
-static void apply_number(const struct option *row, void *target, const struct config_entry *entry, int64_t number,
-                         struct option_errors *errors)
+static void apply_number(const struct option *row, void *target, const struct config_entry *entry,
+                         int64_t number, struct option_errors *errors)
 {
     char sentence[SENTENCE_BYTES_MAX];
     if (out_of_bounds(row, number, sentence, sizeof(sentence)))
@@ -217,7 +218,11 @@ static void apply_word(const struct option *row, void *target, const struct conf
     }
     struct config_text list = {0};
     for (int i = 0; row->words[i] != NULL; i++)
-        config_text_add(&list, "%s'%s'", i == 0 ? "" : row->words[i + 1] == NULL ? " or " : ", ", row->words[i]);
+        config_text_add(&list, "%s'%s'",
+                        i == 0                      ? ""
+                        : row->words[i + 1] == NULL ? " or "
+                                                    : ", ",
+                        row->words[i]);
     option_fail(errors, entry->position, "%s must be %s", row->name, config_text_string(&list));
     config_text_close(&list);
 }
@@ -229,8 +234,8 @@ static bool switched_off(const struct config_value *value)
            (value->kind == CONFIG_STRING && config_name_equal(value->string, "disabled"));
 }
 
-static void apply_row(const struct option *row, void *target, const struct config_entry *entry, struct arena *arena,
-                      struct option_errors *errors)
+static void apply_row(const struct option *row, void *target, const struct config_entry *entry,
+                      struct arena *arena, struct option_errors *errors)
 {
     switch (row->kind) {
     case OPTION_BOOL:
@@ -249,6 +254,12 @@ static void apply_row(const struct option *row, void *target, const struct confi
     case OPTION_STRING:
         option_read_string(field_of(row, target), entry, arena, errors);
         return;
+    case OPTION_TEXT: {
+        struct bytes bytes = {0};
+        option_read_string(&bytes, entry, arena, errors);
+        *(const char **)field_of(row, target) = (const char *)bytes.data;
+        return;
+    }
     case OPTION_WORD:
         apply_word(row, target, entry, errors);
         return;
@@ -284,7 +295,8 @@ bool option_name_in(const char *list, struct bytes name, bool any_case)
 static const struct option *find_row(const struct option *rows, size_t count, struct bytes key)
 {
     for (size_t i = 0; i < count; i++) {
-        if (rows[i].name != NULL && (config_name_equal(key, rows[i].name) || option_name_in(rows[i].aliases, key, true)))
+        if (rows[i].name != NULL &&
+            (config_name_equal(key, rows[i].name) || option_name_in(rows[i].aliases, key, true)))
             return &rows[i];
     }
     return NULL;
@@ -409,16 +421,19 @@ bool option_set(const struct option *row, void *target, const char *value, struc
     case OPTION_INTEGER:
         return set_integer(field, value, range);
     case OPTION_BYTES:
-        return set_integer(field, value, range) || (!*range && config_integer_parse(text(value), field, range));
+        return set_integer(field, value, range) ||
+               (!*range && config_integer_parse(text(value), field, range));
     case OPTION_DURATION:
     case OPTION_DURATION_ONLY:
         return duration_parse(text(value), field, why, sizeof(why));
-    case OPTION_STRING: {
+    case OPTION_STRING:
+    case OPTION_TEXT: {
         char *copy = arena_copy(arena, text(value));
-        if (copy == NULL)
-            return false;
-        *(struct bytes *)field = text(copy);
-        return true;
+        if (copy != NULL && row->kind == OPTION_STRING)
+            *(struct bytes *)field = text(copy);
+        else if (copy != NULL)
+            *(const char **)field = copy;
+        return copy != NULL;
     }
     case OPTION_WORD: {
         int index = word_index(row, text(value));
@@ -443,7 +458,8 @@ enum err options_default(const struct option_table *table, void *snapshot, struc
             const struct option *row = &group->rows[i];
             void *target = (char *)snapshot + group->offset;
             if (row->fallback != NULL && !option_set(row, target, row->fallback, arena, &range)) {
-                ASSERT(row->kind == OPTION_STRING); /* a default that does not parse is a wrong row */
+                ASSERT(row->kind == OPTION_STRING ||
+                       row->kind == OPTION_TEXT); /* a default that does not parse is a wrong row */
                 return ERR_MEMORY;
             }
         }
@@ -453,7 +469,8 @@ enum err options_default(const struct option_table *table, void *snapshot, struc
 
 static bool is_number(enum option_kind kind)
 {
-    return kind == OPTION_INTEGER || kind == OPTION_BYTES || kind == OPTION_DURATION || kind == OPTION_DURATION_ONLY;
+    return kind == OPTION_INTEGER || kind == OPTION_BYTES || kind == OPTION_DURATION ||
+           kind == OPTION_DURATION_ONLY;
 }
 
 bool options_validate(const struct option_table *table, const void *snapshot, struct config_text *why)
@@ -464,7 +481,8 @@ bool options_validate(const struct option_table *table, const void *snapshot, st
             const struct option *row = &group->rows[i];
             char sentence[SENTENCE_BYTES_MAX];
             const void *field = (const char *)snapshot + group->offset + row->offset;
-            if (row->flags == NULL || !is_number(row->kind) || !out_of_bounds(row, *(const int64_t *)field, sentence, sizeof(sentence)))
+            if (row->flags == NULL || !is_number(row->kind) ||
+                !out_of_bounds(row, *(const int64_t *)field, sentence, sizeof(sentence)))
                 continue;
             config_text_add(why, "%s", sentence);
             return false;

@@ -1,9 +1,9 @@
 /* core/config/option.h - options as rows: one table per module drives the file, the command line, --help, the
  * defaults and the comparison at a reload. The rows live with the module whose struct they fill; shards joins
  * them. What an option means is nobody's business here.
- * In the flow:  options_default() -> options_apply() -> flags_apply() -> options_validate() || options_compare()
- * Start and reload only, on the control core. At the bounds: a value outside a row's least .. most is an error
- * that says what would be right. */
+ * In the flow:  options_default() -> options_apply() -> flags_apply() -> options_validate() ||
+ * options_compare() Start and reload only, on the control core. At the bounds: a value outside a row's least
+ * .. most is an error that says what would be right. */
 #ifndef CORE_CONFIG_OPTION_H
 #define CORE_CONFIG_OPTION_H
 
@@ -19,6 +19,7 @@ enum option_kind {
     OPTION_DURATION,      /* int64_t in ns; a bare integer is seconds, with a warning */
     OPTION_DURATION_ONLY, /* int64_t in ns; only a text */
     OPTION_STRING,        /* struct bytes; its data is a C string or NULL */
+    OPTION_TEXT,          /* const char *, NULL when not given */
     OPTION_WORD,          /* int: the index in `words` */
     OPTION_CUSTOM,        /* `parse` reads it, `compare` compares it; either may be NULL */
     OPTION_IGNORED,       /* nats-server has it, here it has no meaning and does no harm */
@@ -61,8 +62,8 @@ typedef void option_compare(const void *old, const void *new, struct option_chan
 typedef void option_flag(void *target, bool value);
 
 struct option {
-    const char *name;     /* in the file; NULL: only a flag */
-    const char *aliases;  /* more names, separated by spaces; NULL: none */
+    const char *name;    /* in the file; NULL: only a flag */
+    const char *aliases; /* more names, separated by spaces; NULL: none */
     enum option_kind kind;
     size_t offset;        /* into the module's struct */
     const char *fallback; /* the default, as on a command line; NULL: zero, empty */
@@ -71,16 +72,17 @@ struct option {
     enum option_reload reload;
     const char *internal; /* nats-server's name for it in refusals; NULL: the name */
     enum option_section section;
-    const char *flags;    /* without dashes, separated by spaces; NULL: none */
-    const char *argument; /* how --help shows the flag's value: "<port>" */
-    const char *help;     /* NULL: --help does not show it */
+    const char *flags;        /* without dashes, separated by spaces; NULL: none */
+    const char *argument;     /* how --help shows the flag's value: "<port>" */
+    const char *help;         /* NULL: --help does not show it */
     const char *const *words; /* of OPTION_WORD; ends with NULL */
-    const char *too_big;  /* nats-server's sentence for a number above `most`, with NAME and VALUE; NULL: ours */
+    const char
+        *too_big; /* nats-server's sentence for a number above `most`, with NAME and VALUE; NULL: ours */
     const char *too_small; /* and below `least` */
     bool power_of_two;
     option_parse *parse;
     option_compare *compare;
-    option_flag *flag;    /* for OPTION_BOOL flags that set more than one field */
+    option_flag *flag; /* for OPTION_BOOL flags that set more than one field */
 };
 
 #define INTO(type, field) offsetof(type, field)
@@ -104,8 +106,8 @@ void option_fail(struct option_errors *errors, struct config_position at, const 
     PRINTF_LIKE(3, 4);
 
 /* `FILE:L:C: invalid use of field "NAME": <sentence>`. */
-void option_warn(struct option_errors *errors, struct config_position at, const char *name, const char *format, ...)
-    PRINTF_LIKE(4, 5);
+void option_warn(struct option_errors *errors, struct config_position at, const char *name,
+                 const char *format, ...) PRINTF_LIKE(4, 5);
 
 void option_errors_close(struct option_errors *errors);
 void option_changes_close(struct option_changes *changes);
@@ -113,7 +115,8 @@ void option_changes_close(struct option_changes *changes);
 /* ---- reading values, for rows and for their parse functions ---- */
 
 /* False, with nats-server's sentence about types noted, when the value is of another kind. */
-MUST_USE bool option_want(struct option_errors *errors, const struct config_entry *entry, enum config_kind kind);
+MUST_USE bool option_want(struct option_errors *errors, const struct config_entry *entry,
+                          enum config_kind kind);
 
 /* A copy of a string value. */
 void option_read_string(struct bytes *out, const struct config_entry *entry, struct arena *arena,
@@ -138,14 +141,16 @@ void options_apply(const struct option_table *table, void *snapshot, const struc
 
 /* Whether every number that a flag may have set is within its row's bounds; the first that is not, in `why`.
  * (What a file sets is checked where its position is known.) */
-MUST_USE bool options_validate(const struct option_table *table, const void *snapshot, struct config_text *why);
+MUST_USE bool options_validate(const struct option_table *table, const void *snapshot,
+                               struct config_text *why);
 
 /* What it takes to get from one snapshot to another (configuration.md 5.2, 5.3). */
 void options_compare(const struct option_table *table, const void *old, const void *new,
                      struct option_changes *changes);
 
 /* One value as text: of a flag, or a default. False when it does not parse; *range when it is too large. */
-MUST_USE bool option_set(const struct option *row, void *target, const char *value, struct arena *arena, bool *range);
+MUST_USE bool option_set(const struct option *row, void *target, const char *value, struct arena *arena,
+                         bool *range);
 
 /* Whether `name` is one of the names in `list`, which are separated by spaces. */
 bool option_name_in(const char *list, struct bytes name, bool any_case);

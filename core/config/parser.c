@@ -14,8 +14,8 @@
 /* An open map or array. */
 struct frame {
     struct config_value *list;
-    struct bytes key;                 /* of a map: waits for its value */
-    struct config_position position;  /* of the key, or of the array's item */
+    struct bytes key;                /* of a map: waits for its value */
+    struct config_position position; /* of the key, or of the array's item */
     bool key_waits;
 };
 
@@ -25,7 +25,7 @@ struct parse {
     const struct config_source *source;
     struct config_text *why;
     const char *path;
-    const char *variable;             /* the environment variable whose text this is; NULL: a file */
+    const char *variable; /* the environment variable whose text this is; NULL: a file */
     const struct parse *outer;
     int level;
     struct lexer lexer;
@@ -53,7 +53,8 @@ static struct config_value *value_new(struct parse *parse, enum config_kind kind
     return value;
 }
 
-/* Parses the file at `path` as a scope of its own. The stack of frames is too large for ours at every level. */
+/* Parses the file at `path` as a scope of its own. The stack of frames is too large for ours at every level.
+ */
 static enum err parse_file(struct parse *parse, const char *path, const struct parse *outer,
                            struct config_value **root)
 {
@@ -118,7 +119,8 @@ static enum err parse_text(struct parse *parse, struct bytes source)
             return ERR_INVALID;
         }
         if (token.kind == LEXER_END && parse->frames[0].key_waits) {
-            config_text_add(parse->why, "config is invalid (%s:%d:%d)", parse->path, token.line, token.column);
+            config_text_add(parse->why, "config is invalid (%s:%d:%d)", parse->path, token.line,
+                            token.column);
             return ERR_INVALID;
         }
         if (token.kind == LEXER_END)
@@ -134,7 +136,8 @@ static enum err parse_text(struct parse *parse, struct bytes source)
 static void map_remove(struct config_value *map, const struct config_entry *gone)
 {
     struct config_entry *previous = NULL;
-    for (struct config_entry *entry = map->entries.first; entry != NULL; previous = entry, entry = entry->next) {
+    for (struct config_entry *entry = map->entries.first; entry != NULL;
+         previous = entry, entry = entry->next) {
         if (entry != gone)
             continue;
         if (previous == NULL)
@@ -167,11 +170,13 @@ static enum err list_add(struct parse *parse, struct config_value *list, struct 
     if (list->weight <= CONFIG_WEIGHT_MAX && list->depth <= CONFIG_NESTING_MAX + 1)
         return ERR_OK;
     if (list->weight > CONFIG_WEIGHT_MAX)
-        config_text_add(parse->why, "%s:%d:%d: the configuration has more than %d values", entry->position.file,
-                        entry->position.line, entry->position.column, (int)CONFIG_WEIGHT_MAX);
+        config_text_add(parse->why, "%s:%d:%d: the configuration has more than %d values",
+                        entry->position.file, entry->position.line, entry->position.column,
+                        (int)CONFIG_WEIGHT_MAX);
     else
         config_text_add(parse->why, "%s:%d:%d: maps and arrays may be nested %d levels deep at most",
-                        entry->position.file, entry->position.line, entry->position.column, CONFIG_NESTING_MAX);
+                        entry->position.file, entry->position.line, entry->position.column,
+                        CONFIG_NESTING_MAX);
     return ERR_INVALID;
 }
 
@@ -229,7 +234,8 @@ bool config_integer_parse(struct bytes digits, int64_t *integer, bool *range)
     if (at < digits.count) {
         const char *letter = strchr(letters, digits.data[at] | 0x20);
         struct bytes rest = bytes_of(digits.data + at + 1, digits.count - at - 1);
-        bool binary = config_name_equal(rest, "b") || config_name_equal(rest, "i") || config_name_equal(rest, "ib");
+        bool binary =
+            config_name_equal(rest, "b") || config_name_equal(rest, "i") || config_name_equal(rest, "ib");
         if (letter == NULL || (rest.count > 0 && !binary))
             return false;
         for (const char *step = letters; step <= letter; step++) /* at most 2^63 * 2^60: fits */
@@ -353,9 +359,8 @@ static enum err take_token(struct parse *parse, const struct lexer_token *token)
 static struct config_entry *find_in_scope(struct parse *parse, struct bytes name)
 {
     for (int i = parse->depth - 1; i >= 0; i--) {
-        struct config_entry *entry = parse->frames[i].list->kind == CONFIG_MAP
-                                         ? config_map_find(parse->frames[i].list, name)
-                                         : NULL;
+        struct config_entry *entry =
+            parse->frames[i].list->kind == CONFIG_MAP ? config_map_find(parse->frames[i].list, name) : NULL;
         if (entry != NULL)
             return entry;
     }
@@ -418,11 +423,11 @@ static enum err look_up_environment(struct parse *parse, const struct lexer_toke
     char *name = arena_copy(&parse->tree->arena, token->text);
     if (name == NULL)
         return out_of_memory(parse->why);
-    const char *content = parse->source->variable == NULL
-                              ? NULL
-                              : parse->source->variable(parse->source->context, name);
+    const char *content =
+        parse->source->variable == NULL ? NULL : parse->source->variable(parse->source->context, name);
     if (content == NULL) {
-        config_text_add(parse->why, "variable reference for '%s' on line %d can not be found", name, token->line);
+        config_text_add(parse->why, "variable reference for '%s' on line %d can not be found", name,
+                        token->line);
         return ERR_INVALID;
     }
     struct config_text *why = parse->why;
@@ -431,8 +436,8 @@ static enum err look_up_environment(struct parse *parse, const struct lexer_toke
     enum err err = parse_variable(parse, name, content, value);
     parse->why = why;
     if (err != ERR_OK)
-        config_text_add(why, "variable reference for '%s' on line %d could not be parsed: %s", name, token->line,
-                        config_text_string(&inner_why));
+        config_text_add(why, "variable reference for '%s' on line %d could not be parsed: %s", name,
+                        token->line, config_text_string(&inner_why));
     config_text_close(&inner_why);
     return err;
 }
@@ -476,13 +481,15 @@ static char *include_path(struct parse *parse, struct bytes path)
     return joined;
 }
 
-/* Adds the pairs of another file to the open map. What it defines is visible afterwards, not the other way. */
+/* Adds the pairs of another file to the open map. What it defines is visible afterwards, not the other way.
+ */
 static enum err include_file(struct parse *parse, const struct lexer_token *token)
 {
     struct frame *frame = &parse->frames[parse->depth - 1];
     ASSERT(frame->list->kind == CONFIG_MAP);
     if (parse->level >= CONFIG_INCLUDES_MAX) {
-        config_text_add(parse->why, "error parsing include file '%.*s', includes may be nested %d levels deep at most",
+        config_text_add(parse->why,
+                        "error parsing include file '%.*s', includes may be nested %d levels deep at most",
                         BYTES_PRINTF(token->text), CONFIG_INCLUDES_MAX);
         return ERR_INVALID;
     }
@@ -495,7 +502,8 @@ static enum err include_file(struct parse *parse, const struct lexer_token *toke
     inner->why = &inner_why;
     enum err err = parse_file(inner, path, parse, &root);
     if (err != ERR_OK)
-        config_text_add(parse->why, "error parsing include file '%s', %s", path, config_text_string(&inner_why));
+        config_text_add(parse->why, "error parsing include file '%s', %s", path,
+                        config_text_string(&inner_why));
     config_text_close(&inner_why);
     struct config_entry *next = err == ERR_OK ? root->entries.first : NULL;
     while (next != NULL && err == ERR_OK) {

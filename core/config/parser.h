@@ -1,9 +1,9 @@
 /* core/config/parser.h - a configuration file, its includes and its variables as one tree of values.
  * In the flow:  parser_read() -> options_apply() -> digest_tree()
- * Files and the environment come through callbacks, so that tests and the fuzzer need neither. Start and reload
- * only, on the control core.
- * At the bounds: a file above CONFIG_FILE_BYTES_MAX, includes and environment references nested deeper than
- * CONFIG_INCLUDES_MAX, and trees above the bounds of value.h are errors with a sentence. */
+ * Files and the environment come through callbacks, so that tests and the fuzzer need neither. Start and
+ * reload only, on the control core. At the bounds: a file above CONFIG_FILE_BYTES_MAX, includes and
+ * environment references nested deeper than CONFIG_INCLUDES_MAX, and trees above the bounds of value.h are
+ * errors with a sentence. */
 #ifndef CORE_CONFIG_PARSER_H
 #define CORE_CONFIG_PARSER_H
 
@@ -19,7 +19,8 @@ enum {
 
 /* Where text comes from. */
 struct config_source {
-    /* Reads a whole file into the arena. On an error *why says it as in "open x: no such file or directory". */
+    /* Reads a whole file into the arena. On an error *why says it as in "open x: no such file or directory".
+     */
     enum err (*read)(void *context, const char *path, struct arena *arena, struct bytes *text,
                      struct config_text *why);
     /* The environment variable of that name, or NULL. May be NULL: there is no environment. */

@@ -1,4 +1,5 @@
-/* core/config/source.c - real files and the real environment for the parser. Blocks; start and reload only. */
+/* core/config/source.c - real files and the real environment for the parser. Blocks; start and reload only.
+ */
 #include "core/config/parser.h"
 
 #include <errno.h>
@@ -33,7 +34,8 @@ static enum err read_open_file(int file, const char *path, struct arena *arena, 
     uint8_t *data = NULL;
     for (;;) {
         if (room > CONFIG_FILE_BYTES_MAX) {
-            config_text_add(why, "read %s: the file is larger than %d bytes", path, (int)CONFIG_FILE_BYTES_MAX);
+            config_text_add(why, "read %s: the file is larger than %d bytes", path,
+                            (int)CONFIG_FILE_BYTES_MAX);
             return ERR_INVALID;
         }
         uint8_t *larger = arena_new(arena, room + 1);

@@ -1,6 +1,6 @@
 /* core/config/text.h - a text that grows: error lists, usage, log lines. For people, never for the hot path.
- * At the bound: a text stops growing at CONFIG_TEXT_BYTES_MAX or when memory is out; it then stays as it is and
- * `failed` is set, so that whoever hands it on can say so once instead of at every piece. */
+ * At the bound: a text stops growing at CONFIG_TEXT_BYTES_MAX or when memory is out; it then stays as it is
+ * and `failed` is set, so that whoever hands it on can say so once instead of at every piece. */
 #ifndef CORE_CONFIG_TEXT_H
 #define CORE_CONFIG_TEXT_H
 

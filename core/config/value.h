@@ -1,8 +1,8 @@
 /* core/config/value.h - the tree that a configuration file becomes: values with the place where they stand.
- * In the flow: parser_read() builds it, options_apply() reads it, digest_tree() prints it, then its arena goes.
- * Everything in a tree belongs to the arena it was parsed into; bytes point into it too.
- * A variable may stand in several places, so the tree is a graph without cycles. `weight` counts what a walk
- * over a value visits and is bounded, so that a short file cannot unfold into an endless one. */
+ * In the flow: parser_read() builds it, options_apply() reads it, digest_tree() prints it, then its arena
+ * goes. Everything in a tree belongs to the arena it was parsed into; bytes point into it too. A variable may
+ * stand in several places, so the tree is a graph without cycles. `weight` counts what a walk over a value
+ * visits and is bounded, so that a short file cannot unfold into an endless one. */
 #ifndef CORE_CONFIG_VALUE_H
 #define CORE_CONFIG_VALUE_H
 
@@ -13,8 +13,8 @@
 #include <stdint.h>
 
 enum {
-    CONFIG_NESTING_MAX = 64,       /* maps and arrays within each other; beyond: an error */
-    CONFIG_WEIGHT_MAX = 1 << 20,   /* values that a walk over the whole tree meets; beyond: an error */
+    CONFIG_NESTING_MAX = 64,     /* maps and arrays within each other; beyond: an error */
+    CONFIG_WEIGHT_MAX = 1 << 20, /* values that a walk over the whole tree meets; beyond: an error */
 };
 
 /* Where a key or value starts. The column counts bytes, from 0 on line 1 and from 1 on later lines, as
@@ -40,8 +40,8 @@ struct config_entry {
     struct bytes key;                /* as written */
     struct config_position position; /* of the key; for an array's item, of the item */
     struct config_value *value;
-    struct config_entry *next;       /* in the order of the file */
-    bool referenced;                 /* a variable was resolved to this pair */
+    struct config_entry *next; /* in the order of the file */
+    bool referenced;           /* a variable was resolved to this pair */
 };
 
 struct config_value {
@@ -66,7 +66,8 @@ struct config_entry *config_map_find(const struct config_value *map, struct byte
 /* Whether a key names that option: ASCII letters of either case are equal. */
 bool config_name_equal(struct bytes key, const char *name);
 
-/* What nats-server calls the type of a value in its messages: "string", "int64"... (configuration.md 2.10). */
+/* What nats-server calls the type of a value in its messages: "string", "int64"... (configuration.md 2.10).
+ */
 const char *config_type_name(const struct config_value *value);
 
 #endif

@@ -1,5 +1,6 @@
-/* core/security/options.c - the rows of the `authorization` block and of what belongs to it (configuration.md 4.4,
- * 4.5), and their sentences (3.3). Passwords and tokens go into the snapshot and nowhere else. */
+/* core/security/options.c - the rows of the `authorization` block and of what belongs to it
+ * (configuration.md 4.4, 4.5), and their sentences (3.3). Passwords and tokens go into the snapshot and
+ * nowhere else. */
 #include "core/security/options.h"
 
 #include "core/config/duration.h"
@@ -9,15 +10,23 @@
 
 enum { USERS_MAX = 1 << 20 }; /* the tree's own bound is smaller */
 
-#define NOT_BUILT(field) {.name = field, .kind = OPTION_NOT_BUILT}
+#define NOT_BUILT(field)                                                                                     \
+    {                                                                                                        \
+        .name = field, .kind = OPTION_NOT_BUILT                                                              \
+    }
 
 static option_parse parse_authorization, parse_users, parse_timeout;
 
 /* ---- one user ---- */
 
 static const struct option user_rows[] = {
-    {.name = "user", .aliases = "username", .kind = OPTION_STRING, .offset = INTO(struct security_user, name)},
-    {.name = "password", .aliases = "pass", .kind = OPTION_STRING,
+    {.name = "user",
+     .aliases = "username",
+     .kind = OPTION_STRING,
+     .offset = INTO(struct security_user, name)},
+    {.name = "password",
+     .aliases = "pass",
+     .kind = OPTION_STRING,
      .offset = INTO(struct security_user, password)},
     NOT_BUILT("nkey"),
     {.name = "permissions", .aliases = "permission authorization", .kind = OPTION_NOT_BUILT},
@@ -121,15 +130,21 @@ static void parse_timeout(void *target, const struct config_entry *entry, struct
     if (seconds <= 60)
         return;
     show_value(value, shown, sizeof(shown));
-    option_warn(errors, entry->position, "timeout",
-                "timeout of %s (%f seconds) is high, consider keeping it under 60 seconds. possibly caused by "
-                "unquoted duration; use '1m' instead of 1m, for example",
-                shown, seconds);
+    option_warn(
+        errors, entry->position, "timeout",
+        "timeout of %s (%f seconds) is high, consider keeping it under 60 seconds. possibly caused by "
+        "unquoted duration; use '1m' instead of 1m, for example",
+        shown, seconds);
 }
 
 static const struct option block_rows[] = {
-    {.name = "user", .aliases = "username", .kind = OPTION_STRING, .offset = INTO(struct security_options, user)},
-    {.name = "password", .aliases = "pass", .kind = OPTION_STRING,
+    {.name = "user",
+     .aliases = "username",
+     .kind = OPTION_STRING,
+     .offset = INTO(struct security_options, user)},
+    {.name = "password",
+     .aliases = "pass",
+     .kind = OPTION_STRING,
      .offset = INTO(struct security_options, password)},
     {.name = "token", .kind = OPTION_STRING, .offset = INTO(struct security_options, token)},
     {.name = "timeout", .kind = OPTION_CUSTOM, .parse = parse_timeout},
@@ -208,7 +223,8 @@ static void compare_authorization(const void *old, const void *new, struct optio
     if (!bytes_equal(before->token, after->token))
         config_text_add(&changes->lines, "Reloaded: authorization token\n");
     if (before->timeout_ns != after->timeout_ns)
-        config_text_add(&changes->lines, "Reloaded: authorization timeout = %g\n", (double)after->timeout_ns / 1e9);
+        config_text_add(&changes->lines, "Reloaded: authorization timeout = %g\n",
+                        (double)after->timeout_ns / 1e9);
 }
 
 /* May go when its user goes too; everything else refuses the reload. */
@@ -225,18 +241,35 @@ static void compare_no_auth_user(const void *old, const void *new, struct option
 /* ---- the top level ---- */
 
 static const struct option rows[] = {
-    {.name = "authorization", .kind = OPTION_CUSTOM, .reload = RELOAD_NOW, .parse = parse_authorization,
+    {.name = "authorization",
+     .kind = OPTION_CUSTOM,
+     .reload = RELOAD_NOW,
+     .parse = parse_authorization,
      .compare = compare_authorization},
-    {.name = "no_auth_user", .kind = OPTION_STRING, .offset = INTO(struct security_options, no_auth_user),
-     .reload = RELOAD_NEVER, .compare = compare_no_auth_user},
+    {.name = "no_auth_user",
+     .kind = OPTION_STRING,
+     .offset = INTO(struct security_options, no_auth_user),
+     .reload = RELOAD_NEVER,
+     .compare = compare_no_auth_user},
     {.kind = OPTION_DURATION, .offset = INTO(struct security_options, timeout_ns), .fallback = "2s"},
-    {.kind = OPTION_STRING, .offset = INTO(struct security_options, user), .section = SECTION_AUTHORIZATION,
-     .flags = "user", .argument = "<user>", .help = "User that clients have to name"},
-    {.kind = OPTION_STRING, .offset = INTO(struct security_options, password),
-     .section = SECTION_AUTHORIZATION, .flags = "pass", .argument = "<password>",
+    {.kind = OPTION_STRING,
+     .offset = INTO(struct security_options, user),
+     .section = SECTION_AUTHORIZATION,
+     .flags = "user",
+     .argument = "<user>",
+     .help = "User that clients have to name"},
+    {.kind = OPTION_STRING,
+     .offset = INTO(struct security_options, password),
+     .section = SECTION_AUTHORIZATION,
+     .flags = "pass",
+     .argument = "<password>",
      .help = "Password that clients have to give"},
-    {.kind = OPTION_STRING, .offset = INTO(struct security_options, token), .section = SECTION_AUTHORIZATION,
-     .flags = "auth", .argument = "<token>", .help = "Token that clients have to give"},
+    {.kind = OPTION_STRING,
+     .offset = INTO(struct security_options, token),
+     .section = SECTION_AUTHORIZATION,
+     .flags = "auth",
+     .argument = "<token>",
+     .help = "Token that clients have to give"},
 };
 
 const struct option *security_option_rows(size_t *count)
@@ -251,11 +284,13 @@ bool security_options_validate(const struct security_options *options, struct co
     if (name.count == 0 || has_user(options, name))
         return true;
     if (options->user_count == 0)
-        config_text_add(why, "no_auth_user: \"%.*s\" present, but users/nkeys are not defined", BYTES_PRINTF(name));
-    else
-        config_text_add(why,
-                        "no_auth_user: \"%.*s\" not present as user or nkey in authorization block or account "
-                        "configuration",
+        config_text_add(why, "no_auth_user: \"%.*s\" present, but users/nkeys are not defined",
                         BYTES_PRINTF(name));
+    else
+        config_text_add(
+            why,
+            "no_auth_user: \"%.*s\" not present as user or nkey in authorization block or account "
+            "configuration",
+            BYTES_PRINTF(name));
     return false;
 }
