@@ -40,13 +40,6 @@ static void parse_max_connections(void *target, const struct config_entry *entry
         options->max_connections = entry->value->integer == 0 ? -1 : entry->value->integer;
 }
 
-static void compare_max_connections(const void *old, const void *new, struct option_changes *changes)
-{
-    const struct net_options *before = old, *after = new;
-    if (before->max_connections != after->max_connections)
-        config_text_add(&changes->lines, "Reloaded: max_connections = %" PRId64 "\n", after->max_connections);
-}
-
 static const char *const write_timeout_words[] = {[WRITE_TIMEOUT_DEFAULT] = "default",
                                                   [WRITE_TIMEOUT_CLOSE] = "close",
                                                   [WRITE_TIMEOUT_RETRY] = "retry",
@@ -55,11 +48,11 @@ static const char *const write_timeout_words[] = {[WRITE_TIMEOUT_DEFAULT] = "def
 static const struct option rows[] = {
     {.name = "max_connections",
      .aliases = "max_conn",
-     .kind = OPTION_CUSTOM,
+     .kind = OPTION_INTEGER,
+     .offset = INTO(struct net_options, max_connections),
+     .fallback = "65536",
      .reload = RELOAD_NOW,
-     .parse = parse_max_connections,
-     .compare = compare_max_connections},
-    {.kind = OPTION_INTEGER, .offset = INTO(struct net_options, max_connections), .fallback = "65536"},
+     .parse = parse_max_connections},
     {.name = "max_subscriptions",
      .aliases = "max_subs",
      .kind = OPTION_INTEGER,

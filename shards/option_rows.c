@@ -128,14 +128,6 @@ static void compare_tags(const void *old, const void *new, struct option_changes
         config_text_add(&changes->lines, "Reloaded: tags\n");
 }
 
-static void compare_trace_verbose(const void *old, const void *new, struct option_changes *changes)
-{
-    const struct server_options *before = old, *after = new;
-    if (before->trace_verbose != after->trace_verbose)
-        config_text_add(&changes->lines, "Reloaded: trace_verbose = %s\n",
-                        after->trace_verbose ? "true" : "false");
-}
-
 /* ---- flags that stand for several ---- */
 
 static void flag_debug_trace(void *target, bool value)
@@ -194,8 +186,8 @@ static const struct option rows[] = {
      .flags = "p port",
      .argument = "<port>",
      .help = "Port for clients; -1: any free one"},
-    {.name = "server_name", .kind = OPTION_CUSTOM, .reload = RELOAD_FREE, .parse = parse_server_name},
-    {.name = "the server's name",
+    {.name = "server_name",
+     .parse = parse_server_name,
      .kind = OPTION_TEXT,
      .offset = FIELD(server_name),
      .reload = RELOAD_NEVER,
@@ -224,10 +216,10 @@ static const struct option rows[] = {
      .flags = "D debug",
      .help = "Log for debugging"},
     {.name = "trace_verbose",
-     .kind = OPTION_CUSTOM,
+     .kind = OPTION_BOOL,
+     .offset = FIELD(trace_verbose),
      .reload = RELOAD_NOW,
-     .parse = parse_trace_verbose,
-     .compare = compare_trace_verbose},
+     .parse = parse_trace_verbose},
     {.kind = OPTION_BOOL,
      .section = SECTION_LOGGING,
      .flags = "VV",

@@ -173,17 +173,17 @@ enum err flags_parse(const struct option_table *table, int argc, char *const arg
 
 /* ---- usage ---- */
 
-/* "    -p, --port <port>" and the help beside it: two dashes where a name is longer than three letters. */
+/* "    -p, --port <port>" and the help beside it: two dashes before a word, one before letters. */
 static void usage_line(struct config_text *usage, const char *names, const char *argument, const char *help,
                        const char *fallback)
 {
-    enum { HELP_COLUMN = 38 };
+    enum { HELP_COLUMN = 42 };
     size_t start = usage->count;
     bool first = true;
     config_text_add(usage, "    ");
     for (const char *at = names; *at != 0;) {
         size_t count = strcspn(at, " ");
-        bool is_long = count > 3;
+        bool is_long = count > 2 && at[0] >= 'a';
         if (first && is_long)
             config_text_add(usage, "    ");
         config_text_add(usage, "%s%s%.*s", first ? "" : ", ", is_long ? "--" : "-", (int)count, at);

@@ -318,11 +318,15 @@ static struct lexer_token scan_include(struct lexer *lexer)
         return scan_quoted_include(lexer);
     struct lexer_token token = token_here(lexer, LEXER_INCLUDE);
     size_t start = lexer->offset;
-    for (c = peek(lexer); c != RUNE_END && !is_newline(c) && !is_blank(c) && c != ';' && c != '}';
+    for (c = peek(lexer);
+         c != RUNE_END && !is_newline(c) && !is_blank(c) && c != ';' && c != '}' && c != '\'';
          c = peek(lexer)) {
         skip(lexer);
     }
-    return token_to_here(lexer, token, start);
+    token = token_to_here(lexer, token, start);
+    if (peek(lexer) == '\'')
+        skip(lexer);
+    return token;
 }
 
 static struct lexer_token scan_bare_key(struct lexer *lexer)
@@ -512,8 +516,8 @@ static struct lexer_token scan_escaped(struct lexer *lexer, struct lexer_token t
 /* A string in double quotes. */
 static struct lexer_token scan_double_quoted(struct lexer *lexer)
 {
-    struct lexer_token token = token_here(lexer, LEXER_STRING);
     skip(lexer);
+    struct lexer_token token = token_here(lexer, LEXER_STRING);
     bool escaped;
     token = scan_escaped(lexer, token, lexer->offset, '"', &escaped);
     if (token.kind == LEXER_STRING)
@@ -523,8 +527,8 @@ static struct lexer_token scan_double_quoted(struct lexer *lexer)
 
 static struct lexer_token scan_single_quoted(struct lexer *lexer)
 {
-    struct lexer_token token = token_here(lexer, LEXER_STRING);
     skip(lexer);
+    struct lexer_token token = token_here(lexer, LEXER_STRING);
     size_t start = lexer->offset;
     while (peek(lexer) != '\'') {
         if (peek(lexer) == RUNE_END)
@@ -680,6 +684,10 @@ static struct lexer_token scan_number(struct lexer *lexer)
         if (!ends_number(lexer))
             return scan_bare(lexer, token, start);
     } else if (!negative && !ends_number(lexer)) {
+        size_t size; /* what stands behind the digits is text, be it a quote or a bracket */
+        rune_here(lexer, &size);
+        for (size_t i = 0; i < size; i++)
+            skip(lexer);
         return scan_bare(lexer, token, start);
     }
     return token_to_here(lexer, token, start);

@@ -237,6 +237,10 @@ static bool switched_off(const struct config_value *value)
 static void apply_row(const struct option *row, void *target, const struct config_entry *entry,
                       struct arena *arena, struct option_errors *errors)
 {
+    if (row->parse != NULL) {
+        row->parse(target, entry, arena, errors);
+        return;
+    }
     switch (row->kind) {
     case OPTION_BOOL:
         if (option_want(errors, entry, CONFIG_BOOL))
@@ -264,9 +268,6 @@ static void apply_row(const struct option *row, void *target, const struct confi
         apply_word(row, target, entry, errors);
         return;
     case OPTION_CUSTOM:
-        ASSERT(row->parse != NULL);
-        row->parse(target, entry, arena, errors);
-        return;
     case OPTION_IGNORED:
         return;
     case OPTION_NOT_BUILT:

@@ -21,7 +21,7 @@ enum option_kind {
     OPTION_STRING,        /* struct bytes; its data is a C string or NULL */
     OPTION_TEXT,          /* const char *, NULL when not given */
     OPTION_WORD,          /* int: the index in `words` */
-    OPTION_CUSTOM,        /* `parse` reads it, `compare` compares it; either may be NULL */
+    OPTION_CUSTOM,        /* no one field: `parse` reads it, `compare` compares it */
     OPTION_IGNORED,       /* nats-server has it, here it has no meaning and does no harm */
     OPTION_NOT_BUILT,     /* nats-server has it, this version has not: an error unless it is switched off */
 };
@@ -80,9 +80,9 @@ struct option {
         *too_big; /* nats-server's sentence for a number above `most`, with NAME and VALUE; NULL: ours */
     const char *too_small; /* and below `least` */
     bool power_of_two;
-    option_parse *parse;
-    option_compare *compare;
-    option_flag *flag; /* for OPTION_BOOL flags that set more than one field */
+    option_parse *parse;     /* reads the file's value in place of what `kind` says */
+    option_compare *compare; /* compares in place of what `kind` says */
+    option_flag *flag;       /* for OPTION_BOOL flags that set more than one field */
 };
 
 #define INTO(type, field) offsetof(type, field)

@@ -76,9 +76,10 @@ static void parse_user(struct security_user *user, const struct config_entry *it
         return;
     }
     size_t before = errors->errors.count;
+    const struct config_entry *first = item->value->entries.first;
     option_map_apply(user_rows, COUNT_OF(user_rows), user, item->value, arena, errors);
     if (user->name.count == 0 && errors->errors.count == before)
-        option_fail(errors, item->position, "User entry requires a user");
+        option_fail(errors, first == NULL ? item->position : first->position, "User entry requires a user");
 }
 
 static void parse_users(void *target, const struct config_entry *entry, struct arena *arena,
