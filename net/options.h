@@ -3,6 +3,8 @@
 #ifndef NET_OPTIONS_H
 #define NET_OPTIONS_H
 
+#include "core/config/option.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -19,11 +21,17 @@ struct net_options {
     int64_t max_closed_clients;       /* remembered for monitoring */
     int64_t write_deadline_ns;        /* for one gathered send */
     int64_t ping_interval_ns;
-    int64_t ping_max; /* unanswered PINGs before a connection is stale */
-    enum write_timeout write_timeout;
-    bool headers; /* false with no_header_support: true */
-    bool trace;   /* protocol trace: the log wants every operation */
+    int64_t ping_max;  /* unanswered PINGs before a connection is stale */
+    int write_timeout; /* enum write_timeout */
+    bool headers;      /* false with no_header_support: true */
+    bool trace;        /* protocol trace: the log wants every operation */
     bool no_fast_producer_stall;
 };
+
+/* The rows that fill the struct; const for ever. Thread: any. */
+const struct option *net_option_rows(size_t *count);
+
+/* What has to hold between its options, after file and flags (configuration.md 3.4). False: `why` says. */
+MUST_USE bool net_options_validate(const struct net_options *options, struct config_text *why);
 
 #endif

@@ -4,6 +4,7 @@
 #define CORE_SECURITY_OPTIONS_H
 
 #include "core/base/bytes.h"
+#include "core/config/option.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,5 +24,11 @@ struct security_options {
     struct bytes no_auth_user; /* empty: none */
     int64_t timeout_ns;        /* to authenticate */
 };
+
+/* The rows that fill the struct; const for ever. Thread: any. */
+const struct option *security_option_rows(size_t *count);
+
+/* What has to hold between its options, after file and flags (configuration.md 3.4). False: `why` says. */
+MUST_USE bool security_options_validate(const struct security_options *options, struct config_text *why);
 
 #endif

@@ -1,0 +1,347 @@
+/* shards/options.c - joins the rows of all modules, and goes from a command line to a snapshot. */
+#include "shards/options.h"
+
+#include "core/base/check.h"
+#include "core/base/memory.h"
+#include "core/base/version.h"
+#include "core/config/duration.h"
+#include "core/config/flags.h"
+
+#include <strings.h>
+
+/* One attempt to make a snapshot. */
+struct load {
+    const struct config_source *source;
+    const char *program;
+    int argc;
+    char *const *argv;
+    struct flags_run run;
+    struct server_option_table rows;
+    struct server_options *options; /* NULL once handed out */
+    struct option_errors found;     /* in the file */
+};
+
+static void load(struct load *load, struct options_outcome *outcome);
+static enum err read_file(struct load *load, struct config_text *why);
+static enum err apply_flags(struct load *load, struct config_text *why);
+static bool finish(struct server_options *options, struct config_text *why);
+
+void server_option_table_init(struct server_option_table *table)
+{
+    size_t count;
+    const struct option *rows = server_option_rows(&count);
+    table->groups[0] = (struct option_group){rows, count, 0};
+    rows = net_option_rows(&count);
+    table->groups[1] = (struct option_group){rows, count, offsetof(struct server_options, net)};
+    rows = security_option_rows(&count);
+    table->groups[2] = (struct option_group){rows, count, offsetof(struct server_options, security)};
+    rows = planned_option_rows(&count);
+    table->groups[3] = (struct option_group){rows, count, 0};
+    table->table = (struct option_table){table->groups, COUNT_OF(table->groups)};
+}
+
+static const char *basename_of(int argc, char *const argv[])
+{
+    if (argc < 1 || argv[0][0] == 0)
+        return "myelin";
+    const char *slash = strrchr(argv[0], '/');
+    return slash == NULL ? argv[0] : slash + 1;
+}
+
+static enum err load_init(struct load *load, int argc, char *const argv[], const struct config_source *source)
+{
+    *load = (struct load){.source = source, .argc = argc, .argv = argv, .program = basename_of(argc, argv)};
+    server_option_table_init(&load->rows);
+    load->options = memory_new(sizeof(*load->options));
+    if (load->options == NULL)
+        return ERR_MEMORY;
+    return options_default(&load->rows.table, load->options, &load->options->arena);
+}
+
+static void load_close(struct load *load)
+{
+    server_options_free(load->options);
+    option_errors_close(&load->found);
+}
+
+void server_options_load(int argc, char *const argv[], struct server_options **options,
+                         struct options_outcome *outcome)
+{
+    struct config_source source = config_source_system();
+    server_options_load_from(argc, argv, &source, options, outcome);
+}
+
+void server_options_load_from(int argc, char *const argv[], const struct config_source *source,
+                              struct server_options **options, struct options_outcome *outcome)
+{
+    struct load attempt;
+    *options = NULL;
+    *outcome = (struct options_outcome){.action = OPTIONS_EXIT, .exit_code = 1};
+    if (load_init(&attempt, argc, argv, source) == ERR_OK)
+        load(&attempt, outcome);
+    else
+        config_text_add(&outcome->err, "%s: out of memory\n", attempt.program);
+    if (outcome->action == OPTIONS_RUN) {
+        *options = attempt.options;
+        attempt.options = NULL;
+    }
+    load_close(&attempt);
+}
+
+void options_outcome_close(struct options_outcome *outcome)
+{
+    config_text_close(&outcome->out);
+    config_text_close(&outcome->err);
+}
+
+void server_options_free(struct server_options *options)
+{
+    if (options == NULL)
+        return;
+    arena_close(&options->arena);
+    memory_free(options);
+}
+
+/* ---- what comes before a snapshot ---- */
+
+/* Clients' test suites look for " v" and a version behind it: the first one found has to be the NATS level.
+ */
+static void add_version(const char *program, struct config_text *out)
+{
+    if (strcmp(program, "nats-server") == 0)
+        config_text_add(out, "nats-server: v" MYELIN_NATS_VERSION "\n");
+    else
+        config_text_add(out, "%s: v" MYELIN_NATS_VERSION " (Myelin " MYELIN_VERSION ")\n", program);
+}
+
+/* Go's %q, as far as a shell lets odd bytes through. */
+static void add_quoted(struct config_text *text, const char *word)
+{
+    config_text_add(text, "\"");
+    for (; *word != 0; word++) {
+        unsigned char c = (unsigned char)*word;
+        if (c == '"' || c == '\\')
+            config_text_add(text, "\\%c", c);
+        else if (c == '\n' || c == '\t' || c == '\r')
+            config_text_add(text, "\\%c", c == '\n' ? 'n' : c == '\t' ? 't' : 'r');
+        else if (c < 0x20 || c == 0x7f)
+            config_text_add(text, "\\x%02x", c);
+        else
+            config_text_add(text, "%c", c);
+    }
+    config_text_add(text, "\"");
+}
+
+/* The usage goes to stdout and the exit code is 0 after a wrong flag as well: scripts may know it so. */
+static void exit_with_usage(const struct load *load, struct options_outcome *outcome)
+{
+    flags_usage(&load->rows.table, load->program, &outcome->out);
+    outcome->exit_code = 0;
+}
+
+/* -v, -h, --help_tls, a word, --signal, -t without -c: whether the run is over. */
+static bool run_is_over(const struct load *load, struct options_outcome *outcome)
+{
+    const struct flags_run *run = &load->run;
+    bool version_word = run->word != NULL && strcasecmp(run->word, "version") == 0;
+    bool help_word = run->word != NULL && strcasecmp(run->word, "help") == 0;
+    if (run->version || (version_word && !run->help && !run->help_tls)) {
+        add_version(load->program, &outcome->out);
+        outcome->exit_code = 0;
+    } else if (run->help || (help_word && !run->help_tls)) {
+        exit_with_usage(load, outcome);
+    } else if (run->help_tls) {
+        config_text_add(&outcome->out, "TLS is not supported by this version of Myelin.\n");
+        outcome->exit_code = 0;
+    } else if (run->word != NULL) {
+        config_text_add(&outcome->err, "%s: unrecognized command: ", load->program);
+        add_quoted(&outcome->err, run->word);
+        config_text_add(&outcome->err, "\n");
+    } else if (run->signal != NULL && run->signal[0] != 0) {
+        outcome->action = OPTIONS_SIGNAL;
+        outcome->signal = run->signal;
+        outcome->exit_code = 0;
+    } else if (run->test && (run->config_file == NULL || run->config_file[0] == 0)) {
+        config_text_add(&outcome->err,
+                        "%s: must specify [-c, --config] option to check configuration file syntax\n",
+                        load->program);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* ---- the snapshot ---- */
+
+static void load(struct load *load, struct options_outcome *outcome)
+{
+    struct config_text why = {0};
+    enum err err = apply_flags(load, &why);
+    if (err == ERR_INVALID) {
+        config_text_add(&outcome->err, "%s\n", config_text_string(&why));
+        exit_with_usage(load, outcome);
+    } else if (err == ERR_OK && run_is_over(load, outcome)) {
+        /* said already */
+    } else if (err == ERR_OK && (err = read_file(load, &why)) == ERR_OK && load->run.test) {
+        config_text_add(&outcome->err, "%s: configuration file %s is valid (%s)\n", load->program,
+                        load->run.config_file, load->options->config_digest);
+        outcome->exit_code = 0;
+    } else if (err == ERR_OK && (err = apply_flags(load, &why)) == ERR_OK && finish(load->options, &why)) {
+        config_text_add(&outcome->err, "%s", config_text_string(&load->found.warnings));
+        outcome->action = OPTIONS_RUN;
+        outcome->exit_code = 0;
+    } else {
+        config_text_add(&outcome->err, "%s: %s\n", load->program,
+                        why.count == 0 ? err_text(err) : config_text_string(&why));
+    }
+    config_text_close(&why);
+}
+
+static enum err apply_flags(struct load *load, struct config_text *why)
+{
+    return flags_parse(&load->rows.table, load->argc, load->argv, load->options, &load->options->arena,
+                       &load->run, why);
+}
+
+/* The defaults again, without the flags of the first reading, which would hide behind the file. */
+static enum err start_over(struct load *load)
+{
+    server_options_free(load->options);
+    load->options = memory_new(sizeof(*load->options));
+    if (load->options == NULL)
+        return ERR_MEMORY;
+    return options_default(&load->rows.table, load->options, &load->options->arena);
+}
+
+/* All that is wrong in the tree, warnings first. With -t a warning is an error. */
+static enum err apply_tree(struct load *load, const struct config_tree *tree, struct config_text *why)
+{
+    const char *file = load->run.config_file;
+    if (tree->root->entries.first == NULL)
+        config_text_add(&load->found.warnings, "%s: config has no values or is empty\n", file);
+    options_apply(&load->rows.table, load->options, tree->root, &load->options->arena, &load->found);
+    if (load->found.errors.failed || load->found.warnings.failed)
+        return ERR_MEMORY;
+    bool wrong = load->found.errors.count > 0 || (load->run.test && load->found.warnings.count > 0);
+    if (wrong)
+        config_text_add(why, "%s%s", config_text_string(&load->found.warnings),
+                        config_text_string(&load->found.errors));
+    return wrong ? ERR_INVALID : ERR_OK;
+}
+
+static enum err read_file(struct load *load, struct config_text *why)
+{
+    struct config_tree tree = {0};
+    enum err err = start_over(load);
+    if (err != ERR_OK || load->run.config_file == NULL || load->run.config_file[0] == 0)
+        return err;
+    err = parser_read(&tree, load->run.config_file, load->source, why);
+    if (err == ERR_OK)
+        err = digest_tree(tree.root, load->options->config_digest);
+    if (err == ERR_OK)
+        err = apply_tree(load, &tree, why);
+    config_tree_close(&tree);
+    if (err != ERR_OK)
+        return err;
+    char *name = arena_copy(&load->options->arena, text(load->run.config_file));
+    if (name == NULL)
+        return ERR_MEMORY;
+    load->options->config_file = name;
+    return ERR_OK;
+}
+
+/* What follows from what was given, and what has to hold between options (configuration.md 3.4). */
+static bool finish(struct server_options *options, struct config_text *why)
+{
+    char grace[DURATION_TEXT_BYTES_MAX], duration[DURATION_TEXT_BYTES_MAX];
+    struct server_option_table rows;
+    server_option_table_init(&rows);
+    if (options->port == 0)
+        options->port = 4222;
+    if (options->host == NULL || options->host[0] == 0)
+        options->host = "0.0.0.0";
+    options->net.trace = options->trace;
+    if (!options_validate(&rows.table, options, why))
+        return false;
+    if (options->server_name != NULL && strchr(options->server_name, ' ') != NULL) {
+        config_text_add(why, "server name cannot contain spaces");
+        return false;
+    }
+    if (options->lame_duck_grace_period_ns >= options->lame_duck_duration_ns) {
+        config_text_add(why,
+                        "lame duck grace period (%s) should be strictly lower than lame duck duration (%s)",
+                        duration_print(options->lame_duck_grace_period_ns, grace),
+                        duration_print(options->lame_duck_duration_ns, duration));
+        return false;
+    }
+    return net_options_validate(&options->net, why) && security_options_validate(&options->security, why);
+}
+
+/* ---- reload ---- */
+
+enum err server_options_reload(const struct server_options *old, int argc, char *const argv[],
+                               struct server_options **options, struct option_changes *changes)
+{
+    struct config_source source = config_source_system();
+    return server_options_reload_from(old, argc, argv, &source, options, changes);
+}
+
+/* Fills load->options by file and flags, or says why not. Warnings stay unsaid, as in nats-server. */
+static enum err load_again(struct load *load, const struct server_options *old, struct config_text *why)
+{
+    enum err err = apply_flags(load, why);
+    if (err != ERR_OK)
+        return err;
+    if (old->config_file == NULL) {
+        config_text_add(why, "can only reload config when a file is provided using -c or --config");
+        return ERR_INVALID;
+    }
+    load->run.test = false;
+    err = read_file(load, why);
+    if (err == ERR_OK)
+        err = apply_flags(load, why);
+    if (err == ERR_OK && !finish(load->options, why))
+        err = ERR_INVALID;
+    return err;
+}
+
+static void refuse(struct option_changes *changes, const char *why)
+{
+    size_t count = strlen(why);
+    while (count > 0 && why[count - 1] == '\n')
+        count--;
+    config_text_close(&changes->lines);
+    config_text_close(&changes->refusal);
+    config_text_add(&changes->refusal, "Failed to reload server configuration: %.*s", (int)count, why);
+}
+
+enum err server_options_reload_from(const struct server_options *old, int argc, char *const argv[],
+                                    const struct config_source *source, struct server_options **options,
+                                    struct option_changes *changes)
+{
+    struct load attempt;
+    struct config_text why = {0};
+    *options = NULL;
+    *changes = (struct option_changes){0};
+    enum err err = load_init(&attempt, argc, argv, source);
+    if (err == ERR_OK)
+        err = load_again(&attempt, old, &why);
+    if (err == ERR_OK)
+        options_compare(&attempt.rows.table, old, attempt.options, changes);
+    if (err == ERR_OK && changes->refusal.count > 0) {
+        config_text_add_bytes(&why, bytes_of(changes->refusal.data, changes->refusal.count));
+        err = ERR_INVALID;
+    }
+    if (err == ERR_OK) {
+        config_text_add(&changes->lines, "Reloaded server configuration (%s)\n",
+                        attempt.options->config_digest);
+        *options = attempt.options;
+        attempt.options = NULL;
+    } else {
+        refuse(changes, why.count == 0 ? err_text(err) : config_text_string(&why));
+        err = err == ERR_MEMORY ? ERR_MEMORY : ERR_INVALID;
+    }
+    config_text_close(&why);
+    load_close(&attempt);
+    return err;
+}

@@ -1,0 +1,80 @@
+/* shards/planned_rows.c - what nats-server can be told and this version cannot, so that a file which asks for
+ * it is refused with a sentence and never half obeyed. A row leaves for its module when the thing gets built.
+ */
+#include "shards/options.h"
+
+#define PLANNED(field, other)                                                                                \
+    {                                                                                                        \
+        .name = field, .aliases = other, .kind = OPTION_NOT_BUILT                                            \
+    }
+#define PLANNED_FLAG(names, value)                                                                           \
+    {                                                                                                        \
+        .kind = OPTION_NOT_BUILT, .flags = names, .argument = value                                          \
+    }
+#define IGNORED(field)                                                                                       \
+    {                                                                                                        \
+        .name = field, .kind = OPTION_IGNORED                                                                \
+    }
+
+static const struct option rows[] = {
+    PLANNED("server_metadata", NULL),
+    PLANNED("feature_flags", NULL),
+    PLANNED("proxy_protocol", NULL),
+    PLANNED("proxies", NULL),
+    PLANNED("prof_port", NULL),
+    PLANNED("disable_sublist_cache", "no_sublist_cache"),
+    PLANNED("trace_headers", NULL),
+    PLANNED("http", NULL),
+    PLANNED("http_port", "monitor_port"),
+    PLANNED("https", NULL),
+    PLANNED("https_port", NULL),
+    PLANNED("http_base_path", NULL),
+    PLANNED("accounts", NULL),
+    PLANNED("system_account", "system"),
+    PLANNED("no_system_account", "no_system no_sys_acc"),
+    PLANNED("mappings", "maps"),
+    PLANNED("tls", NULL),
+    PLANNED("allow_non_tls", NULL),
+    PLANNED("ocsp", NULL),
+    PLANNED("ocsp_cache", NULL),
+    PLANNED("operator", "operators root roots root_operator root_operators"),
+    PLANNED("trusted_keys", "trusted"),
+    PLANNED("resolver", "account_resolver accounts_resolver"),
+    PLANNED("resolver_tls", NULL),
+    PLANNED("resolver_preload", NULL),
+    PLANNED("resolver_pinned_accounts", NULL),
+    PLANNED("default_sentinel", NULL),
+    PLANNED("default_js_domain", NULL),
+    PLANNED("jetstream", NULL),
+    PLANNED("store_dir", "storedir"),
+    PLANNED("cluster", NULL),
+    PLANNED("gateway", NULL),
+    PLANNED("leafnodes", "leaf"),
+    PLANNED("websocket", "ws"),
+    PLANNED("mqtt", NULL),
+    PLANNED_FLAG("m http_port", "<port>"),
+    PLANNED_FLAG("ms https_port", "<port>"),
+    PLANNED_FLAG("js jetstream", NULL),
+    PLANNED_FLAG("sd store_dir", "<dir>"),
+    PLANNED_FLAG("tls", NULL),
+    PLANNED_FLAG("tlsverify", NULL),
+    PLANNED_FLAG("tlscert", "<file>"),
+    PLANNED_FLAG("tlskey", "<file>"),
+    PLANNED_FLAG("tlscacert", "<file>"),
+    PLANNED_FLAG("routes", "<urls>"),
+    PLANNED_FLAG("cluster cluster_listen", "<url>"),
+    PLANNED_FLAG("cluster_name", "<name>"),
+    PLANNED_FLAG("cluster_advertise", "<host[:port]>"),
+    PLANNED_FLAG("no_advertise", NULL),
+    PLANNED_FLAG("connect_retries", "<count>"),
+    PLANNED_FLAG("profile", "<port>"),
+    IGNORED("prof_block_rate"),         /* of Go's profiler */
+    IGNORED("connect_error_reports"),   /* how often a failed dial is logged: nothing dials yet */
+    IGNORED("reconnect_error_reports"), /* the same */
+};
+
+const struct option *planned_option_rows(size_t *count)
+{
+    *count = COUNT_OF(rows);
+    return rows;
+}
