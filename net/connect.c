@@ -21,30 +21,30 @@ static const struct json_field subject_permission_fields[] = {
 static const struct json_shape subject_permission_shape = {subject_permission_fields,
                                                            COUNT_OF(subject_permission_fields)};
 
-#define INTO(member) offsetof(struct connect_fields, member)
-#define INTO_TEXT(which) (offsetof(struct connect_fields, texts) + (which) * sizeof(struct bytes))
+#define FIELD(member) offsetof(struct connect_fields, member)
+#define FIELD_TEXT(which) (offsetof(struct connect_fields, texts) + (which) * sizeof(struct bytes))
 
 static const struct json_field connect_json_fields[] = {
-    {"verbose", JSON_KIND_BOOL, INTO(verbose), NULL},
-    {"pedantic", JSON_KIND_BOOL, INTO(pedantic), NULL},
-    {"echo", JSON_KIND_BOOL, INTO(echo), NULL},
-    {"headers", JSON_KIND_BOOL, INTO(headers), NULL},
-    {"no_responders", JSON_KIND_BOOL, INTO(no_responders), NULL},
-    {"tls_required", JSON_KIND_BOOL, INTO(tls_required), NULL},
-    {"new_account", JSON_KIND_BOOL, INTO(new_account), NULL},
-    {"protocol", JSON_KIND_INT64, INTO(protocol), NULL},
-    {"name", JSON_KIND_TEXT, INTO_TEXT(CONNECT_NAME), NULL},
-    {"lang", JSON_KIND_TEXT, INTO_TEXT(CONNECT_LANG), NULL},
-    {"version", JSON_KIND_TEXT, INTO_TEXT(CONNECT_VERSION), NULL},
-    {"user", JSON_KIND_TEXT, INTO_TEXT(CONNECT_USER), NULL},
-    {"pass", JSON_KIND_TEXT, INTO_TEXT(CONNECT_PASS), NULL},
-    {"auth_token", JSON_KIND_TEXT, INTO_TEXT(CONNECT_AUTH_TOKEN), NULL},
-    {"nkey", JSON_KIND_TEXT, INTO_TEXT(CONNECT_NKEY), NULL},
-    {"sig", JSON_KIND_TEXT, INTO_TEXT(CONNECT_SIG), NULL},
-    {"proxy_sig", JSON_KIND_TEXT, INTO_TEXT(CONNECT_PROXY_SIG), NULL},
-    {"jwt", JSON_KIND_TEXT, INTO_TEXT(CONNECT_JWT), NULL},
-    {"account", JSON_KIND_TEXT, INTO_TEXT(CONNECT_ACCOUNT), NULL},
-    {"remote_account", JSON_KIND_TEXT, INTO(remote_account), NULL},
+    {"verbose", JSON_KIND_BOOL, FIELD(verbose), NULL},
+    {"pedantic", JSON_KIND_BOOL, FIELD(pedantic), NULL},
+    {"echo", JSON_KIND_BOOL, FIELD(echo), NULL},
+    {"headers", JSON_KIND_BOOL, FIELD(headers), NULL},
+    {"no_responders", JSON_KIND_BOOL, FIELD(no_responders), NULL},
+    {"tls_required", JSON_KIND_BOOL, FIELD(tls_required), NULL},
+    {"new_account", JSON_KIND_BOOL, FIELD(new_account), NULL},
+    {"protocol", JSON_KIND_INT64, FIELD(protocol), NULL},
+    {"name", JSON_KIND_TEXT, FIELD_TEXT(CONNECT_NAME), NULL},
+    {"lang", JSON_KIND_TEXT, FIELD_TEXT(CONNECT_LANG), NULL},
+    {"version", JSON_KIND_TEXT, FIELD_TEXT(CONNECT_VERSION), NULL},
+    {"user", JSON_KIND_TEXT, FIELD_TEXT(CONNECT_USER), NULL},
+    {"pass", JSON_KIND_TEXT, FIELD_TEXT(CONNECT_PASS), NULL},
+    {"auth_token", JSON_KIND_TEXT, FIELD_TEXT(CONNECT_AUTH_TOKEN), NULL},
+    {"nkey", JSON_KIND_TEXT, FIELD_TEXT(CONNECT_NKEY), NULL},
+    {"sig", JSON_KIND_TEXT, FIELD_TEXT(CONNECT_SIG), NULL},
+    {"proxy_sig", JSON_KIND_TEXT, FIELD_TEXT(CONNECT_PROXY_SIG), NULL},
+    {"jwt", JSON_KIND_TEXT, FIELD_TEXT(CONNECT_JWT), NULL},
+    {"account", JSON_KIND_TEXT, FIELD_TEXT(CONNECT_ACCOUNT), NULL},
+    {"remote_account", JSON_KIND_TEXT, FIELD(remote_account), NULL},
     {"import", JSON_KIND_OBJECT, 0, &subject_permission_shape},
     {"export", JSON_KIND_OBJECT, 0, &subject_permission_shape},
 };

@@ -1,5 +1,6 @@
 /* shards/main.c - the program: command line, log, server. */
 #include "core/base/log.h"
+#include "shards/log_setup.h"
 #include "shards/options.h"
 #include "shards/server.h"
 #include "shards/signal_command.h"
@@ -7,15 +8,73 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { WHY_BYTES = 4096 };
+
 static const char *program_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     return slash == NULL ? path : slash + 1;
 }
 
+static int send_signal(const char *program, const char *command)
+{
+    char why[WHY_BYTES] = "";
+    if (signal_command_send(program, command, why, sizeof why) == ERR_OK)
+        return 0;
+    fprintf(stderr, "%s: %s\n", program, why);
+    return 1;
+}
+
+static int run(int argc, char **argv, struct server_options *options)
+{
+    const char *program = program_name(argv[0]);
+    char why[WHY_BYTES] = "";
+    struct log *log = NULL;
+    struct log_options log_options = log_setup(options, program);
+    if (log_open(&log, &log_options, why, sizeof why) != ERR_OK) {
+        fprintf(stderr, "%s\n", why);
+        server_options_free(options);
+        return 1;
+    }
+    struct server_setup setup = {
+        .options = options,
+        .log = log,
+        .program = program,
+        .argument_count = argc,
+        .arguments = argv,
+    };
+    int exit_code = server_run(&setup);
+    log_close(log);
+    return exit_code;
+}
+
 int main(int argc, char **argv)
 {
-    (void)argc;
-    (void)argv;
-    return 0;
+    static char no_name[] = "myelin";
+    char *nameless[] = {no_name, NULL};
+    struct server_options *options = NULL;
+    struct options_outcome outcome = {0};
+    int exit_code = 1;
+    if (argc < 1) { /* execve() with no arguments at all */
+        argc = 1;
+        argv = nameless;
+    }
+    server_options_load(argc, argv, &options, &outcome);
+    fputs(config_text_string(&outcome.out), stdout);
+    fputs(config_text_string(&outcome.err), stderr);
+    if (fflush(stdout) != 0)
+        perror("stdout");
+    switch (outcome.action) {
+    case OPTIONS_RUN:
+        exit_code = run(argc, argv, options);
+        break;
+    case OPTIONS_SIGNAL:
+        exit_code = send_signal(program_name(argv[0]), outcome.signal);
+        break;
+    case OPTIONS_EXIT:
+        exit_code = outcome.exit_code;
+        break;
+    }
+    options_outcome_close(&outcome);
+    return exit_code;
 }

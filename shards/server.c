@@ -10,8 +10,6 @@
 #include "shards/control/control.h"
 #include "shards/control/control_internal.h"
 #include "shards/mail.h"
-#include "shards/pid_file.h"
-#include "shards/ports_file.h"
 #include "shards/shard.h"
 #include "shards/worker.h"
 
@@ -49,7 +47,6 @@ struct server {
     bool worker_started;
     uint32_t shard_count;
     char server_id[NKEY_TEXT_BYTES];
-    char ports_path[4096];
 };
 
 /* ---- threads ---- */
@@ -73,7 +70,7 @@ static void *shard_main(void *argument)
     if (thread->cpu >= 0) {
         cpu_set_t cpus;
         CPU_ZERO(&cpus);
-        CPU_SET(thread->cpu, &cpus);
+        CPU_SET((size_t)thread->cpu, &cpus);
         (void)pthread_setaffinity_np(pthread_self(), sizeof cpus, &cpus); /* unpinned it works as well */
     }
     thread->failed = shard_init(&thread->shard, &thread->setup, thread->why, sizeof thread->why) != ERR_OK;
@@ -98,9 +95,9 @@ static void *worker_main(void *argument)
 /* The cpu for the shard with this index: the n-th that this process may use; -1 when there are fewer. */
 static int cpu_for(const cpu_set_t *allowed, uint32_t index)
 {
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
         if (CPU_ISSET(cpu, allowed) && index-- == 0)
-            return cpu;
+            return (int)cpu;
     }
     return -1;
 }
@@ -253,6 +250,7 @@ static bool server_open(struct server *server)
         .shard_count = server->shard_count,
         .argument_count = server->setup->argument_count,
         .arguments = server->setup->arguments,
+        .program = server->setup->program,
         .server_id = server->server_id,
         .server_name = good ? server_name(server) : "",
     };
@@ -278,11 +276,8 @@ static bool server_announce(struct server *server, const cpu_set_t *allowed)
         .shards = server->shard_count,
     };
     banner_start(log, &banner, options);
-    if (options->pid_file != NULL && options->pid_file[0] != 0 &&
-        pid_file_write(options->pid_file, why, sizeof why) != ERR_OK) {
-        log_fatal(log, "%s", why);
+    if (control_pid_file_write(&server->control, LOG_FATAL) != ERR_OK)
         return false;
-    }
     if (control_listen(&server->control, why, sizeof why) != ERR_OK) {
         log_fatal(log, "%s", why);
         return false;
@@ -293,22 +288,6 @@ static bool server_announce(struct server *server, const cpu_set_t *allowed)
     banner_listening(log, options->host, server->control.port);
     banner_ready(log);
     return true;
-}
-
-static void ports_file_make(struct server *server)
-{
-    const struct server_options *options = server->setup->options;
-    char why[WHY_BYTES] = "";
-    if (options->ports_file_dir == NULL || options->ports_file_dir[0] == 0)
-        return;
-    struct ports_file ports = {
-        .directory = options->ports_file_dir,
-        .program = server->setup->program,
-        .host = options->host,
-        .port = server->control.port,
-    };
-    if (ports_file_write(&ports, server->ports_path, sizeof server->ports_path, why, sizeof why) != ERR_OK)
-        log_error(server->setup->log, "%s", why);
 }
 
 int server_run(const struct server_setup *setup)
@@ -324,10 +303,9 @@ int server_run(const struct server_setup *setup)
     if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
         CPU_SET(0, &allowed);
     if (server_open(&server) && server_announce(&server, &allowed)) {
-        ports_file_make(&server);
+        control_ports_file_write(&server.control);
         exit_code = control_run(&server.control);
-        if (server.ports_path[0] != 0)
-            ports_file_remove(server.ports_path);
+        control_ports_file_remove(&server.control);
         log_notice(setup->log, "Server Exiting..");
         server_close(&server);
         return exit_code;

@@ -59,6 +59,7 @@ enum err control_init(struct control *control, const struct control_setup *setup
         .running_threads = setup->shard_count + 1,
         .argument_count = setup->argument_count,
         .arguments = setup->arguments,
+        .program = setup->program,
         .server_id = setup->server_id,
         .server_name = setup->server_name,
         .next_cid = 1,

@@ -4,13 +4,12 @@
 #ifndef SHARDS_CONTROL_CONTROL_H
 #define SHARDS_CONTROL_CONTROL_H
 
+#include "core/base/log.h"
 #include "core/loop/loop.h"
 #include "core/loop/timers.h"
 #include "net/info.h"
 #include "shards/post.h"
 #include "shards/snapshot.h"
-
-struct log;
 
 enum control_state {
     CONTROL_RUNNING,
@@ -19,7 +18,7 @@ enum control_state {
     CONTROL_STOPPING,  /* all threads were told to stop */
     CONTROL_STOPPED,
 };
-enum { CONTROL_STATES = CONTROL_STOPPED + 1 };
+enum { CONTROL_STATES = CONTROL_STOPPED + 1, CONTROL_PATH_BYTES = 4096 };
 
 struct control {
     struct post post;
@@ -45,6 +44,7 @@ struct control {
     uint64_t evict_total;
     int listen_fd; /* -1: closed */
     int signal_fd;
+    const char *program;
     const char *server_id;
     const char *server_name;
     int argument_count; /* for reload */
@@ -53,6 +53,7 @@ struct control {
     uint8_t state; /* enum control_state */
     bool accepting;
     int exit_code;
+    char ports_path[CONTROL_PATH_BYTES]; /* of the ports file; empty: none */
 };
 
 struct control_setup {
@@ -62,7 +63,8 @@ struct control_setup {
     uint32_t shard_count;
     int argument_count;
     char **arguments;
-    const char *server_id; /* these two outlive the control core */
+    const char *program; /* these three outlive the control core */
+    const char *server_id;
     const char *server_name;
 };
 
@@ -75,6 +77,13 @@ MUST_USE enum err control_listen(struct control *control, char *why, size_t why_
 
 /* Fills what INFO says, from the options and the identity; after control_listen(). */
 void control_info_make(const struct control *control, struct snapshot *snapshot);
+
+/* Writes the pid file, if there is to be one; a failure is logged on that level. */
+MUST_USE enum err control_pid_file_write(const struct control *control, enum log_level level);
+
+/* The ports file, likewise; after control_listen(). A failure is logged and does no harm. */
+void control_ports_file_write(struct control *control);
+void control_ports_file_remove(struct control *control);
 
 /* Accepts and works until everything has stopped; the exit code. */
 int control_run(struct control *control);

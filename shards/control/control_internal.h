@@ -26,6 +26,9 @@ void control_signal(struct control *control, int number);
 void control_lame_duck_due(struct control *control);
 void control_connections_closed(struct control *control);
 
+/* control_files.c */
+void control_files_moved(struct control *control, const struct server_options *before);
+
 /* control_reload.c */
 void control_reload(struct control *control);
 void control_snapshot_released(struct control *control, struct snapshot *snapshot);

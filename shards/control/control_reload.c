@@ -7,7 +7,12 @@
 #include "core/base/version.h"
 #include "core/security/authenticate.h"
 #include "shards/control/control_internal.h"
+#include "shards/log_setup.h"
 #include "shards/mail.h"
+
+#include <string.h>
+
+enum { WHY_BYTES = 4096 };
 
 static struct bytes optional_text(const char *terminated)
 {
@@ -40,11 +45,97 @@ void control_snapshot_released(struct control *control, struct snapshot *snapsho
     memory_free(snapshot);
 }
 
+/* Every line of a text as a log line of its own. */
+static void log_lines(struct log *log, const struct config_text *lines)
+{
+    const char *at = config_text_string(lines);
+    while (*at != 0) {
+        const char *end = strchrnul(at, '\n');
+        log_notice(log, "%.*s", (int)(end - at), at);
+        at = *end == 0 ? end : end + 1;
+    }
+}
+
+static void hand_out(struct control *control, struct snapshot *snapshot)
+{
+    struct mail_snapshot mail = {.kind = MAIL_SNAPSHOT, .snapshot = snapshot};
+    control->retired = control->snapshot;
+    control->snapshot = snapshot;
+    for (uint32_t to = 0; to < control->shard_count; to++) {
+        bool told = control_tell(control, to, &mail, sizeof mail);
+        ASSERT(told); /* room was asked for before */
+    }
+}
+
+/* A lowered max_connections: the surplus goes, from the shards that have most. */
+static void close_surplus(struct control *control)
+{
+    int64_t most = control->snapshot->options->net.max_connections;
+    uint64_t open = control_open_connections(control);
+    uint64_t limit = most < 0 ? 0 : (uint64_t)most;
+    if (open <= limit)
+        return;
+    log_notice(control->log, "Closed %llu connections to fall within max_connections",
+               (unsigned long long)(open - limit));
+    uint64_t left = open - limit;
+    for (uint32_t to = 0; to < control->shard_count && left > 0; to++) {
+        uint64_t share = (open - limit) * control->open[to] / open + 1;
+        struct mail_close_clients mail = {.kind = MAIL_CLOSE_CLIENTS, .over_limit = true};
+        mail.count = (uint32_t)(share < left ? share : left);
+        if (control_tell(control, to, &mail, sizeof mail))
+            left -= mail.count;
+    }
+}
+
+static bool room_for_snapshot(struct control *control)
+{
+    for (uint32_t to = 0; to < control->shard_count; to++) {
+        if (!mailbox_has_room_for(post_box(&control->post, to), sizeof(struct mail_snapshot), 1))
+            return false;
+    }
+    return true;
+}
+
+static void log_and_files(struct control *control)
+{
+    char why[WHY_BYTES] = "";
+    struct log_options options = log_setup(control->snapshot->options, control->program);
+    if (log_reconfigure(control->log, &options, why, sizeof why) != ERR_OK)
+        log_error(control->log, "%s", why);
+    control_files_moved(control, control->retired->options);
+}
+
+static const char *refusal(const struct control *control)
+{
+    if (control->state != CONTROL_RUNNING)
+        return "the server is about to stop";
+    if (control->retired != NULL)
+        return "another reload is under way";
+    return NULL;
+}
+
 void control_reload(struct control *control)
 {
-    if (control->state != CONTROL_RUNNING || control->retired != NULL) {
-        log_error(control->log, "Failed to reload server configuration: %s",
-                  control->retired != NULL ? "another reload is under way" : "the server is about to stop");
+    struct server_options *options = NULL;
+    struct option_changes changes = {0};
+    const char *why = refusal(control);
+    struct snapshot *snapshot = why == NULL ? memory_new(sizeof *snapshot) : NULL;
+    if (why == NULL && (snapshot == NULL || !room_for_snapshot(control)))
+        why = "no memory";
+    if (why == NULL && server_options_reload(control->snapshot->options, control->argument_count,
+                                             control->arguments, &options, &changes) != ERR_OK)
+        why = config_text_string(&changes.refusal);
+    if (why != NULL) {
+        log_error(control->log, "Failed to reload server configuration: %s", why);
+        memory_free(snapshot);
+        option_changes_close(&changes);
         return;
     }
+    *snapshot = (struct snapshot){.options = options, .holders = control->shard_count};
+    control_info_make(control, snapshot);
+    hand_out(control, snapshot);
+    log_and_files(control);
+    close_surplus(control);
+    log_lines(control->log, &changes.lines);
+    option_changes_close(&changes);
 }
