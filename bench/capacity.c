@@ -10,7 +10,8 @@
 #include <time.h>
 
 enum {
-    /* Opened before the first reading, so that what a server makes once, for the first of a kind, is not counted. */
+    /* Opened before the first reading, so that what a server makes once, for the first of a kind, is not
+       counted. */
     IDLE_CONNECTIONS_BEFORE = 16,
     /* What a server does a moment later (a first PING, timers) has happened by then. */
     SETTLE_MS = 500,
@@ -41,13 +42,14 @@ enum err capacity_idle_run(const struct options *options, struct report *report,
         return failure_set(failure, ERR_MEMORY, "out of memory");
     for (uint64_t i = 0; i < total; i++)
         connections[i].fd = -1; /* the rest is zero; touching all of it would only cost memory */
-    err = idle_open(connections, 0, IDLE_CONNECTIONS_BEFORE, options, &progress, version, sizeof(version), failure);
+    err = idle_open(connections, 0, IDLE_CONNECTIONS_BEFORE, options, &progress, version, sizeof(version),
+                    failure);
     settle();
     if (err == ERR_OK)
         err = measure_start(&measure, options->pid, failure);
     if (err == ERR_OK)
-        err = idle_open(connections, IDLE_CONNECTIONS_BEFORE, options->connections, options, &progress, version,
-                        sizeof(version), failure);
+        err = idle_open(connections, IDLE_CONNECTIONS_BEFORE, options->connections, options, &progress,
+                        version, sizeof(version), failure);
     settle();
     if (err == ERR_OK)
         err = measure_stop(&measure, failure);
@@ -98,7 +100,8 @@ enum err capacity_subs_run(const struct options *options, struct report *report,
         report_add_text(report, "command", options_command_name(options->command));
         report_add_text(report, "server", version);
         report_add_count(report, "subscriptions", options->messages);
-        report_add_number(report, "elapsed_s", (double)(subscribed_ns - measure.start_ns) / (double)NS_PER_SECOND);
+        report_add_number(report, "elapsed_s",
+                          (double)(subscribed_ns - measure.start_ns) / (double)NS_PER_SECOND);
         if (options->pid != 0) {
             report_add_signed(report, "server_memory_before_bytes", measure.server_memory_before_bytes);
             report_add_signed(report, "server_memory_bytes", measure.server_memory_bytes);
@@ -106,7 +109,8 @@ enum err capacity_subs_run(const struct options *options, struct report *report,
             report_add_number(report, "server_cpu_ns_per_subscription",
                               (double)measure.server_cpu_ns / subscriptions);
         }
-        report_add_number(report, "generator_cpu_ns_per_subscription", (double)measure.own_cpu_ns / subscriptions);
+        report_add_number(report, "generator_cpu_ns_per_subscription",
+                          (double)measure.own_cpu_ns / subscriptions);
     }
     progress_end(&progress);
     connection_close(connection);
@@ -129,7 +133,8 @@ static enum err idle_open(struct connection *connections, uint64_t first, uint64
         enum err err = connection_open(&connections[i], options, version, version_bytes, failure);
         if (err != ERR_OK) {
             struct failure cause = *failure;
-            return failure_set(failure, err, "connection %llu: %.400s", (unsigned long long)(i + 1), cause.text);
+            return failure_set(failure, err, "connection %llu: %.400s", (unsigned long long)(i + 1),
+                               cause.text);
         }
         progress_show(progress, clock_monotonic_ns(), (double)(i - first), (double)count);
     }
@@ -143,8 +148,8 @@ static enum err subs_make(struct engine *engine, struct connection *connection, 
     enum err err = engine_watch(engine, connection, false, failure);
     uint64_t made = 0;
     int64_t deadline_ns = engine->now_ns + options->timeout_ns;
-    while (err == ERR_OK && (made < options->messages || connection->output.count > 0 ||
-                             connection->pongs_expected > 0)) {
+    while (err == ERR_OK &&
+           (made < options->messages || connection->output.count > 0 || connection->pongs_expected > 0)) {
         if (connection->output.count == 0 && made < options->messages) {
             for (int i = 0; i < SUBSCRIBE_BATCH && made < options->messages && err == ERR_OK; i++, made++)
                 err = connection_print(connection, failure, "SUB %s.%llu.a %llu\r\n", options->subject,

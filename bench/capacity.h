@@ -6,10 +6,12 @@
 #include "bench/report.h"
 
 /* Opens options->connections connections and reports the server's memory for each. */
-MUST_USE enum err capacity_idle_run(const struct options *options, struct report *report, struct failure *failure);
+MUST_USE enum err capacity_idle_run(const struct options *options, struct report *report,
+                                    struct failure *failure);
 
-/* Makes options->messages distinct subscriptions on one connection and reports the server's memory and CPU time
- * for each. */
-MUST_USE enum err capacity_subs_run(const struct options *options, struct report *report, struct failure *failure);
+/* Makes options->messages distinct subscriptions on one connection and reports the server's memory and CPU
+ * time for each. */
+MUST_USE enum err capacity_subs_run(const struct options *options, struct report *report,
+                                    struct failure *failure);
 
 #endif

@@ -66,7 +66,8 @@ void engine_close(struct engine *engine)
 enum err engine_watch(struct engine *engine, struct connection *connection, bool writable,
                       struct failure *failure)
 {
-    uint32_t wanted = EPOLLIN | (writable ? EPOLLOUT : 0u);
+    uint32_t wanted = (connection->paused ? 0u : EPOLLIN) | (writable ? EPOLLOUT : 0u);
+    ASSERT(wanted != 0); /* 0 says that epoll does not know it yet */
     if (wanted == connection->watched)
         return ERR_OK;
     struct epoll_event event = {.events = wanted, .data.ptr = connection};

@@ -29,6 +29,7 @@ struct connection {
     uint32_t watched; /* epoll events asked for */
     uint32_t pongs_expected;
     uint32_t role; /* the owner's: which of its structures holds this connection */
+    bool paused;   /* not read from, until its output is gone */
     struct output output;
     struct scanner scanner;
 };
@@ -48,7 +49,8 @@ struct engine {
 MUST_USE enum err engine_init(struct engine *engine, struct failure *failure);
 void engine_close(struct engine *engine);
 
-/* Asks for EPOLLIN, and EPOLLOUT when `writable`. Costs a system call only when it changes. */
+/* Asks for EPOLLIN unless it is paused (then `writable` is true), and for EPOLLOUT when `writable`. Costs a
+ * system call only when it changes. */
 MUST_USE enum err engine_watch(struct engine *engine, struct connection *connection, bool writable,
                                struct failure *failure);
 

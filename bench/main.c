@@ -1,5 +1,6 @@
 /* bench/main.c - myelin-bench: reads the command line, runs one command, prints its report.
- * Exit code: 0 when the run was complete and every delivery was counted, 1 when not, 2 for a wrong command line. */
+ * Exit code: 0 when the run was complete and every delivery was counted, 1 when not, 2 for a wrong command
+ * line. */
 #include "bench/capacity.h"
 #include "bench/request.h"
 #include "bench/traffic.h"

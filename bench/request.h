@@ -1,7 +1,7 @@
 /* bench/request.h - request and reply with a latency histogram: the commands request and reply.
- * In the flow: main() -> request_run() or reply_run(): connect, subscribe, barrier, warm-up, measured part, report.
- * Latency runs from when a request was due (with --rate), else from when it was handed to the socket, to when
- * its reply was read. */
+ * In the flow: main() -> request_run() or reply_run(): connect, subscribe, barrier, warm-up, measured part,
+ * report. Latency runs from when a request was due (with --rate), else from when it was handed to the socket,
+ * to when its reply was read. */
 #ifndef BENCH_REQUEST_H
 #define BENCH_REQUEST_H
 
