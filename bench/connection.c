@@ -182,6 +182,11 @@ enum err connection_ping(struct connection *connection, struct failure *failure)
     return err;
 }
 
+bool connection_refuses(int error)
+{
+    return error == EAGAIN || error == EWOULDBLOCK || error == EPIPE || error == ECONNRESET;
+}
+
 enum err connection_flush(struct connection *connection, struct failure *failure)
 {
     struct output *output = &connection->output;
@@ -189,7 +194,7 @@ enum err connection_flush(struct connection *connection, struct failure *failure
         ssize_t sent = send(connection->fd, output->data + output->start, output->count, MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR)
             continue;
-        if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        if (sent < 0 && connection_refuses(errno))
             return ERR_OK;
         if (sent < 0)
             return failure_set_errno(failure, "sending to the server failed");

@@ -80,6 +80,10 @@ MUST_USE enum err connection_print(struct connection *connection, struct failure
 /* Appends PING and counts the PONG that is due. */
 MUST_USE enum err connection_ping(struct connection *connection, struct failure *failure);
 
+/* Whether an error of send() is not to be reported: the socket is full, or the server has closed it. In the
+ * latter case the next receive says so, after the -ERR that may still lie there. */
+bool connection_refuses(int error);
+
 /* Sends what fits. */
 MUST_USE enum err connection_flush(struct connection *connection, struct failure *failure);
 

@@ -81,8 +81,7 @@ bool relay_idle(const struct relay *relay)
         if (ioctl(relay->relay_fds[i], FIONREAD, &unread) == 0 && unread > 0)
             return false;
         int unsent = 0;
-        if (relay->publisher_fds[i] >= 0 && ioctl(relay->publisher_fds[i], TIOCOUTQ, &unsent) == 0 &&
-            unsent > 0)
+        if (ioctl(relay->publisher_fds[i], TIOCOUTQ, &unsent) == 0 && unsent > 0)
             return false;
     }
     return true;
@@ -173,16 +172,15 @@ static _Noreturn void relay_run(const struct relay_ends *ends)
 {
     uint8_t bytes[RELAY_READ_BYTES];
     memset(bytes, 0, sizeof(bytes));
-    if (ends->publisher_count == 1)
-        while (relay_pass(ends, 0, bytes))
-            continue;
-    else
-        for (;;) {
-            int ready = poll(ends->publishers, ends->publisher_count, -1);
-            for (uint64_t i = 0; i < ends->publisher_count && ready > 0; i++)
-                if (ends->publishers[i].revents != 0 && !relay_pass(ends, i, bytes))
-                    _exit(0);
-        }
+    bool open = true;
+    while (open && ends->publisher_count == 1)
+        open = relay_pass(ends, 0, bytes);
+    while (open) {
+        int ready = poll(ends->publishers, ends->publisher_count, -1);
+        for (uint64_t i = 0; i < ends->publisher_count && ready > 0 && open; i++)
+            if (ends->publishers[i].revents != 0)
+                open = relay_pass(ends, i, bytes);
+    }
     _exit(0);
 }
 

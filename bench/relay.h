@@ -15,7 +15,7 @@ struct relay {
     pid_t pid; /* of the relay's process; 0: not running */
     uint64_t publishers;
     uint64_t subscribers;
-    int *publisher_fds; /* our ends; an owner that takes one over sets it to -1 */
+    int *publisher_fds; /* our ends; who uses one makes a duplicate */
     int *subscriber_fds;
     int *relay_fds; /* the relay's ends of the publishers, kept to see what it has not read yet */
 };
@@ -28,7 +28,7 @@ MUST_USE enum err relay_start(struct relay *relay, uint64_t publishers, uint64_t
 /* Whether the relay has read all that was sent to it so far. */
 bool relay_idle(const struct relay *relay);
 
-/* Ends the child and closes what was not taken over. Legal when not running. */
+/* Ends the child and closes all ends. Legal when not running. */
 void relay_stop(struct relay *relay);
 
 #endif

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum {
     /* Deliveries that are under way, in bytes over all subscribers. Half of the 64 MiB that a server lets one
@@ -78,6 +79,9 @@ struct traffic {
 };
 
 static enum err traffic_open(struct traffic *traffic);
+static enum err traffic_connect(struct traffic *traffic);
+static enum err traffic_connect_one(struct traffic *traffic, struct connection *connection, enum role role,
+                                    const int *relay_fds, uint64_t i);
 static void traffic_close(struct traffic *traffic);
 static enum err traffic_subscribe(struct traffic *traffic);
 static enum err traffic_barrier(struct traffic *traffic);
@@ -166,40 +170,14 @@ static enum err traffic_open(struct traffic *t)
 
     enum err err = engine_init(&t->engine, t->failure);
     if (err == ERR_OK)
-        err = connection_limit_raise((t->publisher_count + t->subscriber_count) * (relayed ? 3 : 1),
+        err = connection_limit_raise((t->publisher_count + t->subscriber_count) * (relayed ? 4 : 1),
                                      t->failure);
     for (uint64_t i = 0; i < t->frames_count && err == ERR_OK; i++)
         err = frames_init(&t->frames[i], options, relayed ? FRAMES_MSG : FRAMES_PUB, i, t->failure);
     if (err == ERR_OK && relayed)
         err = relay_start(&t->relay, t->publisher_count, t->subscriber_count, t->failure);
-    uint64_t most = t->publisher_count > t->subscriber_count ? t->publisher_count : t->subscriber_count;
-    for (uint64_t i = 0; i < most && err == ERR_OK; i++) {
-        if (i < t->publisher_count) {
-            struct publisher *publisher = &t->publishers[i];
-            publisher->frames = &t->frames[i % t->frames_count];
-            if (relayed) {
-                err = connection_adopt(&publisher->connection, t->relay.publisher_fds[i], t->failure);
-            } else {
-                err = connection_open(&publisher->connection, options, t->version, sizeof(t->version),
-                                      t->failure);
-            }
-            publisher->connection.role = ROLE_PUBLISHER;
-            if (err == ERR_OK)
-                err = engine_watch(&t->engine, &publisher->connection, false, t->failure);
-        }
-        if (i < t->subscriber_count && err == ERR_OK) {
-            struct subscriber *subscriber = &t->subscribers[i];
-            if (relayed)
-                err = connection_adopt(&subscriber->connection, t->relay.subscriber_fds[i], t->failure);
-            else
-                err = connection_open(&subscriber->connection, options, t->version, sizeof(t->version),
-                                      t->failure);
-            subscriber->connection.role = ROLE_SUBSCRIBER;
-            subscriber->connection.scanner.counting = !t->stamped;
-            if (err == ERR_OK)
-                err = engine_watch(&t->engine, &subscriber->connection, false, t->failure);
-        }
-    }
+    if (err == ERR_OK)
+        err = traffic_connect(t);
     t->window = t->frames_count > 0 ? WINDOW_BYTES / t->frames[0].frame_bytes : 1;
     t->window = t->window > 0 ? t->window : 1;
     if (options->rate > 0)
@@ -208,15 +186,47 @@ static enum err traffic_open(struct traffic *t)
     return err;
 }
 
+/* Publisher and subscriber are connected in turn: a server that spreads connections over its threads in order
+ * of arrival puts the first publisher and the first subscriber on different ones. */
+static enum err traffic_connect(struct traffic *t)
+{
+    uint64_t most = t->publisher_count > t->subscriber_count ? t->publisher_count : t->subscriber_count;
+    enum err err = ERR_OK;
+    for (uint64_t i = 0; i < most && err == ERR_OK; i++) {
+        if (i < t->publisher_count) {
+            struct publisher *publisher = &t->publishers[i];
+            publisher->frames = &t->frames[i % t->frames_count];
+            err = traffic_connect_one(t, &publisher->connection, ROLE_PUBLISHER, t->relay.publisher_fds, i);
+        }
+        if (i < t->subscriber_count && err == ERR_OK) {
+            struct subscriber *subscriber = &t->subscribers[i];
+            err =
+                traffic_connect_one(t, &subscriber->connection, ROLE_SUBSCRIBER, t->relay.subscriber_fds, i);
+        }
+    }
+    return err;
+}
+
+/* To the server, or to the relay: then the socket is there already, in relay_fds[i]. */
+static enum err traffic_connect_one(struct traffic *t, struct connection *connection, enum role role,
+                                    const int *relay_fds, uint64_t i)
+{
+    enum err err = ERR_OK;
+    if (t->relay.pid > 0) {
+        int fd = dup(relay_fds[i]);
+        err = fd < 0 ? failure_set_errno(t->failure, "the relay cannot be connected")
+                     : connection_adopt(connection, fd, t->failure);
+    } else {
+        err = connection_open(connection, t->options, t->version, sizeof(t->version), t->failure);
+    }
+    connection->role = role;
+    if (role == ROLE_SUBSCRIBER)
+        connection->scanner.counting = !t->stamped;
+    return err == ERR_OK ? engine_watch(&t->engine, connection, false, t->failure) : err;
+}
+
 static void traffic_close(struct traffic *traffic)
 {
-    /* What the connections took over is theirs to close. */
-    for (uint64_t i = 0; i < traffic->relay.publishers; i++)
-        if (traffic->publishers[i].connection.fd >= 0)
-            traffic->relay.publisher_fds[i] = -1;
-    for (uint64_t i = 0; i < traffic->relay.subscribers; i++)
-        if (traffic->subscribers[i].connection.fd >= 0)
-            traffic->relay.subscriber_fds[i] = -1;
     relay_stop(&traffic->relay);
     for (uint64_t i = 0; i < traffic->publisher_count; i++)
         connection_close(&traffic->publishers[i].connection);
@@ -505,7 +515,7 @@ static enum err publisher_blast(struct traffic *traffic, struct publisher *publi
     }
     ssize_t sent = send(publisher->connection.fd, frames->block + publisher->bytes_sent % frames->cycle_bytes,
                         count, MSG_NOSIGNAL);
-    if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+    if (sent < 0 && (errno == EINTR || connection_refuses(errno)))
         return ERR_OK;
     if (sent < 0)
         return failure_set_errno(traffic->failure, "publishing failed");
