@@ -15,7 +15,7 @@ enum {
     IDLE_CONNECTIONS_BEFORE = 16,
     /* What a server does a moment later (a first PING, timers) has happened by then. */
     SETTLE_MS = 500,
-    SUBSCRIBE_BATCH = 4096, /* lines put into the output before it is flushed */
+    SUBSCRIBE_BATCH = 4096, /* lines put into the output before it is flushed, and behind which a PING goes */
 };
 
 static void settle(void);
@@ -25,7 +25,7 @@ static enum err idle_open(struct connection *connections, uint64_t first, uint64
 static enum err subs_make(struct engine *engine, struct connection *connection, const struct options *options,
                           struct progress *progress, struct failure *failure);
 static enum err subs_turn(struct engine *engine, struct connection *connection, int64_t deadline_ns,
-                          struct failure *failure);
+                          bool last, struct failure *failure);
 
 enum err capacity_idle_run(const struct options *options, struct report *report, struct failure *failure)
 {
@@ -141,39 +141,42 @@ static enum err idle_open(struct connection *connections, uint64_t first, uint64
     return ERR_OK;
 }
 
-/* Subjects are "bench.1234567.a": one level that differs, between two that do not. */
+/* Subjects are "bench.1234567.a": one level that differs, between two that do not. Every batch ends with a
+ * PING, so that a server that is slow but goes on is told from one that does not. */
 static enum err subs_make(struct engine *engine, struct connection *connection, const struct options *options,
                           struct progress *progress, struct failure *failure)
 {
     enum err err = engine_watch(engine, connection, false, failure);
     uint64_t made = 0;
-    int64_t deadline_ns = engine->now_ns + options->timeout_ns;
-    while (err == ERR_OK &&
-           (made < options->messages || connection->output.count > 0 || connection->pongs_expected > 0)) {
+    uint32_t waiting = 0;
+    int64_t deadline_ns = clock_monotonic_ns() + options->timeout_ns;
+    while (err == ERR_OK && (made < options->messages || connection->pongs_expected > 0)) {
         if (connection->output.count == 0 && made < options->messages) {
             for (int i = 0; i < SUBSCRIBE_BATCH && made < options->messages && err == ERR_OK; i++, made++)
                 err = connection_print(connection, failure, "SUB %s.%llu.a %llu\r\n", options->subject,
                                        (unsigned long long)made, (unsigned long long)made + 1);
-            if (err == ERR_OK && made == options->messages)
+            if (err == ERR_OK)
                 err = connection_ping(connection, failure);
-            deadline_ns = engine->now_ns + options->timeout_ns;
         }
+        waiting = connection->pongs_expected;
         if (err == ERR_OK)
-            err = subs_turn(engine, connection, deadline_ns, failure);
+            err = subs_turn(engine, connection, deadline_ns, made == options->messages, failure);
+        if (connection->pongs_expected < waiting)
+            deadline_ns = engine->now_ns + options->timeout_ns;
         progress_show(progress, engine->now_ns, (double)made, (double)options->messages);
     }
     return err;
 }
 
 static enum err subs_turn(struct engine *engine, struct connection *connection, int64_t deadline_ns,
-                          struct failure *failure)
+                          bool last, struct failure *failure)
 {
     enum err err = connection_flush(connection, failure);
     if (err == ERR_OK)
         err = engine_watch(engine, connection, connection->output.count > 0, failure);
-    bool wait = connection->output.count > 0 || connection->pongs_expected > 0;
+    /* With room in the socket the next batch is due; otherwise all that is left to do is wait. */
     if (err == ERR_OK)
-        err = engine_wait(engine, wait ? 100 * NS_PER_MS : 0, failure);
+        err = engine_wait(engine, connection->output.count > 0 || last ? 100 * NS_PER_MS : 0, failure);
     if (err == ERR_OK && engine->interrupted)
         return failure_set(failure, ERR_SYSTEM, "interrupted");
     if (err == ERR_OK && engine->now_ns > deadline_ns)

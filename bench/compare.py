@@ -39,6 +39,8 @@ class Line:
 
 
 class Workload:
+    """Arguments for myelin-bench; `floor` are those of its relay-floor, with more messages, because it is so quick."""
+
     def __init__(self, name, arguments, lines, floor=None, rounds=None):
         self.name = name
         self.arguments = arguments.split()
@@ -56,17 +58,17 @@ def requests(title, aim_cpu):
 WORKLOADS = [
     Workload("one_to_one", "pubsub --messages 3000000 --size 16 --warmup 100000",
              [Line("1 publisher, 1 subscriber, 16 B", "server_cpu_ns_per_delivery", "ns/message", 7, 2.8)],
-             "--messages 3000000 --size 16 --warmup 100000"),
+             "--messages 20000000 --size 16 --warmup 100000"),
     Workload("publish", "pub --messages 5000000 --size 16 --warmup 100000",
              [Line("publish, no interest, 16 B", "server_cpu_ns_per_message", "ns/message", 8)],
-             "--messages 5000000 --size 16 --warmup 100000 --subscribers 0"),
+             "--messages 30000000 --size 16 --warmup 100000 --subscribers 0"),
     Workload("fan_out", "pubsub --messages 400000 --size 128 --subscribers 8 --warmup 20000",
              [Line("1 publisher, 8 subscribers, 128 B", "server_cpu_ns_per_delivery", "ns/delivery", 4, 1.25)],
-             "--messages 400000 --size 128 --subscribers 8 --warmup 20000"),
+             "--messages 2000000 --size 128 --subscribers 8 --warmup 20000"),
     Workload("ten_to_hundred",
              "pubsub --messages 300000 --size 128 --publishers 10 --subscribers 100 --subjects 10 --warmup 20000",
              [Line("10 publishers, 100 subscribers, 128 B", "server_cpu_ns_per_delivery", "ns/delivery", 4, 1.25)],
-             "--messages 300000 --size 128 --publishers 10 --subscribers 100 --subject bench.0 --warmup 20000"),
+             "--messages 1500000 --size 128 --publishers 10 --subscribers 100 --subject bench.0 --warmup 20000"),
     Workload("request_1", "request --messages 10000 --warmup 500", requests("request, 1 at a time", 4)),
     Workload("request_64", "request --messages 150000 --in-flight 64 --warmup 5000",
              requests("requests, 64 at a time", 4)),

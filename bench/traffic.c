@@ -143,8 +143,6 @@ enum err traffic_run(const struct options *options, struct report *report, struc
     return err;
 }
 
-/* Publisher and subscriber are connected in turn: a server that spreads connections over its threads in order
- * of arrival puts the first publisher and the first subscriber on different ones. */
 static enum err traffic_open(struct traffic *t)
 {
     const struct options *options = t->options;
