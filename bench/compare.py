@@ -187,7 +187,7 @@ def line_result(workload, line, reports):
     if nats:
         result["ratio"] = min(nats) / mine
         if line.ratio:
-            result["aims"].append([f">= {line.ratio:.2g}x", result["ratio"] >= line.ratio])
+            result["aims"].append([f">= {line.ratio:.3g}x", result["ratio"] >= line.ratio])
     if FLOOR in values:
         result["over_floor"] = mine / values[FLOOR]
         if line.floor:

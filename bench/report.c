@@ -64,7 +64,7 @@ enum err report_print(const struct report *report, const struct options *options
         fprintf(out, "\n");
     } else {
         for (uint32_t i = 0; i < report->figure_count; i++) {
-            fprintf(out, "%-32s", report->figures[i].name);
+            fprintf(out, "%-40s", report->figures[i].name);
             value_print(&report->figures[i], "", out);
             fprintf(out, "\n");
         }

@@ -30,8 +30,8 @@ Test(bench_report, each_form_has_every_figure_and_nothing_that_would_break_it)
          "{\"server\": \"2_9__1\", \"messages\": 7, \"cost_ns\": 1.500, \"grown_bytes\": -4096}\n"},
         {{.csv = true}, "server,messages,cost_ns,grown_bytes\n2_9__1,7,1.500,-4096\n"},
         {{0},
-         "server                          2_9__1\nmessages                        7\n"
-         "cost_ns                         1.500\ngrown_bytes                     -4096\n"},
+         "server                                  2_9__1\nmessages                                7\n"
+         "cost_ns                                 1.500\ngrown_bytes                             -4096\n"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char *out = printed(&rows[i].options);
