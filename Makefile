@@ -296,6 +296,7 @@ conformance-nats: $(out)/conformance ## run the protocol cases against nats-serv
 bench: build ## Myelin and nats-server side by side (BENCH_ARGUMENTS, such as --scale 0.1 --rounds 3)
 	python3 bench/compare.py --bench $(out)/myelin-bench --myelin $(out)/myelin --json $(out)/bench.json $(BENCH_ARGUMENTS)
 
+test_targets += bench-check
 .PHONY: bench-check
 bench-check: $(out)/myelin-bench ## check the load generator against a server that errs on purpose
 	python3 tests/integration/test_bench.py $(out)/myelin-bench

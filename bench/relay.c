@@ -45,12 +45,12 @@ enum err relay_start(struct relay *relay, uint64_t publishers, uint64_t subscrib
     relay->relay_fds = memory_new(publishers * sizeof(int));
     ends.publishers = memory_new(publishers * sizeof(*ends.publishers));
     ends.subscribers = memory_new(subscribers * sizeof(int));
-    enum err err = ERR_OK;
-    if (relay->publisher_fds == NULL || relay->subscriber_fds == NULL || relay->relay_fds == NULL ||
-        ends.publishers == NULL || ends.subscribers == NULL)
-        err = failure_set(failure, ERR_MEMORY, "out of memory");
-    if (err == ERR_OK)
+    enum err err = ERR_MEMORY;
+    if (relay->publisher_fds != NULL && relay->subscriber_fds != NULL && relay->relay_fds != NULL &&
+        ends.publishers != NULL && ends.subscribers != NULL)
         err = pairs_connect(relay, &ends, failure);
+    else
+        (void)failure_set(failure, ERR_MEMORY, "out of memory");
     if (err == ERR_OK) {
         pid_t parent = getpid();
         relay->pid = fork();
@@ -141,9 +141,11 @@ static enum err pair_connect(int listener, const struct sockaddr_in *address, in
                              struct failure *failure)
 {
     int on = 1;
+    struct sockaddr_in peer;
+    socklen_t peer_bytes = sizeof(peer);
     *ours = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (*ours < 0 || connect(*ours, (const struct sockaddr *)address, sizeof(*address)) < 0 ||
-        (*relays = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) < 0 ||
+        (*relays = accept4(listener, (struct sockaddr *)&peer, &peer_bytes, SOCK_CLOEXEC)) < 0 ||
         setsockopt(*relays, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0)
         return failure_set_errno(failure, "the relay cannot be connected");
     return ERR_OK;

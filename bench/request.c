@@ -397,6 +397,7 @@ static int64_t turn_timeout_ns(const struct exchange *exchange)
  * since its own time. */
 static enum err paced_send(struct exchange *exchange)
 {
+    ASSERT(exchange->requester_count > 0); /* --rate is for request, which has at least one */
     uint64_t first = exchange->requests;
     enum err err = ERR_OK;
     while (err == ERR_OK && exchange->requests < exchange->goal &&

@@ -193,6 +193,7 @@ static enum err traffic_connect(struct traffic *t)
     for (uint64_t i = 0; i < most && err == ERR_OK; i++) {
         if (i < t->publisher_count) {
             struct publisher *publisher = &t->publishers[i];
+            ASSERT(t->frames_count > 0); /* as there is a publisher */
             publisher->frames = &t->frames[i % t->frames_count];
             err = traffic_connect_one(t, &publisher->connection, ROLE_PUBLISHER, t->relay.publisher_fds, i);
         }
