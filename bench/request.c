@@ -382,6 +382,7 @@ static int64_t request_due_ns(const struct exchange *exchange, uint64_t request)
 
 static int64_t turn_timeout_ns(const struct exchange *exchange)
 {
+    ASSERT(exchange->requester_count > 0); /* phases are for request, which has at least one */
     int64_t until_ns = exchange->engine.now_ns + TURN_NS;
     if (exchange->options->rate > 0 && exchange->requests < exchange->goal &&
         exchange->requesters[exchange->requests % exchange->requester_count].free_count > 0) {
@@ -397,7 +398,6 @@ static int64_t turn_timeout_ns(const struct exchange *exchange)
  * since its own time. */
 static enum err paced_send(struct exchange *exchange)
 {
-    ASSERT(exchange->requester_count > 0); /* --rate is for request, which has at least one */
     uint64_t first = exchange->requests;
     enum err err = ERR_OK;
     while (err == ERR_OK && exchange->requests < exchange->goal &&
