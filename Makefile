@@ -40,14 +40,15 @@ out := $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))
 objects_dir := $(out)/objects
 
 server_main := shards/main.c
-bench_main := bench/main.c
 library_sources := $(filter-out $(server_main),$(wildcard core/*/*.c net/*.c store/*.c raft/*.c shards/*.c shards/*/*.c))
-bench_sources := $(wildcard bench/*.c)
+bench_main := bench/main.c
+bench_sources := $(filter-out $(bench_main),$(wildcard bench/*.c))
 unit_sources := $(shell find tests/unit -name '*.c' 2>/dev/null | sort)
 fuzz_sources := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 object_of = $(patsubst %.c,$(objects_dir)/%.o,$(1))
 
 library := $(out)/libmyelin.a
+bench_library := $(out)/libmyelin-bench.a
 test_targets :=
 
 .DEFAULT_GOAL := build
@@ -82,12 +83,16 @@ $(library): $(call object_of,$(library_sources))
 $(out)/myelin: $(call object_of,$(server_main)) $(library)
 	$(CC) $(link_flags) $^ -o $@ $(libraries)
 
-$(out)/myelin-bench: $(call object_of,$(sort $(bench_main) $(bench_sources))) $(library)
+$(bench_library): $(call object_of,$(bench_sources))
+	@rm -f $@
+	ar rcs $@ $^
+
+$(out)/myelin-bench: $(call object_of,$(bench_main)) $(bench_library) $(library)
 	$(CC) $(link_flags) $^ -o $@ $(libraries)
 
 # Criterion cannot start under the thread sanitizer and hides leaks; the runner says more, and takes its place.
 unit_runner := $(if $(filter asan tsan,$(VARIANT)),tests/sanitizer/runner.c)
-$(out)/unit-tests: $(call object_of,$(unit_sources) $(unit_runner)) $(library)
+$(out)/unit-tests: $(call object_of,$(unit_sources) $(unit_runner)) $(bench_library) $(library)
 	$(CC) $(link_flags) $^ -o $@ $(libraries) -lcriterion
 
 -include $(shell find $(objects_dir) -name '*.d' 2>/dev/null)
@@ -144,7 +149,7 @@ fuzz_runs := $(patsubst tests/fuzz/fuzz_%.c,fuzz-run-%,$(fuzz_sources))
 fuzz-run: $(fuzz_runs)
 	@echo "fuzz: $(words $(fuzz_runs)) fuzzers, $(FUZZ_SECONDS) seconds each, nothing found"
 
-$(fuzz_programs): $(out)/fuzz_%: $(objects_dir)/tests/fuzz/fuzz_%.o $(library)
+$(fuzz_programs): $(out)/fuzz_%: $(objects_dir)/tests/fuzz/fuzz_%.o $(bench_library) $(library)
 	$(CC) $(link_flags) -fsanitize=fuzzer $^ -o $@ $(libraries)
 
 $(fuzz_runs): fuzz-run-%: $(out)/fuzz_%
@@ -286,3 +291,12 @@ conformance: $(out)/conformance $(out)/myelin ## run the protocol cases against 
 conformance-nats: $(out)/conformance ## run the protocol cases against nats-server, when it is installed
 	@if [ -z "$(nats_server)" ]; then echo "nats-server is not installed"; \
 	else $(out)/conformance --server "$(nats_server)" $(CONFORMANCE_ARGUMENTS); fi
+
+.PHONY: bench
+bench: build ## Myelin and nats-server side by side (BENCH_ARGUMENTS, such as --scale 0.1 --rounds 3)
+	python3 bench/compare.py --bench $(out)/myelin-bench --myelin $(out)/myelin --json $(out)/bench.json $(BENCH_ARGUMENTS)
+
+test_targets += bench-check
+.PHONY: bench-check
+bench-check: $(out)/myelin-bench ## check the load generator against a server that errs on purpose
+	python3 tests/integration/test_bench.py $(out)/myelin-bench
