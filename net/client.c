@@ -77,7 +77,7 @@ void client_error_quoted(struct client *client, const char *before, struct bytes
     char quoted[ERROR_BYTES_MAX - 256];
     char line[ERROR_BYTES_MAX];
     char prefix[CLIENT_PREFIX_BYTES];
-    quote_go(quoted, sizeof quoted, subject);
+    (void)quote(subject, quoted, sizeof quoted);
     snprintf(line, sizeof line, "%s%s%s", before, quoted, after);
     log_error(client->context->log, "%s - %s", client_prefix(client, prefix, sizeof prefix), line);
     client_error(client, line);

@@ -35,7 +35,7 @@ static void trace_payload(const struct client *client, const char *direction, st
     char *quoted = memory_new(quoted_bytes);
     if (quoted == NULL)
         return; /* a trace line less */
-    quote_go(quoted, quoted_bytes, body);
+    (void)quote(body, quoted, quoted_bytes);
     size_t count = strlen(quoted);
     if (count >= 2 && quoted[count - 1] == '"')
         quoted[count - 1] = 0;

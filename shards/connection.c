@@ -45,6 +45,8 @@ static void end(struct shard *shard, struct connection *connection)
     move(connection, CONNECTION_ENDING);
     timers_cancel(&shard->context.timers, &connection->timer);
     (void)shutdown(connection->fd, SHUT_RDWR); /* both operations come home by this */
+    if (shard->loop == NULL)
+        return;
     loop_cancel(shard->loop, &connection->receive);
     loop_cancel(shard->loop, &connection->send);
 }
@@ -52,7 +54,7 @@ static void end(struct shard *shard, struct connection *connection)
 /* All was sent: say FIN, and read on for a moment. */
 static void linger(struct shard *shard, struct connection *connection)
 {
-    if (connection->ended ||
+    if (connection->ended || shard->stopping ||
         timers_set(&shard->context.timers, &connection->timer, shard->context.now_ns + LINGER_NS) != ERR_OK) {
         end(shard, connection);
         return;
@@ -263,6 +265,7 @@ void connection_write_late(struct shard *shard, struct connection *connection)
 
 void connection_closing(struct shard *shard, struct connection *connection, bool flush)
 {
+    shard_connection_gone(shard); /* for max_connections it counts no longer, whatever is left to send */
     if (!list_linked(&connection->closing))
         list_push_last(&shard->closing, &connection->closing);
     if (list_linked(&connection->waiting))
@@ -317,13 +320,13 @@ void connection_closing_step(struct shard *shard, struct connection *connection)
         list_remove(&connection->closing);
     if (connection->state != CONNECTION_ENDING || connection->receive.in_flight || connection->send.in_flight)
         return;
-    shard_connection_gone(shard, connection->client.cid);
     free_connection(shard, connection);
 }
 
 void connection_abandon(struct shard *shard, struct connection *connection)
 {
     client_close(&connection->client, CLOSED_SERVER_SHUTDOWN, NULL);
+    connection->receive.in_flight = connection->send.in_flight = 0;
     while (!client_remove_subscriptions(&connection->client, UINT32_MAX))
         continue;
     free_connection(shard, connection);

@@ -27,7 +27,12 @@ static enum host_result host_unsubscribe(struct client *client, struct client_su
 
 static enum host_result host_publish(struct client *client, const struct message *message)
 {
-    return router_publish(shard_of(client->context), message);
+    struct shard *shard = shard_of(client->context);
+    enum host_result result = router_publish(shard, message);
+    if (UNLIKELY(shard->expired_count > 0))
+        shard_remove_expired(
+            shard); /* at once: the publisher's next operation may be a SUB with the same sid */
+    return result;
 }
 
 static enum host_result host_publish_room(struct client *client, const struct message *message)

@@ -4,7 +4,6 @@
 #include "core/base/check.h"
 #include "core/base/log.h"
 #include "core/base/memory.h"
-#include "core/base/version.h"
 #include "core/security/nkey.h"
 #include "shards/banner.h"
 #include "shards/control/control.h"
@@ -269,8 +268,6 @@ static bool server_announce(struct server *server, const cpu_set_t *allowed)
     char why[WHY_BYTES] = "";
     struct banner banner = {
         .program = server->setup->program,
-        .nats_version = MYELIN_NATS_VERSION,
-        .myelin_version = MYELIN_VERSION,
         .server_id = server->server_id,
         .server_name = server_name(server),
         .shards = server->shard_count,

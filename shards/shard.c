@@ -18,7 +18,8 @@ enum {
     CLOSING_STEPS_PER_TURN = 64,
     OUTPUT_BYTES_PER_FLUSH = 1024 * 1024, /* send in mid-turn when so much has gathered */
 };
-#define RETRY_NS (100 * 1000LL) /* how soon to look again for room in a full mailbox */
+#define STOP_NS (500 * NS_PER_MS) /* for the last bytes of all clients; then they are cut off */
+#define RETRY_NS (100 * 1000LL)   /* how soon to look again for room in a full mailbox */
 
 /* ---- places of connections ---- */
 
@@ -82,9 +83,8 @@ static void gone_tell(struct shard *shard)
         shard->gone_count = 0;
 }
 
-void shard_connection_gone(struct shard *shard, uint64_t cid)
+void shard_connection_gone(struct shard *shard)
 {
-    (void)cid;
     shard->gone_count++; /* told once a turn, as one number */
 }
 
@@ -99,7 +99,7 @@ static void take_connection(struct shard *shard, const uint8_t *bytes)
     if (connection == NULL) {
         log_error(shard->context.log, "%s:%u - cid:%llu - no memory for a connection", mail.address,
                   mail.port, (unsigned long long)mail.cid);
-        shard_connection_gone(shard, mail.cid);
+        shard_connection_gone(shard);
         return;
     }
     if (mail.refused)
@@ -163,6 +163,7 @@ static void take_stop(struct shard *shard)
 {
     struct mail_close_clients all = {.count = UINT32_MAX};
     shard->stopping = true;
+    shard->stop_ns = shard->context.now_ns + STOP_NS;
     take_close_clients(shard, (const uint8_t *)&all);
 }
 
@@ -292,7 +293,7 @@ static void retry_full(struct shard *shard)
     }
 }
 
-static void remove_expired(struct shard *shard)
+void shard_remove_expired(struct shard *shard)
 {
     for (uint32_t left = shard->expired_count; left > 0; left--) {
         struct client_subscription *subscription = shard->expired[left - 1];
@@ -329,6 +330,8 @@ static int64_t wait_ns(struct shard *shard)
     if (!list_empty(&shard->full) || !list_empty(&shard->closing) || shard->expired_count > 0 ||
         shard->gone_count > 0)
         due_ns = now_ns + RETRY_NS < due_ns ? now_ns + RETRY_NS : due_ns;
+    if (shard->stopping && shard->stop_ns < due_ns)
+        due_ns = shard->stop_ns;
     if (due_ns == INT64_MAX)
         return -1;
     return due_ns > now_ns ? due_ns - now_ns : 0;
@@ -351,6 +354,7 @@ bool shard_turn(struct shard *shard)
     bool worked = false;
     wait(shard);
     post_drain(&shard->post, take_mail, shard);
+    shard_remove_expired(shard);
     while (loop_next(shard->loop, &completion)) {
         shard_complete(shard, &completion);
         worked = true;
@@ -360,13 +364,14 @@ bool shard_turn(struct shard *shard)
     expire_timers(shard);
     check_write_deadlines(shard);
     retry_full(shard);
-    remove_expired(shard);
+    shard_remove_expired(shard);
     step_closing(shard);
     gone_tell(shard);
     flush_outputs(shard);
     if (worked)
         shard->busy_until_ns = shard->context.now_ns + shard->snapshot->options->busy_poll_ns;
-    return !(shard->stopping && list_empty(&shard->connections));
+    bool late = shard->context.now_ns >= shard->stop_ns;
+    return !(shard->stopping && (late || list_empty(&shard->connections)));
 }
 
 /* ---- beginning and end ---- */
@@ -421,8 +426,12 @@ enum err shard_init(struct shard *shard, const struct shard_setup *setup, char *
 
 void shard_close(struct shard *shard)
 {
-    loop_free(shard->loop);
+    loop_free(shard->loop); /* with it goes every operation that was in flight */
     shard->loop = NULL;
+    shard->stopping = true;
+    for (struct list_link *at;
+         shard->connections.ends.next != NULL && (at = list_first(&shard->connections)) != NULL;)
+        connection_abandon(shard, LIST_ELEMENT(at, struct connection, all));
     index_free(shard->index);
     match_cache_free(shard->matches);
     timers_close(&shard->context.timers);

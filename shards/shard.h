@@ -47,6 +47,7 @@ struct shard {
     int64_t busy_until_ns; /* busy_poll: not to sleep before */
     uint32_t shard_count;
     uint32_t gone_count; /* connections that ended and were not told of yet */
+    int64_t stop_ns;     /* when stopping: not to wait for anybody any longer */
     bool stopping;
 };
 
@@ -89,6 +90,10 @@ MUST_USE enum err shard_slot_take(struct shard *shard, struct connection *connec
 void shard_slot_give(struct shard *shard, struct connection *connection);
 
 /* Tells the control core that a connection has gone. */
-void shard_connection_gone(struct shard *shard, uint64_t cid);
+void shard_connection_gone(struct shard *shard);
+
+/* Removes the subscriptions that have had their last message, as far as mailboxes have room. Not while a
+ * message is being delivered. */
+void shard_remove_expired(struct shard *shard);
 
 #endif

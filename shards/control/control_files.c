@@ -47,8 +47,9 @@ void control_ports_file_write(struct control *control)
 
 void control_ports_file_remove(struct control *control)
 {
-    if (control->ports_path[0] != 0)
-        ports_file_remove(control->ports_path);
+    char why[WHY_BYTES] = "";
+    if (control->ports_path[0] != 0 && ports_file_remove(control->ports_path, why, sizeof why) != ERR_OK)
+        log_error(control->log, "%s", why);
     control->ports_path[0] = 0;
 }
 

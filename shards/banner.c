@@ -1,0 +1,56 @@
+/* shards/banner.c - see banner.h. */
+#include "shards/banner.h"
+
+#include "core/base/version.h"
+#include "core/security/password.h"
+
+enum { PAYLOAD_ADVISED_BYTES_MAX = 8 * 1024 * 1024 };
+
+static bool plain(struct bytes secret)
+{
+    return secret.count > 0 && !password_is_bcrypt(secret);
+}
+
+static bool plain_secrets(const struct security_options *security)
+{
+    for (uint32_t i = 0; i < security->user_count; i++) {
+        if (plain(security->users[i].password))
+            return true;
+    }
+    return plain(security->password) || plain(security->token);
+}
+
+void banner_start(struct log *log, const struct banner *banner, const struct server_options *options)
+{
+    log_notice(log, "Starting %s", banner->program);
+    log_notice(log, "  Version:  %s", MYELIN_NATS_VERSION);
+    log_notice(log, "  Git:      [not set]");
+    log_notice(log, "  Name:     %s", banner->server_name);
+    log_notice(log, "  ID:       %s", banner->server_id);
+    log_notice(log, "  Myelin:   %s, %u shard%s", MYELIN_VERSION, banner->shards,
+               banner->shards == 1 ? "" : "s");
+    if (plain_secrets(&options->security))
+        log_warning(log, "Plaintext passwords detected, use nkeys or bcrypt");
+    if (options->config_file != NULL)
+        log_notice(log, "Using configuration file: %s (%s)", options->config_file, options->config_digest);
+    if (options->net.max_payload_bytes > PAYLOAD_ADVISED_BYTES_MAX)
+        log_warning(
+            log,
+            "Maximum payloads over 8.00 MB are generally discouraged and could lead to poor performance");
+}
+
+void banner_listening(struct log *log, const char *host, uint16_t port)
+{
+    bool six = false;
+    for (const char *at = host; *at != 0; at++)
+        six = six || *at == ':';
+    log_notice(log,
+               six ? "Listening for client connections on [%s]:%u"
+                   : "Listening for client connections on %s:%u",
+               host, port);
+}
+
+void banner_ready(struct log *log)
+{
+    log_notice(log, "Server is ready");
+}

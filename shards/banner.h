@@ -1,0 +1,24 @@
+/* shards/banner.h - what the log says at the start, in the order and words that tools wait for
+ * (spec/configuration.md 8). */
+#ifndef SHARDS_BANNER_H
+#define SHARDS_BANNER_H
+
+#include "core/base/log.h"
+#include "shards/options.h"
+
+struct banner {
+    const char *program;
+    const char *server_id;
+    const char *server_name;
+    uint32_t shards;
+};
+
+/* Everything up to the listeners. Thread: main. */
+void banner_start(struct log *log, const struct banner *banner, const struct server_options *options);
+
+/* "Listening for client connections on host:port", the real port. */
+void banner_listening(struct log *log, const char *host, uint16_t port);
+
+void banner_ready(struct log *log);
+
+#endif
