@@ -10,8 +10,10 @@
  * in parts (by hash of a literal pattern; by hash of the first token of a wildcard pattern; one for patterns
  * that begin with a wildcard), so that an inbox that comes and goes does not spoil every cached match.
  *
- * At the bound: memory out is ERR_MEMORY and nothing has changed. A subject of more than MATCH_VISITS_MAX trie
- * steps cannot exist within a control line. No recursion. All of it belongs to one thread. */
+ * At the bound: memory out is ERR_MEMORY and nothing has changed. An uncached match visits each node of the
+ * trie of wildcard patterns at most once, so its cost is bounded by what subscribers have put there, whatever
+ * the subject; without `*` beside literals it is one visit per token. No recursion. All of it belongs to one
+ * thread. */
 #ifndef CORE_SUBJECT_INDEX_H
 #define CORE_SUBJECT_INDEX_H
 
@@ -28,16 +30,16 @@ struct queue_group;
 
 /* Embedded in what a session knows of a subscription. All zero is "in no index". */
 struct subscription {
-    struct interest *interest;     /* its pattern; NULL when in no index */
-    struct queue_group *group;     /* NULL: plain */
-    uint32_t position;             /* in its subscription_set */
+    struct interest *interest; /* its pattern; NULL when in no index */
+    struct queue_group *group; /* NULL: plain */
+    uint32_t position;         /* in its subscription_set */
 };
 
-/* Subscriptions in no order. Removing puts the last one in the hole, so walk from the end: then a removal of the
- * one just visited disturbs nothing. A single one is held without an array. */
+/* Subscriptions in no order. Removing puts the last one in the hole, so walk from the end: then a removal of
+ * the one just visited disturbs nothing. A single one is held without an array. */
 struct subscription_set {
     union {
-        struct subscription *one;        /* when capacity is 0 */
+        struct subscription *one; /* when capacity is 0 */
         struct subscription **many;
     };
     uint32_t count;
@@ -51,11 +53,11 @@ static inline struct subscription *subscription_at(const struct subscription_set
 
 /* One distinct pattern that somebody wants. Read by the router; written by the index only. */
 struct interest {
-    struct subscription_set plain;       /* this shard's own */
-    uint64_t remote_shards;              /* bit s: shard s has plain interest */
-    struct queue_group *groups;          /* list by next_in_interest */
+    struct subscription_set plain; /* this shard's own */
+    uint64_t remote_shards;        /* bit s: shard s has plain interest */
+    struct queue_group *groups;    /* list by next_in_interest */
     uint32_t hash;
-    uint16_t pattern_count;              /* a control line is at most 65535 bytes here: see index_add() */
+    uint16_t pattern_count; /* a control line is at most 65535 bytes here: see index_add() */
     bool wildcard;
     /* the pattern's bytes follow in memory: interest_pattern() */
 };
@@ -64,8 +66,8 @@ struct interest {
 struct queue_group {
     struct queue_group *next_in_interest;
     struct interest *interest;
-    struct subscription_set members;     /* this shard's own */
-    uint32_t remote_total;               /* sum of the other shards' members */
+    struct subscription_set members; /* this shard's own */
+    uint32_t remote_total;           /* sum of the other shards' members */
     /* the other shards' counts and the name are the index's own: queue_group_name(), queue_group_remote() */
 };
 
@@ -77,15 +79,18 @@ uint32_t queue_group_remote(const struct queue_group *group, unsigned shard);
 
 /* ---- the index ---- */
 
-/* Owner: the caller, until index_free(). NULL when memory is out. */
+/* Owner: the caller, until index_free(). NULL when memory is out, or the kernel has no random bytes for its
+ * id. */
 MUST_USE struct index *index_new(void);
 
-/* Frees the index with its interests. Own subscriptions must have been removed; remote interest may remain.
- * NULL is allowed. */
+/* Frees the index with its interests. What match caches remember of it becomes unreachable there; a match
+ * that the caller kept must not be touched again. Own subscriptions must have been removed; remote interest
+ * may remain. NULL is allowed. */
 void index_free(struct index *index);
 
-/* Adds a subscription of this shard; `queue` empty means plain. The pattern must be valid. On ERR_OK the index
- * holds a pointer to `subscription` until index_remove(). ERR_FULL: pattern or queue is over 65535 bytes. */
+/* Adds a subscription of this shard; `queue` empty means plain. The pattern must be valid. On ERR_OK the
+ * index holds a pointer to `subscription` until index_remove(). ERR_FULL: pattern or queue is over 65535
+ * bytes. */
 MUST_USE enum err index_add(struct index *index, struct bytes pattern, struct bytes queue,
                             struct subscription *subscription);
 
@@ -97,21 +102,21 @@ void index_remove(struct index *index, struct subscription *subscription);
  * included: 1 means that the others must be told when it goes. */
 uint32_t index_own_count(const struct subscription *subscription);
 
-/* Says that shard has `count` subscriptions for pattern and queue (for plain interest: 0 or 1, more counts as
- * 1). A count, not a change: saying it twice is harmless. */
-MUST_USE enum err index_remote_set(struct index *index, struct bytes pattern, struct bytes queue, unsigned shard,
-                                   uint32_t count);
+/* Says that another shard has `count` subscriptions for pattern and queue (for plain interest: 0 or 1, more
+ * counts as 1). A count, not a change: saying it twice is harmless. */
+MUST_USE enum err index_remote_set(struct index *index, struct bytes pattern, struct bytes queue,
+                                   unsigned shard, uint32_t count);
 
 /* Walks all interests of this index. `at` starts NULL; returns NULL at the end. No change meanwhile. */
 struct interest *index_next(struct index *index, struct interest *at);
 
 struct index_figures {
-    uint64_t interests;      /* distinct patterns */
-    uint64_t subscriptions;  /* this shard's own */
+    uint64_t interests;     /* distinct patterns */
+    uint64_t subscriptions; /* this shard's own */
     uint64_t inserts;
     uint64_t removes;
-    uint64_t matches;        /* uncached look-ups */
-    uint64_t bytes;          /* memory held by the index, subscriptions' own memory excluded */
+    uint64_t matches; /* uncached look-ups */
+    uint64_t bytes;   /* memory held by the index, subscriptions' own memory excluded */
 };
 struct index_figures index_figures(const struct index *index);
 
@@ -125,29 +130,32 @@ struct match_group {
 };
 
 struct match {
-    struct interest *const *interests;   /* those the subject hits; some may hold groups only */
-    const struct match_group *groups;    /* by distinct name */
+    struct interest *const *interests; /* those the subject hits; some may hold groups only */
+    const struct match_group *groups;  /* by distinct name */
     uint32_t interest_count;
     uint32_t group_count;
-    uint64_t generation;                 /* true while index_generation() of the subject answers this */
-    uint32_t literal_part;               /* which generations belong to the subject */
+    uint64_t generation;   /* true while index_generation() of the subject answers this */
+    uint32_t literal_part; /* which generations belong to the subject */
     uint32_t first_token_part;
     const struct index *index;
 };
 
-/* Whether a match that was found earlier is still true. Cost: three loads. The index must not have been freed. */
+/* Whether a match that was found earlier is still true. Cost: three loads. The index must not have been
+ * freed. */
 static inline bool match_current(const struct match *match);
 
 struct match_cache; /* opaque; one per shard, shared by all its indexes */
 
-/* `entries` is rounded up to a power of two: how many subjects it remembers. */
+/* `entries` is rounded up to a power of two: how many subjects it remembers. About 200 bytes each, and
+ * together at most 1 KiB each for results and subjects that do not fit these. */
 MUST_USE struct match_cache *match_cache_new(uint32_t entries);
 void match_cache_free(struct match_cache *cache);
 
-/* Finds what a published subject hits. The match belongs to the cache and stays in place until the next call of
- * match_cache_find() on this cache. ERR_MEMORY: the result was too large to note. Allocates only when a
- * result is larger than any before in its slot.
- * Cost aimed at: cached 40 ns, uncached 400 ns (a million interests). */
+/* Finds what a published subject hits. The match belongs to the cache and stays in place until the next call
+ * of match_cache_find() on this cache. What it points to lives while it is current: after a change of the
+ * index ask match_current() before following it. ERR_MEMORY: the result was too large to note; *match is
+ * NULL. Allocates only when a result is larger than any before in its slot, or wider than any before in the
+ * cache. Cost aimed at: cached 40 ns, uncached 400 ns (a million interests). */
 MUST_USE enum err match_cache_find(struct match_cache *cache, struct index *index, struct bytes subject,
                                    const struct match **match);
 
@@ -164,8 +172,8 @@ struct match_cache_figures match_cache_figures(const struct match_cache *cache);
 /* Members of the group on this shard and, if `remote_too`, on the others. */
 uint32_t match_group_size(const struct match_group *group, bool remote_too);
 
-/* The member at `position` (0 .. size - 1): *own is set when it is this shard's, else *shard says whose it is.
- * Order: all own members first, part by part, then the remote ones. */
+/* The member at `position` (0 .. size - 1): *own is set when it is this shard's, else *shard says whose it
+ * is. Order: all own members first, part by part, then the remote ones. */
 void match_group_member(const struct match_group *group, uint32_t position, struct subscription **own,
                         unsigned *shard);
 
@@ -175,15 +183,16 @@ enum { INDEX_GENERATION_PARTS = 256 };
 
 /* The first member of struct index. Each counter only grows, so an unchanged sum means nothing changed. */
 struct index_generations {
-    uint64_t any;                                /* patterns whose first token is a wildcard */
-    uint64_t literal[INDEX_GENERATION_PARTS];    /* literal patterns, by hash of the whole */
+    uint64_t any;                                 /* patterns whose first token is a wildcard */
+    uint64_t literal[INDEX_GENERATION_PARTS];     /* literal patterns, by hash of the whole */
     uint64_t first_token[INDEX_GENERATION_PARTS]; /* wildcard patterns, by hash of the first token */
 };
 
 static inline bool match_current(const struct match *match)
 {
     const struct index_generations *g = (const struct index_generations *)(const void *)match->index;
-    return match->generation == g->any + g->literal[match->literal_part] + g->first_token[match->first_token_part];
+    return match->generation ==
+           g->any + g->literal[match->literal_part] + g->first_token[match->first_token_part];
 }
 
 #endif
