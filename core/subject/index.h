@@ -10,8 +10,10 @@
  * in parts (by hash of a literal pattern; by hash of the first token of a wildcard pattern; one for patterns
  * that begin with a wildcard), so that an inbox that comes and goes does not spoil every cached match.
  *
- * At the bound: memory out is ERR_MEMORY and nothing has changed. A subject of more than MATCH_VISITS_MAX
- * trie steps cannot exist within a control line. No recursion. All of it belongs to one thread. */
+ * At the bound: memory out is ERR_MEMORY and nothing has changed. An uncached match visits each node of the
+ * trie of wildcard patterns at most once, so its cost is bounded by what subscribers have put there, whatever
+ * the subject; without `*` beside literals it is one visit per token. No recursion. All of it belongs to one
+ * thread. */
 #ifndef CORE_SUBJECT_INDEX_H
 #define CORE_SUBJECT_INDEX_H
 
@@ -77,11 +79,13 @@ uint32_t queue_group_remote(const struct queue_group *group, unsigned shard);
 
 /* ---- the index ---- */
 
-/* Owner: the caller, until index_free(). NULL when memory is out. */
+/* Owner: the caller, until index_free(). NULL when memory is out, or the kernel has no random bytes for its
+ * id. */
 MUST_USE struct index *index_new(void);
 
-/* Frees the index with its interests. Own subscriptions must have been removed; remote interest may remain.
- * NULL is allowed. */
+/* Frees the index with its interests. What match caches remember of it becomes unreachable there; a match
+ * that the caller kept must not be touched again. Own subscriptions must have been removed; remote interest
+ * may remain. NULL is allowed. */
 void index_free(struct index *index);
 
 /* Adds a subscription of this shard; `queue` empty means plain. The pattern must be valid. On ERR_OK the
@@ -98,8 +102,8 @@ void index_remove(struct index *index, struct subscription *subscription);
  * included: 1 means that the others must be told when it goes. */
 uint32_t index_own_count(const struct subscription *subscription);
 
-/* Says that shard has `count` subscriptions for pattern and queue (for plain interest: 0 or 1, more counts as
- * 1). A count, not a change: saying it twice is harmless. */
+/* Says that another shard has `count` subscriptions for pattern and queue (for plain interest: 0 or 1, more
+ * counts as 1). A count, not a change: saying it twice is harmless. */
 MUST_USE enum err index_remote_set(struct index *index, struct bytes pattern, struct bytes queue,
                                    unsigned shard, uint32_t count);
 
@@ -142,14 +146,16 @@ static inline bool match_current(const struct match *match);
 
 struct match_cache; /* opaque; one per shard, shared by all its indexes */
 
-/* `entries` is rounded up to a power of two: how many subjects it remembers. */
+/* `entries` is rounded up to a power of two: how many subjects it remembers. About 200 bytes each, and
+ * together at most 1 KiB each for results and subjects that do not fit these. */
 MUST_USE struct match_cache *match_cache_new(uint32_t entries);
 void match_cache_free(struct match_cache *cache);
 
 /* Finds what a published subject hits. The match belongs to the cache and stays in place until the next call
- * of match_cache_find() on this cache. ERR_MEMORY: the result was too large to note. Allocates only when a
- * result is larger than any before in its slot.
- * Cost aimed at: cached 40 ns, uncached 400 ns (a million interests). */
+ * of match_cache_find() on this cache. What it points to lives while it is current: after a change of the
+ * index ask match_current() before following it. ERR_MEMORY: the result was too large to note; *match is
+ * NULL. Allocates only when a result is larger than any before in its slot, or wider than any before in the
+ * cache. Cost aimed at: cached 40 ns, uncached 400 ns (a million interests). */
 MUST_USE enum err match_cache_find(struct match_cache *cache, struct index *index, struct bytes subject,
                                    const struct match **match);
 

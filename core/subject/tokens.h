@@ -27,17 +27,33 @@ static inline bool token_is(struct bytes token, char byte)
     return token.count == 1 && token.data[0] == (uint8_t)byte;
 }
 
-/* Whether some token is empty; such a subject matches nobody (spec/client-protocol.md 6.3). */
+/* The top bit of each byte of `word` that is a dot, exactly: no borrow from one byte to the next. */
+static inline uint64_t tokens_dots_in(uint64_t word)
+{
+    const uint64_t low = 0x7f7f7f7f7f7f7f7fULL;
+    uint64_t differ = word ^ 0x2e2e2e2e2e2e2e2eULL;
+    return ~(((differ & low) + low) | differ | low);
+}
+
+/* Whether some token is empty; such a subject matches nobody (spec/client-protocol.md 6.3). Eight bytes at a
+ * time in steps of seven, so that every two neighbours meet in some step; in either byte order. */
 static inline bool tokens_some_empty(struct bytes subject)
 {
-    unsigned empty = 0;
-    unsigned after_dot = 1;
-    for (size_t at = 0; at < subject.count; at++) {
-        unsigned dot = subject.data[at] == '.';
-        empty |= dot & after_dot;
-        after_dot = dot;
+    if (subject.count == 0 || subject.data[0] == '.' || subject.data[subject.count - 1] == '.')
+        return true;
+    size_t at = 0;
+    for (; at + 8 <= subject.count; at += 7) {
+        uint64_t word;
+        memcpy(&word, subject.data + at, sizeof(word));
+        uint64_t dots = tokens_dots_in(word);
+        if ((dots & (dots >> 8)) != 0)
+            return true;
     }
-    return (empty | after_dot) != 0;
+    for (; at + 1 < subject.count; at++) {
+        if (subject.data[at] == '.' && subject.data[at + 1] == '.')
+            return true;
+    }
+    return false;
 }
 
 #endif

@@ -1,0 +1,131 @@
+/* bench/micro/index_bench.c - what the interest index costs alone: memory per subscription, time per match,
+ * and the longest single insert. A program of its own, no part of myelin-bench:
+ *
+ *     make && cc -std=gnu11 -D_GNU_SOURCE -O2 -I. bench/micro/index_bench.c build/libmyelin.a \
+ *         -ljemalloc -o build/index_bench && build/index_bench [subscriptions]
+ *
+ * Instructions per match: valgrind --tool=callgrind --toggle-collect=match_cache_find build/index_bench
+ * 100000 */
+#include "core/base/clock.h"
+#include "core/base/language.h"
+#include "core/base/random.h"
+#include "core/subject/index.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { WILDCARDS = 1000, MATCHES = 1000000, SUBJECT_BYTES = 32, CACHE_ENTRIES = 8192, HOT_SUBJECTS = 1000 };
+
+static size_t resident_bytes(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    unsigned long pages = 0;
+    unsigned long resident = 0;
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "%lu %lu", &pages, &resident) != 2)
+        resident = 0;
+    fclose(file);
+    return resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* 19 or 20 bytes: "device.0012345.temp1". */
+static struct bytes subject_of(uint32_t number, char *into)
+{
+    int count = snprintf(into, SUBJECT_BYTES, "device.%07u.temp%u", number, number % 10);
+    return bytes_of(into, (size_t)count);
+}
+
+static void die(const char *what)
+{
+    fprintf(stderr, "index_bench: %s\n", what);
+    exit(1);
+}
+
+static void report_matches(const char *name, struct match_cache *cache, struct index *index,
+                           uint32_t subscriptions, uint32_t distinct, const char *format)
+{
+    struct random random;
+    random_seed(&random, 5);
+    char(*subjects)[SUBJECT_BYTES] = calloc(MATCHES, SUBJECT_BYTES);
+    if (subjects == NULL)
+        die("out of memory");
+    for (uint32_t i = 0; i < MATCHES; i++) {
+        if (format == NULL)
+            subject_of(random_below(&random, distinct) * (subscriptions / distinct), subjects[i]);
+        else
+            snprintf(subjects[i], SUBJECT_BYTES, format, random_below(&random, distinct));
+    }
+    struct match_cache_figures before = match_cache_figures(cache);
+    uint64_t interests = 0;
+    int64_t start = clock_monotonic_ns();
+    for (uint32_t i = 0; i < MATCHES; i++) {
+        const struct match *match = NULL;
+        if (match_cache_find(cache, index, text(subjects[i]), &match) != ERR_OK)
+            die("out of memory");
+        interests += match->interest_count;
+    }
+    int64_t took = clock_monotonic_ns() - start;
+    struct match_cache_figures after = match_cache_figures(cache);
+    printf("%-42s %6.1f ns, %5.1f %% cached, %.2f interests each\n", name, (double)took / MATCHES,
+           100.0 * (double)(after.hits - before.hits) / MATCHES, (double)interests / MATCHES);
+    free(subjects);
+}
+
+int main(int argc, char **argv)
+{
+    uint32_t count = argc > 1 ? (uint32_t)atoi(argv[1]) : 1000000;
+    if (count < HOT_SUBJECTS)
+        die("at least 1000 subscriptions");
+    struct index *index = index_new();
+    struct match_cache *cache = match_cache_new(CACHE_ENTRIES);
+    struct subscription *subscriptions = calloc(count + WILDCARDS, sizeof(*subscriptions));
+    if (index == NULL || cache == NULL || subscriptions == NULL)
+        die("out of memory");
+    memset(subscriptions, 1, (count + WILDCARDS) * sizeof(*subscriptions)); /* resident before we look */
+    memset(subscriptions, 0, (count + WILDCARDS) * sizeof(*subscriptions));
+
+    char subject[SUBJECT_BYTES];
+    size_t resident = resident_bytes();
+    int64_t longest = 0;
+    int64_t start = clock_monotonic_ns();
+    int64_t last = start;
+    for (uint32_t i = 0; i < count; i++) {
+        if (index_add(index, subject_of(i, subject), TEXT(""), &subscriptions[i]) != ERR_OK)
+            die("out of memory");
+        int64_t now = clock_monotonic_ns();
+        longest = now - last > longest ? now - last : longest;
+        last = now;
+    }
+    printf("%u literal subscriptions: %.1f bytes each resident, %.1f by index_figures(); add %.0f ns, "
+           "longest %.0f us\n",
+           count, (double)(resident_bytes() - resident) / count, (double)index_figures(index).bytes / count,
+           (double)(last - start) / count, (double)longest / 1000);
+
+    report_matches("literals only, uncached", cache, index, count, count, NULL);
+    for (uint32_t i = 0; i < WILDCARDS; i++) {
+        static const char *const formats[] = {"device.%07u.*", "device.*.humidity%u", "site.%u.>",
+                                              "*.%07u.temp1"};
+        snprintf(subject, sizeof(subject), formats[i % 4], i * (count / WILDCARDS));
+        if (index_add(index, text(subject), TEXT(""), &subscriptions[count + i]) != ERR_OK)
+            die("out of memory");
+    }
+    printf("and %d wildcard patterns\n", WILDCARDS);
+    report_matches("all subjects, uncached", cache, index, count, count, NULL);
+    report_matches("nobody listens, uncached", cache, index, count, 100000000, "nobody.%u.temp");
+    report_matches("1000 hot subjects, cached", cache, index, count, HOT_SUBJECTS, NULL);
+    report_matches("1 subject, cached", cache, index, count, 1, NULL);
+    report_matches("1000 hot subjects with nobody, cached", cache, index, count, HOT_SUBJECTS,
+                   "nobody.%u.temp");
+
+    start = clock_monotonic_ns();
+    for (uint32_t i = 0; i < count + WILDCARDS; i++)
+        index_remove(index, &subscriptions[i]);
+    printf("remove %.0f ns; left: %llu bytes\n", (double)(clock_monotonic_ns() - start) / (count + WILDCARDS),
+           (unsigned long long)index_figures(index).bytes);
+    free(subscriptions);
+    index_free(index);
+    match_cache_free(cache);
+    return 0;
+}
