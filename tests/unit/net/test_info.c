@@ -57,7 +57,7 @@ Test(info, all_fields_come_in_the_order_of_the_protocol)
     server.auth_required = server.tls_required = server.tls_verify = server.tls_available = true;
     server.jetstream = true;
     struct info_client client = {
-        .client_id = UINT64_MAX,
+        .client_id = 1ULL << 40,
         .client_ip = "10.0.0.1",
         .nonce = TEXT("Zm9vYmFyYmF6cXV"),
         .max_payload_bytes = 8,
@@ -85,6 +85,7 @@ Test(info, all_fields_come_in_the_order_of_the_protocol)
     }
     cr_expect_eq(at, COUNT_OF(order));
     cr_expect_eq(json_integer_value(json_object_get(json, "max_payload")), 8, "the connection's own");
+    cr_expect_eq(json_integer_value(json_object_get(json, "client_id")), 1LL << 40);
     cr_expect_str_eq(json_string_value(json_object_get(json, "cluster")), "c<1>");
     cr_expect_eq(json_array_size(json_object_get(json, "connect_urls")), 2);
     cr_expect_str_eq(json_string_value(json_array_get(json_object_get(json, "connect_urls"), 1)), "[::1]:2");
