@@ -34,11 +34,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ASSERT(options.verbose && options.pedantic && options.echo && options.protocol == 0);
     } else {
         ASSERT(json_valid(json));
-        ASSERT(connect_parse(&options, json) == ERR_OK);
-        ASSERT(!options.credentials_changed); /* the same again is no change */
+        ASSERT(connect_parse(&options, json) == ERR_OK); /* the same again is as good */
     }
     connect_describe(&options, who, sizeof who);
+    ASSERT(options.credentials_changed);
     connect_forget_secrets(&options);
+    ASSERT(!options.credentials_changed);
     ASSERT(connect_credentials(&options).pass.count == 0);
     connect_close(&options);
     redact(json);

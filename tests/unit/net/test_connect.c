@@ -162,32 +162,39 @@ Test(connect, nothing_but_secrets_leaves_no_memory)
     connect_close(&options);
 }
 
-Test(connect, a_change_of_credentials_is_told)
+Test(connect, a_login_is_due_until_it_is_decided_and_when_credentials_change)
 {
     static const struct {
         const char *second;
-        bool changed;
+        bool due;
     } rows[] = {
         {"{}", false},
+        {"null", false},
         {"{\"verbose\":false,\"name\":\"x\"}", false},
         {"{\"user\":\"u\"}", false},
+        {"{\"pass\":null}", false},
         {"{\"user\":\"u\",\"pass\":\"pw\"}", true}, /* it was forgotten, so it has to be checked again */
         {"{\"user\":\"v\"}", true},
+        {"{\"user\":\"\"}", true},
+        {"{\"pass\":\"\"}", true}, /* empty is a password, and not the one that was good */
         {"{\"pass\":\"wrong\"}", true},
         {"{\"auth_token\":\"t\"}", true},
         {"{\"nkey\":\"UK\"}", true},
         {"{\"sig\":\"s\"}", true},
+        {"{\"proxy_sig\":\"s\"}", true},
         {"{\"jwt\":\"j\"}", true},
-        {"{\"account\":\"a\"}", true},
-        {"{\"new_account\":true}", true},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct connect_options options;
-        connect_with(&options, "{\"user\":\"u\",\"pass\":\"pw\"}");
+        connect_init(&options);
         cr_expect(options.credentials_changed);
+        cr_assert_eq(connect_parse(&options, TEXT("{\"user\":\"u\",\"pass\":\"pw\"}")), ERR_OK);
+        cr_assert_eq(connect_parse(&options, TEXT("{}")), ERR_OK);
+        cr_expect(options.credentials_changed, "not decided yet");
         connect_forget_secrets(&options);
+        cr_expect_not(options.credentials_changed);
         cr_assert_eq(connect_parse(&options, text(rows[i].second)), ERR_OK);
-        cr_expect_eq(options.credentials_changed, rows[i].changed, "%s", rows[i].second);
+        cr_expect_eq(options.credentials_changed, rows[i].due, "%s", rows[i].second);
         connect_close(&options);
     }
 }

@@ -1,4 +1,4 @@
-/* core/security/nkey.c against the vectors of spec/security.md 2.5. */
+/* NKeys as text, against the vectors of spec/security.md 2.5. */
 #include "core/base/language.h"
 #include "core/security/nkey.h"
 

@@ -1,4 +1,4 @@
-/* core/security/password.c. The hashes are public bcrypt test vectors, of low cost. */
+/* Passwords compared and hashed. The hashes are public bcrypt test vectors, of low cost. */
 #include "core/base/language.h"
 #include "core/security/password.h"
 
