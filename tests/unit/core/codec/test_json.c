@@ -101,6 +101,7 @@ Test(json, texts_are_decoded_as_go_does)
         {TEXT("{\"sky\":\"a\\u0000b\"}"), TEXT("a\0b")},
         {TEXT("{\"sky\":\"\\ud83d\\ude00\"}"), TEXT("\xf0\x9f\x98\x80")},
         {TEXT("{\"sky\":\"\\ud83d!\"}"), TEXT("\xef\xbf\xbd!")}, /* half of a pair */
+        {TEXT("{\"sky\":\"\\ude00\\ude01\"}"), TEXT("\xef\xbf\xbd\xef\xbf\xbd")},
         {TEXT("{\"sky\":\"\\ude00\\ud83d\"}"), TEXT("\xef\xbf\xbd\xef\xbf\xbd")},
         {TEXT("{\"sky\":\"\\ud83d\\u0041\"}"), TEXT("\xef\xbf\xbd"
                                                     "A")},
