@@ -50,14 +50,10 @@ static const struct json_field connect_json_fields[] = {
 };
 static const struct json_shape connect_shape = {connect_json_fields, COUNT_OF(connect_json_fields)};
 
-/* What a login depends on. */
-static const enum connect_text credential_texts[] = {CONNECT_USER, CONNECT_PASS,   CONNECT_AUTH_TOKEN,
-                                                     CONNECT_NKEY, CONNECT_SIG,    CONNECT_PROXY_SIG,
-                                                     CONNECT_JWT,  CONNECT_ACCOUNT};
-
 void connect_init(struct connect_options *options)
 {
-    *options = (struct connect_options){.verbose = true, .pedantic = true, .echo = true};
+    *options = (struct connect_options){
+        .verbose = true, .pedantic = true, .echo = true, .credentials_changed = true};
 }
 
 static size_t texts_bytes(const struct connect_options *options, size_t texts)
@@ -125,6 +121,24 @@ static MUST_USE enum err fields_pack(struct connect_options *options, const stru
     return ERR_OK;
 }
 
+/* Whether the document had the key; an empty string counts. */
+static bool text_sent(const struct json_document *document, struct bytes value)
+{
+    return value.data >= document->text && value.data < document->text + document->count;
+}
+
+/* Sending the same name again without a secret is no new login: nats-server would check it with the secret
+ * that came before. */
+static bool credentials_change(const struct json_document *document, const struct connect_fields *fields,
+                               const struct connect_options *before)
+{
+    for (size_t i = CONNECT_TEXTS_PUBLIC; i < CONNECT_TEXTS; i++)
+        if (text_sent(document, fields->texts[i]))
+            return true;
+    return !bytes_equal(fields->texts[CONNECT_USER], connect_text(before, CONNECT_USER)) ||
+           !bytes_equal(fields->texts[CONNECT_NKEY], connect_text(before, CONNECT_NKEY));
+}
+
 enum err connect_parse(struct connect_options *options, struct bytes json)
 {
     struct connect_fields fields;
@@ -135,22 +149,20 @@ enum err connect_parse(struct connect_options *options, struct bytes json)
     if (err != ERR_OK)
         return err;
     err = fields_pack(&merged, &fields);
+    if (err == ERR_OK) {
+        merged.credentials_changed =
+            options->credentials_changed || credentials_change(&document, &fields, options);
+        connect_close(options);
+        *options = merged;
+    }
     json_close(&document);
-    if (err != ERR_OK)
-        return err;
-    merged.credentials_changed = merged.new_account != options->new_account;
-    for (size_t i = 0; i < COUNT_OF(credential_texts); i++)
-        if (!bytes_equal(connect_text(&merged, credential_texts[i]),
-                         connect_text(options, credential_texts[i])))
-            merged.credentials_changed = true;
-    connect_close(options);
-    *options = merged;
-    return ERR_OK;
+    return err;
 }
 
 void connect_forget_secrets(struct connect_options *options)
 {
     size_t all_bytes = texts_bytes(options, CONNECT_TEXTS);
+    options->credentials_changed = false;
     size_t public_bytes = texts_bytes(options, CONNECT_TEXTS_PUBLIC);
     if (all_bytes == public_bytes)
         return;

@@ -38,9 +38,10 @@ struct connect_options {
     bool no_responders;
     bool tls_required;
     bool new_account;
-    bool credentials_changed; /* by the last connect_parse(): the login has to be checked (again). False when
-                               * it sent none, or the same user without the secrets that were forgotten since.
-                               */
+    /* The login is to be decided: from connect_init() to connect_forget_secrets(), and again when a later
+     * CONNECT sends a secret or another name. Otherwise what was decided stands, since the secrets that would
+     * prove it once more are gone. Stays true when the same CONNECT is parsed twice. */
+    bool credentials_changed;
 };
 
 /* The defaults that hold before any CONNECT; nothing is allocated. */
@@ -50,7 +51,7 @@ void connect_init(struct connect_options *options);
  * without a word) or ERR_MEMORY leave the options as they were. Cost: allocates. */
 MUST_USE enum err connect_parse(struct connect_options *options, struct bytes json);
 
-/* Wipes and drops password, token, signatures and JWT, once the login is decided. */
+/* The login is decided: wipes and drops password, token, signatures and JWT. */
 void connect_forget_secrets(struct connect_options *options);
 
 /* Wipes all; legal when closed. */

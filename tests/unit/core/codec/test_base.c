@@ -1,0 +1,64 @@
+/* The text forms of bytes: core/codec/base32.c, base64.c, and the checksum crc16.c. Vectors of RFC 4648
+ * section 10 (without padding) and spec/security.md 2. */
+#include "core/base/language.h"
+#include "core/codec/base32.h"
+#include "core/codec/base64.h"
+#include "core/codec/crc16.h"
+
+#include <criterion/criterion.h>
+
+static const struct {
+    const char *bytes;
+    const char *base32;
+    const char *base64;
+} vectors[] = {
+    {"", "", ""},
+    {"f", "MY", "Zg"},
+    {"fo", "MZXQ", "Zm8"},
+    {"foo", "MZXW6", "Zm9v"},
+    {"foob", "MZXW6YQ", "Zm9vYg"},
+    {"fooba", "MZXW6YTB", "Zm9vYmE"},
+    {"foobar", "MZXW6YTBOI", "Zm9vYmFy"},
+    {"\xfb\xff\xfe", "7P774", "-__-"},
+};
+
+Test(base, thirty_two_letters)
+{
+    for (size_t i = 0; i < COUNT_OF(vectors); i++) {
+        char out[32];
+        size_t count = base32_encode(out, sizeof out, text(vectors[i].bytes));
+        cr_expect_eq(count, BASE32_TEXT_BYTES(strlen(vectors[i].bytes)), "row %zu", i);
+        cr_expect(bytes_equal(bytes_of(out, count), text(vectors[i].base32)), "row %zu: %.*s", i, (int)count,
+                  out);
+    }
+}
+
+Test(base, sixty_four_letters_for_urls)
+{
+    for (size_t i = 0; i < COUNT_OF(vectors); i++) {
+        char out[32];
+        size_t count = base64_url_encode(out, sizeof out, text(vectors[i].bytes));
+        cr_expect_eq(count, BASE64_URL_TEXT_BYTES(strlen(vectors[i].bytes)), "row %zu", i);
+        cr_expect(bytes_equal(bytes_of(out, count), text(vectors[i].base64)), "row %zu: %.*s", i, (int)count,
+                  out);
+    }
+}
+
+Test(base, eleven_bytes_of_a_nonce_are_fifteen_letters)
+{
+    cr_expect_eq(BASE64_URL_TEXT_BYTES(11), 15);
+}
+
+Test(base, nothing_is_written_where_it_does_not_fit)
+{
+    char out[8] = "unused";
+    cr_expect_eq(base32_encode(out, 4, TEXT("foo")), 0);
+    cr_expect_eq(base64_url_encode(out, 3, TEXT("foo")), 0);
+    cr_expect_str_eq(out, "unused");
+}
+
+Test(crc16, has_the_check_value_of_xmodem)
+{
+    cr_expect_eq(crc16_xmodem(TEXT("123456789")), 0x31c3);
+    cr_expect_eq(crc16_xmodem(TEXT("")), 0);
+}
