@@ -34,20 +34,24 @@ struct log_options {
     bool trace;
 };
 
-/* Opens a log. Choice: file, else remote_syslog, else syslog, else stderr. Owner: the caller, until log_close().
- * On error *log is NULL and `why` holds one line in the words of spec/configuration.md 3.5. */
+/* Opens a log. Choice: file, else remote_syslog, else syslog, else stderr. The options are copied. Waits for a
+ * name server or a daemon's answer if remote_syslog needs one. Owner: the caller, until log_close().
+ * On error *log is NULL and `why` holds one line in the words of spec/configuration.md 3.5, date included. */
 MUST_USE enum err log_open(struct log **log, const struct log_options *options, char *why, size_t why_bytes);
 
 /* NULL is allowed. */
 void log_close(struct log *log);
 
-/* Switches to new options (reload); on error the old log goes on. Thread: control core. */
-MUST_USE enum err log_reconfigure(struct log *log, const struct log_options *options, char *why, size_t why_bytes);
+/* Switches to new options (reload); on error the old log goes on, and `why` is a sentence for it, without a
+ * date. Thread: control core. */
+MUST_USE enum err log_reconfigure(struct log *log, const struct log_options *options, char *why,
+                                  size_t why_bytes);
 
 /* SIGUSR1: opens the file by its name again. Logs what it did. Thread: control core. */
 void log_reopen(struct log *log);
 
-/* Whether a line of that level would be written; ask before making one that costs. Thread: any. */
+/* Whether a line of that level would be written; ask before making one that costs. NULL, here and below, is a
+ * log that takes nothing. Cost: one load. Thread: any. */
 bool log_enabled(const struct log *log, enum log_level level);
 
 /* Writes one line; a trailing newline in the text is not doubled. LOG_FATAL only writes: the caller ends the
