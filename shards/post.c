@@ -49,16 +49,25 @@ uint8_t *post_reserve(struct post *post, uint32_t to, uint32_t bytes, bool spare
     return spare ? mailbox_reserve_spare(box, bytes) : mailbox_reserve(box, bytes);
 }
 
+static void show_all(struct post *post)
+{
+    for (uint64_t left = post->dirty; left != 0; left &= left - 1)
+        (void)mailbox_flush(post_box(post, (uint32_t)__builtin_ctzll(left)));
+    post->unshown_bytes = 0;
+}
+
 void post_commit(struct post *post, uint32_t to, uint32_t bytes)
 {
     mailbox_commit(post_box(post, to), bytes);
     post->dirty |= 1ULL << to;
+    post->unshown_bytes += bytes;
+    if (UNLIKELY(post->unshown_bytes >= POST_SHOW_BYTES))
+        show_all(post);
 }
 
 void post_flush(struct post *post)
 {
-    for (uint64_t left = post->dirty; left != 0; left &= left - 1)
-        (void)mailbox_flush(post_box(post, (uint32_t)__builtin_ctzll(left)));
+    show_all(post);
     for (uint64_t left = post->dirty; left != 0; left &= left - 1)
         (void)wakeup_wake(&post->office->wakeups[__builtin_ctzll(left)]);
     post->dirty = 0;

@@ -11,7 +11,11 @@
 #include "core/loop/mailbox.h"
 #include "core/loop/wakeup.h"
 
-enum { THREADS_MAX = 64, SHARDS_MAX = THREADS_MAX - 2 };
+enum {
+    THREADS_MAX = 64,
+    SHARDS_MAX = THREADS_MAX - 2,
+    POST_SHOW_BYTES = 32 * 1024, /* shown to the readers in mid-turn from here on, so that they can begin */
+};
 
 struct post_office {
     struct mailbox *boxes; /* [from * threads + to] */
@@ -23,6 +27,7 @@ struct post_office {
 struct post {
     struct post_office *office;
     uint64_t dirty; /* threads that were written to since the last flush */
+    uint64_t unshown_bytes;
     uint32_t self;
 };
 
@@ -43,7 +48,9 @@ static inline struct mailbox *post_inbox(const struct post *post, uint32_t from)
  * cannot wait. Thread: the post's. */
 uint8_t *post_reserve(struct post *post, uint32_t to, uint32_t bytes, bool spare);
 
-/* The mail is complete. */
+/* The mail is complete. When much has gathered all of it is shown, to every reader at once: were only the
+ * fullest mailbox shown, what one thread makes of its mail could overtake what another one has not seen yet.
+ */
 void post_commit(struct post *post, uint32_t to, uint32_t bytes);
 
 /* Shows everything to its readers, then wakes those that sleep. */

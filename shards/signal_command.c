@@ -99,7 +99,7 @@ static enum err send_one(const struct signal_world *world, pid_t pid, int number
     if (world->send(pid, number) == 0)
         return ERR_OK;
     const char *cause = errno == ESRCH ? "no such process" : errno_text(errno).text;
-    snprintf(why, why_bytes, "signal \"%s\" %ld: %s", word, (long)pid, cause);
+    snprintf(why, why_bytes, "\nsignal \"%s\" %ld: %s", word, (long)pid, cause);
     return ERR_SYSTEM;
 }
 
@@ -124,6 +124,22 @@ static void list_processes(const char *program, const pid_t *found, size_t count
         used += (size_t)snprintf(why + used, why_bytes - used, "\n%ld", (long)found[i]);
 }
 
+static enum err unknown(struct bytes word, char *why, size_t why_bytes)
+{
+    snprintf(why, why_bytes, "unknown signal \"%.*s\"", BYTES_PRINTF(word));
+    return ERR_INVALID;
+}
+
+/* nats-server shows what stands behind the second "=", split at the others. */
+static void parameters_refuse(const char *rest, char *why, size_t why_bytes)
+{
+    int count = snprintf(why, why_bytes, "invalid signal parameters: [%s]", rest);
+    for (int i = 0; i < count && (size_t)i < why_bytes; i++) {
+        if (why[i] == '=')
+            why[i] = ' ';
+    }
+}
+
 /* Every process that a trailing `*` stands for, or the only one when no pid was given. */
 static enum err send_found(const struct signal_world *world, const char *program, const char *prefix,
                            bool many, struct bytes word, char *why, size_t why_bytes)
@@ -138,13 +154,15 @@ static enum err send_found(const struct signal_world *world, const char *program
     snprintf(name, sizeof name, "%.*s", BYTES_PRINTF(word));
     size_t count = others(world, program, prefix, found);
     enum err err = ERR_OK;
-    if (count == 0) {
+    if (count == 0 && !many) { /* a pattern that nobody fits is no error */
         snprintf(why, why_bytes, "no %s processes running", program);
         err = ERR_NOT_FOUND;
     } else if (count > 1 && !many) {
         list_processes(program, found, count, why, why_bytes);
         err = ERR_INVALID;
     }
+    if (err == ERR_OK && number_of(word) == 0)
+        err = unknown(word, why, why_bytes);
     for (size_t i = 0; i < count && err == ERR_OK; i++)
         err = send_one(world, found[i], number_of(word), name, why, why_bytes);
     memory_free(found);
@@ -158,12 +176,9 @@ enum err signal_command_send_in(const struct signal_world *world, const char *pr
     const char *equals = strchr(command, '=');
     struct bytes word = bytes_of(command, equals == NULL ? strlen(command) : (size_t)(equals - command));
     char name[16];
-    if (equals != NULL && strchr(equals + 1, '=') != NULL) {
-        snprintf(why, why_bytes, "invalid signal parameters: [%s]", equals + 1);
-        return ERR_INVALID;
-    }
-    if (number_of(word) == 0) {
-        snprintf(why, why_bytes, "unknown signal \"%.*s\"", BYTES_PRINTF(word));
+    const char *second = equals == NULL ? NULL : strchr(equals + 1, '=');
+    if (second != NULL) {
+        parameters_refuse(second + 1, why, why_bytes);
         return ERR_INVALID;
     }
     if (equals == NULL)
@@ -178,6 +193,8 @@ enum err signal_command_send_in(const struct signal_world *world, const char *pr
         snprintf(why, why_bytes, "invalid pid: %s%s", pid, many ? "*" : "");
         return ERR_INVALID;
     }
+    if (number_of(word) == 0)
+        return unknown(word, why, why_bytes);
     if (many)
         return send_found(world, program, pid, true, word, why, why_bytes);
     snprintf(name, sizeof name, "%.*s", BYTES_PRINTF(word));

@@ -92,9 +92,6 @@ void mailbox_commit(struct mailbox *mailbox, uint32_t bytes)
     ASSERT_HOT(place + record_footprint(bytes) <= mailbox->ring_bytes);
     memcpy(mailbox->ring + place, &bytes, sizeof bytes);
     mailbox->write_at += record_footprint(bytes);
-    uint64_t shown = atomic_load_explicit(&mailbox->written, memory_order_relaxed);
-    if (UNLIKELY(mailbox->write_at - shown >= MAILBOX_FLUSH_BYTES))
-        atomic_store_explicit(&mailbox->written, mailbox->write_at, memory_order_release);
 }
 
 bool mailbox_flush(struct mailbox *mailbox)

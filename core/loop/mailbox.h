@@ -18,7 +18,6 @@ enum {
     MAILBOX_RECORD_BYTES_MAX = 8 * 1024, /* larger things travel as a counted block */
     MAILBOX_SPARE_BYTES = 32 * 1024,
     MAILBOX_BYTES_LEAST = 64 * 1024,
-    MAILBOX_FLUSH_BYTES = 16 * 1024, /* shown to the reader in mid-turn from here on */
 };
 _Static_assert(MAILBOX_SPARE_BYTES >= 2 * MAILBOX_RECORD_BYTES_MAX, "the spare part holds some records");
 _Static_assert(MAILBOX_BYTES_LEAST >= 2 * MAILBOX_SPARE_BYTES, "half of the smallest ring is for everyone");
