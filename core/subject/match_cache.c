@@ -156,15 +156,18 @@ static NEVER_INLINE enum err cache_miss(struct match_cache *cache, const struct 
     struct set *set = &cache->sets[key->set];
     *match = NULL;
     cache->misses++;
+    index_table_prefetch_bucket(&key->index->interests, (uint32_t)key->hash);
+    if (way == WAYS)
+        way = set_choose(set);
+    size_t position = key->set * WAYS + way;
+    for (size_t line = 0; line < sizeof(struct slot) / CACHE_LINE_BYTES; line++)
+        __builtin_prefetch((const uint8_t *)&cache->slots[position] + line * CACHE_LINE_BYTES, 1);
     enum err err = index_match(key->index, key->subject, key->hash, scratch);
     if (err == ERR_OK)
         err = match_scratch_merge(scratch);
     if (err == ERR_OK && (scratch->found_count > UINT32_MAX || key->subject.count > UINT32_MAX))
         err = ERR_MEMORY;
     if (err == ERR_OK) {
-        if (way == WAYS)
-            way = set_choose(set);
-        size_t position = key->set * WAYS + way;
         size_t bytes = scratch->group_count * sizeof(struct match_group) +
                        (scratch->found_count + scratch->part_count) * sizeof(void *) + key->subject.count;
         slot_empty(cache, position);
