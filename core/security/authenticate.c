@@ -83,8 +83,7 @@ static enum authenticate_verdict unannounced_check(const struct security_options
     const struct security_user *user = user_find(options, options->no_auth_user);
     if (user == NULL || password_is_bcrypt(user->password))
         return AUTHENTICATE_DENIED;
-    authentication->who = AUTHENTICATE_USER;
-    authentication->name = user->name;
+    authentication->name = user->name; /* and still nobody: the client named no one */
     return AUTHENTICATE_ALLOWED;
 }
 
@@ -107,8 +106,14 @@ enum authenticate_verdict authenticate(const struct security_options *options,
             return secret_check(user->password, credentials->pass, authentication);
         }
     }
-    if (options->token.count > 0)
-        return secret_check(options->token, credentials->token, authentication);
+    if (options->token.count > 0) {
+        enum authenticate_verdict verdict = secret_check(options->token, credentials->token, authentication);
+        if (verdict != AUTHENTICATE_DENIED) { /* by the token, whatever user was named beside it */
+            authentication->who = AUTHENTICATE_TOKEN;
+            authentication->name = (struct bytes){0};
+        }
+        return verdict;
+    }
     if (options->user.count == 0)
         return AUTHENTICATE_DENIED;
     enum authenticate_verdict verdict = secret_check(options->password, credentials->pass, authentication);

@@ -21,12 +21,14 @@ struct credentials {
 
 enum authenticate_verdict { AUTHENTICATE_ALLOWED, AUTHENTICATE_DENIED, AUTHENTICATE_NEEDS_BCRYPT };
 
-/* As whom the client came, as the log and monitoring name it. */
+/* As whom the client came: by what it sent when refused, by what opened the door when let in. One who was
+ * taken as no_auth_user is NOBODY, with that user's name. */
 enum authenticate_who { AUTHENTICATE_NOBODY, AUTHENTICATE_USER, AUTHENTICATE_NKEY, AUTHENTICATE_TOKEN };
 
 struct authentication {
     enum authenticate_who who;
-    struct bytes name;   /* of the user or NKey: the options' or the credentials'; empty for the others */
+    struct bytes name; /* of the user or NKey: the options' or the credentials'; of no_auth_user with NOBODY;
+                          else empty */
     struct bytes stored; /* NEEDS_BCRYPT: the hash; the options', or `decoy`: so do not copy this struct */
     struct bytes given;  /* NEEDS_BCRYPT: the password; the credentials' */
     char decoy[PASSWORD_HASH_BYTES];

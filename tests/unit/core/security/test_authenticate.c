@@ -128,8 +128,15 @@ Test(authenticate, who_came_is_told_for_the_log)
     }
     struct credentials none = {0};
     cr_expect_eq(authenticate(&users_default, &none, &found), AUTHENTICATE_ALLOWED);
-    cr_expect_eq(found.who, AUTHENTICATE_USER);
+    cr_expect_eq(found.who, AUTHENTICATE_NOBODY);
     cr_expect(bytes_equal(found.name, TEXT("b")), "as no_auth_user");
+    struct credentials both = {.user = T("x"), .token = T("tok")};
+    cr_expect_eq(authenticate(&token, &both, &found), AUTHENTICATE_ALLOWED);
+    cr_expect_eq(found.who, AUTHENTICATE_TOKEN, "the token opened the door, not the name beside it");
+    cr_expect_eq(found.name.count, 0);
+    both.token = TEXT("wrong");
+    cr_expect_eq(authenticate(&token, &both, &found), AUTHENTICATE_DENIED);
+    cr_expect_eq(found.who, AUTHENTICATE_USER, "refused: the log names what was sent");
 }
 
 Test(authenticate, what_is_required_follows_from_the_options)
