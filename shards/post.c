@@ -4,6 +4,9 @@
 #include "core/base/check.h"
 #include "core/base/memory.h"
 
+/* Under steady traffic there is always something new; each round makes an unseen cause less likely. */
+enum { COLLECT_ROUNDS_MAX = 8 };
+
 enum err post_office_init(struct post_office *office, uint32_t threads, uint64_t mailbox_bytes)
 {
     ASSERT(threads <= THREADS_MAX);
@@ -58,7 +61,7 @@ static void show_all(struct post *post)
 
 void post_commit(struct post *post, uint32_t to, uint32_t bytes)
 {
-    mailbox_commit(post_box(post, to), bytes);
+    mailbox_commit(post_box(post, to), bytes, post->clock);
     post->dirty |= 1ULL << to;
     post->unshown_bytes += bytes;
     if (UNLIKELY(post->unshown_bytes >= POST_SHOW_BYTES))
@@ -73,23 +76,64 @@ void post_flush(struct post *post)
     post->dirty = 0;
 }
 
+/* What all senders have shown, as of one moment: looked at again until nothing is new, so that no effect is
+ * seen without its cause. */
+static void collect(struct post *post)
+{
+    bool more = true;
+    for (int round = 0; more && round < COLLECT_ROUNDS_MAX; round++) {
+        more = false;
+        for (uint32_t from = 0; from < post->office->threads; from++) {
+            if (from != post->self)
+                more |= mailbox_collect(post_inbox(post, from));
+        }
+    }
+}
+
+/* The sender whose next mail has the lowest stamp, and the lowest of the others' stamps. False: no mail is
+ * left. */
+static bool earliest(const struct post *post, uint32_t *sender, uint64_t *others)
+{
+    uint64_t lowest = UINT64_MAX;
+    bool found = false;
+    *others = UINT64_MAX;
+    for (uint32_t from = 0; from < post->office->threads; from++) {
+        uint32_t bytes;
+        uint64_t stamp;
+        if (from == post->self || mailbox_next(post_inbox(post, from), &bytes, &stamp) == NULL)
+            continue;
+        if (!found || stamp < lowest) {
+            *others = found ? lowest : UINT64_MAX;
+            lowest = stamp;
+            *sender = from;
+            found = true;
+        } else if (stamp < *others) {
+            *others = stamp;
+        }
+    }
+    return found;
+}
+
 void post_drain(struct post *post, post_taker *taker, void *context)
 {
-    for (uint32_t from = 0; from < post->office->threads; from++) {
-        if (from == post->self)
-            continue;
+    uint32_t from = 0;
+    uint64_t others = 0;
+    collect(post);
+    while (earliest(post, &from, &others)) {
         struct mailbox *box = post_inbox(post, from);
         uint32_t bytes = 0;
-        uint64_t taken = 0;
-        for (;;) {
-            const uint8_t *mail = mailbox_next(box, &bytes);
-            if (mail == NULL || taken > box->ring_bytes) /* no more than a ring per sender and turn */
-                break;
+        uint64_t stamp = 0;
+        const uint8_t *mail;
+        while ((mail = mailbox_next(box, &bytes, &stamp)) != NULL && stamp <= others) {
+            if (stamp >= post->clock)
+                post->clock = stamp + 1;
             taker(context, from, mail, bytes);
-            taken += bytes;
             mailbox_take(box);
         }
-        mailbox_done(box);
+    }
+    for (from = 0; from < post->office->threads; from++) {
+        if (from != post->self)
+            mailbox_done(post_inbox(post, from));
     }
 }
 

@@ -28,6 +28,7 @@ struct post {
     struct post_office *office;
     uint64_t dirty; /* threads that were written to since the last flush */
     uint64_t unshown_bytes;
+    uint64_t clock; /* Lamport's: above the stamp of every mail taken so far; goes with every mail put */
     uint32_t self;
 };
 
@@ -56,7 +57,9 @@ void post_commit(struct post *post, uint32_t to, uint32_t bytes);
 /* Shows everything to its readers, then wakes those that sleep. */
 void post_flush(struct post *post);
 
-/* Takes every mail that is there, in order per sender, at most one round over all senders. */
+/* Takes every mail that is there, causes before effects: what a thread made of a mail comes behind that mail,
+ * even when it came by another way (Lamport 1978; spec/client-protocol.md 9, causality). At most a ring per
+ * sender. */
 typedef void post_taker(void *context, uint32_t from, const uint8_t *mail, uint32_t bytes);
 void post_drain(struct post *post, post_taker *taker, void *context);
 

@@ -191,10 +191,12 @@ static void mail_discard(struct server *server)
         struct mailbox *box = &server->office.boxes[i];
         const uint8_t *mail;
         uint32_t bytes;
+        uint64_t stamp;
         if (box->ring == NULL)
             continue;
         (void)mailbox_flush(box);
-        while ((mail = mailbox_next(box, &bytes)) != NULL) {
+        (void)mailbox_collect(box);
+        while ((mail = mailbox_next(box, &bytes, &stamp)) != NULL) {
             mail_release(mail, &pool);
             mailbox_take(box);
         }

@@ -2,8 +2,9 @@
  *
  * A record in the ring, aligned to 8:
  *    0  4  bytes of the record, or SKIP: the rest of the ring is empty, go on at its start
- *    4  4  zero
- *    8  -  the record, then up to 7 bytes of nothing
+ *    4  4  nothing
+ *    8  8  the stamp
+ *   16  -  the record, then up to 7 bytes of nothing
  * A record never wraps round the end. */
 #include "core/loop/mailbox.h"
 
@@ -12,7 +13,7 @@
 
 #include <string.h>
 
-enum { HEADER_BYTES = 8 };
+enum { HEADER_BYTES = 16, STAMP_AT = 8 };
 static const uint32_t SKIP = UINT32_MAX;
 
 static uint64_t record_footprint(uint32_t bytes)
@@ -86,11 +87,12 @@ bool mailbox_has_room_for(struct mailbox *mailbox, uint32_t bytes, uint64_t reco
     return room_for(mailbox, needed < usable ? needed : usable, usable);
 }
 
-void mailbox_commit(struct mailbox *mailbox, uint32_t bytes)
+void mailbox_commit(struct mailbox *mailbox, uint32_t bytes, uint64_t stamp)
 {
     uint64_t place = mailbox->write_at & (mailbox->ring_bytes - 1);
     ASSERT_HOT(place + record_footprint(bytes) <= mailbox->ring_bytes);
     memcpy(mailbox->ring + place, &bytes, sizeof bytes);
+    memcpy(mailbox->ring + place + STAMP_AT, &stamp, sizeof stamp);
     mailbox->write_at += record_footprint(bytes);
 }
 
@@ -103,21 +105,25 @@ bool mailbox_flush(struct mailbox *mailbox)
     return true;
 }
 
-const uint8_t *mailbox_next(struct mailbox *mailbox, uint32_t *bytes)
+bool mailbox_collect(struct mailbox *mailbox)
 {
-    for (int step = 0; step < 2; step++) { /* twice at most: a skip is followed by a record */
-        if (mailbox->read_at == mailbox->written_seen) {
-            mailbox->written_seen = atomic_load_explicit(&mailbox->written, memory_order_acquire);
-            if (mailbox->read_at == mailbox->written_seen)
-                return NULL;
-        }
+    uint64_t before = mailbox->written_seen;
+    mailbox->written_seen = atomic_load_explicit(&mailbox->written, memory_order_acquire);
+    return mailbox->written_seen != before;
+}
+
+const uint8_t *mailbox_next(struct mailbox *mailbox, uint32_t *bytes, uint64_t *stamp)
+{
+    while (mailbox->read_at != mailbox->written_seen) { /* twice at most: a skip is followed by a record */
         uint64_t place = mailbox->read_at & (mailbox->ring_bytes - 1);
         memcpy(bytes, mailbox->ring + place, sizeof *bytes);
-        if (*bytes != SKIP)
+        if (*bytes != SKIP) {
+            memcpy(stamp, mailbox->ring + place + STAMP_AT, sizeof *stamp);
             return mailbox->ring + place + HEADER_BYTES;
+        }
         mailbox->read_at += mailbox->ring_bytes - place;
     }
-    return NULL; /* a skip shown without its record: the record follows with the next flush */
+    return NULL;
 }
 
 void mailbox_take(struct mailbox *mailbox)

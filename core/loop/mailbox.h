@@ -50,16 +50,20 @@ uint8_t *mailbox_reserve_spare(struct mailbox *mailbox, uint32_t bytes);
  * can ever hold asks for an empty ring. Thread: the writer's. */
 bool mailbox_has_room_for(struct mailbox *mailbox, uint32_t bytes, uint64_t records);
 
-/* Completes the record reserved last, which needed only `bytes` of what was reserved. Thread: the writer's.
+/* `stamp` goes with the record; what it means is the writer's and the reader's business. Completes the record
+ * reserved last, which needed only `bytes` of what was reserved. Thread: the writer's.
  */
-void mailbox_commit(struct mailbox *mailbox, uint32_t bytes);
+void mailbox_commit(struct mailbox *mailbox, uint32_t bytes, uint64_t stamp);
 
 /* Shows all that was committed to the reader. True when that was anything. Thread: the writer's. */
 bool mailbox_flush(struct mailbox *mailbox);
 
-/* The oldest record not taken yet and its size, or NULL. It stays in place until mailbox_done().
- * Thread: the reader's. */
-const uint8_t *mailbox_next(struct mailbox *mailbox, uint32_t *bytes);
+/* Looks what the writer has shown by now. True when that is more than the last time. Thread: the reader's. */
+bool mailbox_collect(struct mailbox *mailbox);
+
+/* The oldest collected record not taken yet, its size and its stamp, or NULL. It stays in place until
+ * mailbox_done(). Thread: the reader's. */
+const uint8_t *mailbox_next(struct mailbox *mailbox, uint32_t *bytes, uint64_t *stamp);
 
 /* Takes the record that mailbox_next() gave. Thread: the reader's. */
 void mailbox_take(struct mailbox *mailbox);

@@ -18,8 +18,20 @@ static bool put_number(struct mailbox *box, uint64_t number, uint32_t bytes, boo
         return false;
     memset(record, (int)(number & 0xff), bytes);
     memcpy(record, &number, sizeof number);
-    mailbox_commit(box, bytes);
+    mailbox_commit(box, bytes, number * 3);
     return true;
+}
+
+static uint64_t number_of(const uint8_t *record);
+
+static const uint8_t *take_next(struct mailbox *box, uint32_t *bytes)
+{
+    uint64_t stamp = 0;
+    (void)mailbox_collect(box);
+    const uint8_t *record = mailbox_next(box, bytes, &stamp);
+    if (record != NULL)
+        cr_assert_eq(stamp, number_of(record) * 3);
+    return record;
 }
 
 static uint64_t number_of(const uint8_t *record)
@@ -36,16 +48,31 @@ Test(mailbox, what_is_not_flushed_is_not_seen)
     cr_assert_eq(mailbox_init(&box, 1), ERR_OK);
     cr_expect_eq(box.ring_bytes, MAILBOX_BYTES_LEAST);
     cr_assert(put_number(&box, 7, 16, false));
-    cr_expect_null(mailbox_next(&box, &bytes));
+    cr_expect_null(take_next(&box, &bytes));
     cr_expect(mailbox_flush(&box));
     cr_expect_not(mailbox_flush(&box));
     cr_expect_not(mailbox_empty(&box));
-    const uint8_t *record = mailbox_next(&box, &bytes);
+    const uint8_t *record = take_next(&box, &bytes);
     cr_assert_not_null(record);
     cr_expect_eq(bytes, 16);
     cr_expect_eq(number_of(record), 7);
     mailbox_take(&box);
     cr_expect(mailbox_empty(&box));
+    mailbox_close(&box);
+}
+
+Test(mailbox, what_was_not_collected_is_not_taken)
+{
+    struct mailbox box;
+    uint32_t bytes = 0;
+    cr_assert_eq(mailbox_init(&box, 1), ERR_OK);
+    cr_assert(put_number(&box, 1, 16, false));
+    (void)mailbox_flush(&box);
+    uint64_t stamp = 0;
+    cr_expect_null(mailbox_next(&box, &bytes, &stamp));
+    cr_expect(mailbox_collect(&box));
+    cr_expect_not(mailbox_collect(&box));
+    cr_expect_not_null(mailbox_next(&box, &bytes, &stamp));
     mailbox_close(&box);
 }
 
@@ -58,14 +85,14 @@ Test(mailbox, full_refuses_and_the_spare_part_is_left_for_those_that_cannot_wait
     cr_assert_eq(mailbox_init(&box, MAILBOX_BYTES_LEAST), ERR_OK);
     while (put_number(&box, count, 1000, false))
         count++;
-    cr_expect_eq(count, (MAILBOX_BYTES_LEAST - MAILBOX_SPARE_BYTES) / 1008);
+    cr_expect_eq(count, (MAILBOX_BYTES_LEAST - MAILBOX_SPARE_BYTES) / 1016);
     cr_expect_not(mailbox_has_room_for(&box, 1000, 1));
     while (put_number(&box, count + spare, 1000, true))
         spare++;
-    cr_expect_eq(count + spare, MAILBOX_BYTES_LEAST / 1008);
+    cr_expect_eq(count + spare, MAILBOX_BYTES_LEAST / 1016);
     (void)mailbox_flush(&box);
     for (uint64_t i = 0; i < count + spare; i++) {
-        const uint8_t *record = mailbox_next(&box, &bytes);
+        const uint8_t *record = take_next(&box, &bytes);
         cr_assert_not_null(record);
         cr_expect_eq(number_of(record), i);
         mailbox_take(&box);
@@ -85,7 +112,7 @@ Test(mailbox, more_records_than_the_ring_can_hold_ask_for_an_empty_ring)
     cr_assert(put_number(&box, 1, 8, false));
     cr_expect_not(mailbox_has_room_for(&box, 1000, 1000000));
     (void)mailbox_flush(&box);
-    cr_assert_not_null(mailbox_next(&box, &bytes));
+    cr_assert_not_null(take_next(&box, &bytes));
     mailbox_take(&box);
     mailbox_done(&box);
     cr_expect(mailbox_has_room_for(&box, 1000, 1000000));
@@ -113,7 +140,7 @@ Test(mailbox, records_of_all_sizes_go_round_the_ring_in_order)
         }
         (void)mailbox_flush(&box);
         for (uint32_t burst = random_below(&random, 30); burst > 0; burst--) {
-            const uint8_t *record = mailbox_next(&box, &bytes);
+            const uint8_t *record = take_next(&box, &bytes);
             if (record == NULL)
                 break;
             cr_assert_eq(number_of(record), read);
@@ -174,7 +201,7 @@ Test(mailbox, a_sleeping_reader_is_woken_for_every_record, .timeout = 60)
             cr_assert_eq(read(pair.wakeup.event_fd, &ignored, sizeof ignored), (ssize_t)sizeof ignored);
         }
         wakeup_awake(&pair.wakeup);
-        while ((record = mailbox_next(&pair.box, &bytes)) != NULL) {
+        while ((record = take_next(&pair.box, &bytes)) != NULL) {
             cr_assert_eq(number_of(record), seen);
             seen++;
             mailbox_take(&pair.box);
