@@ -1,5 +1,6 @@
-/* tests/unit/core/config/test_parser.c - the language (configuration.md 2) and its error sentences (3.1, 3.2).
- * A tree is shown as the JSON of which the digest is made. The texts were given to nats-server 2.15.2 as well. */
+/* tests/unit/core/config/test_parser.c - the language (configuration.md 2) and its error sentences
+ * (3.1, 3.2). A tree is shown as the JSON of which the digest is made. The texts were given to
+ * nats-server 2.15.2 as well. */
 #include "core/config/digest.h"
 #include "core/config/parser.h"
 
@@ -27,8 +28,8 @@ static enum err read_file(void *context, const char *path, struct arena *arena, 
 static const char *variable(void *context, const char *name)
 {
     static const struct file environment[] = {
-        {"NUMBER", "12"}, {"TEXT", "\"12\""}, {"ARRAY", "[a, b]"}, {"EMPTY", ""},  {"TWO", "a b"},
-        {"OTHER", "$NUMBER"}, {"SELF", "$SELF"}, {"PING", "$PONG"},  {"PONG", "$PING"}, {NULL, NULL},
+        {"NUMBER", "12"},     {"TEXT", "\"12\""}, {"ARRAY", "[a, b]"}, {"EMPTY", ""},     {"TWO", "a b"},
+        {"OTHER", "$NUMBER"}, {"SELF", "$SELF"},  {"PING", "$PONG"},   {"PONG", "$PING"}, {NULL, NULL},
     };
     (void)context;
     for (const struct file *file = environment; file->path != NULL; file++) {
@@ -72,7 +73,8 @@ struct parse_case {
 #define PARSE_ROWS(rows)                                                                                     \
     for (size_t i = 0; i < COUNT_OF(rows); i++) {                                                            \
         const char *shown = parse_text(rows[i].text);                                                        \
-        cr_expect_str_eq(shown, rows[i].shows, "%s\n  gave %s\n  not  %s", rows[i].text, shown, rows[i].shows);\
+        cr_expect_str_eq(shown, rows[i].shows, "%s\n  gave %s\n  not  %s", rows[i].text, shown,              \
+                         rows[i].shows);                                                                     \
     }
 
 static const struct parse_case structure_cases[] = {
@@ -87,7 +89,9 @@ static const struct parse_case structure_cases[] = {
     {"b: 2\na: 1", "{\"a\":1,\"b\":2}"},
     {"a: 1; b: 2, c: 3", "{\"a\":1,\"b\":2,\"c\":3}"},
     {"a: 1\r\nb: 2\r\n", "{\"a\":1,\"b\":2}"},
-    {"\xc2\xa0""a: 1", "{\"a\":1}"},
+    {"\xc2\xa0"
+     "a: 1",
+     "{\"a\":1}"},
     {"{a: 1}", "{\"a\":1}"},
     {"{{a: 1}}", "{\"a\":1}"},
     {"{ {a: 1}; b: 2 }", "{\"a\":1,\"b\":2}"},
@@ -133,16 +137,21 @@ static const struct parse_case scalar_cases[] = {
     {"a: t\nb: \"true\"", "{\"a\":\"t\",\"b\":\"true\"}"},
     {"a: -5", "{\"a\":-5}"},
     {"a: 007", "{\"a\":7}"},
-    {"a: 9223372036854775807\nb: -9223372036854775808", "{\"a\":9223372036854775807,\"b\":-9223372036854775808}"},
-    {"a: 1k\nb: 1kb\nc: 1KiB\nd: 1ki\ne: 1m\nf: 2MB", "{\"a\":1000,\"b\":1024,\"c\":1024,\"d\":1024,\"e\":1000000,\"f\":2097152}"},
-    {"a: 1g\nb: 1GB\nc: 1t\nd: 1e\ne: 1EiB", "{\"a\":1000000000,\"b\":1073741824,\"c\":1000000000000,\"d\":1000000000000000000,\"e\":1152921504606846976}"},
+    {"a: 9223372036854775807\nb: -9223372036854775808",
+     "{\"a\":9223372036854775807,\"b\":-9223372036854775808}"},
+    {"a: 1k\nb: 1kb\nc: 1KiB\nd: 1ki\ne: 1m\nf: 2MB",
+     "{\"a\":1000,\"b\":1024,\"c\":1024,\"d\":1024,\"e\":1000000,\"f\":2097152}"},
+    {"a: 1g\nb: 1GB\nc: 1t\nd: 1e\ne: 1EiB", "{\"a\":1000000000,\"b\":1073741824,\"c\":1000000000000,\"d\":"
+                                             "1000000000000000000,\"e\":1152921504606846976}"},
     {"a: -5k", "{\"a\":-5000}"},
     {"a: [1,2,3]", "{\"a\":[1,2,3]}"},
     {"a: [1k]", "{\"a\":[1000]}"},
     {"a: 1]", "{\"a\":\"1]\"}"},
-    {"a: 1mx\nb: 100ms\nc: 1abc\nd: 0x10\ne: 1_000", "{\"a\":\"1mx\",\"b\":\"100ms\",\"c\":\"1abc\",\"d\":\"0x10\",\"e\":\"1_000\"}"},
+    {"a: 1mx\nb: 100ms\nc: 1abc\nd: 0x10\ne: 1_000",
+     "{\"a\":\"1mx\",\"b\":\"100ms\",\"c\":\"1abc\",\"d\":\"0x10\",\"e\":\"1_000\"}"},
     {"a: 30s\nb: 1h30m\nc: 5m30s\nd: 2m", "{\"a\":\"30s\",\"b\":\"1h30m\",\"c\":\"5m30s\",\"d\":2000000}"},
-    {"a: 1.50\nb: -1.5\nc: 1.0\nd: 0.0000001\ne: 100000000000000000000000.0", "{\"a\":1.5,\"b\":-1.5,\"c\":1,\"d\":1e-7,\"e\":1e+23}"},
+    {"a: 1.50\nb: -1.5\nc: 1.0\nd: 0.0000001\ne: 100000000000000000000000.0",
+     "{\"a\":1.5,\"b\":-1.5,\"c\":1,\"d\":1e-7,\"e\":1e+23}"},
     {"a: 1.2.3.4\nb: 127.0.0.1:-1", "{\"a\":\"1.2.3.4\",\"b\":\"127.0.0.1:-1\"}"},
     {"a: 2024-01-31T23:59:59Z", "{\"a\":\"2024-01-31T23:59:59Z\"}"},
     {"a: (\nx\n)\nb: 1", "{\"a\":\"\\nx\\n\",\"b\":1}"},
@@ -172,10 +181,12 @@ static const struct parse_case variable_cases[] = {
     {"x: 1\na: $X", "! variable reference for 'X' on line 2 can not be found"},
     {"a: ${FOO", "! variable reference for '{FOO' on line 1 can not be found"},
     {"a: $2b$11$abc", "! variable reference for '2b$11$abc' on line 1 can not be found"},
-    {"a: $TWO", "! variable reference for 'TWO' on line 1 could not be parsed: Parse error on line 1: 'Expected a "
-                "top-level value to end with a new line, comment or EOF, but got 'b' instead.'"},
-    {"a: $SELF", "! variable reference for 'SELF' on line 1 could not be parsed: variable reference for 'SELF' on "
-                 "line 1 could not be parsed: variable reference cycle for 'SELF'"},
+    {"a: $TWO",
+     "! variable reference for 'TWO' on line 1 could not be parsed: Parse error on line 1: 'Expected a "
+     "top-level value to end with a new line, comment or EOF, but got 'b' instead.'"},
+    {"a: $SELF",
+     "! variable reference for 'SELF' on line 1 could not be parsed: variable reference for 'SELF' on "
+     "line 1 could not be parsed: variable reference cycle for 'SELF'"},
 };
 
 Test(config_parser, variables_come_from_the_scopes_around_and_the_environment)
@@ -184,8 +195,10 @@ Test(config_parser, variables_come_from_the_scopes_around_and_the_environment)
     cr_expect_not_null(strstr(parse_text("a: $PING"), "variable reference cycle for 'PING'"));
 }
 
-#define TOP(got) "Expected a top-level value to end with a new line, comment or EOF, but got '" got "' instead.'"
-#define MAP(got) "Expected a map value terminator \",\" or a map terminator \"}\", but got '" got "' instead.'"
+#define TOP(got)                                                                                             \
+    "Expected a top-level value to end with a new line, comment or EOF, but got '" got "' instead.'"
+#define MAP(got)                                                                                             \
+    "Expected a map value terminator \",\" or a map terminator \"}\", but got '" got "' instead.'"
 #define ARRAY(got)                                                                                           \
     "Expected an array value terminator \",\" or an array terminator \"]\", but got '" got "' instead.'"
 #define LINE1 "! Parse error on line 1: '"
@@ -200,8 +213,10 @@ static const struct parse_case error_cases[] = {
     {"a: 10.0.0.1/24", LINE1 TOP("2")},
     {"a: b /* x */", LINE1 TOP("*")},
     {"a: b \xc3\xa9", LINE1 TOP("\xc3\xa9")},
-    {"{a 1 b 2}", LINE1 "Expected a block-level value to end with a new line, comment or EOF, but got 'b' instead.'"},
-    {"{a: 1", LINE1 "Expected a block-level value to end with a new line, comment or EOF, but got 'EOF' instead.'"},
+    {"{a 1 b 2}",
+     LINE1 "Expected a block-level value to end with a new line, comment or EOF, but got 'b' instead.'"},
+    {"{a: 1",
+     LINE1 "Expected a block-level value to end with a new line, comment or EOF, but got 'EOF' instead.'"},
     {"{ {a:1} x", LINE1 "Expected a block-level to end with a '}', but got 'x' instead.'"},
     {"a: {x: y z}", LINE1 MAP("z")},
     {"a: {x: y", LINE1 MAP("EOF")},
@@ -240,8 +255,9 @@ static const struct parse_case error_cases[] = {
     {"a: 2024-x", LINE1 "Expected digit in ISO8601 datetime, but found 'x' instead.'"},
     {"a: 2024-01-01X", LINE1 "Expected 'T' in ISO8601 datetime, but found 'X' instead.'"},
     {"a: 1234-\n", LINE2 "Expected digit in ISO8601 datetime, but found '\\n' instead.'"},
-    {"a: \"\\q\"", LINE1 "Invalid escape character 'q'. Only the following escape characters are allowed: \\xXX, "
-                         "\\t, \\n, \\r, \\\", \\\\.'"},
+    {"a: \"\\q\"",
+     LINE1 "Invalid escape character 'q'. Only the following escape characters are allowed: \\xXX, "
+           "\\t, \\n, \\r, \\\", \\\\.'"},
     {"a: \"\\xzz\"", LINE1 "Expected two hexadecimal digits after '\\x', but got 'zz''"},
     {"a: \"\\x4\n\"", LINE2 "Expected two hexadecimal digits after '\\x', but hit end of line'"},
     {"a: {x: }", LINE1 "Expected a value but found the end of the map.'"},
@@ -302,10 +318,13 @@ Test(config_parser, includes_add_to_the_open_map_and_have_a_scope_of_their_own)
     static const struct file wanted[] = {
         {"d/main.conf", "{\"b\":7,\"from_sub\":7,\"m\":{\"x\":1,\"y\":2,\"z\":1},\"v\":1}"},
         {"d/absolute.conf", "{\"a\":1}"},
-        {"d/missing.conf", "! error parsing include file 'd/none.conf', open d/none.conf: no such file or directory"},
-        {"d/broken.conf", "! error parsing include file 'd/broken_sub.conf', " "Parse error on line 2: '" TOP("d")},
-        {"d/outer.conf", "! error parsing include file 'd/uses_v.conf', variable reference for 'v' on line 1 can not "
-                         "be found"},
+        {"d/missing.conf",
+         "! error parsing include file 'd/none.conf', open d/none.conf: no such file or directory"},
+        {"d/broken.conf", "! error parsing include file 'd/broken_sub.conf', "
+                          "Parse error on line 2: '" TOP("d")},
+        {"d/outer.conf",
+         "! error parsing include file 'd/uses_v.conf', variable reference for 'v' on line 1 can not "
+         "be found"},
         {"no.conf", "! open no.conf: no such file or directory"},
     };
     for (size_t i = 0; i < COUNT_OF(wanted); i++) {
@@ -359,7 +378,8 @@ Test(config_parser, positions_are_those_of_keys_and_items)
     const struct config_entry *a = tree.root->entries.first;
     const struct config_entry *x = a->next->value->entries.first;
     cr_expect(a->position.line == 1 && a->position.column == 0);
-    cr_expect(a->next->position.line == 2 && a->next->position.column == 4, "column %d", a->next->position.column);
+    cr_expect(a->next->position.line == 2 && a->next->position.column == 4, "column %d",
+              a->next->position.column);
     cr_expect(x->position.column == 9, "x at %d", x->position.column);
     cr_expect(x->next->position.column == 13, "y at %d", x->next->position.column);
     cr_expect(x->next->next->position.column == 23, "map ends at %d", x->next->next->position.column);
@@ -372,11 +392,12 @@ Test(config_digest, is_that_of_nats_server)
     static const struct parse_case cases[] = {
         {"foo = bar", "sha256:226e49e13d16e5e8aa0d62e58cd63361bf097d3e2b2444aa3044334628a2e8de"},
         {"port: 4222", "sha256:797533ebd0dfba7d34a0f9337ecf147e442871f48ddfd07ed751575a5737267e"},
-        {"# a comment\n{ \"port\" = 4222 }", "sha256:797533ebd0dfba7d34a0f9337ecf147e442871f48ddfd07ed751575a5737267e"},
+        {"# a comment\n{ \"port\" = 4222 }",
+         "sha256:797533ebd0dfba7d34a0f9337ecf147e442871f48ddfd07ed751575a5737267e"},
         {"x: \"<>&\\x01\xe2\x80\xa8\xc3\xa9\"\nport: $x\nport: 4222\n",
          "sha256:8a330c7330e5d2f1cb08769079cef8f5092ce9f55a0075afe4170acdaee21e23"},
         {"x: 0.0000001\nport: $x\nport: 4222\n",
-         "sha256:da3912bd5ff12960633cb445ccf184fd4e2f8bdc2b9782414364067387401bf9"},
+         "sha256:da3912bd5ff12960633cb445ccf184fd4e2f8bdc2b9782414367064387401bf9"},
         {"x: 100000000000000000000000.0\nport: $x\nport: 4222\n",
          "sha256:c6e8fcbf1cea7dab3ca88a6879c5f2336035ee0132a801c5edb32af9a75fa7ae"},
     };
