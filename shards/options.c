@@ -3,6 +3,7 @@
 
 #include "core/base/check.h"
 #include "core/base/memory.h"
+#include "core/base/quote.h"
 #include "core/base/version.h"
 #include "core/config/duration.h"
 #include "core/config/flags.h"
@@ -114,24 +115,6 @@ static void add_version(const char *program, struct config_text *out)
         config_text_add(out, "%s: v" MYELIN_NATS_VERSION " (Myelin " MYELIN_VERSION ")\n", program);
 }
 
-/* Go's %q, as far as a shell lets odd bytes through. */
-static void add_quoted(struct config_text *text, const char *word)
-{
-    config_text_add(text, "\"");
-    for (; *word != 0; word++) {
-        unsigned char c = (unsigned char)*word;
-        if (c == '"' || c == '\\')
-            config_text_add(text, "\\%c", c);
-        else if (c == '\n' || c == '\t' || c == '\r')
-            config_text_add(text, "\\%c", c == '\n' ? 'n' : c == '\t' ? 't' : 'r');
-        else if (c < 0x20 || c == 0x7f)
-            config_text_add(text, "\\x%02x", c);
-        else
-            config_text_add(text, "%c", c);
-    }
-    config_text_add(text, "\"");
-}
-
 /* The usage goes to stdout and the exit code is 0 after a wrong flag as well: scripts may know it so. */
 static void exit_with_usage(const struct load *load, struct options_outcome *outcome)
 {
@@ -154,9 +137,9 @@ static bool run_is_over(const struct load *load, struct options_outcome *outcome
         config_text_add(&outcome->out, "TLS is not supported by this version of Myelin.\n");
         outcome->exit_code = 0;
     } else if (run->word != NULL) {
-        config_text_add(&outcome->err, "%s: unrecognized command: ", load->program);
-        add_quoted(&outcome->err, run->word);
-        config_text_add(&outcome->err, "\n");
+        char quoted[256]; /* a longer word is cut */
+        quote(text(run->word), quoted, sizeof(quoted));
+        config_text_add(&outcome->err, "%s: unrecognized command: %s\n", load->program, quoted);
     } else if (run->signal != NULL && run->signal[0] != 0) {
         outcome->action = OPTIONS_SIGNAL;
         outcome->signal = run->signal;

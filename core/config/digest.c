@@ -71,7 +71,7 @@ static void add_float(struct config_text *json, double number)
     }
     char *e = strchr(shortest, 'e');
     ASSERT(e != NULL);
-    int exponent = atoi(e + 1);
+    int exponent = (int)strtol(e + 1, NULL, 10);
     double size = fabs(number);
     if (size < 1e-6 || size >= 1e21) {
         *e = 0;

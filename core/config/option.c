@@ -3,6 +3,7 @@
 #include "core/config/option.h"
 
 #include "core/base/check.h"
+#include "core/base/quote.h"
 #include "core/config/duration.h"
 #include "core/config/parser.h"
 
@@ -303,21 +304,11 @@ static const struct option *find_row(const struct option *rows, size_t count, st
     return NULL;
 }
 
-/* A name as Go's %q shows it, as far as a key can look odd. */
 static void unknown_field(const struct config_entry *entry, struct option_errors *errors)
 {
-    struct config_text quoted = {0};
-    for (size_t i = 0; i < entry->key.count; i++) {
-        uint8_t c = entry->key.data[i];
-        if (c == '"' || c == '\\')
-            config_text_add(&quoted, "\\%c", c);
-        else if (c < 0x20 || c == 0x7f)
-            config_text_add(&quoted, "\\x%02x", c);
-        else
-            config_text_add(&quoted, "%c", c);
-    }
-    option_fail(errors, entry->position, "unknown field \"%s\"", config_text_string(&quoted));
-    config_text_close(&quoted);
+    char quoted[SENTENCE_BYTES_MAX / 2]; /* a longer name is cut */
+    quote(entry->key, quoted, sizeof(quoted));
+    option_fail(errors, entry->position, "unknown field %s", quoted);
 }
 
 void option_map_apply(const struct option *rows, size_t count, void *target, const struct config_value *map,

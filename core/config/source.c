@@ -1,5 +1,6 @@
 /* core/config/source.c - real files and the real environment for the parser. Blocks; start and reload only.
  */
+#include "core/base/errno_text.h"
 #include "core/config/parser.h"
 
 #include <errno.h>
@@ -8,15 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The sentences are those of nats-server, whose errors begin in lower case. */
 static enum err fail(struct config_text *why, const char *what, const char *path, int error)
 {
-    const char *sentence = error == ENOENT    ? "no such file or directory"
-                           : error == EACCES  ? "permission denied"
-                           : error == EISDIR  ? "is a directory"
-                           : error == ENOTDIR ? "not a directory"
-                                              : strerrordesc_np(error);
-    config_text_add(why, "%s %s: %s", what, path, sentence == NULL ? "unknown error" : sentence);
+    config_text_add(why, "%s %s: %s", what, path, errno_text(error).text);
     return ERR_INVALID;
 }
 
