@@ -180,6 +180,8 @@ static ALWAYS_INLINE enum handled handle(struct client *client, struct operation
 {
     if (UNLIKELY(client->state == CLIENT_GREETED && operation->kind != OPERATION_CONNECT))
         client_enter_unannounced(client);
+    if (UNLIKELY(client->state == CLIENT_CLOSED))
+        return HANDLED;
     if (UNLIKELY(client->context->options->trace))
         client_trace_in(client, operation);
     switch (operation->kind) {

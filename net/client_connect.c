@@ -1,17 +1,21 @@
 /* net/client_connect.c - CONNECT: options merged, the login, and what the options mean from here on
  * (spec/client-protocol.md 4, 5.3). Order of checks: JSON, login, account, protocol, no_responders, +OK. */
+#include "core/base/quote.h"
 #include "core/security/authenticate.h"
 #include "net/client_internal.h"
 #include "net/error_text.h"
+
+enum { QUOTED_USER_BYTES = 512 }; /* longer names are cut in the log */
 
 static void login_failed(struct client *client)
 {
     char prefix[CLIENT_PREFIX_BYTES];
     client_prefix(client, prefix, sizeof prefix);
     struct bytes user = connect_user(&client->connect);
+    char quoted[QUOTED_USER_BYTES];
+    (void)quote(user, quoted, sizeof quoted);
     if (user.count > 0)
-        log_error(client->context->log, "%s - authentication error - User \"%.*s\"", prefix,
-                  BYTES_PRINTF(user));
+        log_error(client->context->log, "%s - authentication error - User %s", prefix, quoted);
     else
         log_error(client->context->log, "%s - authentication error", prefix);
     client_close(client, CLOSED_AUTHENTICATION_FAILURE, error_text(ERROR_AUTHORIZATION_VIOLATION));
@@ -170,5 +174,12 @@ void client_options_changed(struct client *client, const struct security_options
 
 void client_enter_unannounced(struct client *client)
 {
+    struct credentials none = {0};
+    struct authentication login;
+    if (authenticate(client->context->security, &none, &login) != AUTHENTICATE_ALLOWED) {
+        login_failed(client);
+        return;
+    }
+    client->login = (uint8_t)login.who;
     client_move(client, CLIENT_ACTIVE);
 }

@@ -198,7 +198,8 @@ bool client_takes(const struct client_subscription *subscription, const struct m
         return false;
     if (UNLIKELY(message->publisher == client && !client->echo))
         return false;
-    return LIKELY(subscription->max == 0 || subscription->delivered < subscription->max);
+    return LIKELY(subscription_max(subscription) == 0 ||
+                  subscription->delivered < subscription_max(subscription));
 }
 
 /* client-protocol 13.6: whoever publishes to a receiver with much unsent is to be read from less. */
@@ -221,7 +222,7 @@ static NEVER_INLINE void after_delivery(struct client *client, struct client_sub
                                         const struct message *message)
 {
     uint64_t most = (uint64_t)client->context->options->max_pending_bytes;
-    if (subscription->max != 0 && subscription->delivered >= subscription->max)
+    if (subscription_max(subscription) != 0 && subscription->delivered >= subscription_max(subscription))
         client->context->host->expired(client, subscription);
     if (client->output.pending_bytes > most)
         client_close(client, CLOSED_SLOW_CONSUMER_PENDING_BYTES, NULL);
@@ -301,8 +302,9 @@ bool client_deliver(struct client_subscription *subscription, const struct messa
     client->out_messages++;
     client->out_bytes += message->total_bytes;
     client_output_note(client);
-    if (UNLIKELY(subscription->max != 0 || client->output.pending_bytes >
-                                               (uint64_t)client->context->options->max_pending_bytes / 4 * 3))
+    if (UNLIKELY(subscription_max(subscription) != 0 ||
+                 client->output.pending_bytes >
+                     (uint64_t)client->context->options->max_pending_bytes / 4 * 3))
         after_delivery(client, subscription, message);
     return true;
 }

@@ -49,7 +49,8 @@ static struct client_subscription *subscription_new(struct client *client, struc
 {
     if (sid.count > UINT16_MAX)
         return NULL;
-    struct client_subscription *subscription = memory_new(sizeof *subscription + sid.count);
+    struct client_subscription *subscription =
+        memory_new(offsetof(struct client_subscription, sid) + sid.count);
     if (subscription == NULL)
         return NULL;
     subscription->client = client;
@@ -99,7 +100,7 @@ enum handled client_unsubscribe(struct client *client, const struct operation *o
     struct client_subscription *subscription = sids_find(&client->sids, operation->sid);
     if (subscription != NULL) {
         if (operation->max > 0 && (uint64_t)operation->max > subscription->delivered)
-            subscription->max = (uint32_t)operation->max;
+            subscription->base.owner_word = (uint32_t)operation->max;
         else if (client_subscription_remove(client, subscription) == HANDLED_LATER)
             return HANDLED_LATER;
     }

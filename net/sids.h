@@ -15,10 +15,15 @@ struct client_subscription {
     struct subscription base;
     struct client *client;
     uint64_t delivered; /* messages handed over since SUB */
-    uint32_t max;       /* UNSUB's number; 0: none */
     uint16_t sid_count;
     uint8_t sid[];
 };
+
+/* UNSUB's number, in the word that the index leaves to us; 0: none. */
+static inline uint32_t subscription_max(const struct client_subscription *subscription)
+{
+    return subscription->base.owner_word;
+}
 
 static inline struct bytes subscription_sid(const struct client_subscription *subscription)
 {

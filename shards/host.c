@@ -17,8 +17,9 @@ static enum host_result host_subscribe(struct client *client, struct client_subs
 static enum host_result host_unsubscribe(struct client *client, struct client_subscription *subscription)
 {
     struct shard *shard = shard_of(client->context);
+    bool limited = subscription_max(subscription) != 0; /* it may stand among the expired */
     enum host_result result = router_unsubscribe(shard, &subscription->base);
-    for (uint32_t i = 0; result == HOST_DONE && subscription->max != 0 && i < shard->expired_count; i++) {
+    for (uint32_t i = 0; result == HOST_DONE && limited && i < shard->expired_count; i++) {
         if (shard->expired[i] == subscription)
             shard->expired[i] = shard->expired[--shard->expired_count];
     }

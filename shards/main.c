@@ -8,6 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
+/* How jemalloc is set (its manual, "TUNING"): what tables outgrow goes back to the system within a second, by
+ * a thread of its own; by default it would stay for ten. The name is jemalloc's. */
+extern const char *malloc_conf;
+const char *malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0";
+
 enum { WHY_BYTES = 4096 };
 
 static const char *program_name(const char *path)

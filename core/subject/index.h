@@ -33,6 +33,7 @@ struct subscription {
     struct interest *interest; /* its pattern; NULL when in no index */
     struct queue_group *group; /* NULL: plain */
     uint32_t position;         /* in its subscription_set */
+    uint32_t owner_word;       /* the owner's, for whatever it likes until it is removed */
 };
 
 /* Subscriptions in no order. Removing puts the last one in the hole, so walk from the end: then a removal of
