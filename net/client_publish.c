@@ -2,6 +2,7 @@
  * In the flow:  parser_next() -> client_publish() -> host->publish() -> router .. client_deliver() -> output
  * Hot: nothing here allocates (but output blocks from the pool), locks or makes a system call. */
 #include "core/base/clock.h"
+#include "core/base/copy.h"
 #include "core/subject/subject.h"
 #include "net/client_internal.h"
 #include "net/error_text.h"
@@ -111,42 +112,6 @@ enum handled client_publish(struct client *client, struct operation *operation)
 }
 
 /* ---- delivering ---- */
-
-/* Copies up to 32 bytes in at most two overlapping moves: subjects, sids and sizes are short, and a call of
- * memcpy() for each of them costs more than all of their bytes. */
-static ALWAYS_INLINE uint8_t *copy_short(uint8_t *to, struct bytes from)
-{
-    size_t count = from.count;
-    const uint8_t *at = from.data;
-    if (LIKELY(count >= 8 && count <= 16)) {
-        uint64_t first, last;
-        memcpy(&first, at, 8);
-        memcpy(&last, at + count - 8, 8);
-        memcpy(to, &first, 8);
-        memcpy(to + count - 8, &last, 8);
-    } else if (count > 16) {
-        if (count <= 32) {
-            uint64_t parts[4];
-            memcpy(&parts[0], at, 16);
-            memcpy(&parts[2], at + count - 16, 16);
-            memcpy(to, &parts[0], 16);
-            memcpy(to + count - 16, &parts[2], 16);
-        } else {
-            memcpy(to, at, count);
-        }
-    } else if (count >= 4) {
-        uint32_t first, last;
-        memcpy(&first, at, 4);
-        memcpy(&last, at + count - 4, 4);
-        memcpy(to, &first, 4);
-        memcpy(to + count - 4, &last, 4);
-    } else if (count > 0) {
-        to[0] = at[0];
-        to[count / 2] = at[count / 2];
-        to[count - 1] = at[count - 1];
-    }
-    return to + count;
-}
 
 static ALWAYS_INLINE uint8_t *write_number(uint8_t *to, uint32_t value)
 {

@@ -98,7 +98,9 @@ static void hold(struct shard *shard, struct connection *connection, struct byte
     if (bytes.count == 0)
         return;
     if (connection->held == NULL || connection->held->capacity - connection->held_end < bytes.count) {
-        struct block *block = block_take(&shard->context.pool.blocks, kept + bytes.count);
+        /* Twice what is needed: the kernel may have more on the way, and each move costs as much as all of
+         * it. */
+        struct block *block = block_take(&shard->context.pool.blocks, (kept + bytes.count) * 2);
         if (block == NULL) {
             client_close(&connection->client, CLOSED_READ_ERROR, NULL);
             return;

@@ -31,6 +31,7 @@ void mail_release(const uint8_t *bytes, struct block_pool *pool)
         close(mail.fd);
         return;
     }
+    case MAIL_SHORT_MESSAGE:
     case MAIL_STALL:
     case MAIL_CONNECTION_CLOSED:
     case MAIL_PASSWORD_CHECKED:

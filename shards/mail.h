@@ -11,6 +11,7 @@
 
 enum mail_kind {
     MAIL_MESSAGE,           /* shard -> shard: a message that some subscription there wants */
+    MAIL_SHORT_MESSAGE,     /* the same, for what most are: plain, without headers, whole in the record */
     MAIL_INTEREST,          /* shard -> shard: how many subscriptions the sender has for a pattern */
     MAIL_STALL,             /* shard -> shard: do not read from that publisher for a moment */
     MAIL_CONNECTION,        /* control -> shard: a new connection */
@@ -46,6 +47,19 @@ struct mail_message {
     struct block *block; /* the receiver's hold; NULL: everything follows inline */
     const uint8_t *body; /* inside `block`; NULL: the texts lie in the block too, the body behind them */
     struct publisher_place place;
+};
+
+/* Followed by subject, reply, size text and body. What a mailbox moves per message is what two shards cost
+ * more than one, so this is kept small. */
+struct mail_short_message {
+    uint8_t kind;
+    uint8_t total_size_count;
+    uint16_t subject_count;
+    uint16_t reply_count;
+    uint16_t total_bytes;
+    uint64_t line_serial;
+    uint64_t publisher_cid; /* with the slot, and the sender as shard, its place */
+    uint32_t publisher_slot;
 };
 
 struct mail_interest {

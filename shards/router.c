@@ -3,6 +3,7 @@
 #include "shards/router.h"
 
 #include "core/base/check.h"
+#include "core/base/copy.h"
 #include "core/base/memory.h"
 #include "net/client.h"
 #include "shards/shard.h"
@@ -139,6 +140,37 @@ static bool mail_message(struct shard *shard, uint32_t to, const struct message 
     return true;
 }
 
+/* One mail for the plain subscriptions of a shard, in the short form when it can be. */
+static ALWAYS_INLINE bool mail_plain(struct shard *shard, uint32_t to, const struct message *message)
+{
+    struct mail_short_message header = {.kind = MAIL_SHORT_MESSAGE};
+    size_t texts = message->subject.count + message->reply.count + message->total_size_text.count;
+    if (UNLIKELY(message->header_size_text.count > 0 || texts + message->total_bytes > INLINE_BYTES_MAX ||
+                 message->publisher == NULL))
+        return mail_message(shard, to, message, (struct bytes){NULL, 0}, MAIL_TO_PLAIN, false);
+    uint32_t bytes = (uint32_t)(sizeof header + texts + message->total_bytes);
+    uint8_t *at = post_reserve(&shard->post, to, bytes, false);
+    if (UNLIKELY(at == NULL))
+        return false;
+    header.total_size_count = (uint8_t)message->total_size_text.count;
+    header.subject_count = (uint16_t)message->subject.count;
+    header.reply_count = (uint16_t)message->reply.count;
+    header.total_bytes = (uint16_t)message->total_bytes;
+    header.line_serial = message->line_serial;
+    header.publisher_cid = message->publisher->place.cid;
+    header.publisher_slot = message->publisher->place.slot;
+    memcpy(at, &header, sizeof header);
+    at = copy_short(at + sizeof header, message->subject);
+    at = copy_short(at, message->reply);
+    at = copy_short(at, message->total_size_text);
+    (void)copy_short(at, bytes_of(message->body, message->total_bytes));
+    post_commit(&shard->post, to, bytes);
+    return true;
+}
+_Static_assert(sizeof(struct mail_short_message) <= sizeof(struct mail_message),
+               "room is asked for the longer form");
+_Static_assert((int)INLINE_BYTES_MAX <= (int)UINT16_MAX, "what is inline is counted in 16 bits");
+
 /* ---- publishing ---- */
 
 /* Every shard that this match could send a mail to. */
@@ -248,8 +280,7 @@ enum host_result router_publish(struct shard *shard, const struct message *messa
         return HOST_FULL;
     bool taken = deliver_plain(match, message);
     for (uint64_t shards = shards_involved(match); shards != 0; shards &= shards - 1)
-        taken |= mail_message(shard, (uint32_t)__builtin_ctzll(shards), message, (struct bytes){NULL, 0},
-                              MAIL_TO_PLAIN, false);
+        taken |= mail_plain(shard, (uint32_t)__builtin_ctzll(shards), message);
     for (uint32_t g = 0; g < match->group_count; g++)
         taken |= deliver_group(shard, &match->groups[g], message, true, 0);
     return LIKELY(taken) ? HOST_DONE : HOST_NOBODY;
@@ -263,6 +294,27 @@ static struct bytes next_text(const uint8_t **at, uint32_t count)
     struct bytes bytes = bytes_of(*at, count);
     *at += count;
     return bytes;
+}
+
+void router_mail_short_message(struct shard *shard, uint32_t from, const uint8_t *mail, uint32_t bytes)
+{
+    struct mail_short_message header;
+    ASSERT_HOT(bytes >= sizeof header);
+    (void)bytes;
+    memcpy(&header, mail, sizeof header);
+    const uint8_t *at = mail + sizeof header;
+    struct message message = {
+        .subject = next_text(&at, header.subject_count),
+        .line_serial = header.line_serial,
+        .total_bytes = header.total_bytes,
+        .place = {.cid = header.publisher_cid, .slot = header.publisher_slot, .shard = from},
+    };
+    message.reply = next_text(&at, header.reply_count);
+    message.total_size_text = next_text(&at, header.total_size_count);
+    message.body = at;
+    const struct match *match = find(shard, &message);
+    if (LIKELY(match != NULL)) /* without memory to match it, it is lost to this shard's receivers */
+        (void)deliver_plain(match, &message);
 }
 
 static void deliver_named_group(struct shard *shard, const struct match *match, struct bytes queue,

@@ -20,6 +20,9 @@ enum host_result router_publish_room(struct shard *shard, const struct message *
 /* A message that came by mailbox. */
 void router_mail_message(struct shard *shard, const uint8_t *mail, uint32_t bytes);
 
+/* The same for MAIL_SHORT_MESSAGE; `from` is the shard of the publisher. */
+void router_mail_short_message(struct shard *shard, uint32_t from, const uint8_t *mail, uint32_t bytes);
+
 /* Puts a subscription into the index and tells the other shards. */
 enum host_result router_subscribe(struct shard *shard, struct subscription *subscription,
                                   struct bytes subject, struct bytes queue);

@@ -16,6 +16,7 @@
 
 enum {
     CLOSING_STEPS_PER_TURN = 64,
+    LINE_SERIAL_BITS = 56,
     OUTPUT_BYTES_PER_FLUSH = 1024 * 1024, /* send in mid-turn when so much has gathered */
 };
 #define STOP_NS (500 * NS_PER_MS) /* for the last bytes of all clients; then they are cut off */
@@ -173,6 +174,9 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
     switch ((enum mail_kind)mail[0]) {
     case MAIL_MESSAGE:
         router_mail_message(shard, mail, bytes);
+        return;
+    case MAIL_SHORT_MESSAGE:
+        router_mail_short_message(shard, from, mail, bytes);
         return;
     case MAIL_INTEREST:
         router_mail_interest(shard, from, mail, bytes);
@@ -391,6 +395,8 @@ enum err shard_init(struct shard *shard, const struct shard_setup *setup, char *
     shard->post = (struct post){.office = setup->office, .self = setup->self};
     shard->context.host = shard_host();
     shard->context.log = setup->log;
+    shard->context.line_serials = (uint64_t)setup->self
+                                  << LINE_SERIAL_BITS; /* unique over all shards: they travel */
     shard_snapshot_use(shard, setup->snapshot);
     list_init(&shard->connections);
     list_init(&shard->with_output);
