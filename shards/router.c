@@ -455,7 +455,7 @@ void router_mail_interest(struct shard *shard, uint32_t from, const uint8_t *mai
     if (index_remote_set(shard->index, pattern, queue, from, header.count) != ERR_OK) {
         /* Without this interest the server would lose messages silently for as long as it runs: stop instead.
          */
-        ASSERT(!"no memory for another shard's interest");
+        assert_failed("no memory for another shard's interest", __FILE__, __LINE__);
     }
     block_release(&shard->context.pool.blocks, header.block);
 }

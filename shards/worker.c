@@ -5,7 +5,6 @@
 #include "core/security/password.h"
 #include "shards/mail.h"
 
-#include <openssl/crypto.h>
 #include <sched.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,7 +21,7 @@ static void check_password(struct worker *worker, uint32_t from, const uint8_t *
         .matches = password_check_bcrypt(stored, given),
         .place = mail.place,
     };
-    OPENSSL_cleanse(mail.block->bytes, (size_t)mail.stored_count + mail.given_count);
+    explicit_bzero(mail.block->bytes, (size_t)mail.stored_count + mail.given_count);
     block_release(&none, mail.block);
     block_pool_close(&none);
     uint8_t *record;

@@ -48,6 +48,8 @@ enum { SENTENCE_BYTES_MAX = 256 };
 static enum err output_open(struct log_output *output, const struct log_options *options, char *why,
                             size_t why_bytes);
 static void output_close(struct log_output *output);
+static bool flag_get(const int *flag);
+static void flag_set(int *flag, bool value);
 static void set_levels(struct log *log, const struct log_options *options);
 static void rotate_if_over_limit_at_start(struct log *log);
 static void emit(struct log *log, enum log_level level, char *text, size_t text_bytes);
@@ -143,9 +145,9 @@ bool log_enabled(const struct log *log, enum log_level level)
     if (log == NULL)
         return false;
     if (level == LOG_DEBUG)
-        return __atomic_load_n(&log->debug, __ATOMIC_RELAXED) != 0;
+        return flag_get(&log->debug);
     if (level == LOG_TRACE)
-        return __atomic_load_n(&log->trace, __ATOMIC_RELAXED) != 0;
+        return flag_get(&log->trace);
     return true;
 }
 
@@ -211,10 +213,22 @@ static void output_close(struct log_output *output)
     log_syslog_close(&output->syslog);
 }
 
+static bool flag_get(const int *flag)
+{
+    /* lint: atomics, because any thread reads these two flags and nothing else hangs on them */
+    return __atomic_load_n(flag, __ATOMIC_RELAXED) != 0;
+}
+
+static void flag_set(int *flag, bool value)
+{
+    /* lint: atomics, because any thread reads these two flags and nothing else hangs on them */
+    __atomic_store_n(flag, value ? 1 : 0, __ATOMIC_RELAXED);
+}
+
 static void set_levels(struct log *log, const struct log_options *options)
 {
-    __atomic_store_n(&log->debug, options->debug ? 1 : 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&log->trace, options->trace ? 1 : 0, __ATOMIC_RELAXED);
+    flag_set(&log->debug, options->debug);
+    flag_set(&log->trace, options->trace);
 }
 
 /* A file that is too large already is rotated by the line that says so. */

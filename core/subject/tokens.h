@@ -16,10 +16,12 @@ static inline size_t token_end(struct bytes subject, size_t start)
     return at;
 }
 
-/* The token from `start` to `end`. */
+/* The token from `start` to `end`; an empty one points nowhere: the subject may have no bytes to point at. */
 static inline struct bytes token_of(struct bytes subject, size_t start, size_t end)
 {
-    return bytes_of(subject.count == 0 ? NULL : subject.data + start, end - start);
+    if (start == end)
+        return bytes_of(NULL, 0);
+    return bytes_of(subject.data + start, end - start);
 }
 
 static inline bool token_is(struct bytes token, char byte)

@@ -38,13 +38,15 @@ static int open_socket(const struct addrinfo *address)
 
 static uint16_t real_port(int fd)
 {
-    struct sockaddr_storage address = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } address = {.v6 = {0}};
     socklen_t count = sizeof address;
-    if (getsockname(fd, (struct sockaddr *)&address, &count) != 0)
+    if (getsockname(fd, &address.any, &count) != 0)
         return 0;
-    if (address.ss_family == AF_INET6)
-        return ntohs(((struct sockaddr_in6 *)(void *)&address)->sin6_port);
-    return ntohs(((struct sockaddr_in *)(void *)&address)->sin_port);
+    return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
 }
 
 enum err control_listen(struct control *control, char *why, size_t why_bytes)

@@ -33,6 +33,7 @@ struct options {
 
 static int usage(const char *problem);
 static bool options_read(struct options *options, int count, char **words);
+static bool jobs_read(const char *argument, int *jobs);
 static bool flavour_find(const char *program, const char *name, enum flavour *flavour);
 static void rows_list(const struct suite *suite);
 static void differences_list(const struct suite *suite);
@@ -87,8 +88,7 @@ static bool options_read(struct options *options, int count, char **words)
             options->suite.pattern = optarg;
             break;
         case 'j':
-            options->suite.jobs = atoi(optarg);
-            if (options->suite.jobs < 1 || options->suite.jobs > JOBS_MAX)
+            if (!jobs_read(optarg, &options->suite.jobs))
                 return false;
             break;
         case 'l':
@@ -122,6 +122,16 @@ static int usage(const char *problem)
             "       conformance --list | --differences\n",
             problem, JOBS_MAX);
     return EXIT_USAGE;
+}
+
+static bool jobs_read(const char *argument, int *jobs)
+{
+    char *end;
+    long number = strtol(argument, &end, 10);
+    if (end == argument || *end != 0 || number < 1 || number > JOBS_MAX)
+        return false;
+    *jobs = (int)number;
+    return true;
 }
 
 /* Without a name, the program's own word decides: nats-server says "nats-server: v2.9.10". */

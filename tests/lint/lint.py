@@ -286,7 +286,10 @@ def rule_docs(tree):
     """What the pages call by name must be there."""
     code = "\n".join(tree.code(path) for path in tree.c_files())
     known = set(re.findall(r"\b([A-Za-z_]\w*)[ \t]*\(", code))
-    known_paths = set(tree.paths) | {os.path.dirname(path) for path in tree.paths}
+    known_paths = set(tree.paths)
+    for path in tree.paths:  # and every folder above it: some hold folders only
+        parts = path.split("/")
+        known_paths.update("/".join(parts[:depth]) for depth in range(1, len(parts)))
     for path in tree.paths:
         if not re.fullmatch(r"docs/.*\.md|README\.md", path):
             continue

@@ -216,10 +216,11 @@ class Text(Rows):
                              ("Makefile", "# XX" "X\n", 1)])
 
     def test_docs_name_what_exists(self):
-        files = {"net/a.c": "void shard_complete(void);\n", "net/b.h": None}
+        files = {"net/a.c": "void shard_complete(void);\n", "net/b.h": None, "tests/unit/net/test_a.c": None}
         for text, strikes in [("`shard_complete()`", False), ("`shard_vanished()`", True),
                               ("shard_vanished()", False), ("`net/a.c`", False), ("`net/b`", False),
-                              ("`net/`", False), ("`net/gone.c`", True), ("`make lint`", False)]:
+                              ("`net/`", False), ("`tests/unit`", False), ("`tests/gone`", True),
+                              ("`net/gone.c`", True), ("`make lint`", False)]:
             with self.subTest(text=text):
                 found = findings(dict(files, **{"docs/architecture.md": "# A\n\nsee %s.\n" % text}))
                 self.assertEqual(found, {("docs/architecture.md", 3, "docs")} if strikes else set())

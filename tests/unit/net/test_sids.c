@@ -20,6 +20,15 @@ static struct client_subscription *make(unsigned number)
     return s;
 }
 
+static unsigned number_of(const struct client_subscription *s)
+{
+    unsigned number = 0;
+    for (unsigned i = 0; i < s->sid_count; i++)
+        number = number * 10 + (unsigned)(s->sid[i] - '0');
+    cr_assert_lt(number, SIDS);
+    return number;
+}
+
 Test(sids, found_is_exactly_what_was_added_and_not_removed)
 {
     struct sids sids = {0};
@@ -45,7 +54,7 @@ Test(sids, found_is_exactly_what_was_added_and_not_removed)
     struct client_subscription *any;
     while ((any = sids_any(&sids, &hint)) != NULL) {
         sids_remove(&sids, any);
-        model[atoi((const char *)any->sid)] = NULL;
+        model[number_of(any)] = NULL;
         free(any);
     }
     for (unsigned i = 0; i < SIDS; i++)

@@ -1,7 +1,7 @@
-/* bench/micro/index_bench.c - what the interest index costs alone: memory per subscription, time per match,
+/* tests/micro/index_bench.c - what the interest index costs alone: memory per subscription, time per match,
  * and the longest single insert. A program of its own, no part of myelin-bench:
  *
- *     make && cc -std=gnu11 -D_GNU_SOURCE -O2 -I. bench/micro/index_bench.c build/libmyelin.a \
+ *     make && cc -std=gnu11 -D_GNU_SOURCE -O2 -I. tests/micro/index_bench.c build/libmyelin.a \
  *         -ljemalloc -o build/index_bench && build/index_bench [subscriptions]
  *
  * Instructions per match: valgrind --tool=callgrind --toggle-collect=match_cache_find build/index_bench
@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 enum { WILDCARDS = 1000, BATCHES = 100, PER_BATCH = 10000, MATCHES = BATCHES * PER_BATCH };
-enum { SUBJECT_BYTES = 32, CACHE_ENTRIES = 8192, HOT_SUBJECTS = 1000 };
+enum { SUBJECT_BYTES = 32, CACHE_ENTRIES = 8192, HOT_SUBJECTS = 1000, SUBSCRIPTIONS_MAX = 100000000 };
 
 static size_t resident_bytes(void)
 {
@@ -80,18 +80,26 @@ static void report_matches(const char *name, struct match_cache *cache, struct i
         took_ns[b] = clock_process_cpu_ns() - start;
     }
     qsort(took_ns, BATCHES, sizeof(took_ns[0]), by_size);
+    int64_t median_ns = took_ns[BATCHES / 2];
     struct match_cache_figures after = match_cache_figures(cache);
     printf("%-40s %6.1f ns (median; best %.1f), %5.1f %% cached, %.2f interests\n", name,
-           (double)took_ns[BATCHES / 2] / PER_BATCH, (double)took_ns[0] / PER_BATCH,
+           (double)median_ns / PER_BATCH, (double)took_ns[0] / PER_BATCH,
            100.0 * (double)(after.hits - before.hits) / MATCHES, (double)interests / MATCHES);
     free(subjects);
 }
 
+static uint32_t count_of(const char *argument)
+{
+    char *end;
+    long count = strtol(argument, &end, 10);
+    if (end == argument || *end != 0 || count < HOT_SUBJECTS || count > SUBSCRIPTIONS_MAX)
+        die("from 1000 to 100000000 subscriptions");
+    return (uint32_t)count;
+}
+
 int main(int argc, char **argv)
 {
-    uint32_t count = argc > 1 ? (uint32_t)atoi(argv[1]) : 1000000;
-    if (count < HOT_SUBJECTS)
-        die("at least 1000 subscriptions");
+    uint32_t count = argc > 1 ? count_of(argv[1]) : 1000000;
     struct index *index = index_new();
     struct match_cache *cache = match_cache_new(CACHE_ENTRIES);
     struct subscription *subscriptions = calloc(count + WILDCARDS, sizeof(*subscriptions));

@@ -1,7 +1,7 @@
-/* bench/micro/hot_path.c - instructions and nanoseconds per message from the received bytes to the bytes to
+/* tests/micro/hot_path.c - instructions and nanoseconds per message from the received bytes to the bytes to
  * be sent: parser, router, delivery and output of one shard, without ring and sockets, one publisher to one
  * subscriber.
- *     make build && gcc -std=gnu11 -D_GNU_SOURCE -I. -O2 -g bench/micro/hot_path.c build/libmyelin.a \
+ *     make build && gcc -std=gnu11 -D_GNU_SOURCE -I. -O2 -g tests/micro/hot_path.c build/libmyelin.a \
  *         -o build/hot-path -luring -lssl -lcrypto -ljansson -lcrypt -lm -pthread
  *     build/hot-path
  *     valgrind --tool=callgrind --toggle-collect=publish_all build/hot-path 100 */
@@ -10,6 +10,7 @@
 #include "shards/host.h"
 #include "shards/shard.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -50,13 +51,21 @@ static size_t input_make(char *input, size_t input_bytes, int payload_bytes)
     }
 }
 
+static int rounds_of(const char *argument)
+{
+    char *end;
+    long rounds = strtol(argument, &end, 10);
+    if (end == argument || *end != 0 || rounds < 1 || rounds > INT_MAX)
+        abort();
+    return (int)rounds;
+}
+
 int main(int argc, char **argv)
 {
     static struct shard shard;
     static struct server_options options;
     static char input[RECEIVE_BYTES];
-    int rounds =
-        argc > 1 ? atoi(argv[1]) : 2000; /* lint: atoi, because a number too large only takes longer */
+    int rounds = argc > 1 ? rounds_of(argv[1]) : 2000;
     struct post_office office;
     options.net = (struct net_options){.max_payload_bytes = 1 << 20,
                                        .max_control_line_bytes = 4096,
