@@ -207,7 +207,7 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
     case MAIL_STOPPED:
         break;
     }
-    ASSERT(!"a mail that no shard gets");
+    ASSERT(false); /* a mail that no shard gets */
 }
 
 /* ---- completions: the only door ---- */
@@ -228,7 +228,7 @@ static void shard_complete(struct shard *shard, const struct loop_completion *co
                       sizeof shard->wakeup_value);
         return;
     }
-    ASSERT(!"an operation that no shard starts");
+    ASSERT(false); /* an operation that no shard starts */
 }
 
 /* ---- the turn ---- */

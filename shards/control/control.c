@@ -116,7 +116,7 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
             control_move(control, CONTROL_STOPPED);
         return;
     default:
-        ASSERT(!"a mail that the control core never gets");
+        ASSERT(false); /* a mail that the control core never gets */
     }
 }
 
@@ -142,7 +142,7 @@ static void complete(struct control *control, const struct loop_completion *comp
                   sizeof control->wakeup_value);
         return;
     }
-    ASSERT(!"an operation that the control core never starts");
+    ASSERT(false); /* an operation that the control core never starts */
 }
 
 static void expire_timers(struct control *control)
