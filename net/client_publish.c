@@ -54,9 +54,12 @@ static ALWAYS_INLINE bool allowed(struct client *client, const struct message *m
     return true;
 }
 
-/* The 503 to a requester that nobody heard (client-protocol 10). */
+/* The 503 to a requester that nobody heard (client-protocol 10). A session that its own +OK closed as a slow
+ * consumer says nothing more: the host may have let go of its output already. */
 static void no_responders(struct client *client, const struct message *message)
 {
+    if (client->state == CLIENT_CLOSED)
+        return;
     struct client_subscription *inbox = client->context->host->own_subscription(client, message->reply);
     if (inbox == NULL)
         return;
