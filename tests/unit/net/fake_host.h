@@ -2,8 +2,8 @@
  * asks for, done in the plainest way, and made to refuse when told. Time is what the test says.
  * In the flow:  fake_feed() -> client_receive() -> fake_publish() -> client_deliver() -> fake_drain() -> out
  * At the bound: an array of subscriptions; what does not fit is HOST_MEMORY, as it would be elsewhere. */
-#ifndef UNIT_NET_FAKE_HOST_H
-#define UNIT_NET_FAKE_HOST_H
+#ifndef TESTS_UNIT_NET_FAKE_HOST_H
+#define TESTS_UNIT_NET_FAKE_HOST_H
 
 #include "core/base/check.h"
 #include "core/base/language.h"
