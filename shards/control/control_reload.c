@@ -122,11 +122,12 @@ void control_reload(struct control *control)
     struct snapshot *snapshot = why == NULL ? memory_new(sizeof *snapshot) : NULL;
     if (why == NULL && (snapshot == NULL || !room_for_snapshot(control)))
         why = "no memory";
-    if (why == NULL && server_options_reload(control->snapshot->options, control->argument_count,
-                                             control->arguments, &options, &changes) != ERR_OK)
-        why = config_text_string(&changes.refusal);
-    if (why != NULL) {
+    if (why != NULL)
         log_error(control->log, "Failed to reload server configuration: %s", why);
+    if (why != NULL || server_options_reload(control->snapshot->options, control->argument_count,
+                                             control->arguments, &options, &changes) != ERR_OK) {
+        if (why == NULL) /* a whole line already */
+            log_error(control->log, "%s", config_text_string(&changes.refusal));
         memory_free(snapshot);
         option_changes_close(&changes);
         return;
