@@ -389,6 +389,13 @@ void client_close(struct client *client, enum closed_reason reason, const char *
         log_notice(context->log, "%s - Slow Consumer Detected: MaxPending of %lld Exceeded", prefix,
                    (long long)context->options->max_pending_bytes);
     }
+    if (reason == CLOSED_SLOW_CONSUMER_WRITE_DEADLINE) {
+        context->slow_consumers++;
+        log_notice(context->log,
+                   "%s - Slow Consumer Detected: WriteDeadline of %.3gs exceeded with %llu total bytes.",
+                   prefix, (double)context->options->write_deadline_ns / 1e9,
+                   (unsigned long long)client->output.pending_bytes);
+    }
     log_debug(context->log, "%s - Client connection closed: %s", prefix, closed_reason_text(reason));
     context->host->closing(client, flush);
 }

@@ -223,7 +223,15 @@ void connection_send(struct shard *shard, struct connection *connection)
     if (count == 0)
         return;
     loop_send(shard->loop, &connection->send, connection->fd, parts, count);
+    if (connection->batch_bytes >
+        0) { /* the rest of a write goes on under its own deadline, among the oldest */
+        list_push_first(&shard->sending, &connection->sending);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        connection->batch_bytes += parts[i].iov_len;
     connection->send_started_ns = shard->context.now_ns;
+    connection->send_progressed = false;
     list_push_last(&shard->sending, &connection->sending);
 }
 
@@ -242,9 +250,12 @@ static void send_on(struct shard *shard, struct connection *connection)
 void connection_sent(struct shard *shard, struct connection *connection, int32_t result)
 {
     list_remove(&connection->sending);
-    if (LIKELY(result >= 0))
-        output_sent(&connection->client.output, &shard->context.pool, (uint64_t)result);
-    else if (result != -EINTR && result != -EAGAIN && connection->state <= CONNECTION_FLUSHING) {
+    if (LIKELY(result >= 0)) {
+        uint64_t sent = (uint64_t)result;
+        connection->batch_bytes -= sent < connection->batch_bytes ? sent : connection->batch_bytes;
+        connection->send_progressed = true;
+        output_sent(&connection->client.output, &shard->context.pool, sent);
+    } else if (result != -EINTR && result != -EAGAIN && connection->state <= CONNECTION_FLUSHING) {
         client_close(&connection->client, CLOSED_WRITE_ERROR, NULL);
         if (connection->state != CONNECTION_ENDING)
             end(shard, connection);
@@ -257,6 +268,10 @@ void connection_sent(struct shard *shard, struct connection *connection, int32_t
 
 void connection_write_late(struct shard *shard, struct connection *connection)
 {
+    bool retry = shard->context.options->write_timeout == WRITE_TIMEOUT_RETRY && connection->send_progressed;
+    connection->send_progressed = false;
+    if (retry && connection->state <= CONNECTION_FLUSHING)
+        return; /* it is slow but alive: another deadline's time */
     if (connection->state == CONNECTION_OPEN)
         client_close(&connection->client, CLOSED_SLOW_CONSUMER_WRITE_DEADLINE, NULL);
     else if (connection->state == CONNECTION_FLUSHING)

@@ -34,13 +34,15 @@ struct connection {
     struct block *held;           /* bytes received and not taken yet, from held_at on */
     uint32_t held_at;
     uint32_t held_end;
-    int64_t send_started_ns;
+    int64_t send_started_ns; /* of the batch: what was gathered then counts as one write for the deadline */
+    uint64_t batch_bytes;    /* of it not taken by the kernel yet */
     int64_t write_deadline_ns;
     int fd;
-    uint8_t state; /* enum connection_state */
-    bool stalled;  /* its receivers are slow: nothing is taken until the timer */
-    bool ended;    /* the peer's FIN came */
-    bool failed;   /* reading failed */
+    uint8_t state;        /* enum connection_state */
+    bool stalled;         /* its receivers are slow: nothing is taken until the timer */
+    bool send_progressed; /* part of the batch was taken since send_started_ns */
+    bool ended;           /* the peer's FIN came */
+    bool failed;          /* reading failed */
 };
 
 /* Makes a connection of an accepted socket and greets. NULL: no memory, the socket is closed. Thread: the

@@ -43,6 +43,15 @@ static inline void list_push_last(struct list *list, struct list_link *link)
     list->ends.previous = link;
 }
 
+static inline void list_push_first(struct list *list, struct list_link *link)
+{
+    ASSERT(!list_linked(link));
+    link->next = list->ends.next;
+    link->previous = &list->ends;
+    list->ends.next->previous = link;
+    list->ends.next = link;
+}
+
 static inline void list_remove(struct list_link *link)
 {
     ASSERT(list_linked(link));
