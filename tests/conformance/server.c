@@ -67,7 +67,8 @@ enum err server_rewrite(const struct server *server, const char *configuration)
     enum err err = template_expand(configuration, &server->values, &content);
     if (err == ERR_OK) {
         FILE *file = fopen(path, "w");
-        bool ok = file != NULL && fwrite(content.data, 1, content.count, file) == content.count;
+        bool ok = file != NULL &&
+                  (content.count == 0 || fwrite(content.data, 1, content.count, file) == content.count);
         if (file != NULL && fclose(file) != 0)
             ok = false;
         err = ok ? ERR_OK : ERR_SYSTEM;
