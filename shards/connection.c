@@ -161,6 +161,7 @@ void connection_received(struct shard *shard, struct connection *connection,
     if (LIKELY(completion->has_buffer)) {
         if (LIKELY(completion->result > 0 && connection->state == CONNECTION_OPEN))
             give(shard, connection, completion->received);
+        connection->received_turn = shard->context.turn;
         loop_buffer_return(shard->loop, completion->buffer);
     }
     if (LIKELY(completion->more))
@@ -169,10 +170,19 @@ void connection_received(struct shard *shard, struct connection *connection,
                  completion->result == -EAGAIN || completion->result == -ECANCELED;
     if (!again)
         receive_ended(shard, connection, completion->result < 0);
-    else if (taking(connection) || connection->state == CONNECTION_LINGERING)
-        receive_arm(shard, connection);
+    else if (completion->result == -ENOBUFS && connection->received_turn == shard->context.turn &&
+             !list_linked(&connection->served))
+        list_push_last(&shard->served, &connection->served);
+    else
+        connection_receive_again(shard, connection);
     if (connection->state == CONNECTION_ENDING)
         connection_closing_step(shard, connection);
+}
+
+void connection_receive_again(struct shard *shard, struct connection *connection)
+{
+    if (taking(connection) || connection->state == CONNECTION_LINGERING)
+        receive_arm(shard, connection);
 }
 
 void connection_resume(struct shard *shard, struct connection *connection)
@@ -315,8 +325,8 @@ void connection_timer_due(struct shard *shard, struct connection *connection)
 
 static void free_connection(struct shard *shard, struct connection *connection)
 {
-    struct list_link *links[] = {&connection->all, &connection->with_output, &connection->sending,
-                                 &connection->waiting, &connection->closing};
+    struct list_link *links[] = {&connection->all,     &connection->with_output, &connection->sending,
+                                 &connection->waiting, &connection->served,      &connection->closing};
     for (size_t i = 0; i < COUNT_OF(links); i++) {
         if (list_linked(links[i]))
             list_remove(links[i]);

@@ -30,11 +30,13 @@ struct connection {
     struct list_link with_output; /* in shard.with_output while it has bytes to send and none in flight */
     struct list_link sending;     /* in shard.sending while a send is in flight, oldest first */
     struct list_link waiting;     /* in shard.full while a mailbox holds it back */
+    struct list_link served;      /* in shard.served after a receive that ended for want of buffers */
     struct list_link closing;     /* in shard.closing while subscriptions are left to remove */
     struct block *held;           /* bytes received and not taken yet, from held_at on */
     uint32_t held_at;
     uint32_t held_end;
     int64_t send_started_ns; /* of the batch: what was gathered then counts as one write for the deadline */
+    uint64_t received_turn;  /* when bytes last came: session_context.turn */
     uint64_t batch_bytes;    /* of it not taken by the kernel yet */
     int64_t write_deadline_ns;
     int fd;
@@ -52,6 +54,9 @@ struct connection *connection_new(struct shard *shard, int fd, const struct clie
 void connection_received(struct shard *shard, struct connection *connection,
                          const struct loop_completion *completion);
 void connection_sent(struct shard *shard, struct connection *connection, int32_t result);
+
+/* Receives again, if it should, after its turn in shard.served. */
+void connection_receive_again(struct shard *shard, struct connection *connection);
 
 /* Starts a send of what is pending, if none is in flight. */
 void connection_send(struct shard *shard, struct connection *connection);

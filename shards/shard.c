@@ -283,6 +283,16 @@ static void check_write_deadlines(struct shard *shard)
     }
 }
 
+/* The kernel gives buffers to receives in the order in which they were armed, and one connection may take all
+ * of them; so whoever got some in this turn comes last. */
+static void arm_served(struct shard *shard)
+{
+    for (struct list_link *at; (at = list_first(&shard->served)) != NULL;) {
+        list_remove(at);
+        connection_receive_again(shard, LIST_ELEMENT(at, struct connection, served));
+    }
+}
+
 /* Those that a mailbox held back try again, in the order in which they came; who is held back again comes
  * last. */
 static void retry_full(struct shard *shard)
@@ -365,6 +375,7 @@ bool shard_turn(struct shard *shard)
         if (UNLIKELY(much_output(shard)))
             flush_outputs(shard);
     }
+    arm_served(shard);
     expire_timers(shard);
     check_write_deadlines(shard);
     retry_full(shard);
@@ -401,6 +412,7 @@ enum err shard_init(struct shard *shard, const struct shard_setup *setup, char *
     list_init(&shard->connections);
     list_init(&shard->with_output);
     list_init(&shard->sending);
+    list_init(&shard->served);
     list_init(&shard->full);
     list_init(&shard->closing);
     uint64_t seed = 0;

@@ -32,6 +32,8 @@ struct shard {
     struct list connections;
     struct list with_output;
     struct list sending;
+    struct list
+        served; /* got bytes in this turn until the buffers ended: they receive again behind the others */
     struct list full; /* held back by a full mailbox */
     struct list closing;
     struct connection **slots; /* by publisher_place.slot */

@@ -18,6 +18,10 @@ enum {
     COMPLETIONS = LOOP_ENTRIES * 4,
     SEND_SLOTS = LOOP_ENTRIES, /* message headers that live until the next submit */
     SUBMIT_TRIES = 1000,
+    /* What a turn receives is read again by the parser and written to receivers, so it had better stay in a
+     * core's own cache until then. Measured with 10 publishers and 100 subscribers of 128 bytes: half a
+     * megabyte 25 ns per delivery, one 37 ns, two 55 ns. */
+    WINDOW_BYTES = 512 * 1024,
 };
 
 struct send_slot {
@@ -31,7 +35,13 @@ struct loop {
     uint8_t *buffer_memory;
     uint32_t buffer_bytes;
     uint32_t buffer_count;
-    unsigned buffers_returned;  /* given back, not shown to the kernel yet */
+    uint16_t *spare; /* buffers that the kernel does not have, the last one returned on top */
+    uint32_t spare_count;
+    uint32_t window; /* how many buffers the kernel is shown at most: loop_wait() fills up to it */
+    uint32_t window_least;
+    uint32_t shown;             /* how many it has */
+    uint64_t received_bytes;    /* in this turn */
+    bool starved;               /* in this turn a receive ended for want of buffers */
     unsigned completions_taken; /* seen, not given back to the ring yet */
     unsigned completions_ready; /* collected by the last wait */
     struct send_slot *sends;    /* the kernel copies them at submit (FEAT_SUBMIT_STABLE) */
@@ -93,20 +103,31 @@ static void *map_pages(size_t bytes)
     return memory == MAP_FAILED ? NULL : memory;
 }
 
-static void buffer_add(struct loop *loop, uint16_t buffer)
-{
-    io_uring_buf_ring_add(loop->buffers, loop->buffer_memory + (size_t)buffer * loop->buffer_bytes,
-                          loop->buffer_bytes, buffer, io_uring_buf_ring_mask(loop->buffer_count),
-                          (int)loop->buffers_returned);
-    loop->buffers_returned++;
-}
-
+/* The buffers used last go first: they are in the cache still. */
 static void buffers_show(struct loop *loop)
 {
-    if (loop->buffers_returned == 0)
-        return;
-    io_uring_buf_ring_advance(loop->buffers, (int)loop->buffers_returned);
-    loop->buffers_returned = 0;
+    int added = 0;
+    for (; loop->shown < loop->window && loop->spare_count > 0; loop->shown++, added++) {
+        uint16_t buffer = loop->spare[--loop->spare_count];
+        io_uring_buf_ring_add(loop->buffers, loop->buffer_memory + (size_t)buffer * loop->buffer_bytes,
+                              loop->buffer_bytes, buffer, io_uring_buf_ring_mask(loop->buffer_count), added);
+    }
+    if (added > 0)
+        io_uring_buf_ring_advance(loop->buffers, added);
+}
+
+/* Many connections with a little each need many buffers; a few with much need few, and the rest of their
+ * bytes waits in their sockets. So the window grows when it was too small for little data, and shrinks when
+ * it let too much in. */
+static void window_adapt(struct loop *loop)
+{
+    uint64_t window_bytes = (uint64_t)loop->window * loop->buffer_bytes;
+    if (loop->starved && loop->received_bytes < window_bytes / 4 && loop->window < loop->buffer_count)
+        loop->window *= 2;
+    else if (loop->received_bytes > WINDOW_BYTES && loop->window > loop->window_least)
+        loop->window /= 2;
+    loop->starved = false;
+    loop->received_bytes = 0;
 }
 
 static int buffers_open(struct loop *loop, const struct loop_options *options)
@@ -115,7 +136,8 @@ static int buffers_open(struct loop *loop, const struct loop_options *options)
     loop->buffer_count = options->receive_buffers;
     loop->buffers = map_pages(loop->buffer_count * sizeof(struct io_uring_buf));
     loop->buffer_memory = map_pages((size_t)loop->buffer_count * loop->buffer_bytes);
-    if (loop->buffers == NULL || loop->buffer_memory == NULL)
+    loop->spare = memory_new(loop->buffer_count * sizeof *loop->spare);
+    if (loop->buffers == NULL || loop->buffer_memory == NULL || loop->spare == NULL)
         return ENOMEM;
     struct io_uring_buf_reg registration = {
         .ring_addr = (uint64_t)(uintptr_t)loop->buffers,
@@ -126,8 +148,16 @@ static int buffers_open(struct loop *loop, const struct loop_options *options)
     if (result < 0)
         return -result;
     io_uring_buf_ring_init(loop->buffers);
-    for (uint32_t i = 0; i < loop->buffer_count; i++)
-        buffer_add(loop, (uint16_t)i);
+    while (loop->spare_count < loop->buffer_count) {
+        loop->spare[loop->spare_count] = (uint16_t)loop->spare_count;
+        loop->spare_count++;
+    }
+    loop->window_least = WINDOW_BYTES / loop->buffer_bytes;
+    if (loop->window_least > loop->buffer_count)
+        loop->window_least = loop->buffer_count;
+    if (loop->window_least == 0)
+        loop->window_least = 1;
+    loop->window = loop->window_least;
     buffers_show(loop);
     return 0;
 }
@@ -138,6 +168,7 @@ static void unmap_buffers(struct loop *loop)
         munmap(loop->buffers, loop->buffer_count * sizeof(struct io_uring_buf));
     if (loop->buffer_memory != NULL)
         munmap(loop->buffer_memory, (size_t)loop->buffer_count * loop->buffer_bytes);
+    memory_free(loop->spare);
 }
 
 enum err loop_new(struct loop **out, const struct loop_options *options, char *why, size_t why_bytes)
@@ -262,6 +293,7 @@ void loop_cancel(struct loop *loop, struct loop_op *target)
 
 void loop_wait(struct loop *loop, int64_t wait_ns)
 {
+    window_adapt(loop);
     buffers_show(loop);
     loop->enters++;
     int result;
@@ -304,10 +336,14 @@ bool loop_next(struct loop *loop, struct loop_completion *completion)
             give_back_taken(loop);
         if (op == NULL) /* the answer to a cancel */
             continue;
-        if (completion->has_buffer)
+        if (completion->has_buffer) {
+            size_t count = completion->result > 0 ? (size_t)completion->result : 0;
             completion->received =
-                bytes_of(loop->buffer_memory + (size_t)completion->buffer * loop->buffer_bytes,
-                         completion->result > 0 ? (size_t)completion->result : 0);
+                bytes_of(loop->buffer_memory + (size_t)completion->buffer * loop->buffer_bytes, count);
+            loop->received_bytes += count;
+            loop->shown--;
+        }
+        loop->starved |= completion->result == -ENOBUFS;
         if (!completion->more)
             op->in_flight = 0;
         return true;
@@ -318,7 +354,8 @@ bool loop_next(struct loop *loop, struct loop_completion *completion)
 
 void loop_buffer_return(struct loop *loop, uint16_t buffer)
 {
-    buffer_add(loop, buffer);
+    ASSERT_HOT(loop->spare_count < loop->buffer_count);
+    loop->spare[loop->spare_count++] = buffer;
 }
 
 uint64_t loop_enters(const struct loop *loop)

@@ -109,7 +109,7 @@ Test(server_options, defaults_are_those_of_nats_server)
     cr_expect(o->net.headers);
     cr_expect_eq(o->security.timeout_ns, 2000000000);
     cr_expect(o->pin && o->shards == 0 && o->busy_poll_ns == 0);
-    cr_expect(o->receive_buffer_bytes == 32768 && o->receive_buffers == 64);
+    cr_expect(o->receive_buffer_bytes == 32768 && o->receive_buffers == 256);
     cr_expect(o->mailbox_bytes == 1048576 && o->match_cache_entries == 8192);
     server_options_free(o);
     options_outcome_close(&outcome);
