@@ -20,6 +20,10 @@ enum {
     SERVER_START_MS_MAX = 10000,
     SERVER_WORDS_MAX = 32, /* further words of MYELIN_FLAGS are refused */
     SERVER_FLAGS_BYTES = 1024,
+    /* Below the ports that the kernel gives to outgoing connections: a client that tries to reconnect while
+     * nobody listens may otherwise be connected to itself, and nobody can listen there any more. */
+    PORT_LEAST = 10000,
+    PORTS = 20000,
 };
 
 struct scenario {
@@ -100,18 +104,20 @@ bool run_expect_status(struct run *run, natsStatus got, natsStatus wanted, const
 uint16_t port_free(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t address_bytes = sizeof(address);
-    uint16_t port = 0;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (listener < 0) {
-        return 0;
+    for (uint16_t tries = 0; tries < PORTS; tries++) {
+        uint16_t port = (uint16_t)(PORT_LEAST + (getpid() + tries * 61) % PORTS);
+        int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (listener < 0) {
+            return 0;
+        }
+        address.sin_port = htons(port);
+        bool free = bind(listener, (struct sockaddr *)&address, sizeof(address)) == 0;
+        close(listener);
+        if (free) {
+            return port;
+        }
     }
-    if (bind(listener, (struct sockaddr *)&address, sizeof(address)) == 0 &&
-        getsockname(listener, (struct sockaddr *)&address, &address_bytes) == 0) {
-        port = ntohs(address.sin_port);
-    }
-    close(listener);
-    return port;
+    return 0;
 }
 
 pid_t server_start(const char *binary, uint16_t port)
