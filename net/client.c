@@ -1,5 +1,6 @@
 /* net/client.c - the client session's life: greeting, taking bytes, pings, closing.
- * CONNECT is in client_connect.c, PUB and delivery in client_publish.c, SUB and UNSUB in client_subscribe.c.
+ * CONNECT is in client_connect.c, PUB in client_publish.c, delivery in client_deliver.c, SUB and UNSUB in
+ * client_subscribe.c.
  */
 #include "net/client.h"
 
@@ -260,6 +261,7 @@ size_t client_receive(struct client *client, struct bytes bytes)
     bool active = false;
     struct operation operation;
     operation.message.line_serial = 0;
+    client->parser.runs = !client->context->options->trace; /* each message has a line of its own there */
     while (LIKELY(client->state != CLIENT_CLOSED && !client->blocked)) {
         const uint8_t *start = at;
         enum parser_result result = parser_next(&client->parser, &at, end, &operation);
@@ -270,10 +272,11 @@ size_t client_receive(struct client *client, struct bytes bytes)
             break;
         }
         active = active || operation.kind != OPERATION_PONG;
+        operation.handled_bytes = 0;
         if (UNLIKELY(handle(client, &operation) == HANDLED_LATER)) {
             client->blocked = true;
             if (!parser_again(&client->parser))
-                at = start;
+                at = start + operation.handled_bytes;
         }
     }
     if (active)

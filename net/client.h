@@ -36,6 +36,7 @@ struct client {
     int64_t ping_sent_ns;     /* 0: none is unanswered */
     int64_t rtt_ns;           /* 0: not known */
     int64_t rtt_measured_ns;
+    uint64_t run_seen;     /* the last run that was looked at for this client: session_context.runs */
     uint64_t stalled_turn; /* when it last asked for a stall, and of whom */
     uint64_t stalled_cid;
     struct publisher_place place; /* its own; the host's */
@@ -92,6 +93,10 @@ bool client_takes(const struct client_subscription *subscription, const struct m
 /* Writes the message into the client's output. False: refused (closed, own message with echo off, exhausted).
  */
 bool client_deliver(struct client_subscription *subscription, const struct message *message);
+
+/* The same for all messages of a run: they have one control line, no headers, and lie in no counted block.
+ * The receiver's bounds are looked at once, behind the last. */
+bool client_deliver_run(struct client_subscription *subscription, const struct message *run);
 
 /* Sends an INFO if the client may have one now (client-protocol 3.3). */
 void client_send_info(struct client *client);

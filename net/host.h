@@ -32,7 +32,9 @@ struct host_operations {
                                   struct bytes queue);
     /* Takes it out of the index and frees it from all lists of the host. */
     enum host_result (*unsubscribe)(struct client *, struct client_subscription *);
-    enum host_result (*publish)(struct client *, const struct message *);
+    /* Takes a run of messages, or its first ones: with HOST_DONE and HOST_NOBODY *done says how many. What it
+     * says holds for all of these. */
+    enum host_result (*publish)(struct client *, const struct message *run, uint32_t *done);
     /* Whether publish() of this message would find room now: HOST_DONE or HOST_FULL. For those who have
      * something to write before it. */
     enum host_result (*publish_room)(struct client *, const struct message *);
@@ -63,6 +65,7 @@ struct session_context {
     int64_t now_ns;        /* monotonic, of this turn */
     uint64_t turn;         /* counts the turns of the loop */
     uint64_t line_serials; /* the last one given to a control line */
+    uint64_t runs;         /* counts the runs that had more than one receiver: client.run_seen */
     bool lame_duck;
     uint64_t written_bytes; /* what deliveries have added to outputs */
     /* Figures of this thread, read by nobody else; of clients that are gone: the living have their own. */

@@ -1,5 +1,6 @@
-/* net/message.h - one published message on its way from a session to the router and on to its receivers.
- * A view: nothing here is owned, all of it stays in place while the call lasts that hands it over. */
+/* net/message.h - one published message, or a run of them with one control line, on its way from a session to
+ * the router and on to its receivers. A view: nothing here is owned, all of it stays in place while the call
+ * lasts that hands it over. */
 #ifndef NET_MESSAGE_H
 #define NET_MESSAGE_H
 
@@ -27,8 +28,34 @@ struct message {
     struct block *block;          /* the counted block that `body` lies in, or NULL */
     struct client *publisher;     /* this shard's; NULL when it came by mailbox */
     struct publisher_place place; /* when it came by mailbox */
-    uint64_t line_serial;         /* the same for messages in a row whose control lines are the same, byte by
-                                     byte; 0: not known. What was made of one line serves the next. */
+    /* A run: this message and `run_more` that follow it with the same control line, byte by byte. Each body
+     * stands `run_stride` bytes behind the one before, and CR LF behind each. Whoever takes runs says so;
+     * all others get `run_more` 0. */
+    uint32_t run_more;
+    uint32_t run_stride;
+    uint64_t line_serial; /* the same for messages in a row whose control lines are the same, byte by
+                             byte; 0: not known. What was made of one line serves the next. */
 };
+
+/* How many messages it stands for. */
+static inline uint32_t message_count(const struct message *message)
+{
+    return message->run_more + 1;
+}
+
+/* The first `count` messages of a run of at least so many. */
+static inline struct message message_first(const struct message *run, uint32_t count)
+{
+    struct message first = *run;
+    first.run_more = count - 1;
+    return first;
+}
+
+/* Goes on behind the first `count` messages of a run that has more than that. */
+static inline void message_advance(struct message *run, uint32_t count)
+{
+    run->body += (size_t)count * run->run_stride;
+    run->run_more -= count;
+}
 
 #endif

@@ -32,6 +32,7 @@ struct operation {
     struct bytes sid;       /* SUB, UNSUB */
     int64_t max;            /* UNSUB: -1 when there is none, or none that can be read */
     struct message message; /* PUB, HPUB; its publisher and place are the session's to fill in */
+    size_t handled_bytes;   /* the session's: of a run that could not be handled whole, what was */
 };
 
 enum parser_result {
@@ -87,6 +88,7 @@ struct parser {
     uint8_t name_count;
     uint8_t name[PARSER_NAME_BYTES_MAX];
     bool headers;          /* HPUB is allowed */
+    bool runs;             /* equal PUBs in a row are given out as one operation (message.run_more) */
     bool connect_expected; /* only CONNECT is allowed */
     struct parser_line line;
 };

@@ -26,10 +26,10 @@ static enum host_result host_unsubscribe(struct client *client, struct client_su
     return result;
 }
 
-static enum host_result host_publish(struct client *client, const struct message *message)
+static enum host_result host_publish(struct client *client, const struct message *run, uint32_t *done)
 {
     struct shard *shard = shard_of(client->context);
-    enum host_result result = router_publish(shard, message);
+    enum host_result result = router_publish(shard, run, done);
     if (UNLIKELY(shard->expired_count > 0))
         shard_remove_expired(
             shard); /* at once: the publisher's next operation may be a SUB with the same sid */

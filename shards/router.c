@@ -140,36 +140,76 @@ static bool mail_message(struct shard *shard, uint32_t to, const struct message 
     return true;
 }
 
-/* One mail for the plain subscriptions of a shard, in the short form when it can be. */
-static ALWAYS_INLINE bool mail_plain(struct shard *shard, uint32_t to, const struct message *message)
+/* Whether a message can travel in the short form. */
+static ALWAYS_INLINE bool is_short(const struct message *message)
 {
-    struct mail_short_message header = {.kind = MAIL_SHORT_MESSAGE};
     size_t texts = message->subject.count + message->reply.count + message->total_size_text.count;
-    if (UNLIKELY(message->header_size_text.count > 0 || texts + message->total_bytes > INLINE_BYTES_MAX ||
-                 message->publisher == NULL))
-        return mail_message(shard, to, message, (struct bytes){NULL, 0}, MAIL_TO_PLAIN, false);
-    uint32_t bytes = (uint32_t)(sizeof header + texts + message->total_bytes);
+    return LIKELY(message->header_size_text.count == 0 && texts + message->total_bytes <= INLINE_BYTES_MAX &&
+                  message->publisher != NULL);
+}
+
+/* How many messages of a run fit one short mail. */
+static uint32_t run_most(const struct message *run)
+{
+    size_t texts = run->subject.count + run->reply.count + run->total_size_text.count;
+    if (!is_short(run))
+        return 1;
+    size_t room = MAILBOX_RECORD_BYTES_MAX - sizeof(struct mail_short_message) - texts;
+    return (uint32_t)(room / ((size_t)run->total_bytes + 2));
+}
+_Static_assert(MAILBOX_RECORD_BYTES_MAX - sizeof(struct mail_short_message) >= INLINE_BYTES_MAX + 2,
+               "at least one message fits");
+
+/* The bodies of a run, each with its CR LF. */
+static void put_bodies(uint8_t *to, const struct message *run)
+{
+    const uint8_t *body = run->body;
+    for (uint32_t left = message_count(run); left > 0; left--, body += run->run_stride)
+        to = copy_short(to, bytes_of(body, (size_t)run->total_bytes + 2));
+}
+
+static ALWAYS_INLINE uint32_t short_mail_bytes(const struct message *run)
+{
+    size_t texts = run->subject.count + run->reply.count + run->total_size_text.count;
+    size_t bodies =
+        run->run_more == 0 ? run->total_bytes : message_count(run) * ((size_t)run->total_bytes + 2);
+    return (uint32_t)(sizeof(struct mail_short_message) + texts + bodies);
+}
+
+/* One mail for the plain subscriptions of a shard, in the short form when it can be. */
+static ALWAYS_INLINE bool mail_plain(struct shard *shard, uint32_t to, const struct message *run)
+{
+    if (UNLIKELY(!is_short(run)))
+        return mail_message(shard, to, run, (struct bytes){NULL, 0}, MAIL_TO_PLAIN, false);
+    struct mail_short_message header = {
+        .kind = MAIL_SHORT_MESSAGE,
+        .total_size_count = (uint8_t)run->total_size_text.count,
+        .subject_count = (uint16_t)run->subject.count,
+        .reply_count = (uint16_t)run->reply.count,
+        .total_bytes = (uint16_t)run->total_bytes,
+        .line_serial = run->line_serial,
+        .publisher_cid = run->publisher->place.cid,
+        .publisher_slot = run->publisher->place.slot,
+        .run_more = (uint16_t)run->run_more,
+    };
+    uint32_t bytes = short_mail_bytes(run);
     uint8_t *at = post_reserve(&shard->post, to, bytes, false);
     if (UNLIKELY(at == NULL))
         return false;
-    header.total_size_count = (uint8_t)message->total_size_text.count;
-    header.subject_count = (uint16_t)message->subject.count;
-    header.reply_count = (uint16_t)message->reply.count;
-    header.total_bytes = (uint16_t)message->total_bytes;
-    header.line_serial = message->line_serial;
-    header.publisher_cid = message->publisher->place.cid;
-    header.publisher_slot = message->publisher->place.slot;
     memcpy(at, &header, sizeof header);
-    at = copy_short(at + sizeof header, message->subject);
-    at = copy_short(at, message->reply);
-    at = copy_short(at, message->total_size_text);
-    (void)copy_short(at, bytes_of(message->body, message->total_bytes));
+    at = copy_short(at + sizeof header, run->subject);
+    at = copy_short(at, run->reply);
+    at = copy_short(at, run->total_size_text);
+    if (run->run_more == 0)
+        (void)copy_short(at, bytes_of(run->body, run->total_bytes));
+    else
+        put_bodies(at, run);
     post_commit(&shard->post, to, bytes);
     return true;
 }
 _Static_assert(sizeof(struct mail_short_message) <= sizeof(struct mail_message),
                "room is asked for the longer form");
-_Static_assert((int)INLINE_BYTES_MAX <= (int)UINT16_MAX, "what is inline is counted in 16 bits");
+_Static_assert((int)MAILBOX_RECORD_BYTES_MAX <= (int)UINT16_MAX, "what is inline is counted in 16 bits");
 
 /* ---- publishing ---- */
 
@@ -209,7 +249,7 @@ static NEVER_INLINE bool room_in(struct shard *shard, const struct match *match,
         if (name.count > longest.count)
             longest = name;
     }
-    uint32_t bytes = record_bytes(message, longest);
+    uint32_t bytes = message->run_more > 0 ? short_mail_bytes(message) : record_bytes(message, longest);
     for (; shards != 0; shards &= shards - 1) {
         if (!mailbox_has_room_for(post_box(&shard->post, (uint32_t)__builtin_ctzll(shards)), bytes, mails))
             return false;
@@ -235,6 +275,64 @@ static ALWAYS_INLINE bool deliver_plain(const struct match *match, const struct 
         }
     }
     return taken;
+}
+
+/* Receiver by receiver, all messages of the run at once. */
+static NEVER_INLINE bool deliver_plain_run(const struct match *match, const struct message *run)
+{
+    bool taken = false;
+    for (uint32_t i = 0; i < match->interest_count; i++) {
+        const struct subscription_set *set = &match->interests[i]->plain;
+        for (uint32_t at = set->count; at > 0; at--) {
+            struct subscription *subscription = subscription_at(set, at - 1);
+            taken |= client_deliver_run(CONTAINER_OF(subscription, struct client_subscription, base), run);
+        }
+    }
+    return taken;
+}
+
+/* Message by message, each to all receivers. */
+static NEVER_INLINE void deliver_plain_each(const struct match *match, const struct message *run)
+{
+    struct message rest = *run;
+    for (uint32_t left = message_count(run); left > 0; left--) {
+        struct message single = message_first(&rest, 1);
+        (void)deliver_plain(match, &single);
+        if (left > 1)
+            message_advance(&rest, 1);
+    }
+}
+
+/* Whether no client gets the same message twice: only then may one receiver get a whole run before the next
+ * one gets its first message, with nobody seeing another order than message by message. */
+static NEVER_INLINE bool receivers_distinct(struct shard *shard, const struct match *match)
+{
+    uint64_t run = ++shard->context.runs;
+    for (uint32_t i = 0; i < match->interest_count; i++) {
+        const struct subscription_set *set = &match->interests[i]->plain;
+        for (uint32_t at = 0; at < set->count; at++) {
+            struct client *client =
+                CONTAINER_OF(subscription_at(set, at), struct client_subscription, base)->client;
+            if (client->run_seen == run)
+                return false;
+            client->run_seen = run;
+        }
+    }
+    return true;
+}
+
+/* How many messages of a run may be routed at once: a queue group chooses for each message anew, and a mail
+ * has an end. */
+static ALWAYS_INLINE uint32_t run_length(struct shard *shard, const struct match *match,
+                                         const struct message *run)
+{
+    uint32_t count = message_count(run);
+    if (LIKELY(count == 1 || (match->interest_count == 0 && match->group_count == 0)))
+        return count;
+    if (match->group_count > 0 || !receivers_distinct(shard, match))
+        return 1;
+    uint32_t most = shards_involved(match) == 0 ? count : run_most(run);
+    return count < most ? count : most;
 }
 
 /* One member of a group, beginning at random, then one after the other until somebody takes it
@@ -271,18 +369,20 @@ enum host_result router_publish_room(struct shard *shard, const struct message *
     return room_for_all(shard, match, message) ? HOST_DONE : HOST_FULL;
 }
 
-enum host_result router_publish(struct shard *shard, const struct message *message)
+enum host_result router_publish(struct shard *shard, const struct message *run, uint32_t *done)
 {
-    const struct match *match = find(shard, message);
+    const struct match *match = find(shard, run);
     if (UNLIKELY(match == NULL))
         return HOST_MEMORY;
-    if (UNLIKELY(!room_for_all(shard, match, message)))
+    struct message message = message_first(run, run_length(shard, match, run));
+    if (UNLIKELY(!room_for_all(shard, match, &message)))
         return HOST_FULL;
-    bool taken = deliver_plain(match, message);
+    *done = message_count(&message);
+    bool taken = message.run_more == 0 ? deliver_plain(match, &message) : deliver_plain_run(match, &message);
     for (uint64_t shards = shards_involved(match); shards != 0; shards &= shards - 1)
-        taken |= mail_plain(shard, (uint32_t)__builtin_ctzll(shards), message);
+        taken |= mail_plain(shard, (uint32_t)__builtin_ctzll(shards), &message);
     for (uint32_t g = 0; g < match->group_count; g++)
-        taken |= deliver_group(shard, &match->groups[g], message, true, 0);
+        taken |= deliver_group(shard, &match->groups[g], &message, true, 0);
     return LIKELY(taken) ? HOST_DONE : HOST_NOBODY;
 }
 
@@ -312,9 +412,17 @@ void router_mail_short_message(struct shard *shard, uint32_t from, const uint8_t
     message.reply = next_text(&at, header.reply_count);
     message.total_size_text = next_text(&at, header.total_size_count);
     message.body = at;
+    message.run_more = header.run_more;
+    message.run_stride = header.total_bytes + 2U;
     const struct match *match = find(shard, &message);
-    if (LIKELY(match != NULL)) /* without memory to match it, it is lost to this shard's receivers */
+    if (UNLIKELY(match == NULL))
+        return; /* without memory to match it, it is lost to this shard's receivers */
+    if (header.run_more == 0)
         (void)deliver_plain(match, &message);
+    else if (receivers_distinct(shard, match))
+        (void)deliver_plain_run(match, &message);
+    else
+        deliver_plain_each(match, &message);
 }
 
 static void deliver_named_group(struct shard *shard, const struct match *match, struct bytes queue,

@@ -11,8 +11,8 @@
 struct shard;
 struct subscription;
 
-/* The host's publish(). HOST_FULL: a mailbox that this message needs has no room; nothing was delivered. */
-enum host_result router_publish(struct shard *shard, const struct message *message);
+/* The host's publish(). HOST_FULL: a mailbox that the message needs has no room; nothing was delivered. */
+enum host_result router_publish(struct shard *shard, const struct message *run, uint32_t *done);
 
 /* The host's publish_room(). */
 enum host_result router_publish_room(struct shard *shard, const struct message *message);

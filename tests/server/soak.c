@@ -22,6 +22,7 @@ enum {
     SETTLE_PINGS = 3,      /* a queue choice may be repeated on another thread, which takes one more PING */
     WATCHDOG_SECONDS = 60, /* beyond --seconds */
     PAUSE_MS_MAX = 300,    /* of a slow reader; far below any write deadline */
+    BURST_MAX = 40,        /* publications in a row on one subject, of one size */
     BATCH_MAX = 24,        /* operations between two looks at the sockets */
     SUBSCRIPTIONS_ADDED_MAX = 1600, /* per round */
 };
@@ -276,6 +277,14 @@ static void operation_publish(struct soak *soak, uint32_t slot)
         .header = random_below(random, 4) == 0 || (size_bytes < ID_BYTES && !reply),
     };
     connection_publish(soak, slot, &publication);
+    /* Equal control lines in a row take a way of their own through the server. */
+    bool burst = !publication.reply && !publication.header && random_below(random, 4) == 0;
+    for (uint32_t i = burst ? random_below(random, BURST_MAX) : 0; i > 0; i--) {
+        if (!connection_has_room(&soak->connections[slot]) ||
+            soak->model.publication_count >= PUBLICATIONS_MAX - BATCH_MAX)
+            return;
+        connection_publish(soak, slot, &publication);
+    }
 }
 
 /* Half plain, half in groups; each eighth with a max. */

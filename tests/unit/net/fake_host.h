@@ -52,6 +52,8 @@ struct fake_host {
     uint32_t memory_at; /* likewise HOST_MEMORY */
     uint32_t refused;
     bool room_promised; /* publish_room() said yes: publish() must not say no */
+    uint32_t run_most;  /* messages of a run that publish() takes at once, where it may; 0: one by one */
+    uint32_t runs;      /* taken so */
     uint32_t published;
     uint32_t published_shared; /* of them in a counted block */
     uint32_t stalls;
@@ -151,9 +153,35 @@ static inline bool fake_queue_served(const struct fake_host *fake, const bool *t
     return false;
 }
 
-static inline enum host_result fake_publish(struct client *client, const struct message *message)
+/* Whether a run may be delivered receiver by receiver: no group chooses, and no client is there twice. */
+static inline bool fake_run_may(const struct fake_host *fake, const struct message *run)
+{
+    bool seen[FAKE_CLIENTS_MAX] = {false};
+    for (uint32_t i = 0; i < fake->subscription_count; i++) {
+        const struct fake_subscription *at = &fake->subscriptions[i];
+        if (!subject_matches(fake_pattern(at), run->subject))
+            continue;
+        uint32_t slot = at->subscription->client->place.slot;
+        if (at->queue_count > 0 || seen[slot])
+            return false;
+        seen[slot] = true;
+    }
+    return true;
+}
+
+static inline bool fake_deliver(struct client_subscription *subscription, const struct message *message)
+{
+    return message->run_more == 0 ? client_deliver(subscription, message)
+                                  : client_deliver_run(subscription, message);
+}
+
+/* Takes a part of a run. */
+static inline enum host_result fake_publish(struct client *client, const struct message *run, uint32_t *done)
 {
     struct fake_host *fake = fake_of(client->context);
+    uint32_t most = fake->run_most > 1 && fake_run_may(fake, run) ? fake->run_most : 1;
+    const struct message part = message_first(run, most < message_count(run) ? most : message_count(run));
+    const struct message *message = &part;
     bool took[FAKE_SUBSCRIPTIONS_MAX] = {false};
     bool any = false;
     ASSERT(message->publisher == client);
@@ -161,7 +189,9 @@ static inline enum host_result fake_publish(struct client *client, const struct 
     fake->room_promised = false;
     if (result != HOST_DONE)
         return result;
-    fake->published++;
+    *done = message_count(message);
+    fake->runs += message->run_more > 0;
+    fake->published += *done;
     if (message->block != NULL)
         fake->published_shared++;
     for (uint32_t i = 0; i < fake->subscription_count; i++) {
@@ -169,7 +199,7 @@ static inline enum host_result fake_publish(struct client *client, const struct 
             fake_queue_served(fake, took, i))
             continue;
         bool takes = client_takes(fake->subscriptions[i].subscription, message);
-        took[i] = client_deliver(fake->subscriptions[i].subscription, message);
+        took[i] = fake_deliver(fake->subscriptions[i].subscription, message);
         ASSERT(takes || !took[i]);
         any = any || took[i];
     }
