@@ -137,6 +137,15 @@ void post_drain(struct post *post, post_taker *taker, void *context)
     }
 }
 
+bool post_pending(const struct post *post)
+{
+    for (uint32_t from = 0; from < post->office->threads; from++) {
+        if (from != post->self && mailbox_pending(post_inbox(post, from)))
+            return true;
+    }
+    return false;
+}
+
 bool post_may_sleep(struct post *post)
 {
     wakeup_prepare_sleep(&post->office->wakeups[post->self]);

@@ -63,6 +63,9 @@ void post_flush(struct post *post);
 typedef void post_taker(void *context, uint32_t from, const uint8_t *mail, uint32_t bytes);
 void post_drain(struct post *post, post_taker *taker, void *context);
 
+/* Whether mail may be there: a look without order, for who looks again soon. */
+bool post_pending(const struct post *post);
+
 /* Says that this thread will sleep. False: there is mail, do not. Take it back with post_awake(). */
 bool post_may_sleep(struct post *post);
 void post_awake(struct post *post);

@@ -7,6 +7,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/memory.h"
+#include "core/base/pause.h"
 #include "net/error_text.h"
 #include "shards/host.h"
 #include "shards/mail.h"
@@ -17,6 +18,7 @@
 enum {
     CLOSING_STEPS_PER_TURN = 64,
     LINE_SERIAL_BITS = 56,
+    LOOKS_PER_CLOCK = 8,                  /* pauses between two looks: some 200 ns */
     OUTPUT_BYTES_PER_FLUSH = 1024 * 1024, /* send in mid-turn when so much has gathered */
 };
 #define STOP_NS (500 * NS_PER_MS) /* for the last bytes of all clients; then they are cut off */
@@ -332,7 +334,7 @@ static void step_closing(struct shard *shard)
 static int64_t wait_ns(struct shard *shard)
 {
     int64_t now_ns = shard->context.now_ns;
-    if (!list_empty(&shard->with_output) || now_ns < shard->busy_until_ns)
+    if (!list_empty(&shard->with_output))
         return 0;
     int64_t due_ns = timers_next_ns(&shard->context.timers);
     struct list_link *oldest = list_first(&shard->sending);
@@ -351,27 +353,53 @@ static int64_t wait_ns(struct shard *shard)
     return due_ns > now_ns ? due_ns - now_ns : 0;
 }
 
+/* Looks for work without a system call, until some is there or the time is over. The moment of the last look.
+ */
+static int64_t look_for_work(struct shard *shard, int64_t until_ns)
+{
+    int64_t now_ns = shard->context.now_ns;
+    loop_submit(shard->loop); /* what this turn wrote does not wait */
+    while (now_ns < until_ns && !loop_pending(shard->loop) && !post_pending(&shard->post)) {
+        for (int i = 0; i < LOOKS_PER_CLOCK; i++)
+            cpu_pause();
+        now_ns = clock_monotonic_ns();
+    }
+    return now_ns;
+}
+
 static void wait(struct shard *shard)
 {
+    int64_t most_ns = shard->snapshot->options->busy_poll_ns;
     int64_t limit_ns = wait_ns(shard);
+    int64_t began_ns = shard->context.now_ns;
+    int64_t now_ns = began_ns;
+    bool looks = most_ns > 0 && limit_ns != 0 && patience_looks(&shard->patience);
+    if (looks) {
+        int64_t until_ns = began_ns + (limit_ns > 0 && limit_ns < most_ns ? limit_ns : most_ns);
+        now_ns = look_for_work(shard, until_ns);
+        if (now_ns < until_ns)
+            limit_ns = 0; /* there is work */
+        else if (limit_ns > 0)
+            limit_ns = limit_ns > now_ns - began_ns ? limit_ns - (now_ns - began_ns) : 0;
+    }
     bool sleeps = limit_ns != 0 && post_may_sleep(&shard->post);
     loop_wait(shard->loop, sleeps ? limit_ns : 0);
     if (sleeps)
         post_awake(&shard->post);
     shard->context.now_ns = clock_monotonic_ns();
     shard->context.turn++;
+    if (most_ns > 0 && (looks || sleeps))
+        patience_waited(&shard->patience, shard->context.now_ns - began_ns, most_ns, sleeps);
 }
 
 bool shard_turn(struct shard *shard)
 {
     struct loop_completion completion;
-    bool worked = false;
     wait(shard);
     post_drain(&shard->post, take_mail, shard);
     shard_remove_expired(shard);
     while (loop_next(shard->loop, &completion)) {
         shard_complete(shard, &completion);
-        worked = true;
         if (UNLIKELY(much_output(shard)))
             flush_outputs(shard);
     }
@@ -383,8 +411,6 @@ bool shard_turn(struct shard *shard)
     step_closing(shard);
     gone_tell(shard);
     flush_outputs(shard);
-    if (worked)
-        shard->busy_until_ns = shard->context.now_ns + shard->snapshot->options->busy_poll_ns;
     bool late = shard->context.now_ns >= shard->stop_ns;
     return !(shard->stopping && (late || list_empty(&shard->connections)));
 }

@@ -6,6 +6,7 @@
 #include "core/subject/index.h"
 #include "net/host.h"
 #include "shards/connection.h"
+#include "shards/patience.h"
 #include "shards/post.h"
 #include "shards/snapshot.h"
 
@@ -45,8 +46,8 @@ struct shard {
     uint32_t expired_capacity;
     struct loop_op wakeup;
     uint64_t wakeup_value;
-    uint64_t output_mark;  /* context.written_bytes at the last flush of outputs */
-    int64_t busy_until_ns; /* busy_poll: not to sleep before */
+    uint64_t output_mark; /* context.written_bytes at the last flush of outputs */
+    struct patience patience;
     uint32_t shard_count;
     uint32_t gone_count; /* connections that ended and were not told of yet */
     int64_t stop_ns;     /* when stopping: not to wait for anybody any longer */

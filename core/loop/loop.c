@@ -83,7 +83,7 @@ static int ring_open(struct loop *loop)
 {
     struct io_uring_params params = {
         .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE |
-                 IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CLAMP,
+                 IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CLAMP | IORING_SETUP_TASKRUN_FLAG,
         .cq_entries = COMPLETIONS,
     };
     int result = io_uring_queue_init_params(LOOP_ENTRIES, &loop->ring, &params);
@@ -311,6 +311,21 @@ void loop_wait(struct loop *loop, int64_t wait_ns)
     if (io_uring_sq_ready(&loop->ring) == 0)
         loop->sends_used = 0;
     loop->completions_ready = io_uring_cq_ready(&loop->ring);
+}
+
+void loop_submit(struct loop *loop)
+{
+    if (io_uring_sq_ready(&loop->ring) == 0)
+        return;
+    window_adapt(loop);
+    buffers_show(loop);
+    submit(loop);
+}
+
+bool loop_pending(const struct loop *loop)
+{
+    return io_uring_cq_ready(&loop->ring) > 0 ||
+           (IO_URING_READ_ONCE(*loop->ring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
 }
 
 static void give_back_taken(struct loop *loop)

@@ -60,6 +60,13 @@ void loop_cancel(struct loop *loop, struct loop_op *target);
 /* Submits all and waits for a completion, at most `wait_ns` (0: only looks; negative: no limit). */
 void loop_wait(struct loop *loop, int64_t wait_ns);
 
+/* Hands over what is queued, without a wait. No system call where nothing is. */
+void loop_submit(struct loop *loop);
+
+/* Whether a wait would find something: a completion is there, or can be made from what the kernel has noted.
+ * A look at shared memory, no system call. */
+bool loop_pending(const struct loop *loop);
+
 /* The next completion that loop_wait() collected; false when there is none left. */
 bool loop_next(struct loop *loop, struct loop_completion *completion);
 

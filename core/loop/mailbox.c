@@ -140,6 +140,11 @@ void mailbox_done(struct mailbox *mailbox)
         atomic_store_explicit(&mailbox->read, mailbox->read_at, memory_order_release);
 }
 
+bool mailbox_pending(const struct mailbox *mailbox)
+{
+    return atomic_load_explicit(&mailbox->written, memory_order_relaxed) != mailbox->read_at;
+}
+
 bool mailbox_empty(struct mailbox *mailbox)
 {
     return atomic_load_explicit(&mailbox->written, memory_order_seq_cst) == mailbox->read_at;

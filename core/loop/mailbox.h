@@ -71,6 +71,9 @@ void mailbox_take(struct mailbox *mailbox);
 /* Gives the room of all taken records back to the writer; once a turn. Thread: the reader's. */
 void mailbox_done(struct mailbox *mailbox);
 
+/* Whether a record waits, as far as can be seen at once. Thread: the reader's. */
+bool mailbox_pending(const struct mailbox *mailbox);
+
 /* Whether a record waits, asked with full order against a flush (before sleeping). Thread: the reader's. */
 bool mailbox_empty(struct mailbox *mailbox);
 

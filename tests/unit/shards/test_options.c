@@ -108,7 +108,7 @@ Test(server_options, defaults_are_those_of_nats_server)
     cr_expect_eq(o->net.write_deadline_ns, 10000000000);
     cr_expect(o->net.headers);
     cr_expect_eq(o->security.timeout_ns, 2000000000);
-    cr_expect(o->pin && o->shards == 0 && o->busy_poll_ns == 0);
+    cr_expect(o->pin && o->shards == 0 && o->busy_poll_ns == 30000);
     cr_expect(o->receive_buffer_bytes == 32768 && o->receive_buffers == 256);
     cr_expect(o->mailbox_bytes == 1048576 && o->match_cache_entries == 8192);
     server_options_free(o);
@@ -303,7 +303,7 @@ static const struct value_case value_cases[] = {
     {WITH_FILE, "shards: 4, busy_poll: \"50us\", mailbox_bytes: 64KB, pin: no", "engine",
      "shards 4 poll 50000 buffer 32768 mailbox 65536 pin 0"},
     {WITH_FILE " --shards 2 --receive_buffer_bytes 4KB", "shards: 4", "engine",
-     "shards 2 poll 0 buffer 4096 mailbox 1048576 pin 1"},
+     "shards 2 poll 30000 buffer 4096 mailbox 1048576 pin 1"},
     {WITH_FILE, "server_tags: [a, b]", "tags", "a;b;"},
     {WITH_FILE, "server_tags: a", "tags", "a;"},
     {WITH_FILE, "jetstream: disabled\ntls: false\nprof_block_rate: 5\n", "address", "0.0.0.0 4222"},
