@@ -300,3 +300,8 @@ test_targets += bench-check
 .PHONY: bench-check
 bench-check: $(out)/myelin-bench ## check the load generator against a server that errs on purpose
 	python3 tests/integration/test_bench.py $(out)/myelin-bench
+
+test_targets += restart-check
+.PHONY: restart-check
+restart-check: $(out)/myelin ## kill the server and start it again at once, many times
+	python3 tests/integration/test_restart.py $(out)/myelin

@@ -9,12 +9,20 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LISTEN_BACKLOG = 4096 };
+enum {
+    LISTEN_BACKLOG = 4096,
+    /* The kernel closes the sockets of a killed process's ring a moment after the process is gone. Who starts
+     * the server again at once shall not find its port taken; a port that is really taken still fails soon.
+     */
+    LISTEN_TRIES = 100,
+    LISTEN_PAUSE_MS = 10,
+};
 #define ACCEPT_DELAY_LEAST_NS (10 * NS_PER_MS)
 #define ACCEPT_DELAY_MOST_NS NS_PER_SECOND
 
@@ -49,6 +57,21 @@ static uint16_t real_port(int fd)
     return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
 }
 
+/* A socket that listens on the first address that lets it; -1 with errno. */
+static int open_first(const struct addrinfo *addresses)
+{
+    int fd = -1;
+    for (int tries = 0; tries < LISTEN_TRIES && fd < 0; tries++) {
+        if (tries > 0)
+            (void)poll(NULL, 0, LISTEN_PAUSE_MS);
+        for (const struct addrinfo *at = addresses; at != NULL && fd < 0; at = at->ai_next)
+            fd = open_socket(at);
+        if (fd < 0 && errno != EADDRINUSE)
+            break;
+    }
+    return fd;
+}
+
 enum err control_listen(struct control *control, char *why, size_t why_bytes)
 {
     const struct server_options *options = control->snapshot->options;
@@ -63,9 +86,7 @@ enum err control_listen(struct control *control, char *why, size_t why_bytes)
                  options->host, wanted, options->host, gai_strerror(result));
         return ERR_SYSTEM;
     }
-    control->listen_fd = -1;
-    for (struct addrinfo *at = addresses; at != NULL && control->listen_fd < 0; at = at->ai_next)
-        control->listen_fd = open_socket(at);
+    control->listen_fd = open_first(addresses);
     int error = errno;
     freeaddrinfo(addresses);
     if (control->listen_fd < 0) {
