@@ -49,8 +49,9 @@ struct mail_message {
     struct publisher_place place;
 };
 
-/* Followed by subject, reply, size text and body; of a run (message.run_more), by all bodies, each with its
- * CR LF. What a mailbox moves per message is what two shards cost more than one, so this is kept small. */
+/* Followed by subject, reply, size text and body; of a run (message.run_more), by all from the first body to
+ * the last one's CR LF. What a mailbox moves per message is what two shards cost more than one, so this is
+ * kept small. */
 struct mail_short_message {
     uint8_t kind;
     uint8_t total_size_count;
@@ -61,6 +62,7 @@ struct mail_short_message {
     uint64_t publisher_cid; /* with the slot, and the sender as shard, its place */
     uint32_t publisher_slot;
     uint16_t run_more;
+    uint16_t run_stride;
 };
 
 struct mail_interest {

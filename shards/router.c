@@ -148,31 +148,29 @@ static ALWAYS_INLINE bool is_short(const struct message *message)
                   message->publisher != NULL);
 }
 
+/* What a run takes in a mail: all from the first body to the CR LF behind the last, the control lines between
+ * them too. One copy of a piece that lies together costs less than picking the bodies out of it. */
+static ALWAYS_INLINE size_t run_bytes(const struct message *run)
+{
+    return (size_t)run->run_more * run->run_stride + run->total_bytes + 2;
+}
+
 /* How many messages of a run fit one short mail. */
 static uint32_t run_most(const struct message *run)
 {
     size_t texts = run->subject.count + run->reply.count + run->total_size_text.count;
-    if (!is_short(run))
+    if (!is_short(run) || run->run_stride > UINT16_MAX)
         return 1;
     size_t room = MAILBOX_RECORD_BYTES_MAX - sizeof(struct mail_short_message) - texts;
-    return (uint32_t)(room / ((size_t)run->total_bytes + 2));
+    return 1 + (uint32_t)((room - run->total_bytes - 2) / run->run_stride);
 }
 _Static_assert(MAILBOX_RECORD_BYTES_MAX - sizeof(struct mail_short_message) >= INLINE_BYTES_MAX + 2,
                "at least one message fits");
 
-/* The bodies of a run, each with its CR LF. */
-static void put_bodies(uint8_t *to, const struct message *run)
-{
-    const uint8_t *body = run->body;
-    for (uint32_t left = message_count(run); left > 0; left--, body += run->run_stride)
-        to = copy_short(to, bytes_of(body, (size_t)run->total_bytes + 2));
-}
-
 static ALWAYS_INLINE uint32_t short_mail_bytes(const struct message *run)
 {
     size_t texts = run->subject.count + run->reply.count + run->total_size_text.count;
-    size_t bodies =
-        run->run_more == 0 ? run->total_bytes : message_count(run) * ((size_t)run->total_bytes + 2);
+    size_t bodies = run->run_more == 0 ? run->total_bytes : run_bytes(run);
     return (uint32_t)(sizeof(struct mail_short_message) + texts + bodies);
 }
 
@@ -191,6 +189,7 @@ static ALWAYS_INLINE bool mail_plain(struct shard *shard, uint32_t to, const str
         .publisher_cid = run->publisher->place.cid,
         .publisher_slot = run->publisher->place.slot,
         .run_more = (uint16_t)run->run_more,
+        .run_stride = (uint16_t)run->run_stride,
     };
     uint32_t bytes = short_mail_bytes(run);
     uint8_t *at = post_reserve(&shard->post, to, bytes, false);
@@ -203,7 +202,7 @@ static ALWAYS_INLINE bool mail_plain(struct shard *shard, uint32_t to, const str
     if (run->run_more == 0)
         (void)copy_short(at, bytes_of(run->body, run->total_bytes));
     else
-        put_bodies(at, run);
+        memcpy(at, run->body, run_bytes(run));
     post_commit(&shard->post, to, bytes);
     return true;
 }
@@ -413,7 +412,7 @@ void router_mail_short_message(struct shard *shard, uint32_t from, const uint8_t
     message.total_size_text = next_text(&at, header.total_size_count);
     message.body = at;
     message.run_more = header.run_more;
-    message.run_stride = header.total_bytes + 2U;
+    message.run_stride = header.run_stride;
     const struct match *match = find(shard, &message);
     if (UNLIKELY(match == NULL))
         return; /* without memory to match it, it is lost to this shard's receivers */
