@@ -134,7 +134,8 @@ enum err client_init(struct client *client, struct session_context *context, con
     client->start_ns = context->now_ns;
     client->last_activity_ns = context->now_ns;
     client->parser.pool = &context->pool.blocks;
-    client->parser.line_serials = &context->line_serials;
+    client->parser.lines = context->lines;
+    client->parser.line = context->lines == NULL ? NULL : lines_none(context->lines);
     client->parser.max_payload_bytes = context->options->max_payload_bytes;
     client->parser.max_control_line_bytes = (uint32_t)context->options->max_control_line_bytes;
     connect_init(&client->connect);

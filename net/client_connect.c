@@ -159,7 +159,9 @@ void client_options_changed(struct client *client, const struct security_options
         return;
     client->parser.max_payload_bytes = context->options->max_payload_bytes;
     client->parser.max_control_line_bytes = (uint32_t)context->options->max_control_line_bytes;
-    client->parser.line.serial = 0; /* it was measured by the old limits */
+    if (client->parser.lines != NULL)
+        client->parser.line =
+            lines_none(client->parser.lines); /* the last one was measured by the old limits */
     if (client->state != CLIENT_ACTIVE || !authenticate_required(now))
         return; /* a login that is under way is judged by the new options */
     if (client->login == AUTHENTICATE_USER && !user_known(now, connect_user(&client->connect))) {

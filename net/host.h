@@ -62,10 +62,10 @@ struct session_context {
     struct timers timers;
     struct random random;
     struct log *log;
-    int64_t now_ns;        /* monotonic, of this turn */
-    uint64_t turn;         /* counts the turns of the loop */
-    uint64_t line_serials; /* the last one given to a control line */
-    uint64_t runs;         /* counts the runs that had more than one receiver: client.run_seen */
+    int64_t now_ns;      /* monotonic, of this turn */
+    uint64_t turn;       /* counts the turns of the loop */
+    struct lines *lines; /* NULL: none are remembered */
+    uint64_t runs;       /* counts the runs that had more than one receiver: client.run_seen */
     bool lame_duck;
     uint64_t written_bytes; /* what deliveries have added to outputs */
     /* Figures of this thread, read by nobody else; of clients that are gone: the living have their own. */

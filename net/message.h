@@ -33,8 +33,8 @@ struct message {
      * all others get `run_more` 0. */
     uint32_t run_more;
     uint32_t run_stride;
-    uint64_t line_serial; /* the same for messages in a row whose control lines are the same, byte by
-                             byte; 0: not known. What was made of one line serves the next. */
+    uint64_t line_serial; /* of net/lines.h: the same serial, the same control line, byte by byte; 0: not
+                             known. What was made of one line serves the next. */
 };
 
 /* How many messages it stands for. */

@@ -6,9 +6,6 @@
 #include "core/base/check.h"
 
 #include <string.h>
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 
 struct operation_name {
     char text[PARSER_NAME_BYTES_MAX + 1];
@@ -243,29 +240,9 @@ static NEVER_INLINE enum parser_result parse_whole(const struct parser *parser, 
 
 /* ---- the line that there are millions of ---- */
 
-enum { SCAN_BYTES = 64 };
-
-/* Which of 64 bytes are blanks or control bytes: a bit for each. */
-static ALWAYS_INLINE uint64_t low_bytes(const uint8_t *at)
+/* Fills the operation from a known line. */
+static ALWAYS_INLINE void line_operation(const struct line *line, struct operation *operation)
 {
-    uint64_t bits = 0;
-#if defined(__SSE2__)
-    for (unsigned part = 0; part < SCAN_BYTES / 16; part++) {
-        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(at + part * 16));
-        __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(' ')), bytes);
-        bits |= (uint64_t)(uint32_t)_mm_movemask_epi8(low) << (part * 16);
-    }
-#else
-    for (unsigned i = 0; i < SCAN_BYTES; i++)
-        bits |= (uint64_t)(at[i] <= ' ') << i;
-#endif
-    return bits;
-}
-
-/* Fills the operation from the line that the parser remembers. */
-static void line_operation(const struct parser *parser, struct operation *operation)
-{
-    const struct parser_line *line = &parser->line;
     struct message *message = &operation->message;
     operation->kind = OPERATION_PUB;
     operation->arguments = bytes_of(line->bytes + 4, line->count - 4U - 2U);
@@ -280,68 +257,25 @@ static void line_operation(const struct parser *parser, struct operation *operat
     message->line_serial = line->serial;
 }
 
-/* Finds the tokens of "PUB subject [reply] size CR LF" with single blanks within 64 bytes: what client
- * libraries send. One scan for low bytes instead of one look per byte. False: the line is not of that kind.
- */
-static bool line_scan(struct parser *parser, const uint8_t *start)
+/* A known line at `start` that this parser's limits allow; NULL: parse_whole() looks again. */
+static ALWAYS_INLINE const struct line *known_line(struct parser *parser, const uint8_t *start)
 {
-    struct parser_line *line = &parser->line;
-    uint64_t bits = low_bytes(start) & ~0xfULL; /* behind "PUB " */
-    uint8_t ends[3] = {0};                      /* of the tokens */
-    unsigned tokens = 0;
-    for (; tokens < 3 && bits != 0; tokens++, bits &= bits - 1) {
-        ends[tokens] = (uint8_t)__builtin_ctzll(bits);
-        if (start[ends[tokens]] != ' ')
-            break;
-    }
-    if (tokens == 0 || tokens == 3 || bits == 0)
-        return false;
-    unsigned last = ends[tokens];
-    line->serial = 0;
-    line->subject_count = (uint8_t)(ends[0] - 4);
-    line->reply_at = (uint8_t)(ends[0] + 1);
-    line->reply_count = tokens == 2 ? (uint8_t)(ends[1] - ends[0] - 1) : 0;
-    line->size_at = (uint8_t)(ends[tokens - 1] + 1);
-    line->size_count = (uint8_t)(last - line->size_at);
-    bool whole = last + 1 < PARSER_LINE_BYTES && start[last] == '\r' && start[last + 1] == '\n';
-    if (!whole || line->subject_count == 0 || (tokens == 2 && line->reply_count == 0) ||
-        last - 4 > parser->max_control_line_bytes)
-        return false;
-    int64_t total = parse_size(bytes_of(start + line->size_at, line->size_count));
-    if (total < 0 || (parser->max_payload_bytes >= 0 && total > parser->max_payload_bytes))
-        return false;
-    line->total_bytes = (uint32_t)total;
-    line->count = (uint8_t)(last + 2);
-    memcpy(line->bytes, start, PARSER_LINE_BYTES);
-    line->serial = ++*parser->line_serials;
-    return true;
-}
-
-/* Whether 64 bytes begin with the remembered line. */
-static ALWAYS_INLINE bool line_repeated(const struct parser_line *line, const uint8_t *start)
-{
-#if defined(__SSE2__)
-    uint64_t same = 0;
-    for (unsigned part = 0; part < 2; part++) {
-        __m128i a = _mm_loadu_si128((const __m128i *)(const void *)(start + part * 16));
-        __m128i b = _mm_loadu_si128((const __m128i *)(const void *)(line->bytes + part * 16));
-        same |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(a, b)) << (part * 16);
-    }
-    uint64_t needed = (1ULL << (line->count & 63)) - 1;
-    if (LIKELY(line->count <= 32))
-        return line->serial != 0 && (same & needed) == needed;
-#endif
-    return line->serial != 0 && memcmp(start, line->bytes, line->count) == 0;
+    if (LIKELY(line_repeated(parser->line, start)))
+        return parser->line;
+    const struct line *line = parser->connect_expected ? NULL : lines_find(parser->lines, start);
+    if (line == NULL || line->count - 4U - 2U > parser->max_control_line_bytes ||
+        (parser->max_payload_bytes >= 0 && line->total_bytes > parser->max_payload_bytes))
+        return NULL;
+    return line;
 }
 
 /* How many more messages with the remembered line lie complete in [at, end), and where they end. Hot: a
  * publisher that fills its socket sends hundreds of them in one buffer, and this loop is all that each costs
  * here. */
-static ALWAYS_INLINE uint32_t run_following(const struct parser_line *line, const uint8_t **at,
-                                            const uint8_t *end)
+static ALWAYS_INLINE uint32_t run_following(const struct line *line, const uint8_t **at, const uint8_t *end)
 {
     size_t stride = line->count + (size_t)line->total_bytes + 2;
-    size_t needed = stride > PARSER_LINE_BYTES ? stride : PARSER_LINE_BYTES;
+    size_t needed = stride > LINE_BYTES ? stride : LINE_BYTES;
     const uint8_t *next = *at;
     uint32_t count = 0;
     while ((size_t)(end - next) >= needed && line_repeated(line, next) && next[stride - 2] == '\r' &&
@@ -353,26 +287,25 @@ static ALWAYS_INLINE uint32_t run_following(const struct parser_line *line, cons
     return count;
 }
 
-/* A whole PUB, its line repeated or of the usual kind. False: it is not that; nothing was used up, and
+/* A whole PUB with a line that is known, or is from now on. False: it is not that; nothing was used up, and
  * parse_whole() looks again. */
 static ALWAYS_INLINE bool parse_plain_publish(struct parser *parser, const uint8_t **at, const uint8_t *end,
                                               struct operation *operation)
 {
     const uint8_t *start = *at;
-    const struct parser_line *line = &parser->line;
-    if (UNLIKELY((size_t)(end - start) < PARSER_LINE_BYTES))
+    if (UNLIKELY((size_t)(end - start) < LINE_BYTES || parser->lines == NULL))
         return false;
-    if (UNLIKELY(!line_repeated(line, start))) {
-        if (memcmp(start, "PUB ", 4) != 0 || parser->connect_expected || !line_scan(parser, start))
-            return false;
-    }
+    const struct line *line = known_line(parser, start);
+    if (UNLIKELY(line == NULL))
+        return false;
     const uint8_t *body = start + line->count;
     size_t total_bytes = line->total_bytes;
     if (UNLIKELY((size_t)(end - body) < total_bytes + 2 || body[total_bytes] != '\r' ||
                  body[total_bytes + 1] != '\n'))
         return false;
+    parser->line = line;
     if (UNLIKELY(operation->message.line_serial != line->serial))
-        line_operation(parser, operation);
+        line_operation(line, operation);
     operation->message.body = body;
     operation->message.run_stride = (uint32_t)(line->count + total_bytes + 2);
     *at = body + total_bytes + 2;

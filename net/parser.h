@@ -9,6 +9,7 @@
 
 #include "core/base/block.h"
 #include "core/base/bytes.h"
+#include "net/lines.h"
 #include "net/message.h"
 
 enum operation_kind {
@@ -59,26 +60,14 @@ enum parser_state {
     PARSER_AGAIN, /* and will be given out once more */
 };
 
-enum { PARSER_NAME_BYTES_MAX = 7, PARSER_LINE_BYTES = 64 };
-
-/* The last PUB line that was found by the fast scan: publishers repeat themselves, and a line that is the
- * same is not taken apart again. Its texts are handed out from this copy. */
-struct parser_line {
-    uint64_t serial; /* of message.line_serial; 0: no line */
-    uint8_t count;   /* bytes of the line from "PUB" to its LF */
-    uint8_t subject_count;
-    uint8_t reply_at; /* 0: no reply */
-    uint8_t reply_count;
-    uint8_t size_at;
-    uint8_t size_count;
-    uint32_t total_bytes;
-    uint8_t bytes[PARSER_LINE_BYTES];
-};
+enum { PARSER_NAME_BYTES_MAX = 7 };
 
 struct parser {
     struct block_pool *pool;
-    uint64_t *line_serials;    /* the thread's last serial: they are never used twice */
-    struct block *torn;        /* arguments, then the body; NULL when nothing is torn */
+    struct lines *lines; /* the thread's; NULL: no line is remembered, and there are no runs */
+    const struct line
+        *line;          /* the one used last; lines_none() at first. Its place may be another line's by now */
+    struct block *torn; /* arguments, then the body; NULL when nothing is torn */
     int64_t max_payload_bytes; /* -1: no limit */
     uint32_t max_control_line_bytes;
     uint32_t argument_bytes; /* in `torn` */
@@ -90,10 +79,9 @@ struct parser {
     bool headers;          /* HPUB is allowed */
     bool runs;             /* equal PUBs in a row are given out as one operation (message.run_more) */
     bool connect_expected; /* only CONNECT is allowed */
-    struct parser_line line;
 };
 
-/* All zero but for `pool`, `line_serials` and the limits is a fresh parser. */
+/* All zero but for `pool`, `lines` and the limits is a fresh parser. */
 
 /* Takes the next operation from [*at, end) and moves *at behind what was used. The operation's slices point
  * into the given bytes or the parser's block and hold until the next call. After any result but

@@ -14,37 +14,27 @@ enum {
 _Static_assert(sizeof(struct mail_message) + INLINE_BYTES_MAX <= MAILBOX_RECORD_BYTES_MAX,
                "a mail fits a record");
 
-/* What the subject hits. One publisher's messages in a row are mostly on one subject: then neither hash nor
- * cache is asked. One memo serves all connections, because a turn handles one connection's bytes after the
- * other's; what alternates is found in the cache. */
-static NEVER_INLINE const struct match *find_subject(struct shard *shard, struct bytes subject)
+static NEVER_INLINE const struct match *find_subject(struct shard *shard, const struct message *message,
+                                                     struct router_memo *memo)
 {
-    struct router *router = &shard->router;
-    if (LIKELY(router->last != NULL && bytes_equal_short(router->last_subject, subject) &&
-               match_current(router->last)))
-        return router->last;
     const struct match *match = NULL;
-    router->last = NULL;
-    if (match_cache_find(shard->matches, shard->index, subject, &match) != ERR_OK)
+    if (match_cache_find(shard->matches, shard->index, message->subject, &match) != ERR_OK)
         return NULL;
-    if (subject.count <= sizeof router->last_bytes) {
-        memcpy(router->last_bytes, subject.data, subject.count);
-        router->last_subject = bytes_of(router->last_bytes, subject.count);
-        router->last = match;
-    }
+    if (message->line_serial != 0)
+        *memo = (struct router_memo){
+            .line_serial = message->line_serial, .match = match, .match_serial = match->serial};
     return match;
 }
 
-/* The same for a message whose control line is known to be that of the message before. */
+/* What the subject hits: of a control line that was seen lately from the memo, else from the cache. One set
+ * of memos serves all connections. */
 static ALWAYS_INLINE const struct match *find(struct shard *shard, const struct message *message)
 {
-    struct router *router = &shard->router;
-    if (LIKELY(message->line_serial != 0 && router->last_serial == message->line_serial &&
-               router->last != NULL && match_current(router->last)))
-        return router->last;
-    const struct match *match = find_subject(shard, message->subject);
-    router->last_serial = message->line_serial;
-    return match;
+    struct router_memo *memo = &shard->router.memos[message->line_serial % ROUTER_MEMOS];
+    if (LIKELY(message->line_serial != 0 && memo->line_serial == message->line_serial &&
+               memo->match->serial == memo->match_serial && match_current(memo->match)))
+        return memo->match;
+    return find_subject(shard, message, memo);
 }
 
 /* ---- mail ---- */
@@ -570,8 +560,8 @@ void router_mail_interest(struct shard *shard, uint32_t from, const uint8_t *mai
 struct client_subscription *router_own_subscription(struct shard *shard, const struct client *client,
                                                     struct bytes subject)
 {
-    const struct match *match = find_subject(shard, subject);
-    if (match == NULL)
+    const struct match *match = NULL;
+    if (match_cache_find(shard->matches, shard->index, subject, &match) != ERR_OK)
         return NULL;
     for (uint32_t i = 0; i < match->interest_count; i++) {
         const struct subscription_set *set = &match->interests[i]->plain;

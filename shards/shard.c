@@ -432,8 +432,6 @@ enum err shard_init(struct shard *shard, const struct shard_setup *setup, char *
     shard->post = (struct post){.office = setup->office, .self = setup->self};
     shard->context.host = shard_host();
     shard->context.log = setup->log;
-    shard->context.line_serials = (uint64_t)setup->self
-                                  << LINE_SERIAL_BITS; /* unique over all shards: they travel */
     shard_snapshot_use(shard, setup->snapshot);
     list_init(&shard->connections);
     list_init(&shard->with_output);
@@ -447,7 +445,9 @@ enum err shard_init(struct shard *shard, const struct shard_setup *setup, char *
     random_seed(&shard->context.random, seed);
     shard->index = index_new();
     shard->matches = match_cache_new((uint32_t)options->match_cache_entries);
-    if (shard->index == NULL || shard->matches == NULL) {
+    /* Serials are unique over all shards: they travel. */
+    shard->context.lines = lines_new((uint64_t)setup->self << LINE_SERIAL_BITS);
+    if (shard->index == NULL || shard->matches == NULL || shard->context.lines == NULL) {
         snprintf(why, why_bytes, "no memory for a shard's index");
         shard_close(shard);
         return ERR_MEMORY;
@@ -478,6 +478,7 @@ void shard_close(struct shard *shard)
         connection_abandon(shard, LIST_ELEMENT(at, struct connection, all));
     index_free(shard->index);
     match_cache_free(shard->matches);
+    lines_free(shard->context.lines);
     timers_close(&shard->context.timers);
     output_pool_close(&shard->context.pool);
     memory_free(shard->slots);

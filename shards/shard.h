@@ -14,12 +14,17 @@
 enum shard_op { OP_RECEIVE, OP_SEND, OP_WAKEUP };
 enum shard_timer { TIMER_CLIENT, TIMER_CONNECTION };
 
-/* What the router keeps between messages. */
+/* What the router keeps between messages: the matches of the control lines that it saw lately, by their
+ * serials. A match belongs to the cache, which may give its place to another one: then that has another
+ * serial. */
+enum { ROUTER_MEMOS = 256 };
+struct router_memo {
+    uint64_t line_serial; /* 0: none */
+    const struct match *match;
+    uint64_t match_serial;
+};
 struct router {
-    uint64_t last_serial;      /* the control line's that `last` was asked for */
-    const struct match *last;  /* the match of `last_subject`, good until the cache is asked again */
-    struct bytes last_subject; /* a copy in last_bytes */
-    uint8_t last_bytes[256];
+    struct router_memo memos[ROUTER_MEMOS]; /* by line_serial */
 };
 
 struct shard {

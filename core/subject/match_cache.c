@@ -4,7 +4,7 @@
  * Four-way: a subject's hash and its index choose a set of four slots, 32 bits of the hash tell them apart,
  * the bytes decide. A match that is no longer current is looked up again in its place. Who leaves when all
  * four are taken: the next one, in turn, that was not hit since its last turn. A slot keeps subject,
- * interests and groups in 112 bytes of its own, or in a block of memory that it keeps while it is of a
+ * interests and groups in 104 bytes of its own, or in a block of memory that it keeps while it is of a
  * sensible size.
  *
  * At the bound: blocks together are at most HEAP_BYTES_PER_ENTRY times the entries, the result under way
@@ -18,7 +18,7 @@
 enum {
     WAYS = 4,
     ENTRIES_MAX = 1 << 24,
-    INLINE_BYTES = 112,
+    INLINE_BYTES = 104,
     HEAP_BYTES_PER_ENTRY = 1024,
     /* A block above this is given back when the slot's next result is much smaller: 4096 interests. */
     BLOCK_KEEP_BYTES = 4096 * 8,
@@ -36,7 +36,7 @@ struct slot {
     _Alignas(8) uint8_t inside[INLINE_BYTES]; /* match_group[], interest *[], queue_group *[], subject */
 };
 _Static_assert(sizeof(struct slot) == 3 * CACHE_LINE_BYTES,
-               "the fields of a hit fill one line, `inside` the rest");
+               "what a hit compares before the subject fills one line, the subject mostly lies in the next");
 _Static_assert(sizeof(struct match_group) == 2 * sizeof(void *), "what follows groups in a slot is aligned");
 
 /* Four slots' tags, so that a look-up reads one line before the slot that it wants. */
@@ -52,7 +52,8 @@ struct match_cache {
     uint64_t set_mask;
     size_t heap_bytes;
     size_t heap_bytes_max;
-    size_t sweep; /* the slot that is emptied next when blocks are over their bound */
+    size_t sweep;     /* the slot that is emptied next when blocks are over their bound */
+    uint64_t serials; /* given to matches so far */
     uint64_t hits;
     uint64_t misses;
     uint64_t entries_used;
@@ -176,6 +177,7 @@ static NEVER_INLINE enum err cache_miss(struct match_cache *cache, const struct 
             err = ERR_MEMORY;
         } else {
             slot_write(&cache->slots[position], room, key, scratch);
+            cache->slots[position].match.serial = ++cache->serials;
             set->tags[way] = key->tag;
             set->hit |= 1u << way;
             cache->entries_used++;
@@ -218,6 +220,7 @@ static void slot_empty(struct match_cache *cache, size_t position)
         cache->entries_used--;
     set->tags[way] = 0;
     set->hit &= ~(1u << way);
+    cache->slots[position].match.serial = 0; /* what it pointed to may be gone */
 }
 
 /* Room in an empty slot, inside or in its block; NULL when memory is out. */

@@ -76,6 +76,7 @@ int main(int argc, char **argv)
         abort();
     shard.post.office = &office;
     shard.shard_count = 1;
+    shard.context.lines = lines_new(0);
     shard.context.host = shard_host();
     shard.context.options = &options.net;
     shard.context.security = &options.security;

@@ -318,6 +318,8 @@ static inline struct fake_host *fake_new(void)
         .info = &fake->info,
         .now_ns = 1000,
     };
+    fake->context.lines = lines_new(0);
+    ASSERT(fake->context.lines != NULL);
     random_seed(&fake->context.random, 7);
     return fake;
 }
@@ -422,6 +424,7 @@ static inline void fake_free(struct fake_host *fake)
     ASSERT(fake->context.timers.count == 0);
     timers_close(&fake->context.timers);
     output_pool_close(&fake->context.pool);
+    lines_free(fake->context.lines);
     free(fake);
 }
 

@@ -220,9 +220,7 @@ Test(parser, before_the_login_only_connect_is_taken)
 Test(parser, headers_are_refused_when_they_were_not_asked_for)
 {
     struct block_pool pool = {0};
-    uint64_t serials = 0;
-    struct parser parser = {
-        .pool = &pool, .line_serials = &serials, .max_payload_bytes = -1, .max_control_line_bytes = 64};
+    struct parser parser = {.pool = &pool, .max_payload_bytes = -1, .max_control_line_bytes = 64};
     struct operation operation = {0};
     const uint8_t *at = (const uint8_t *)"HPUB foo 12 12\r\n";
     cr_expect_eq(parser_next(&parser, &at, at + 16, &operation), PARSER_NO_HEADERS);
@@ -232,9 +230,7 @@ Test(parser, headers_are_refused_when_they_were_not_asked_for)
 Test(parser, an_idle_parser_holds_no_block)
 {
     struct block_pool pool = {0};
-    uint64_t serials = 0;
-    struct parser parser = {
-        .pool = &pool, .line_serials = &serials, .max_payload_bytes = -1, .max_control_line_bytes = 64};
+    struct parser parser = {.pool = &pool, .max_payload_bytes = -1, .max_control_line_bytes = 64};
     struct operation operation = {0};
     const uint8_t *at = (const uint8_t *)"PUB foo 5\r\nhe";
     cr_expect_eq(parser_next(&parser, &at, at + 13, &operation), PARSER_MORE);

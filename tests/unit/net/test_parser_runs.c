@@ -63,9 +63,10 @@ static enum parser_result walk_input(struct walk *walk, const char *input, size_
                                      bool runs)
 {
     struct block_pool pool = {0};
-    uint64_t serials = 0;
+    struct lines *lines = lines_new(0);
     struct parser parser = {.pool = &pool,
-                            .line_serials = &serials,
+                            .lines = lines,
+                            .line = lines_none(lines),
                             .max_payload_bytes = 100,
                             .max_control_line_bytes = 128,
                             .runs = runs};
@@ -84,6 +85,7 @@ static enum parser_result walk_input(struct walk *walk, const char *input, size_
         free(piece);
     }
     parser_close(&parser);
+    lines_free(lines);
     block_pool_close(&pool);
     return result;
 }
