@@ -59,6 +59,8 @@ WORKLOADS = [
     Workload("one_to_one", "pubsub --messages 3000000 --size 16 --warmup 100000",
              [Line("1 publisher, 1 subscriber, 16 B", "server_cpu_ns_per_delivery", "ns/message", 7, 2.8)],
              "--messages 20000000 --size 16 --warmup 100000"),
+    Workload("eight_subjects", "pubsub --messages 2000000 --size 16 --subjects 8 --subscribers 8 --warmup 100000",
+             [Line("1 publisher, 8 subjects in turn, 16 B", "server_cpu_ns_per_delivery", "ns/message", 4)]),
     Workload("publish", "pub --messages 5000000 --size 16 --warmup 100000",
              [Line("publish, no interest, 16 B", "server_cpu_ns_per_message", "ns/message", 8)],
              "--messages 30000000 --size 16 --warmup 100000 --subscribers 0"),
