@@ -92,8 +92,10 @@ $(out)/myelin-bench: $(call object_of,$(bench_main)) $(bench_library) $(library)
 
 # Criterion cannot start under the thread sanitizer and hides leaks; the runner says more, and takes its place.
 unit_runner := $(if $(filter asan tsan,$(VARIANT)),tests/sanitizer/runner.c)
+# tests/unit/faults.c stands before the allocator, so that tests can let memory run out.
+unit_wraps := $(foreach name,new new_aligned grow copy free,-Wl,--wrap=memory_$(name))
 $(out)/unit-tests: $(call object_of,$(unit_sources) $(unit_runner)) $(bench_library) $(library)
-	$(CC) $(link_flags) $^ -o $@ $(libraries) -lcriterion
+	$(CC) $(link_flags) $(unit_wraps) $^ -o $@ $(libraries) -lcriterion
 
 -include $(shell find $(objects_dir) -name '*.d' 2>/dev/null)
 
