@@ -279,7 +279,7 @@ soak-test: $(out)/myelin $(out)/soak ## 20 s of random work across shards, every
 
 # The conformance suite of the client protocol (docs/conformance.md): a program of its own, with no part of the server.
 test_targets += conformance
-conformance_sources := $(wildcard tests/conformance/*.c tests/server/bad_days*.c) core/base/memory.c core/base/clock.c core/base/random.c core/base/err.c
+conformance_sources := $(wildcard tests/conformance/*.c tests/server/bad_days*.c tests/server/slow_readers*.c) core/base/memory.c core/base/clock.c core/base/random.c core/base/err.c
 nats_server ?= $(shell command -v nats-server)
 
 $(out)/conformance: $(call object_of,$(conformance_sources))
