@@ -13,11 +13,12 @@
  */
 enum { CAPACITY_LEAST = 4, OLD_SLOTS_PER_CHANGE = 16, SHRINK_BELOW = 8 };
 
-static uint32_t array_home(const struct sid_array *array, struct bytes sid);
-static void array_put(const struct sid_array *array, struct client_subscription *subscription);
-static void array_erase(const struct sid_array *array, uint32_t hole);
+static uint32_t array_home(const struct sid_array *array, const struct client_subscription *subscription,
+                           uint64_t seed);
+static void array_put(const struct sid_array *array, struct client_subscription *subscription, uint64_t seed);
+static void array_erase(const struct sid_array *array, uint32_t hole, uint64_t seed);
 static bool array_locate(const struct sid_array *array, const struct client_subscription *subscription,
-                         uint32_t *at);
+                         uint64_t seed, uint32_t *at);
 static enum err resize(struct sids *sids, uint32_t capacity);
 static void move_some(struct sids *sids);
 
@@ -43,7 +44,7 @@ struct client_subscription *sids_find(const struct sids *sids, struct bytes sid)
 {
     if (sids->count == 0)
         return NULL;
-    uint64_t hash = hash_bytes(sid);
+    uint64_t hash = hash_bytes(sid, sids->seed);
     struct client_subscription *found = array_find(&sids->now, hash, sid);
     if (LIKELY(found != NULL || sids->old.slots == NULL))
         return found;
@@ -60,7 +61,7 @@ enum err sids_add(struct sids *sids, struct client_subscription *subscription)
         if (err != ERR_OK)
             return err;
     }
-    array_put(&sids->now, subscription);
+    array_put(&sids->now, subscription, sids->seed);
     sids->count++;
     return ERR_OK;
 }
@@ -68,12 +69,12 @@ enum err sids_add(struct sids *sids, struct client_subscription *subscription)
 void sids_remove(struct sids *sids, struct client_subscription *subscription)
 {
     uint32_t at;
-    if (array_locate(&sids->now, subscription, &at)) {
-        array_erase(&sids->now, at);
+    if (array_locate(&sids->now, subscription, sids->seed, &at)) {
+        array_erase(&sids->now, at, sids->seed);
     } else {
-        bool found = array_locate(&sids->old, subscription, &at);
+        bool found = array_locate(&sids->old, subscription, sids->seed, &at);
         ASSERT(found);
-        array_erase(&sids->old, at);
+        array_erase(&sids->old, at, sids->seed);
     }
     sids->count--;
     move_some(sids);
@@ -104,29 +105,30 @@ void sids_close(struct sids *sids)
 {
     memory_free(sids->now.slots);
     memory_free(sids->old.slots);
-    *sids = (struct sids){0};
+    *sids = (struct sids){.seed = sids->seed};
 }
 
-static uint32_t array_home(const struct sid_array *array, struct bytes sid)
+static uint32_t array_home(const struct sid_array *array, const struct client_subscription *subscription,
+                           uint64_t seed)
 {
-    return (uint32_t)hash_bytes(sid) & (array->capacity - 1);
+    return (uint32_t)hash_bytes(subscription_sid(subscription), seed) & (array->capacity - 1);
 }
 
 /* There is a free slot: at most three quarters are taken. */
-static void array_put(const struct sid_array *array, struct client_subscription *subscription)
+static void array_put(const struct sid_array *array, struct client_subscription *subscription, uint64_t seed)
 {
-    uint32_t at = array_home(array, subscription_sid(subscription));
+    uint32_t at = array_home(array, subscription, seed);
     while (array->slots[at] != NULL)
         at = (at + 1) & (array->capacity - 1);
     array->slots[at] = subscription;
 }
 
 static bool array_locate(const struct sid_array *array, const struct client_subscription *subscription,
-                         uint32_t *at)
+                         uint64_t seed, uint32_t *at)
 {
     if (array->slots == NULL)
         return false;
-    *at = array_home(array, subscription_sid(subscription));
+    *at = array_home(array, subscription, seed);
     while (array->slots[*at] != NULL && array->slots[*at] != subscription)
         *at = (*at + 1) & (array->capacity - 1);
     return array->slots[*at] != NULL;
@@ -134,11 +136,11 @@ static bool array_locate(const struct sid_array *array, const struct client_subs
 
 /* Empties a slot; who stands behind it may have to move back, so that every search still ends at the first
  * free slot. */
-static void array_erase(const struct sid_array *array, uint32_t hole)
+static void array_erase(const struct sid_array *array, uint32_t hole, uint64_t seed)
 {
     uint32_t mask = array->capacity - 1;
     for (uint32_t at = (hole + 1) & mask; array->slots[at] != NULL; at = (at + 1) & mask) {
-        uint32_t wanted = array_home(array, subscription_sid(array->slots[at]));
+        uint32_t wanted = array_home(array, array->slots[at], seed);
         /* It may move back when its home does not lie behind the hole, going round. */
         if (((at - wanted) & mask) >= ((at - hole) & mask)) {
             array->slots[hole] = array->slots[at];
@@ -171,8 +173,8 @@ static void move_some(struct sids *sids)
     for (; sids->old_moved < sids->old.capacity && sids->old_moved < stop; sids->old_moved++) {
         struct client_subscription *subscription;
         while ((subscription = sids->old.slots[sids->old_moved]) != NULL) {
-            array_erase(&sids->old, sids->old_moved);
-            array_put(&sids->now, subscription);
+            array_erase(&sids->old, sids->old_moved, sids->seed);
+            array_put(&sids->now, subscription, sids->seed);
         }
     }
     if (sids->old_moved == sids->old.capacity) {

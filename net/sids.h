@@ -37,12 +37,13 @@ struct sid_array {
     uint32_t capacity;                  /* a power of two, or 0 */
 };
 
-/* All zero is empty. */
+/* All zero but for `seed` is empty. */
 struct sids {
     struct sid_array now;
     struct sid_array old; /* while what is in it moves to `now` */
     uint32_t old_moved;   /* slots of `old` that are empty for good, from 0 */
     uint32_t count;       /* in both */
+    uint64_t seed;        /* of the hashes; not to be guessed by clients (core/base/hash.h) */
 };
 
 /* NULL when there is none. */
@@ -58,7 +59,7 @@ void sids_remove(struct sids *sids, struct client_subscription *subscription);
  * caller: with it, taking all of them out looks at each slot about once. */
 struct client_subscription *sids_any(const struct sids *sids, uint32_t *hint);
 
-/* Frees the table, not what it points to. */
+/* Frees the table, not what it points to; leaves it empty. */
 void sids_close(struct sids *sids);
 
 #endif

@@ -94,7 +94,7 @@ Test(sids, growing_and_shrinking_is_spread_over_many_changes, .timeout = 120)
     enum { SLOTS_PER_CHANGE_MOST = 32 };
     static struct client_subscription *all[MANY];
     static bool in[MANY];
-    struct sids sids = {0};
+    struct sids sids = {.seed = 99};
     struct random random;
     uint32_t count = 0;
     uint32_t capacity_most = 0;
@@ -157,5 +157,31 @@ Test(sids, taking_any_until_none_is_left_takes_each_once)
         for (unsigned i = 0; i < count; i++)
             free(all[i]);
         sids_close(&sids);
+    }
+}
+
+/* Sids come from clients: where they stand must not be for them to know. */
+Test(sids, places_hang_on_the_seed)
+{
+    struct sids sids[2] = {{.seed = 1}, {.seed = 2}};
+    struct client_subscription *all[2][SIDS];
+    unsigned same = 0;
+    for (unsigned i = 0; i < SIDS; i++) {
+        for (unsigned k = 0; k < 2; k++) {
+            all[k][i] = make(i);
+            cr_assert_eq(sids_add(&sids[k], all[k][i]), ERR_OK);
+        }
+    }
+    cr_assert_eq(sids[0].now.capacity, sids[1].now.capacity);
+    for (uint32_t i = 0; i < sids[0].now.capacity; i++) {
+        struct client_subscription *one = sids[0].now.slots[i];
+        struct client_subscription *other = sids[1].now.slots[i];
+        same += one != NULL && other != NULL && number_of(one) == number_of(other);
+    }
+    cr_expect_lt(same, SIDS / 20);
+    for (unsigned k = 0; k < 2; k++) {
+        for (unsigned i = 0; i < SIDS; i++)
+            free(all[k][i]);
+        sids_close(&sids[k]);
     }
 }
