@@ -33,7 +33,7 @@ allocator_release := -ljemalloc
 allocator_check := -ljemalloc
 
 flags := $(common) $(flags_$(VARIANT)) $(CFLAGS)
-libraries := -luring -lssl -lcrypto -ljansson -lcrypt -lz -lm $(allocator_$(VARIANT))
+libraries := -luring -lssl -lcrypto -lcrypt -lz -lm $(allocator_$(VARIANT))
 link_flags := -pthread $(filter -fsanitize=% -fno-sanitize%,$(flags_$(VARIANT))) $(LDFLAGS)
 
 out := $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))
@@ -95,7 +95,7 @@ unit_runner := $(if $(filter asan tsan,$(VARIANT)),tests/sanitizer/runner.c)
 # tests/unit/faults.c stands before the allocator, so that tests can let memory run out.
 unit_wraps := $(foreach name,new new_aligned grow copy free,-Wl,--wrap=memory_$(name))
 $(out)/unit-tests: $(call object_of,$(unit_sources) $(unit_runner)) $(bench_library) $(library)
-	$(CC) $(link_flags) $(unit_wraps) $^ -o $@ $(libraries) -lcriterion
+	$(CC) $(link_flags) $(unit_wraps) $^ -o $@ $(libraries) -ljansson -lcriterion
 
 -include $(shell find $(objects_dir) -name '*.d' 2>/dev/null)
 

@@ -4,7 +4,7 @@
 #include "core/base/language.h"
 
 #include <criterion/criterion.h>
-#include <stdlib.h>
+#include <stddef.h>
 
 /* By the names that --wrap gives: __real_x() is the product's, __wrap_x() what its callers get. */
 void *__real_memory_new(size_t count);
@@ -122,15 +122,4 @@ void __wrap_memory_free(void *memory)
 {
     faults.live -= memory != NULL;
     __real_memory_free(memory);
-}
-
-void *faults_malloc(size_t count)
-{
-    return refused() ? NULL : given(malloc(count));
-}
-
-void faults_free(void *memory)
-{
-    faults.live -= memory != NULL;
-    free(memory);
 }

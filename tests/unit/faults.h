@@ -9,7 +9,6 @@
 #define TESTS_UNIT_FAULTS_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 enum fault_kind {
@@ -43,9 +42,5 @@ bool faults_met(void);
 
 /* Fails the n-th allocation from now on, by hand; 0: none. */
 void faults_arm(enum fault_kind kind, uint32_t at);
-
-/* An allocator for libraries that take one (jansson): libc's, with the same faults. */
-void *faults_malloc(size_t count);
-void faults_free(void *memory);
 
 #endif
