@@ -62,7 +62,7 @@ static void place_close(struct place *place)
 
 Test(log_faults, a_log_without_memory_says_so_and_holds_nothing)
 {
-    struct place place;
+    struct place place = {0};
     place_open(&place);
     const struct log_options rows[] = {
         {.file = place.log, .size_limit_bytes = 10, .files_max = 2},
@@ -89,7 +89,7 @@ Test(log_faults, a_log_without_memory_says_so_and_holds_nothing)
 /* A reload of the log that memory refuses: the old file takes the next line. */
 Test(log_faults, a_refused_change_leaves_the_log_as_it_was)
 {
-    struct place place;
+    struct place place = {0};
     place_open(&place);
     FOR_EACH_FAULT(plan)
     {
@@ -114,7 +114,7 @@ Test(log_faults, a_refused_change_leaves_the_log_as_it_was)
 /* A purge that finds no memory for its list says so in the log, and the line that caused it is written. */
 Test(log_faults, a_purge_without_memory_waits_for_the_next_rotation)
 {
-    struct place place;
+    struct place place = {0};
     place_open(&place);
     FOR_EACH_FAULT(plan)
     {
