@@ -138,6 +138,7 @@ enum err client_init(struct client *client, struct session_context *context, con
     client->parser.line = context->lines == NULL ? NULL : lines_none(context->lines);
     client->parser.max_payload_bytes = context->options->max_payload_bytes;
     client->parser.max_control_line_bytes = (uint32_t)context->options->max_control_line_bytes;
+    client->sids.seed = context->hash_seed;
     connect_init(&client->connect);
     client->verbose = client->pedantic = client->echo = true;
     client->state = CLIENT_GREETED;

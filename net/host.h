@@ -61,6 +61,7 @@ struct session_context {
     struct output_pool pool;
     struct timers timers;
     struct random random;
+    uint64_t hash_seed; /* of its sessions' tables; random, and nobody is told */
     struct log *log;
     int64_t now_ns;      /* monotonic, of this turn */
     uint64_t turn;       /* counts the turns of the loop */

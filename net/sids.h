@@ -1,4 +1,6 @@
 /* net/sids.h - a client's subscriptions by sid: open addressing over pointers (client-protocol 7.1).
+ * Growing and shrinking are spread over the changes that follow: beside the new array stands the old one, and
+ * each change empties some of its slots, so no single SUB of a client waits for its million others.
  * At the bound: memory out is ERR_MEMORY and nothing has changed. One thread's. */
 #ifndef NET_SIDS_H
 #define NET_SIDS_H
@@ -30,11 +32,18 @@ static inline struct bytes subscription_sid(const struct client_subscription *su
     return bytes_of(subscription->sid, subscription->sid_count);
 }
 
-/* All zero is empty. */
+struct sid_array {
+    struct client_subscription **slots; /* NULL: there is none */
+    uint32_t capacity;                  /* a power of two, or 0 */
+};
+
+/* All zero but for `seed` is empty. */
 struct sids {
-    struct client_subscription **slots;
-    uint32_t count;
-    uint32_t capacity; /* a power of two, or 0 */
+    struct sid_array now;
+    struct sid_array old; /* while what is in it moves to `now` */
+    uint32_t old_moved;   /* slots of `old` that are empty for good, from 0 */
+    uint32_t count;       /* in both */
+    uint64_t seed;        /* of the hashes; not to be guessed by clients (core/base/hash.h) */
 };
 
 /* NULL when there is none. */
@@ -43,13 +52,14 @@ struct client_subscription *sids_find(const struct sids *sids, struct bytes sid)
 /* The sid must not be there yet. */
 MUST_USE enum err sids_add(struct sids *sids, struct client_subscription *subscription);
 
+/* It must be there. */
 void sids_remove(struct sids *sids, struct client_subscription *subscription);
 
 /* Any one that is there, or NULL; for taking them out one by one. `hint` starts at 0 and is kept by the
- * caller. */
+ * caller: with it, taking all of them out looks at each slot about once. */
 struct client_subscription *sids_any(const struct sids *sids, uint32_t *hint);
 
-/* Frees the table, not what it points to. */
+/* Frees the table, not what it points to; leaves it empty. */
 void sids_close(struct sids *sids);
 
 #endif

@@ -67,6 +67,8 @@ int main(int argc, char **argv)
     server_options_load(argc, argv, &options, &outcome);
     fputs(config_text_string(&outcome.out), stdout);
     fputs(config_text_string(&outcome.err), stderr);
+    if (outcome.out.failed || outcome.err.failed) /* not all was said */
+        fprintf(stderr, "%s: out of memory\n", program_name(argv[0]));
     if (fflush(stdout) != 0)
         perror("stdout");
     switch (outcome.action) {

@@ -174,8 +174,10 @@ static void load(struct load *load, struct options_outcome *outcome)
         outcome->action = OPTIONS_RUN;
         outcome->exit_code = 0;
     } else {
+        /* What was refused in words that found no memory is refused all the same. */
+        const char *nothing_said = err_text(err == ERR_OK ? ERR_MEMORY : err);
         config_text_add(&outcome->err, "%s: %s\n", load->program,
-                        why.count == 0 ? err_text(err) : config_text_string(&why));
+                        why.count == 0 ? nothing_said : config_text_string(&why));
     }
     config_text_close(&why);
 }
@@ -310,7 +312,7 @@ enum err server_options_reload_from(const struct server_options *old, int argc, 
     if (err == ERR_OK)
         err = load_again(&attempt, old, &why);
     if (err == ERR_OK)
-        options_compare(&attempt.rows.table, old, attempt.options, changes);
+        err = options_compare(&attempt.rows.table, old, attempt.options, changes);
     if (err == ERR_OK && changes->refusal.count > 0) {
         config_text_add_bytes(&why, bytes_of(changes->refusal.data, changes->refusal.count));
         err = ERR_INVALID;

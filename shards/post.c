@@ -16,6 +16,7 @@ enum err post_office_init(struct post_office *office, uint32_t threads, uint64_t
     if (office->boxes == NULL || office->wakeups == NULL) {
         memory_free(office->boxes);
         memory_free(office->wakeups);
+        *office = (struct post_office){0};
         return ERR_MEMORY;
     }
     for (uint32_t i = 0; i < threads; i++)

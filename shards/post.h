@@ -32,6 +32,8 @@ struct post {
     uint32_t self;
 };
 
+/* A mailbox for each pair of threads, and a wake-up for each. On error (ERR_MEMORY, ERR_SYSTEM) it is closed
+ * again. Owner: the caller, until post_office_close(), which is legal when closed. */
 MUST_USE enum err post_office_init(struct post_office *office, uint32_t threads, uint64_t mailbox_bytes);
 void post_office_close(struct post_office *office);
 

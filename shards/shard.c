@@ -440,8 +440,12 @@ enum err shard_init(struct shard *shard, const struct shard_setup *setup, char *
     list_init(&shard->full);
     list_init(&shard->closing);
     uint64_t seed = 0;
-    if (random_secure(&seed, sizeof seed) != ERR_OK)
-        seed = (uint64_t)clock_wall_ns() + setup->self; /* only queue choice and jitter hang on it */
+    if (random_secure(&seed, sizeof seed) != ERR_OK ||
+        random_secure(&shard->context.hash_seed, sizeof shard->context.hash_seed) != ERR_OK) {
+        snprintf(why, why_bytes, "the kernel has no random bytes");
+        shard_close(shard);
+        return ERR_SYSTEM;
+    }
     random_seed(&shard->context.random, seed);
     shard->index = index_new();
     shard->matches = match_cache_new((uint32_t)options->match_cache_entries);

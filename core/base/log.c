@@ -199,7 +199,7 @@ static enum err output_open(struct log_output *output, const struct log_options 
     }
     if (options->syslog) {
         output->place = LOG_TO_SYSLOG;
-        return log_syslog_open_local(&output->syslog, program, why, why_bytes);
+        return log_syslog_open_local(&output->syslog, options->syslog_paths, program, why, why_bytes);
     }
     output->place = LOG_TO_STDERR;
     struct stat about;

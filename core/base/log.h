@@ -21,13 +21,14 @@ enum { LOG_LINE_BYTES_MAX = 64 * 1024 };
 struct log; /* opaque */
 
 struct log_options {
-    const char *file;          /* NULL: not to a file */
-    const char *remote_syslog; /* URL, NULL: none */
-    const char *program;       /* basename of argv[0], for syslog */
-    int64_t size_limit_bytes;  /* rotate above this; 0: never */
-    int64_t files_max;         /* files to keep, the live one included; 0: all */
-    bool syslog;               /* local syslog */
-    bool time;                 /* stamp each line */
+    const char *file;                /* NULL: not to a file */
+    const char *remote_syslog;       /* URL, NULL: none */
+    const char *program;             /* basename of argv[0], for syslog */
+    const char *const *syslog_paths; /* of a local daemon, NULL behind the last; NULL: the usual ones */
+    int64_t size_limit_bytes;        /* rotate above this; 0: never */
+    int64_t files_max;               /* files to keep, the live one included; 0: all */
+    bool syslog;                     /* local syslog */
+    bool time;                       /* stamp each line */
     bool utc;
     bool debug;
     bool trace;

@@ -27,9 +27,10 @@ static enum err wait_writable(int fd, int wait_ms);
 static void disconnect(struct log_syslog *syslog);
 static enum err send_rest(struct log_syslog *syslog, const char *data, size_t count);
 
-enum err log_syslog_open_local(struct log_syslog *syslog, const char *program, char *why, size_t why_bytes)
+enum err log_syslog_open_local(struct log_syslog *syslog, const char *const *paths, const char *program,
+                               char *why, size_t why_bytes)
 {
-    static const char *const paths[] = {"/dev/log", "/var/run/syslog", "/var/run/log"};
+    static const char *const usual[] = {"/dev/log", "/var/run/syslog", "/var/run/log", NULL};
     static const int types[] = {SOCK_DGRAM, SOCK_STREAM};
     enum err err = prepare(syslog, program);
     if (err != ERR_OK) {
@@ -40,9 +41,8 @@ enum err log_syslog_open_local(struct log_syslog *syslog, const char *program, c
     syslog->local_shape = true;
     for (size_t t = 0; t < COUNT_OF(types); t++) {
         syslog->type = types[t];
-        for (size_t p = 0; p < COUNT_OF(paths); p++) {
-            if (use_path(syslog, paths[p]) == ERR_OK &&
-                connect_socket(syslog, LOG_SYSLOG_CONNECT_MS) == ERR_OK)
+        for (const char *const *path = paths == NULL ? usual : paths; *path != NULL; path++) {
+            if (use_path(syslog, *path) == ERR_OK && connect_socket(syslog, LOG_SYSLOG_CONNECT_MS) == ERR_OK)
                 return ERR_OK;
         }
     }

@@ -35,10 +35,11 @@ struct log_syslog {
     char host[LOG_HOST_BYTES_MAX + 1];
 };
 
-/* Finds the daemon of this machine: the first of /dev/log, /var/run/syslog, /var/run/log that takes
- * datagrams, else the first that takes a stream. ERR_NOT_FOUND, ERR_MEMORY; `why` says more. */
-MUST_USE enum err log_syslog_open_local(struct log_syslog *syslog, const char *program, char *why,
-                                        size_t why_bytes);
+/* Finds a daemon of this machine: the first of `paths` that takes datagrams, else the first that takes a
+ * stream. `paths` ends with NULL; NULL for all of it: /dev/log, /var/run/syslog, /var/run/log.
+ * ERR_NOT_FOUND, ERR_MEMORY; `why` says more. */
+MUST_USE enum err log_syslog_open_local(struct log_syslog *syslog, const char *const *paths,
+                                        const char *program, char *why, size_t why_bytes);
 
 /* Connects to udp://host:port, tcp://host:port or unix:///path. Waits for a name server and, with tcp, up to
  * LOG_SYSLOG_CONNECT_MS for an answer. On error `why` holds the sentence of spec/configuration.md 3.5. */

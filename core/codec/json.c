@@ -1,46 +1,62 @@
-/* core/codec/json.c - Go's rules on top of jansson.
- * jansson keeps one of several equal keys, and refuses invalid UTF-8, lone surrogates and numbers that
- * overflow. So a first pass copies the text and rewrites those, and a walk over the object's members then
- * hands jansson one key and one value at a time, in document order. Grammar is jansson's business in both. */
+/* core/codec/json.c - see json.h. One walk over the text in document order; strings that somebody wants are
+ * decoded into one piece of memory that is taken before anything else.
+ *
+ * Why no library: jansson 2.14, which stood here, does not look whether its buffer could grow. When memory is
+ * out while a string is read, characters go missing in silence, and when it is the closing quote that got
+ * lost, it writes on behind its memory; CONNECT lets anybody choose that string. It also had to be led around
+ * what Go sees differently: equal keys, lone surrogates, invalid UTF-8, large numbers. */
 #include "core/codec/json.h"
 
 #include "core/base/check.h"
 #include "core/base/memory.h"
 #include "core/codec/utf8.h"
 
-#include <jansson.h>
 #include <string.h>
 
-/* The copy in the making. */
-struct rewrite {
-    struct bytes text;
-    size_t at;
-    uint8_t *out;
-    size_t count;
-};
-
-/* The members still to be read. */
+/* The text still to be read, and where decoded strings go. */
 struct walk {
-    uint8_t *at;
+    const uint8_t *at;
     const uint8_t *end;
+    struct json_document *document; /* has room for all that the text can become */
+    uint32_t depth;                 /* open objects and arrays */
 };
 
-static enum err document_rewrite(struct json_document *document, struct bytes text);
-static enum err document_walk(struct walk *walk, const struct json_shape *shape, void *into);
+static bool document_walk(struct walk *walk, const struct json_shape *shape, void *into);
+static bool object_walk(struct walk *walk, const struct json_shape *shape, void *into);
+static bool member_walk(struct walk *walk, const struct json_shape *shape, void *into);
+static bool value_store(struct walk *walk, const struct json_field *field, void *into);
+static bool texts_skip(struct walk *walk);
+static bool value_skip(struct walk *walk);
+static bool scalar_skip(struct walk *walk);
+static bool key_skip(struct walk *walk);
+static bool literal_take(struct walk *walk, struct bytes literal);
+static bool number_take(struct walk *walk, struct bytes *number);
+static bool integer_parse(struct bytes number, int64_t *value);
+static bool string_take(struct walk *walk, struct bytes *decoded);
+static uint32_t escape_take(struct walk *walk);
+static uint8_t walk_peek(struct walk *walk);
+static bool walk_take(struct walk *walk, uint8_t byte);
 
 static const struct json_shape shape_of_nothing = {NULL, 0};
+
+enum { CODE_POINT_NONE = 0x110000, REPLACEMENT = 0xfffd };
 
 enum err json_read(struct json_document *document, struct bytes text, const struct json_shape *shape,
                    void *into)
 {
-    enum err err = document_rewrite(document, text);
-    if (err != ERR_OK)
-        return err;
-    struct walk walk = {document->text, document->text + document->count};
-    err = document_walk(&walk, shape, into);
-    if (err != ERR_OK)
-        json_close(document);
-    return err;
+    *document = (struct json_document){0};
+    if (text.count == 0 || text.count > JSON_BYTES_MAX)
+        return ERR_INVALID;
+    /* An invalid byte becomes three, everything else gets shorter, and behind each string stands a zero where
+     * its two quotes were. */
+    document->text = memory_new(text.count * 3 + 1);
+    if (document->text == NULL)
+        return ERR_MEMORY;
+    struct walk walk = {.at = text.data, .end = text.data + text.count, .document = document};
+    if (document_walk(&walk, shape, into))
+        return ERR_OK;
+    json_close(document);
+    return ERR_INVALID;
 }
 
 void json_close(struct json_document *document)
@@ -82,21 +98,249 @@ bool json_name_matches(struct bytes key, const char *name)
     return at == key.count;
 }
 
-/* ---- the first pass ---- */
+/* ---- what somebody wants ---- */
 
-static void rewrite_copy(struct rewrite *rewrite, size_t count)
+static bool document_walk(struct walk *walk, const struct json_shape *shape, void *into)
 {
-    memcpy(rewrite->out + rewrite->count, rewrite->text.data + rewrite->at, count);
-    rewrite->count += count;
-    rewrite->at += count;
+    bool good = walk_peek(walk) == '{' ? object_walk(walk, shape, into) : literal_take(walk, TEXT("null"));
+    return good && walk_peek(walk) == 0 && walk->at == walk->end;
 }
 
-/* `replacement` stands for the next `count` bytes. */
-static void rewrite_replace(struct rewrite *rewrite, size_t count, struct bytes replacement)
+/* Nested only as deep as the shapes are. */
+static bool object_walk(struct walk *walk, const struct json_shape *shape, void *into)
 {
-    memcpy(rewrite->out + rewrite->count, replacement.data, replacement.count);
-    rewrite->count += replacement.count;
-    rewrite->at += count;
+    if (!walk_take(walk, '{'))
+        return false;
+    if (walk_take(walk, '}'))
+        return true;
+    walk->depth++;
+    do {
+        if (!member_walk(walk, shape, into))
+            return false;
+    } while (walk_take(walk, ','));
+    walk->depth--;
+    return walk_take(walk, '}');
+}
+
+/* `"key": value`. */
+static bool member_walk(struct walk *walk, const struct json_shape *shape, void *into)
+{
+    struct bytes key;
+    const struct json_field *field = NULL;
+    if (walk_peek(walk) != '"' || !string_take(walk, &key) || !walk_take(walk, ':'))
+        return false;
+    for (size_t i = 0; i < shape->count && field == NULL; i++)
+        field = json_name_matches(key, shape->fields[i].name) ? &shape->fields[i] : NULL;
+    if (field == NULL)
+        return value_skip(walk);
+    if (walk_peek(walk) == 'n') /* leaves the field as it is */
+        return literal_take(walk, TEXT("null"));
+    return value_store(walk, field, into);
+}
+
+static bool value_store(struct walk *walk, const struct json_field *field, void *into)
+{
+    uint8_t *target = (uint8_t *)into + field->offset;
+    struct bytes number;
+    switch (field->kind) {
+    case JSON_KIND_BOOL:
+        *(bool *)(void *)target = walk_peek(walk) == 't';
+        return literal_take(walk, *(bool *)(void *)target ? TEXT("true") : TEXT("false"));
+    case JSON_KIND_INT64:
+        return number_take(walk, &number) && integer_parse(number, (int64_t *)(void *)target);
+    case JSON_KIND_TEXT:
+        return walk_peek(walk) == '"' && string_take(walk, (struct bytes *)(void *)target);
+    case JSON_KIND_TEXTS_CHECKED:
+        return texts_skip(walk);
+    case JSON_KIND_OBJECT:
+        return object_walk(walk, field->shape, target);
+    }
+    return false;
+}
+
+/* An array of strings; a null is an empty one. */
+static bool texts_skip(struct walk *walk)
+{
+    if (!walk_take(walk, '['))
+        return false;
+    if (walk_take(walk, ']'))
+        return true;
+    do {
+        uint8_t byte = walk_peek(walk);
+        if (byte != '"' && byte != 'n')
+            return false;
+        if (!scalar_skip(walk))
+            return false;
+    } while (walk_take(walk, ','));
+    return walk_take(walk, ']');
+}
+
+/* ---- what nobody wants: its form is checked ---- */
+
+static bool value_skip(struct walk *walk)
+{
+    uint8_t closers[JSON_DEPTH_MAX]; /* of what is open in here */
+    uint32_t open = 0;
+    for (;;) {
+        uint8_t byte = walk_peek(walk);
+        if (byte == '{' || byte == '[') {
+            if (walk->depth + open >= JSON_DEPTH_MAX)
+                return false;
+            walk->at++;
+            closers[open] = byte == '{' ? '}' : ']';
+            if (!walk_take(walk, closers[open])) {
+                open++;
+                if (byte == '{' && !key_skip(walk))
+                    return false;
+                continue; /* with the value that comes first in it */
+            }
+        } else if (!scalar_skip(walk)) {
+            return false;
+        }
+        while (open > 0 && walk_take(walk, closers[open - 1]))
+            open--;
+        if (open == 0)
+            return true;
+        if (!walk_take(walk, ',') || (closers[open - 1] == '}' && !key_skip(walk)))
+            return false;
+    }
+}
+
+static bool scalar_skip(struct walk *walk)
+{
+    struct bytes number;
+    switch (walk_peek(walk)) {
+    case '"':
+        return string_take(walk, NULL);
+    case 't':
+        return literal_take(walk, TEXT("true"));
+    case 'f':
+        return literal_take(walk, TEXT("false"));
+    case 'n':
+        return literal_take(walk, TEXT("null"));
+    }
+    return number_take(walk, &number);
+}
+
+static bool key_skip(struct walk *walk)
+{
+    return walk_peek(walk) == '"' && string_take(walk, NULL) && walk_take(walk, ':');
+}
+
+/* ---- scalars; all start at their first byte or behind blanks ---- */
+
+static bool literal_take(struct walk *walk, struct bytes literal)
+{
+    (void)walk_peek(walk);
+    if (!bytes_start_with(bytes_of(walk->at, (size_t)(walk->end - walk->at)), literal))
+        return false;
+    walk->at += literal.count;
+    return true;
+}
+
+static size_t digits_take(struct walk *walk)
+{
+    const uint8_t *start = walk->at;
+    while (walk->at < walk->end && *walk->at >= '0' && *walk->at <= '9')
+        walk->at++;
+    return (size_t)(walk->at - start);
+}
+
+/* Whether one of two bytes is next, which is then taken. */
+static bool either_take(struct walk *walk, uint8_t one, uint8_t other)
+{
+    bool is = walk->at < walk->end && (*walk->at == one || *walk->at == other);
+    walk->at += is;
+    return is;
+}
+
+static bool number_take(struct walk *walk, struct bytes *number)
+{
+    (void)walk_peek(walk);
+    const uint8_t *start = walk->at;
+    (void)either_take(walk, '-', '-');
+    const uint8_t *first = walk->at;
+    size_t digits = digits_take(walk);
+    if (digits == 0 || (digits > 1 && *first == '0'))
+        return false;
+    if (either_take(walk, '.', '.') && digits_take(walk) == 0)
+        return false;
+    if (either_take(walk, 'e', 'E')) {
+        (void)either_take(walk, '+', '-');
+        if (digits_take(walk) == 0)
+            return false;
+    }
+    *number = bytes_of(start, (size_t)(walk->at - start));
+    return true;
+}
+
+/* False when it has a fraction, an exponent or too many digits. */
+static bool integer_parse(struct bytes number, int64_t *value)
+{
+    bool negative = number.data[0] == '-';
+    *value = 0;
+    for (size_t i = negative ? 1 : 0; i < number.count; i++) {
+        int digit = number.data[i] - '0';
+        if (digit < 0 || digit > 9 || __builtin_mul_overflow(*value, 10, value) ||
+            __builtin_add_overflow(*value, negative ? -digit : digit, value))
+            return false;
+    }
+    return true;
+}
+
+static void document_add(struct json_document *document, const uint8_t *bytes, size_t count)
+{
+    memcpy(document->text + document->count, bytes, count);
+    document->count += count;
+}
+
+static void document_add_code_point(struct json_document *document, uint32_t code_point)
+{
+    uint8_t bytes[4];
+    size_t count = code_point < 0x80 ? 1 : code_point < 0x800 ? 2 : code_point < 0x10000 ? 3 : 4;
+    static const uint8_t marks[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    for (size_t i = count; i-- > 1; code_point >>= 6)
+        bytes[i] = (uint8_t)(0x80 | (code_point & 0x3f));
+    bytes[0] = (uint8_t)(marks[count] | code_point);
+    document_add(document, bytes, count);
+}
+
+/* From one quote to the other. `decoded` NULL: checked only. */
+static bool string_take(struct walk *walk, struct bytes *decoded)
+{
+    struct json_document *document = walk->document;
+    size_t start = document->count;
+    ASSERT(*walk->at == '"');
+    for (walk->at++; walk->at < walk->end;) {
+        struct bytes rest = bytes_of(walk->at, (size_t)(walk->end - walk->at));
+        size_t sequence_bytes = utf8_sequence_bytes(rest);
+        uint32_t code_point = CODE_POINT_NONE;
+        if (rest.data[0] == '"') {
+            walk->at++;
+            if (decoded != NULL) {
+                *decoded = bytes_of(document->text + start, document->count - start);
+                document_add(document, (const uint8_t *)"", 1); /* so that an empty string has a place, too */
+            }
+            return true;
+        }
+        if (rest.data[0] < 0x20)
+            return false;
+        if (rest.data[0] == '\\') {
+            code_point = escape_take(walk);
+            if (code_point == CODE_POINT_NONE)
+                return false;
+        } else if (sequence_bytes == 0) {
+            code_point = REPLACEMENT;
+            walk->at++;
+        } else {
+            walk->at += sequence_bytes;
+        }
+        if (decoded != NULL && code_point == CODE_POINT_NONE)
+            document_add(document, rest.data, sequence_bytes);
+        else if (decoded != NULL)
+            document_add_code_point(document, code_point);
+    }
+    return false;
 }
 
 /* The value of a \uXXXX at the start of the text, or -1. */
@@ -117,135 +361,32 @@ static int escaped_unit(struct bytes text)
     return unit;
 }
 
-static void rewrite_escape(struct rewrite *rewrite)
+/* What stands for an escape; half of a surrogate pair alone is U+FFFD. CODE_POINT_NONE: there is none such.
+ */
+static uint32_t escape_take(struct walk *walk)
 {
-    struct bytes rest = {rewrite->text.data + rewrite->at, rewrite->text.count - rewrite->at};
+    static const char letters[] = "\"\\/bfnrt";
+    static const char meanings[] = "\"\\/\b\f\n\r\t";
+    struct bytes rest = bytes_of(walk->at, (size_t)(walk->end - walk->at));
+    const char *letter = rest.count < 2 || rest.data[1] == 0 ? NULL : strchr(letters, rest.data[1]);
+    if (letter != NULL) {
+        walk->at += 2;
+        return (uint32_t)meanings[letter - letters];
+    }
     int unit = escaped_unit(rest);
-    if (unit < 0xd800 || unit > 0xdfff) {
-        rewrite_copy(rewrite, rest.count < 2 ? rest.count : 2);
-        return;
-    }
-    int next = rest.count < 12 ? -1 : escaped_unit(bytes_of(rest.data + 6, 6));
-    if (unit < 0xdc00 && next >= 0xdc00 && next <= 0xdfff)
-        rewrite_copy(rewrite, 12);
-    else
-        rewrite_replace(rewrite, 6, TEXT("\\ufffd"));
+    if (unit < 0)
+        return CODE_POINT_NONE;
+    walk->at += 6;
+    if (unit < 0xd800 || unit > 0xdfff)
+        return (uint32_t)unit;
+    int next = unit < 0xdc00 ? escaped_unit(bytes_of(rest.data + 6, rest.count - 6)) : -1;
+    if (next < 0xdc00 || next > 0xdfff)
+        return REPLACEMENT;
+    walk->at += 6;
+    return 0x10000 + ((uint32_t)(unit - 0xd800) << 10) + (uint32_t)(next - 0xdc00);
 }
 
-/* From one quote to the other, or to the end of the text. */
-static void rewrite_string(struct rewrite *rewrite)
-{
-    rewrite_copy(rewrite, 1);
-    while (rewrite->at < rewrite->text.count) {
-        struct bytes rest = {rewrite->text.data + rewrite->at, rewrite->text.count - rewrite->at};
-        size_t sequence_bytes = utf8_sequence_bytes(rest);
-        if (rest.data[0] == '\\') {
-            rewrite_escape(rewrite);
-        } else if (sequence_bytes == 0) {
-            rewrite_replace(rewrite, 1, TEXT("\xef\xbf\xbd"));
-        } else {
-            rewrite_copy(rewrite, sequence_bytes);
-            if (rest.data[0] == '"')
-                return;
-        }
-    }
-}
-
-static size_t digits_count(struct bytes token, size_t from)
-{
-    size_t at = from;
-    while (at < token.count && token.data[at] >= '0' && token.data[at] <= '9')
-        at++;
-    return at - from;
-}
-
-static bool integer_fits(struct bytes token)
-{
-    bool negative = token.data[0] == '-';
-    int64_t value = 0;
-    for (size_t i = negative ? 1 : 0; i < token.count; i++) {
-        int digit = token.data[i] - '0';
-        if (__builtin_mul_overflow(value, 10, &value) ||
-            __builtin_add_overflow(value, negative ? -digit : digit, &value))
-            return false;
-    }
-    return true;
-}
-
-/* Whether the token is a number by the grammar, but not an int64: it has a fraction, an exponent or too many
- * digits. */
-static bool number_not_integer(struct bytes token)
-{
-    size_t at = token.data[0] == '-' ? 1 : 0;
-    size_t digits = digits_count(token, at);
-    if (digits == 0 || (digits > 1 && token.data[at] == '0'))
-        return false;
-    at += digits;
-    if (at == token.count)
-        return !integer_fits(token);
-    if (token.data[at] == '.') {
-        digits = digits_count(token, at + 1);
-        if (digits == 0)
-            return false;
-        at += 1 + digits;
-    }
-    if (at < token.count && (token.data[at] | 0x20) == 'e') {
-        at++;
-        if (at < token.count && (token.data[at] == '+' || token.data[at] == '-'))
-            at++;
-        digits = digits_count(token, at);
-        if (digits == 0)
-            return false;
-        at += digits;
-    }
-    return at == token.count;
-}
-
-/* No field takes a real number so far, so any stands for all of them; that way none can overflow, which only
- * matters to Go where a field wants the number. */
-static void rewrite_number(struct rewrite *rewrite)
-{
-    struct bytes token = {rewrite->text.data + rewrite->at, 1};
-    while (rewrite->at + token.count < rewrite->text.count &&
-           memchr("0123456789+-.eE", token.data[token.count], sizeof "0123456789+-.eE" - 1) != NULL)
-        token.count++;
-    if (number_not_integer(token))
-        rewrite_replace(rewrite, token.count, TEXT("0.5"));
-    else
-        rewrite_copy(rewrite, token.count);
-}
-
-static enum err document_rewrite(struct json_document *document, struct bytes text)
-{
-    uint32_t depth = 0;
-    *document = (struct json_document){0};
-    if (text.count > JSON_BYTES_MAX)
-        return ERR_INVALID;
-    /* At most an invalid byte becomes three; a number's stand-in is no longer than the shortest real. */
-    uint8_t *out = memory_new(text.count * 3 + 1);
-    if (out == NULL)
-        return ERR_MEMORY;
-    struct rewrite rewrite = {.text = text, .out = out};
-    while (rewrite.at < text.count && depth <= JSON_DEPTH_MAX) {
-        uint8_t byte = text.data[rewrite.at];
-        if (byte == '"') {
-            rewrite_string(&rewrite);
-        } else if (byte == '-' || (byte >= '0' && byte <= '9')) {
-            rewrite_number(&rewrite);
-        } else {
-            depth += byte == '{' || byte == '[' ? 1 : 0;
-            depth -= (byte == '}' || byte == ']') && depth > 0 ? 1 : 0;
-            rewrite_copy(&rewrite, 1);
-        }
-    }
-    *document = (struct json_document){out, rewrite.count};
-    if (depth <= JSON_DEPTH_MAX)
-        return ERR_OK;
-    json_close(document);
-    return ERR_INVALID;
-}
-
-/* ---- the walk ---- */
+/* ---- the text ---- */
 
 /* The next byte that is no blank, without taking it; 0 at the end (a zero byte is an error as well). */
 static uint8_t walk_peek(struct walk *walk)
@@ -261,129 +402,4 @@ static bool walk_take(struct walk *walk, uint8_t byte)
         return false;
     walk->at++;
     return true;
-}
-
-/* Decodes the next value and steps over it. */
-static enum err walk_value(struct walk *walk, json_t **value)
-{
-    json_error_t error = {0};
-    *value = json_loadb((const char *)walk->at, (size_t)(walk->end - walk->at),
-                        JSON_DECODE_ANY | JSON_DISABLE_EOF_CHECK | JSON_ALLOW_NUL, &error);
-    if (*value == NULL)
-        return json_error_code(&error) == json_error_out_of_memory ? ERR_MEMORY : ERR_INVALID;
-    ASSERT(error.position > 0 && error.position <= walk->end - walk->at);
-    walk->at += error.position;
-    return ERR_OK;
-}
-
-/* Drops a value; strings may be secrets. */
-static void value_drop(json_t *value)
-{
-    if (json_is_string(value))
-        explicit_bzero((char *)(uintptr_t)json_string_value(value), json_string_length(value));
-    json_decref(value);
-}
-
-static const struct json_field *field_find(const struct json_shape *shape, const json_t *key)
-{
-    struct bytes name = bytes_of(json_string_value(key), json_string_length(key));
-    for (size_t i = 0; i < shape->count; i++)
-        if (json_name_matches(name, shape->fields[i].name))
-            return &shape->fields[i];
-    return NULL;
-}
-
-static bool texts_only(const json_t *array)
-{
-    for (size_t i = 0; i < json_array_size(array); i++) {
-        const json_t *element = json_array_get(array, i);
-        if (!json_is_string(element) && !json_is_null(element))
-            return false;
-    }
-    return json_is_array(array);
-}
-
-/* `source` is where the value's text began: a decoded string is shorter, so it takes that place. */
-static bool field_store(const struct json_field *field, const json_t *value, uint8_t *source, void *into)
-{
-    uint8_t *target = (uint8_t *)into + field->offset;
-    if (json_is_null(value))
-        return true;
-    switch (field->kind) {
-    case JSON_KIND_BOOL:
-        *(bool *)(void *)target = json_is_true(value);
-        return json_is_boolean(value);
-    case JSON_KIND_INT64:
-        *(int64_t *)(void *)target = json_integer_value(value);
-        return json_is_integer(value);
-    case JSON_KIND_TEXT:
-        if (!json_is_string(value))
-            return false;
-        memcpy(source, json_string_value(value), json_string_length(value));
-        *(struct bytes *)(void *)target = bytes_of(source, json_string_length(value));
-        return true;
-    case JSON_KIND_TEXTS_CHECKED:
-        return texts_only(value);
-    case JSON_KIND_OBJECT:
-        return false; /* objects are walked, so this is another type */
-    }
-    return false;
-}
-
-static enum err object_walk(struct walk *walk, const struct json_shape *shape, void *into);
-
-/* `"key": value`. */
-static enum err member_walk(struct walk *walk, const struct json_shape *shape, void *into)
-{
-    json_t *key = NULL;
-    json_t *value = NULL;
-    if (walk_peek(walk) != '"')
-        return ERR_INVALID;
-    enum err err = walk_value(walk, &key);
-    if (err != ERR_OK)
-        return err;
-    const struct json_field *field = field_find(shape, key);
-    json_decref(key);
-    if (!walk_take(walk, ':'))
-        return ERR_INVALID;
-    if (walk_peek(walk) == '{' && field != NULL && field->kind == JSON_KIND_OBJECT)
-        return object_walk(walk, field->shape, (uint8_t *)into + field->offset);
-    uint8_t *source = walk->at;
-    err = walk_value(walk, &value);
-    if (err == ERR_OK && field != NULL && !field_store(field, value, source, into))
-        err = ERR_INVALID;
-    value_drop(value);
-    return err;
-}
-
-/* Nested only as deep as the shapes are. */
-static enum err object_walk(struct walk *walk, const struct json_shape *shape, void *into)
-{
-    if (!walk_take(walk, '{'))
-        return ERR_INVALID;
-    if (walk_take(walk, '}'))
-        return ERR_OK;
-    do {
-        enum err err = member_walk(walk, shape, into);
-        if (err != ERR_OK)
-            return err;
-    } while (walk_take(walk, ','));
-    return walk_take(walk, '}') ? ERR_OK : ERR_INVALID;
-}
-
-static enum err document_walk(struct walk *walk, const struct json_shape *shape, void *into)
-{
-    enum err err = ERR_OK;
-    if (walk_peek(walk) == '{') {
-        err = object_walk(walk, shape, into);
-    } else {
-        json_t *value = NULL;
-        err = walk_value(walk, &value);
-        if (err == ERR_OK && !json_is_null(value))
-            err = ERR_INVALID;
-        value_drop(value);
-    }
-    if (err == ERR_OK && (walk_peek(walk) != 0 || walk->at != walk->end))
-        err = ERR_INVALID;
-    return err;
 }

@@ -95,8 +95,8 @@ static void compare_row(const struct option *row, const void *old, const void *n
     add_field(&changes->refusal, row, new_field);
 }
 
-void options_compare(const struct option_table *table, const void *old, const void *new,
-                     struct option_changes *changes)
+enum err options_compare(const struct option_table *table, const void *old, const void *new,
+                         struct option_changes *changes)
 {
     for (size_t g = 0; g < table->count; g++) {
         const struct option_group *group = &table->groups[g];
@@ -104,4 +104,5 @@ void options_compare(const struct option_table *table, const void *old, const vo
             compare_row(&group->rows[i], (const char *)old + group->offset, (const char *)new + group->offset,
                         changes);
     }
+    return changes->refusal.failed || changes->lines.failed ? ERR_MEMORY : ERR_OK;
 }

@@ -144,9 +144,10 @@ void options_apply(const struct option_table *table, void *snapshot, const struc
 MUST_USE bool options_validate(const struct option_table *table, const void *snapshot,
                                struct config_text *why);
 
-/* What it takes to get from one snapshot to another (configuration.md 5.2, 5.3). */
-void options_compare(const struct option_table *table, const void *old, const void *new,
-                     struct option_changes *changes);
+/* What it takes to get from one snapshot to another (configuration.md 5.2, 5.3). ERR_MEMORY: `changes` does
+ * not say all of it, so nothing may be taken over: an empty refusal would read as a permission. */
+MUST_USE enum err options_compare(const struct option_table *table, const void *old, const void *new,
+                                  struct option_changes *changes);
 
 /* One value as text: of a flag, or a default. False when it does not parse; *range when it is too large. */
 MUST_USE bool option_set(const struct option *row, void *target, const char *value, struct arena *arena,

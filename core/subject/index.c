@@ -52,6 +52,7 @@ struct index *index_new(void)
         memory_free(index);
         return NULL;
     }
+    index->trie.seed = index->id;
     return index;
 }
 
@@ -191,7 +192,7 @@ static struct interest *interest_find(const struct index *index, struct bytes pa
 static enum err interest_get(struct index *index, struct bytes pattern, struct interest **interest)
 {
     ASSERT_HOT(subject_valid_pattern(pattern));
-    uint32_t hash = (uint32_t)hash_bytes(pattern);
+    uint32_t hash = (uint32_t)hash_bytes(pattern, index->id);
     *interest = interest_find(index, pattern, hash);
     if (*interest != NULL)
         return ERR_OK;
@@ -252,8 +253,8 @@ static struct queue_group *group_find(const struct index *index, const struct in
 {
     struct group_key key = {interest, name};
     uint32_t name_hash = 0;
-    uint32_t *item =
-        index_table_find(&index->groups, queue_group_hash(interest, name, &name_hash), group_same, &key);
+    uint32_t *item = index_table_find(&index->groups, queue_group_hash(interest, name, index->id, &name_hash),
+                                      group_same, &key);
     return item == NULL ? NULL : &CONTAINER_OF(item, struct queue_group_inside, hash)->public;
 }
 
@@ -266,7 +267,7 @@ static enum err group_get(struct index *index, struct interest *interest, struct
         return ERR_OK;
     if (index_table_reserve(&index->groups) != ERR_OK)
         return ERR_MEMORY;
-    *group = queue_group_new(interest, name);
+    *group = queue_group_new(interest, name, index->id);
     if (*group == NULL)
         return ERR_MEMORY;
     index_table_put(&index->groups, &queue_group_inside(*group)->hash);
@@ -297,7 +298,7 @@ static void generation_bump(struct index *index, const struct interest *interest
     else if (token_is(first, '*') || token_is(first, '>'))
         generations->any++;
     else
-        generations->first_token[index_first_token_part(pattern)]++;
+        generations->first_token[index_first_token_part(index, pattern)]++;
 }
 
 static enum err remote_plain_set(struct index *index, struct bytes pattern, uint64_t bit)
@@ -334,7 +335,7 @@ static enum err remote_group_set(struct index *index, struct bytes pattern, stru
 
 static void remote_gone(struct index *index, struct bytes pattern, struct bytes queue, unsigned shard)
 {
-    struct interest *interest = interest_find(index, pattern, (uint32_t)hash_bytes(pattern));
+    struct interest *interest = interest_find(index, pattern, (uint32_t)hash_bytes(pattern, index->id));
     if (interest == NULL)
         return;
     if (queue.count == 0) {

@@ -11,10 +11,10 @@
 
 struct index {
     struct index_generations generations; /* first: match_current() reads it without knowing the rest */
-    uint64_t id;                          /* 64 random bits: no index before or after has the same */
-    struct index_table interests;         /* by pattern; wildcard patterns too */
-    struct index_table groups;            /* by interest and name */
-    struct index_trie trie;               /* wildcard patterns once more, by token */
+    uint64_t id; /* 64 random bits: no index before or after has the same. Seed of all its hashes, too */
+    struct index_table interests; /* by pattern; wildcard patterns too */
+    struct index_table groups;    /* by interest and name */
+    struct index_trie trie;       /* wildcard patterns once more, by token */
     uint64_t subscriptions;
     uint64_t inserts;
     uint64_t removes;
@@ -36,10 +36,10 @@ static inline uint32_t index_literal_part(uint64_t hash)
 }
 
 /* Which generation belongs to a subject, or a wildcard pattern, that begins with this token. */
-static inline uint32_t index_first_token_part(struct bytes subject)
+static inline uint32_t index_first_token_part(const struct index *index, struct bytes subject)
 {
     struct bytes token = token_of(subject, 0, token_end(subject, 0));
-    return (uint32_t)hash_bytes(token) % INDEX_GENERATION_PARTS;
+    return (uint32_t)hash_bytes(token, index->id) % INDEX_GENERATION_PARTS;
 }
 
 /* Looks up what a published subject hits: scratch->found gets the interests, each once. `hash` is that of the

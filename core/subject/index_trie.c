@@ -17,7 +17,7 @@ struct edge_key {
 
 static struct bytes node_token(const struct index_node *node);
 static struct index_node *node_of(uint32_t *hash);
-static uint32_t edge_hash(const struct index_node *parent, struct bytes token);
+static uint32_t edge_hash(const struct index_trie *trie, const struct index_node *parent, struct bytes token);
 static bool edge_same(const uint32_t *item, const void *key);
 static struct index_node *node_find_child(const struct index_trie *trie, const struct index_node *parent,
                                           struct bytes token);
@@ -92,7 +92,8 @@ enum err index_trie_match(const struct index_trie *trie, struct bytes subject, s
                 return ERR_MEMORY;
             if (node->literal_children > 0) {
                 struct edge_key key = {node, token_of(subject, start, end)};
-                uint32_t *item = index_table_find(&trie->edges, edge_hash(node, key.token), edge_same, &key);
+                uint32_t *item =
+                    index_table_find(&trie->edges, edge_hash(trie, node, key.token), edge_same, &key);
                 child = item == NULL ? NULL : node_of(item);
             }
             start = end + 1;
@@ -134,9 +135,9 @@ static struct index_node *node_of(uint32_t *hash)
 }
 
 /* A node's address is as good as a number of its own: it does not change while the node lives. */
-static uint32_t edge_hash(const struct index_node *parent, struct bytes token)
+static uint32_t edge_hash(const struct index_trie *trie, const struct index_node *parent, struct bytes token)
 {
-    uint64_t mixed = (hash_bytes(token) ^ (uint64_t)(uintptr_t)parent) * 0x9e3779b97f4a7c15ULL;
+    uint64_t mixed = (hash_bytes(token, trie->seed) ^ (uint64_t)(uintptr_t)parent) * 0x9e3779b97f4a7c15ULL;
     return (uint32_t)(mixed >> 32);
 }
 
@@ -153,7 +154,7 @@ static struct index_node *node_find_child(const struct index_trie *trie, const s
     if (token_is(token, '*'))
         return parent->star;
     struct edge_key key = {parent, token};
-    uint32_t *item = index_table_find(&trie->edges, edge_hash(parent, token), edge_same, &key);
+    uint32_t *item = index_table_find(&trie->edges, edge_hash(trie, parent, token), edge_same, &key);
     return item == NULL ? NULL : node_of(item);
 }
 
@@ -174,7 +175,7 @@ static struct index_node *node_new_child(struct index_trie *trie, struct index_n
     if (is_star) {
         parent->star = node;
     } else {
-        node->hash = edge_hash(parent, token);
+        node->hash = edge_hash(trie, parent, token);
         index_table_put(&trie->edges, &node->hash);
         parent->literal_children++;
     }

@@ -36,6 +36,7 @@ struct index_trie {
     struct index_node root;
     struct index_table edges;
     size_t node_bytes;
+    uint64_t seed; /* of the hashes of edges; the index's */
 };
 
 /* Puts a wildcard pattern that is not in it. ERR_MEMORY: nothing has changed. */

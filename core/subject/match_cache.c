@@ -115,9 +115,8 @@ void match_cache_free(struct match_cache *cache)
 enum err match_cache_find(struct match_cache *cache, struct index *index, struct bytes subject,
                           const struct match **match)
 {
-    uint64_t hash = hash_bytes(subject);
-    struct key key = {index, subject, hash, (uint32_t)(hash >> 32) | 1u,
-                      (hash ^ index->id) & cache->set_mask};
+    uint64_t hash = hash_bytes(subject, index->id); /* so its set differs from index to index, too */
+    struct key key = {index, subject, hash, (uint32_t)(hash >> 32) | 1u, hash & cache->set_mask};
     struct set *set = &cache->sets[key.set];
     unsigned way = 0;
     for (; way < WAYS; way++) {
@@ -295,7 +294,7 @@ static void slot_write(struct slot *slot, uint8_t *room, const struct key *key,
         .interest_count = (uint32_t)scratch->found_count,
         .group_count = (uint32_t)scratch->group_count,
         .literal_part = index_literal_part(key->hash),
-        .first_token_part = index_first_token_part(key->subject),
+        .first_token_part = index_first_token_part(key->index, key->subject),
         .index = key->index,
     };
     const struct index_generations *generations = &key->index->generations;

@@ -61,21 +61,22 @@ void match_group_member(const struct match_group *group, uint32_t position, stru
     assert_failed("position < match_group_size(group, true)", __FILE__, __LINE__);
 }
 
-uint32_t queue_group_hash(const struct interest *interest, struct bytes name, uint32_t *name_hash)
+uint32_t queue_group_hash(const struct interest *interest, struct bytes name, uint64_t seed,
+                          uint32_t *name_hash)
 {
-    uint64_t hash = hash_bytes(name);
+    uint64_t hash = hash_bytes(name, seed);
     *name_hash = (uint32_t)hash;
     return (uint32_t)(((hash ^ (uint64_t)(uintptr_t)interest) * 0x9e3779b97f4a7c15ULL) >> 32);
 }
 
-struct queue_group *queue_group_new(struct interest *interest, struct bytes name)
+struct queue_group *queue_group_new(struct interest *interest, struct bytes name, uint64_t seed)
 {
     struct queue_group_inside *inside = memory_new(sizeof(*inside) + name.count);
     if (inside == NULL)
         return NULL;
     memcpy(inside + 1, name.data, name.count);
     inside->name_count = (uint32_t)name.count;
-    inside->hash = queue_group_hash(interest, name, &inside->name_hash);
+    inside->hash = queue_group_hash(interest, name, seed, &inside->name_hash);
 
     struct queue_group *group = &inside->public;
     group->interest = interest;

@@ -35,10 +35,11 @@ static inline uint32_t queue_group_name_hash(const struct queue_group *group)
 }
 
 /* The hash under which a group stands in index.groups. `name_hash` gets the hash of the name alone. */
-uint32_t queue_group_hash(const struct interest *interest, struct bytes name, uint32_t *name_hash);
+uint32_t queue_group_hash(const struct interest *interest, struct bytes name, uint64_t seed,
+                          uint32_t *name_hash);
 
 /* A group without members, first in its interest's list. NULL when memory is out. */
-MUST_USE struct queue_group *queue_group_new(struct interest *interest, struct bytes name);
+MUST_USE struct queue_group *queue_group_new(struct interest *interest, struct bytes name, uint64_t seed);
 
 /* Frees a group without own members and takes it out of its interest's list. */
 void queue_group_free(struct queue_group *group);

@@ -126,8 +126,10 @@ void control_reload(struct control *control)
         log_error(control->log, "Failed to reload server configuration: %s", why);
     if (why != NULL || server_options_reload(control->snapshot->options, control->argument_count,
                                              control->arguments, &options, &changes) != ERR_OK) {
-        if (why == NULL) /* a whole line already */
-            log_error(control->log, "%s", config_text_string(&changes.refusal));
+        if (why == NULL) /* a whole line already, if there was memory for it */
+            log_error(control->log, "%s",
+                      changes.refusal.count > 0 ? config_text_string(&changes.refusal)
+                                                : "Failed to reload server configuration: out of memory");
         memory_free(snapshot);
         option_changes_close(&changes);
         return;

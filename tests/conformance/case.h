@@ -52,6 +52,7 @@ enum need {
     X(NO_HEADERS, "no_header_support: true\n")                                                               \
     X(SMALL_PENDING, "max_pending: 1048576\n")                                                               \
     X(WRITE_DEADLINE, "write_deadline: \"1s\"\n")                                                            \
+    X(WRITE_RETRY, "write_deadline: \"1s\"\nwrite_timeout: retry\n")                                         \
     X(LAME_DUCK, "lame_duck_grace_period: \"1s\"\nlame_duck_duration: \"30s\"\n")                            \
     X(NAMED, "server_name: \"rose\"\n")                                                                      \
     X(PERMISSIONS,                                                                                           \

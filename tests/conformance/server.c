@@ -6,6 +6,7 @@
 #include "tests/conformance/peer.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -95,6 +96,20 @@ bool server_exits(struct server *server, int64_t deadline_ns)
         peer_pause(START_POLL_MS);
     }
     return true;
+}
+
+int server_files_open(const struct server *server)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%d/fd", (int)server->pid);
+    DIR *directory = opendir(path);
+    if (directory == NULL)
+        return 0;
+    int count = 0;
+    while (readdir(directory) != NULL)
+        count++;
+    (void)closedir(directory);
+    return count - 2; /* "." and ".." */
 }
 
 void server_stop(struct server *server)

@@ -33,6 +33,9 @@ bool server_alive(struct server *server);
 /* Waits for its end. */
 bool server_exits(struct server *server, int64_t deadline_ns);
 
+/* How many descriptors the process holds; 0 when that cannot be found out. */
+int server_files_open(const struct server *server);
+
 /* Kills it at once: nothing is tested about the end here. */
 void server_stop(struct server *server);
 

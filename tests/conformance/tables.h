@@ -11,6 +11,7 @@ extern const struct case_table cases_headers;
 extern const struct case_table cases_login;
 extern const struct case_table cases_life;
 extern const struct case_table cases_more;
-extern const struct case_table cases_bad_days; /* tests/server */
+extern const struct case_table cases_bad_days;     /* tests/server */
+extern const struct case_table cases_slow_readers; /* tests/server */
 
 #endif

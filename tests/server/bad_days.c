@@ -9,7 +9,6 @@
 #include "tests/conformance/script.h"
 #include "tests/conformance/tables.h"
 
-#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,7 +68,6 @@ static void crowd_close(struct crowd *crowd, bool with_reset);
 static bool witness_begin(struct run *run, int *files);
 static bool witness_served(struct run *run);
 static bool witness_end(struct run *run, int files);
-static int server_files_open(const struct run *run);
 
 static bool bad_day_silent_crowd(struct run *run)
 {
@@ -243,7 +241,7 @@ static bool witness_begin(struct run *run, int *files)
 {
     if (!run_connect(run, 0, Q) || !run_send(run, 0, "SUB witness 1\r\n") || !run_alive(run, 0))
         return false;
-    *files = server_files_open(run);
+    *files = server_files_open(run->server);
     return *files > 0 || run_fail(run, "the server's descriptors cannot be counted");
 }
 
@@ -263,26 +261,12 @@ static bool witness_served(struct run *run)
 static bool witness_end(struct run *run, int files)
 {
     int64_t deadline_ns = peer_deadline(FILES_PATIENCE_MS);
-    int now = server_files_open(run);
+    int now = server_files_open(run->server);
     while (now > files + FILES_SPARE && clock_monotonic_ns() < deadline_ns) {
         peer_pause(20);
-        now = server_files_open(run);
+        now = server_files_open(run->server);
     }
     if (now > files + FILES_SPARE)
         return run_fail(run, "the server holds %d descriptors, %d before", now, files);
     return witness_served(run);
-}
-
-static int server_files_open(const struct run *run)
-{
-    char path[64];
-    (void)snprintf(path, sizeof path, "/proc/%d/fd", (int)run->server->pid);
-    DIR *directory = opendir(path);
-    if (directory == NULL)
-        return 0;
-    int count = 0;
-    while (readdir(directory) != NULL)
-        count++;
-    (void)closedir(directory);
-    return count - 2; /* "." and ".." */
 }

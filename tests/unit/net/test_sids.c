@@ -1,4 +1,4 @@
-/* Tests net/sids.c against a plain array of what is in it. */
+/* Tests net/sids.c against a plain array of what is in it, across growing and shrinking. */
 #include "net/sids.h"
 
 #include "core/base/language.h"
@@ -61,4 +61,127 @@ Test(sids, found_is_exactly_what_was_added_and_not_removed)
         cr_expect_null(model[i]);
     cr_expect_eq(sids.count, 0);
     sids_close(&sids);
+}
+
+enum { MANY = 40000 };
+
+/* Whether the old array was emptied up to `old_moved`, and nobody is lost or twice there. */
+static uint32_t count_slots(const struct sids *sids)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < sids->now.capacity; i++)
+        count += sids->now.slots[i] != NULL;
+    for (uint32_t i = 0; i < sids->old.capacity; i++) {
+        cr_assert(i >= sids->old_moved || sids->old.slots[i] == NULL);
+        count += sids->old.slots[i] != NULL;
+    }
+    return count;
+}
+
+/* How many slots of an old array a change has dealt with. */
+static uint32_t moved_by(const struct sids *before, const struct sids *after)
+{
+    if (before->old.slots == after->old.slots)
+        return after->old_moved - before->old_moved;
+    return before->old.capacity - before->old_moved + after->old_moved;
+}
+
+/* Goal: no change looks at more than a few slots of the array that is being left, all is found at every
+ * moment, and a table that was large and is not any more has given its memory back. Method: random changes
+ * that first mostly add, then mostly take away. */
+Test(sids, growing_and_shrinking_is_spread_over_many_changes, .timeout = 120)
+{
+    enum { SLOTS_PER_CHANGE_MOST = 32 };
+    static struct client_subscription *all[MANY];
+    static bool in[MANY];
+    struct sids sids = {.seed = 99};
+    struct random random;
+    uint32_t count = 0;
+    uint32_t capacity_most = 0;
+    uint32_t changes_while_moving = 0;
+    random_seed(&random, 23);
+    for (unsigned i = 0; i < MANY; i++)
+        all[i] = make(i);
+    for (unsigned step = 0; step < 8 * MANY; step++) {
+        unsigned i = random_below(&random, MANY);
+        bool adding = step < 4 * MANY;
+        struct sids before = sids;
+        if (in[i] == adding && random_below(&random, 8) != 0)
+            continue;
+        if (in[i])
+            sids_remove(&sids, all[i]);
+        else
+            cr_assert_eq(sids_add(&sids, all[i]), ERR_OK);
+        in[i] = !in[i];
+        count = in[i] ? count + 1 : count - 1;
+        cr_assert_eq(sids.count, count);
+        cr_assert_leq(moved_by(&before, &sids), SLOTS_PER_CHANGE_MOST, "step %u", step);
+        cr_assert_eq(sids_find(&sids, subscription_sid(all[i])), in[i] ? all[i] : NULL, "step %u", step);
+        changes_while_moving += sids.old.slots != NULL;
+        capacity_most = sids.now.capacity > capacity_most ? sids.now.capacity : capacity_most;
+        if (step % 9973 != 0)
+            continue;
+        cr_assert_eq(count_slots(&sids), count);
+        for (unsigned k = 0; k < MANY; k++)
+            cr_assert_eq(sids_find(&sids, subscription_sid(all[k])), in[k] ? all[k] : NULL, "step %u", step);
+    }
+    cr_expect_gt(changes_while_moving, MANY / 32);
+    for (unsigned i = 0; i < MANY; i++) {
+        if (in[i])
+            sids_remove(&sids, all[i]);
+        free(all[i]);
+    }
+    cr_expect_eq(sids.count, 0);
+    cr_expect_lt(sids.now.capacity + sids.old.capacity, capacity_most / 50);
+    sids_close(&sids);
+}
+
+/* While it moves, too, each is met once. */
+Test(sids, taking_any_until_none_is_left_takes_each_once)
+{
+    for (unsigned count = 1; count < 700; count += 13) {
+        struct sids sids = {0};
+        static struct client_subscription *all[700];
+        uint32_t hint = 0;
+        unsigned taken = 0;
+        for (unsigned i = 0; i < count; i++) {
+            all[i] = make(i);
+            cr_assert_eq(sids_add(&sids, all[i]), ERR_OK);
+        }
+        for (struct client_subscription *any; (any = sids_any(&sids, &hint)) != NULL; taken++) {
+            cr_assert_lt(taken, count);
+            sids_remove(&sids, any);
+            cr_assert_null(sids_find(&sids, subscription_sid(any)));
+        }
+        cr_assert_eq(taken, count);
+        for (unsigned i = 0; i < count; i++)
+            free(all[i]);
+        sids_close(&sids);
+    }
+}
+
+/* Sids come from clients: where they stand must not be for them to know. */
+Test(sids, places_hang_on_the_seed)
+{
+    struct sids sids[2] = {{.seed = 1}, {.seed = 2}};
+    struct client_subscription *all[2][SIDS];
+    unsigned same = 0;
+    for (unsigned i = 0; i < SIDS; i++) {
+        for (unsigned k = 0; k < 2; k++) {
+            all[k][i] = make(i);
+            cr_assert_eq(sids_add(&sids[k], all[k][i]), ERR_OK);
+        }
+    }
+    cr_assert_eq(sids[0].now.capacity, sids[1].now.capacity);
+    for (uint32_t i = 0; i < sids[0].now.capacity; i++) {
+        struct client_subscription *one = sids[0].now.slots[i];
+        struct client_subscription *other = sids[1].now.slots[i];
+        same += one != NULL && other != NULL && number_of(one) == number_of(other);
+    }
+    cr_expect_lt(same, SIDS / 20);
+    for (unsigned k = 0; k < 2; k++) {
+        for (unsigned i = 0; i < SIDS; i++)
+            free(all[k][i]);
+        sids_close(&sids[k]);
+    }
 }

@@ -1,6 +1,8 @@
 /* Tests shards/post.c: mail between threads, causes before effects. */
 #include "shards/post.h"
 
+#include "tests/unit/faults.h"
+
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -69,4 +71,22 @@ Test(post, nothing_is_seen_before_the_flush_and_everything_after_it)
     post_drain(&one, take, &seen);
     cr_expect_eq(seen.count, 1);
     post_office_close(&office);
+}
+
+/* On an error it has let go of everything and is closed, which may be said twice: the way out of a start that
+ * failed closes what was opened and what was not. */
+Test(post, an_office_that_memory_refuses_is_closed)
+{
+    FOR_EACH_FAULT(plan)
+    {
+        struct post_office office;
+        enum err err = post_office_init(&office, 4, MAILBOX_BYTES_LEAST);
+        cr_assert(err == ERR_OK || (err == ERR_MEMORY && faults_met()));
+        if (err != ERR_OK) {
+            cr_assert_eq(office.threads, 0);
+            cr_assert_null(office.boxes);
+            cr_assert_null(office.wakeups);
+        }
+        post_office_close(&office);
+    }
 }

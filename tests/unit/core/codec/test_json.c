@@ -111,6 +111,8 @@ Test(json, texts_are_decoded_as_go_does)
               "\xe2\x84\xaa"
               "Y\":\"folded\"}"),
          TEXT("folded")},
+        {TEXT("{\"a\\u0000b\":1,\"x\":{\"c\\u0000\":2},\"inner\":{\"\\u0000\":3},\"sky\":\"behind\"}"),
+         TEXT("behind")},
         {TEXT("{\"x\":\"\xff\",\"\\ud800\":1,\"sky\":\"behind\"}"), TEXT("behind")},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {

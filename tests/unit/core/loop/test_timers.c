@@ -2,6 +2,7 @@
 #include "core/loop/timers.h"
 
 #include "core/base/random.h"
+#include "tests/unit/faults.h"
 
 #include <criterion/criterion.h>
 
@@ -47,4 +48,31 @@ Test(timers, what_is_not_due_stays)
     cr_expect_null(timers_expired(&timers, 1000));
     timers_cancel(&timers, &timer);
     timers_close(&timers);
+}
+
+/* A timer that memory refused is not set; those before it are, and come in order. */
+Test(timers, a_refused_timer_is_not_set)
+{
+    enum { MANY = 400 };
+    static struct timer all[MANY];
+    FOR_EACH_FAULT(plan)
+    {
+        struct timers timers = {0};
+        uint32_t set = 0;
+        memset(all, 0, sizeof all);
+        for (uint32_t i = 0; i < MANY; i++) {
+            enum err err = timers_set(&timers, &all[i], (int64_t)(i * 7919 % MANY));
+            cr_assert(err == ERR_OK || (err == ERR_MEMORY && faults_met()));
+            cr_assert_eq(timer_set(&all[i]), err == ERR_OK);
+            set += err == ERR_OK;
+            cr_assert_eq(timers.count, set);
+        }
+        int64_t before = INT64_MIN;
+        for (struct timer *timer; (timer = timers_expired(&timers, MANY)) != NULL; set--) {
+            cr_assert_geq(timer->due_ns, before);
+            before = timer->due_ns;
+        }
+        cr_assert_eq(set, 0);
+        timers_close(&timers);
+    }
 }

@@ -225,3 +225,28 @@ Test(index, the_walk_meets_every_interest_once)
     cr_expect_null(index_next(index, NULL));
     index_free(index);
 }
+
+/* Who knows XXH3 can compute subjects that would all come into one bucket, were the seed not each index's own
+ * secret. */
+Test(index, hashes_of_one_index_say_nothing_about_another)
+{
+    enum { PATTERNS = 200 };
+    static struct subscription subscriptions[2][PATTERNS];
+    struct index *indexes[2] = {index_new(), index_new()};
+    unsigned same = 0;
+    for (unsigned i = 0; i < PATTERNS; i++) {
+        char pattern[32];
+        snprintf(pattern, sizeof pattern, "subject.%u%s", i, i % 2 == 0 ? "" : ".*");
+        for (unsigned k = 0; k < 2; k++) {
+            cr_assert_not_null(indexes[k]);
+            cr_assert_eq(index_add(indexes[k], text(pattern), TEXT(""), &subscriptions[k][i]), ERR_OK);
+        }
+        same += subscriptions[0][i].interest->hash == subscriptions[1][i].interest->hash;
+    }
+    cr_expect_leq(same, 1); /* by chance: 200 in 2^32 */
+    for (unsigned k = 0; k < 2; k++) {
+        for (unsigned i = 0; i < PATTERNS; i++)
+            index_remove(indexes[k], &subscriptions[k][i]);
+        index_free(indexes[k]);
+    }
+}
