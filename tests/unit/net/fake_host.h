@@ -318,8 +318,7 @@ static inline struct fake_host *fake_new(void)
         .info = &fake->info,
         .now_ns = 1000,
     };
-    fake->context.lines = lines_new(0);
-    ASSERT(fake->context.lines != NULL);
+    fake->context.lines = lines_new(0); /* without memory for them sessions go on without */
     random_seed(&fake->context.random, 7);
     return fake;
 }

@@ -103,6 +103,37 @@ Test(client_faults, whoever_is_refused_memory_is_closed_and_nobody_else, .timeou
     }
 }
 
+/* Runs fill one block of output after the other; memory may be out at each. */
+Test(client_faults, a_run_that_finds_no_memory_closes_its_receiver_and_nobody_else)
+{
+    enum { MESSAGES = 60, MESSAGE_BYTES = 700 };
+    static char words[MESSAGES * (MESSAGE_BYTES + 32)];
+    size_t count = 0;
+    for (int i = 0; i < MESSAGES; i++) {
+        count += (size_t)snprintf(words + count, sizeof words - count, "PUB a %d\r\n", MESSAGE_BYTES);
+        memset(words + count, 'a' + i % 26, MESSAGE_BYTES);
+        memcpy(words + count + MESSAGE_BYTES, "\r\n", 2);
+        count += MESSAGE_BYTES + 2;
+    }
+    FOR_EACH_FAULT(plan)
+    {
+        struct fake_host *fake = fake_new();
+        fake->run_most = UINT32_MAX;
+        struct fake_client *one = enter(fake, 0, "CONNECT {\"verbose\":false}\r\nSUB a 1\r\n");
+        struct fake_client *two = enter(fake, 1, "CONNECT {\"verbose\":false}\r\nSUB * 2\r\n");
+        struct fake_client *publisher = enter(fake, 2, "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n");
+        if (!publisher->closed)
+            (void)fake_feed(fake, publisher, bytes_of(words, count));
+        check_all(fake, 3);
+        if (!faults_met()) {
+            cr_assert_gt(fake->runs, 0);
+            cr_assert_eq(one->client.out_messages, MESSAGES);
+            cr_assert_eq(two->client.out_messages, MESSAGES);
+        }
+        fake_free(fake);
+    }
+}
+
 /* A bcrypt login, a second CONNECT, the change of options, and a session that is closed with an -ERR. */
 Test(client_faults, a_login_without_memory_is_no_login)
 {

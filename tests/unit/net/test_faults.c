@@ -114,12 +114,8 @@ Test(net_faults, a_torn_operation_without_memory_ends_the_parser)
     FOR_EACH_FAULT(plan)
     {
         struct block_pool pool = {0};
-        uint64_t serials = 0;
-        struct parser parser = {.pool = &pool,
-                                .line_serials = &serials,
-                                .max_payload_bytes = 64 * 1024,
-                                .max_control_line_bytes = 4096,
-                                .headers = true};
+        struct parser parser = {
+            .pool = &pool, .max_payload_bytes = 64 * 1024, .max_control_line_bytes = 4096, .headers = true};
         enum parser_result result = PARSER_MORE;
         size_t operations = 0;
         for (size_t i = 0; i < sizeof input - 1 && result == PARSER_MORE; i++) {
@@ -153,11 +149,8 @@ Test(net_faults, a_large_torn_payload_without_memory_ends_the_parser)
     FOR_EACH_FAULT(plan)
     {
         struct block_pool pool = {0};
-        uint64_t serials = 0;
-        struct parser parser = {.pool = &pool,
-                                .line_serials = &serials,
-                                .max_payload_bytes = 64 * 1024,
-                                .max_control_line_bytes = 4096};
+        struct parser parser = {
+            .pool = &pool, .max_payload_bytes = 64 * 1024, .max_control_line_bytes = 4096};
         struct operation operation = {0};
         const char line[] = "PUB large 40000\r\n";
         const uint8_t *at = (const uint8_t *)line;
