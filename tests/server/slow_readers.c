@@ -49,6 +49,8 @@ static const struct conformance_case rows[] = {
 
 const struct case_table cases_slow_readers = {rows, COUNT_OF(rows)};
 
+static const struct bytes message_start = {(const uint8_t *)"MSG slow 1 1000000\r\n", 20};
+
 static bool readers_begin(struct run *run);
 static bool publish_all(struct run *run);
 static bool read_slowly(struct run *run, int *messages);
@@ -120,26 +122,34 @@ static bool publish_all(struct run *run)
     return sent ? run_alive(run, PUBLISHER) : run_fail(run, "a message was not taken");
 }
 
+/* Takes the whole messages that are here. Asked for only then: peer_frame() would read on for the rest of
+ * one. */
+static bool messages_take(struct run *run, int *messages)
+{
+    struct peer *reader = &run->peers[READER];
+    struct bytes frame;
+    while (peer_frame_bytes(peer_waiting(reader)) > 0 && peer_frame(reader, 0, &frame)) {
+        if (!bytes_start_with(frame, message_start))
+            return run_fail(run, "a slow reader got \"%.*s\"", frame.count > 80 ? 80 : (int)frame.count,
+                            (const char *)frame.data);
+        (*messages)++;
+    }
+    return true;
+}
+
 /* Reads with pauses until all messages are here or the server has closed; counts them. What is not a whole
  * message at the end is a piece of one: there is no -ERR. */
 static bool read_slowly(struct run *run, int *messages)
 {
     struct peer *reader = &run->peers[READER];
-    struct bytes frame;
-    struct bytes start = TEXT("MSG slow 1 1000000\r\n");
-    while (*messages < MESSAGES && !reader->ended) {
-        for (int i = 0; i < READS_PER_PAUSE; i++) {
-            if (!peer_receive(reader, peer_deadline(PEER_PATIENCE_MS)) && !reader->ended)
-                return run_fail(run, "nothing comes any more behind %d messages", *messages);
-        }
-        /* Asked for only when it is here: peer_frame() would read on for the rest of it. */
-        while (peer_frame_bytes(peer_waiting(reader)) > 0 && peer_frame(reader, 0, &frame)) {
-            if (!bytes_start_with(frame, start))
-                return run_fail(run, "a slow reader got \"%.*s\"", frame.count > 80 ? 80 : (int)frame.count,
-                                (const char *)frame.data);
-            (*messages)++;
-        }
-        peer_pause(READ_PAUSE_MS);
+    struct bytes start = message_start;
+    for (int reads = 1; *messages < MESSAGES && !reader->ended; reads++) {
+        if (!peer_receive(reader, peer_deadline(PEER_PATIENCE_MS)) && !reader->ended)
+            return run_fail(run, "nothing comes any more behind %d messages", *messages);
+        if (!messages_take(run, messages))
+            return false;
+        if (reads % READS_PER_PAUSE == 0)
+            peer_pause(READ_PAUSE_MS);
     }
     struct bytes rest = peer_waiting(reader);
     size_t compared = rest.count < start.count ? rest.count : start.count;
