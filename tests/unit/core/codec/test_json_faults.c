@@ -27,8 +27,7 @@ static const struct json_shape sample_shape = {sample_fields, COUNT_OF(sample_fi
 
 static const char *const documents[] = {
     "{\"flag\":true,\"number\":42,\"label\":\"a label that is not short at all\"}",
-    "{\"label\":\"\\u00e4\\n\",\"nested\":{\"list\":[\"a\",\"b\",\"c\"]},\"unknown\":{\"x\":[1,2,{\"y\":0.5}]"
-    "}}",
+    "{\"label\":\"\\u00e4\\n\",\"nested\":{\"list\":[\"a\",\"b\"]},\"unknown\":{\"x\":[1,{\"y\":0.5}]}}",
     "null",
     "{\"a\":[[],[[]],{}],\"b\":-7,\"c\":1e3,\"flag\":false}",
 };
