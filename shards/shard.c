@@ -353,43 +353,46 @@ static int64_t wait_ns(struct shard *shard)
     return due_ns > now_ns ? due_ns - now_ns : 0;
 }
 
-/* Looks for work without a system call, until some is there or the time is over. The moment of the last look.
- */
-static int64_t look_for_work(struct shard *shard, int64_t until_ns)
+/* Looks for work without a system call, until some is there or `until_ns` has come. True: some is there. */
+static bool look_for_work(struct shard *shard, int64_t until_ns)
 {
-    int64_t now_ns = shard->context.now_ns;
     loop_submit(shard->loop); /* what this turn wrote does not wait */
-    while (now_ns < until_ns && !loop_pending(shard->loop) && !post_pending(&shard->post)) {
+    while (!loop_pending(shard->loop) && !post_pending(&shard->post)) {
+        if (clock_monotonic_ns() >= until_ns)
+            return false;
         for (int i = 0; i < LOOKS_PER_CLOCK; i++)
             cpu_pause();
-        now_ns = clock_monotonic_ns();
     }
-    return now_ns;
+    return true;
+}
+
+/* Lets the ring wait, at most `limit_ns`, unless there is mail. True: it was allowed to sleep. */
+static bool sleep_or_collect(struct shard *shard, int64_t limit_ns)
+{
+    bool sleeps = limit_ns != 0 && post_may_sleep(&shard->post);
+    loop_wait(shard->loop, sleeps ? limit_ns : 0);
+    if (sleeps)
+        post_awake(&shard->post);
+    return sleeps;
 }
 
 static void wait(struct shard *shard)
 {
     int64_t most_ns = shard->snapshot->options->busy_poll_ns;
     int64_t limit_ns = wait_ns(shard);
-    int64_t began_ns = shard->context.now_ns;
-    int64_t now_ns = began_ns;
-    bool looks = most_ns > 0 && limit_ns != 0 && patience_looks(&shard->patience);
-    if (looks) {
-        int64_t until_ns = began_ns + (limit_ns > 0 && limit_ns < most_ns ? limit_ns : most_ns);
-        now_ns = look_for_work(shard, until_ns);
-        if (now_ns < until_ns)
-            limit_ns = 0; /* there is work */
-        else if (limit_ns > 0)
-            limit_ns = limit_ns > now_ns - began_ns ? limit_ns - (now_ns - began_ns) : 0;
+    if (limit_ns == 0 || most_ns == 0) {
+        (void)sleep_or_collect(shard, limit_ns);
+    } else {
+        int64_t began_ns = clock_monotonic_ns();
+        bool looks = (limit_ns < 0 || limit_ns > most_ns) && patience_looks(&shard->patience);
+        bool found = looks && look_for_work(shard, began_ns + most_ns);
+        bool slept = sleep_or_collect(shard, found                   ? 0
+                                             : looks && limit_ns > 0 ? limit_ns - most_ns
+                                                                     : limit_ns);
+        patience_waited(&shard->patience, clock_monotonic_ns() - began_ns, most_ns, slept);
     }
-    bool sleeps = limit_ns != 0 && post_may_sleep(&shard->post);
-    loop_wait(shard->loop, sleeps ? limit_ns : 0);
-    if (sleeps)
-        post_awake(&shard->post);
     shard->context.now_ns = clock_monotonic_ns();
     shard->context.turn++;
-    if (most_ns > 0 && (looks || sleeps))
-        patience_waited(&shard->patience, shard->context.now_ns - began_ns, most_ns, sleeps);
 }
 
 bool shard_turn(struct shard *shard)

@@ -104,7 +104,7 @@ bool run_expect_status(struct run *run, natsStatus got, natsStatus wanted, const
 uint16_t port_free(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    for (uint16_t tries = 0; tries < PORTS; tries++) {
+    for (int tries = 0; tries < PORTS; tries++) {
         uint16_t port = (uint16_t)(PORT_LEAST + (getpid() + tries * 61) % PORTS);
         int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (listener < 0) {
