@@ -69,12 +69,17 @@ static ALWAYS_INLINE uint64_t line_same_bytes(const uint8_t *a, const uint8_t *b
     return same;
 }
 
+/* The bits of line_same_bytes() that have to be set where the line stands again. */
+static ALWAYS_INLINE uint64_t line_bits(const struct line *line)
+{
+    return line->count >= 64 ? UINT64_MAX : (1ULL << line->count) - 1;
+}
+
 /* Whether LINE_BYTES bytes begin with the line. */
 static ALWAYS_INLINE bool line_repeated(const struct line *line, const uint8_t *start)
 {
-    bool all = line->count > 32;
-    uint64_t needed = line->count >= 64 ? UINT64_MAX : (1ULL << line->count) - 1;
-    return (line_same_bytes(line->bytes, start, all) & needed) == needed && line->serial != 0;
+    uint64_t needed = line_bits(line);
+    return (line_same_bytes(line->bytes, start, line->count > 32) & needed) == needed && line->serial != 0;
 }
 
 #endif

@@ -4,7 +4,7 @@
  *     make build && gcc -std=gnu11 -D_GNU_SOURCE -I. -O2 -g tests/micro/hot_path.c build/libmyelin.a \
  *         -o build/hot-path -luring -lssl -lcrypto -lcrypt -lm -pthread
  *     build/hot-path
- *     valgrind --tool=callgrind --toggle-collect=publish_all build/hot-path 100 */
+ *     valgrind --tool=callgrind --toggle-collect='publish_all*' build/hot-path 100 */
 #include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "shards/host.h"
