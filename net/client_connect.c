@@ -135,20 +135,16 @@ static struct bytes stored_secret(const struct security_options *security, const
         return security->token;
     if (client->login == AUTHENTICATE_NOBODY)
         user = security->no_auth_user;
-    for (uint32_t i = 0; i < security->user_count; i++) {
-        if (bytes_equal(security->users[i].name, user))
-            return security->users[i].password;
-    }
+    const struct security_user *found = security_user_find(&security->users, user);
+    if (found != NULL)
+        return found->password;
     return bytes_equal(security->user, user) ? security->password : (struct bytes){NULL, 0};
 }
 
 static bool user_known(const struct security_options *security, struct bytes user)
 {
-    for (uint32_t i = 0; i < security->user_count; i++) {
-        if (bytes_equal(security->users[i].name, user))
-            return true;
-    }
-    return security->user.count > 0 && bytes_equal(security->user, user);
+    return security_user_find(&security->users, user) != NULL ||
+           (security->user.count > 0 && bytes_equal(security->user, user));
 }
 
 void client_options_changed(struct client *client, const struct security_options *before)

@@ -3,22 +3,12 @@
 
 bool authenticate_required(const struct security_options *options)
 {
-    return options->user_count > 0 || options->user.count > 0 || options->token.count > 0;
+    return options->users.count > 0 || options->user.count > 0 || options->token.count > 0;
 }
 
 bool authenticate_info_required(const struct security_options *options)
 {
     return authenticate_required(options) && options->no_auth_user.count == 0;
-}
-
-/* All names are compared, so that the time does not tell a user's place in the list. */
-static const struct security_user *user_find(const struct security_options *options, struct bytes name)
-{
-    const struct security_user *found = NULL;
-    for (uint32_t i = 0; i < options->user_count; i++)
-        if (bytes_equal(options->users[i].name, name))
-            found = &options->users[i];
-    return found;
 }
 
 static void who_set(struct authentication *authentication, const struct credentials *credentials)
@@ -63,11 +53,8 @@ static enum authenticate_verdict unknown_check(const struct security_options *op
                                                const struct credentials *credentials,
                                                struct authentication *authentication)
 {
-    for (uint32_t i = 0; i < options->user_count; i++) {
-        struct bytes password = options->users[i].password;
-        if (!password_is_bcrypt(password))
-            continue;
-        decoy_make(authentication, password);
+    if (options->users.hashed != NULL) {
+        decoy_make(authentication, options->users.hashed->password);
         authentication->given = credentials->pass;
         return AUTHENTICATE_NEEDS_BCRYPT;
     }
@@ -80,7 +67,7 @@ static enum authenticate_verdict unknown_check(const struct security_options *op
 static enum authenticate_verdict unannounced_check(const struct security_options *options,
                                                    struct authentication *authentication)
 {
-    const struct security_user *user = user_find(options, options->no_auth_user);
+    const struct security_user *user = security_user_find(&options->users, options->no_auth_user);
     if (user == NULL || password_is_bcrypt(user->password))
         return AUTHENTICATE_DENIED;
     authentication->name = user->name; /* and still nobody: the client named no one */
@@ -96,11 +83,11 @@ enum authenticate_verdict authenticate(const struct security_options *options,
         return AUTHENTICATE_ALLOWED;
     bool empty =
         credentials->user.count == 0 && credentials->pass.count == 0 && credentials->token.count == 0;
-    if (options->user_count > 0) {
+    if (options->users.count > 0) {
         if (empty && options->no_auth_user.count > 0)
             return unannounced_check(options, authentication);
         if (credentials->user.count > 0) {
-            const struct security_user *user = user_find(options, credentials->user);
+            const struct security_user *user = security_user_find(&options->users, credentials->user);
             if (user == NULL)
                 return unknown_check(options, credentials, authentication);
             return secret_check(user->password, credentials->pass, authentication);

@@ -9,6 +9,7 @@
 #include "core/base/language.h"
 #include "core/subject/subject.h"
 #include "net/client.h"
+#include "tests/unit/core/security/configured.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 enum {
     FAKE_SUBSCRIPTIONS_MAX = 64,
     FAKE_CLIENTS_MAX = 4,
+    FAKE_CONFIGURATIONS_MAX = 4,
     FAKE_OUT_BYTES = 128 * 1024,
     FAKE_SECRET_BYTES = 128,
 };
@@ -40,6 +42,8 @@ struct fake_host {
     struct session_context context;
     struct net_options options;
     struct security_options security;
+    struct configured configured[FAKE_CONFIGURATIONS_MAX]; /* what `security` was and is made of */
+    uint32_t configured_count;
     struct info_server info;
     struct fake_client clients[FAKE_CLIENTS_MAX];
     struct fake_subscription subscriptions[FAKE_SUBSCRIPTIONS_MAX];
@@ -323,6 +327,17 @@ static inline struct fake_host *fake_new(void)
     return fake;
 }
 
+/* Takes the security options from the text of a configuration file; what was before stays in memory. */
+static inline void fake_configure(struct fake_host *fake, const char *config)
+{
+    ASSERT(fake->configured_count < FAKE_CONFIGURATIONS_MAX);
+    struct configured *configured = &fake->configured[fake->configured_count++];
+    const char *error = configure(configured, config);
+    ASSERT(error[0] == 0);
+    (void)error;
+    fake->security = configured->options;
+}
+
 static inline struct fake_client *fake_connect(struct fake_host *fake, uint32_t position)
 {
     struct fake_client *at = &fake->clients[position];
@@ -424,6 +439,8 @@ static inline void fake_free(struct fake_host *fake)
     timers_close(&fake->context.timers);
     output_pool_close(&fake->context.pool);
     lines_free(fake->context.lines);
+    for (uint32_t i = 0; i < fake->configured_count; i++)
+        configured_close(&fake->configured[i]);
     free(fake);
 }
 

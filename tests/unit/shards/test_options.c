@@ -235,7 +235,7 @@ static const char *show(const struct server_options *o, const char *what)
     else if (strcmp(what, "auth") == 0)
         snprintf(shown, sizeof(shown), "%.*s/%.*s token %.*s users %u timeout %g",
                  BYTES_PRINTF(o->security.user), BYTES_PRINTF(o->security.password),
-                 BYTES_PRINTF(o->security.token), o->security.user_count,
+                 BYTES_PRINTF(o->security.token), o->security.users.count,
                  (double)o->security.timeout_ns / 1e9);
     else if (strcmp(what, "limits") == 0)
         snprintf(shown, sizeof(shown), "payload %lld connections %lld tokens %lld headers %d write %d",
