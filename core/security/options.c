@@ -4,13 +4,14 @@
 #include "core/security/options.h"
 
 #include "core/config/duration.h"
+#include "core/security/permissions.h"
 
 #define NOT_BUILT(field)                                                                                     \
     {                                                                                                        \
         .name = field, .kind = OPTION_NOT_BUILT                                                              \
     }
 
-static option_parse parse_authorization, parse_users, parse_timeout;
+static option_parse parse_authorization, parse_users, parse_default_permissions, parse_timeout;
 
 /* ---- the block ---- */
 
@@ -21,6 +22,7 @@ struct authorization {
     struct bytes token;
     int64_t timeout_ns;
     struct security_user_list users;
+    const struct security_permissions *default_permissions;
 };
 
 static void parse_users(void *target, const struct config_entry *entry, struct arena *arena,
@@ -28,6 +30,13 @@ static void parse_users(void *target, const struct config_entry *entry, struct a
 {
     struct authorization *block = target;
     security_user_list_parse(&block->users, entry, arena, errors);
+}
+
+static void parse_default_permissions(void *target, const struct config_entry *entry, struct arena *arena,
+                                      struct option_errors *errors)
+{
+    struct authorization *block = target;
+    block->default_permissions = security_permissions_parse(entry, arena, errors);
 }
 
 /* Seconds as a number, or a duration as a text. */
@@ -74,7 +83,10 @@ static const struct option block_rows[] = {
     {.name = "token", .kind = OPTION_STRING, .offset = INTO(struct authorization, token)},
     {.name = "timeout", .kind = OPTION_CUSTOM, .parse = parse_timeout},
     {.name = "users", .kind = OPTION_CUSTOM, .parse = parse_users},
-    {.name = "default_permissions", .aliases = "default_permission permissions", .kind = OPTION_NOT_BUILT},
+    {.name = "default_permissions",
+     .aliases = "default_permission permissions",
+     .kind = OPTION_CUSTOM,
+     .parse = parse_default_permissions},
     {.name = "auth_callout", .aliases = "auth_hook", .kind = OPTION_NOT_BUILT},
     NOT_BUILT("proxy_required"),
 };
@@ -100,7 +112,8 @@ static void parse_authorization(void *target, const struct config_entry *entry, 
     options->password = block.password;
     options->token = block.token;
     options->timeout_ns = block.timeout_ns;
-    security_users_join(&options->users, &block.users, NULL, NULL, entry->position, arena, errors);
+    security_users_join(&options->users, &block.users, NULL, block.default_permissions, entry->position,
+                        arena, errors);
 }
 
 /* ---- reload ---- */

@@ -4,13 +4,15 @@
 
 #include "core/base/hash.h"
 #include "core/base/quote.h"
+#include "core/security/nkey.h"
 #include "core/security/password.h"
+#include "core/security/permissions.h"
 
 #include <strings.h>
 
 enum { CAPACITY_LEAST = 8, QUOTED_BYTES = 256 };
 
-static option_parse parse_connection_types;
+static option_parse parse_connection_types, parse_permissions;
 
 /* ---- one user ---- */
 
@@ -23,8 +25,11 @@ static const struct option user_rows[] = {
      .aliases = "pass",
      .kind = OPTION_STRING,
      .offset = INTO(struct security_user, password)},
-    {.name = "nkey", .kind = OPTION_NOT_BUILT},
-    {.name = "permissions", .aliases = "permission authorization", .kind = OPTION_NOT_BUILT},
+    {.name = "nkey", .kind = OPTION_STRING, .offset = INTO(struct security_user, nkey)},
+    {.name = "permissions",
+     .aliases = "permission authorization",
+     .kind = OPTION_CUSTOM,
+     .parse = parse_permissions},
     {.name = "allowed_connection_types",
      .aliases = "connection_types clients",
      .kind = OPTION_CUSTOM,
@@ -66,7 +71,7 @@ static void parse_connection_types(void *target, const struct config_entry *entr
     (void)arena;
     for (; item != NULL; item = item->next) {
         if (item->value->kind != CONFIG_STRING) {
-            option_fail(errors, item->position, "error parsing connection types: unsupported type %s",
+            option_fail(errors, item->position, "error parsing allowed connection types: unsupported type %s",
                         config_type_name(item->value));
             continue;
         }
@@ -83,6 +88,26 @@ static void parse_connection_types(void *target, const struct config_entry *entr
     if (unknown.count > 0)
         option_fail(errors, entry->position, "invalid connection types [%s]", config_text_string(&unknown));
     config_text_close(&unknown);
+}
+
+static void parse_permissions(void *target, const struct config_entry *entry, struct arena *arena,
+                              struct option_errors *errors)
+{
+    struct security_user *user = target;
+    user->permissions = security_permissions_parse(entry, arena, errors);
+}
+
+/* What has to hold between a user's fields; NULL: it does. */
+static const char *contradiction(const struct security_user *user)
+{
+    if (user->name.count == 0 && user->nkey.count == 0)
+        return "User entry requires a user";
+    if (user->nkey.count == 0)
+        return NULL;
+    if (!nkey_is_user(user->nkey))
+        return "Not a valid public nkey for a user";
+    return user->name.count > 0 || user->password.count > 0 ? "Nkey users do not take usernames or passwords"
+                                                            : NULL;
 }
 
 static void parse_user(struct security_user_list *list, const struct config_entry *item, struct arena *arena,
@@ -105,8 +130,9 @@ static void parse_user(struct security_user_list *list, const struct config_entr
     option_map_apply(user_rows, COUNT_OF(user_rows), user, item->value, arena, errors);
     if (errors->errors.count != before)
         return;
-    if (user->name.count == 0 && user->nkey.count == 0) {
-        option_fail(errors, at, "User entry requires a user");
+    const char *wrong = contradiction(user);
+    if (wrong != NULL) {
+        option_fail(errors, at, "%s", wrong);
         return;
     }
     if (list->last == NULL)
@@ -186,6 +212,7 @@ enum err security_users_add(struct security_users *users, struct security_user *
     if (users->hashed == NULL && password_is_bcrypt(user->password))
         users->hashed = user;
     users->count++;
+    users->nkey_count += user->nkey.count > 0;
     return ERR_OK;
 }
 

@@ -46,7 +46,8 @@ struct security_users {
     struct security_user **slots;
     const struct security_user *hashed; /* one whose password is a bcrypt hash; NULL: there is none */
     uint32_t count;
-    uint32_t capacity; /* a power of two, or 0 */
+    uint32_t nkey_count; /* of them, who come with an NKey */
+    uint32_t capacity;   /* a power of two, or 0 */
 };
 
 /* Reads a `users` array and appends what it holds to the list. What is wrong is noted in `errors`. */
