@@ -4,6 +4,7 @@
 
 #include "core/base/hash.h"
 #include "core/base/quote.h"
+#include "core/security/certificate_names.h"
 #include "core/security/nkey.h"
 #include "core/security/password.h"
 #include "core/security/permissions.h"
@@ -176,6 +177,12 @@ static struct security_user *find(const struct security_users *users, struct byt
 
 static void place(struct security_users *users, struct security_user *user)
 {
+    struct dn dn;
+    if (user->nkey.count == 0 && dn_parse(&dn, user->name)) {
+        struct security_user **chain = &users->dn_slots[dn_hash(&dn) & (users->capacity - 1)];
+        user->next_dn = *chain;
+        *chain = user;
+    }
     uint32_t at = (uint32_t)hash_bytes(key_of(user));
     while (users->slots[at & (users->capacity - 1)] != NULL)
         at++;
@@ -187,9 +194,11 @@ static MUST_USE enum err grow(struct security_users *users, struct arena *arena)
 {
     uint32_t capacity = users->capacity == 0 ? CAPACITY_LEAST : users->capacity * 2;
     struct security_user **slots = arena_new(arena, capacity * sizeof(*slots));
-    if (slots == NULL)
+    struct security_user **dn_slots = arena_new(arena, capacity * sizeof(*dn_slots));
+    if (slots == NULL || dn_slots == NULL)
         return ERR_MEMORY;
     users->slots = slots;
+    users->dn_slots = dn_slots;
     users->capacity = capacity;
     for (struct security_user *user = users->first; user != NULL; user = user->next)
         place(users, user);
@@ -245,6 +254,25 @@ const struct security_user *security_user_find_nkey(const struct security_users 
 {
     const struct security_user *found = find(users, nkey);
     return found != NULL && found->nkey.count > 0 ? found : NULL;
+}
+
+const struct security_user *security_user_find_dn(const struct security_users *users, const struct dn *dn,
+                                                  enum connection_type type)
+{
+    const struct security_user *reordered = NULL;
+    if (users->count == 0)
+        return NULL;
+    for (const struct security_user *user = users->dn_slots[dn_hash(dn) & (users->capacity - 1)];
+         user != NULL; user = user->next_dn) {
+        struct dn name;
+        if (!security_user_may_connect(user, type) || !dn_parse(&name, user->name))
+            continue;
+        if (dn_equal(&name, dn, false))
+            return user;
+        if (reordered == NULL && dn_equal(&name, dn, true))
+            reordered = user;
+    }
+    return reordered;
 }
 
 const struct security_user *security_user_again(const struct security_users *users,

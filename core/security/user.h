@@ -11,6 +11,7 @@
 #include "core/base/err.h"
 #include "core/config/option.h"
 
+struct dn;                   /* core/security/certificate_names.h */
 struct security_account;     /* core/security/account.h */
 struct security_permissions; /* core/security/permissions.h */
 
@@ -26,10 +27,11 @@ enum connection_type {
 };
 
 struct security_user {
-    struct security_user *next; /* in its list; once joined, in security_users, in the order of joining */
-    struct bytes name;          /* empty: one who comes with an NKey */
-    struct bytes password;      /* plain, or bcrypt: "$2a$11$...". An empty one is a password too */
-    struct bytes nkey;          /* the public key's text, "U..."; empty: one who comes by name */
+    struct security_user *next;    /* in its list; once joined, in security_users, in the order of joining */
+    struct security_user *next_dn; /* of those whose names are DNs with the same place in the table */
+    struct bytes name;             /* empty: one who comes with an NKey */
+    struct bytes password;         /* plain, or bcrypt: "$2a$11$...". An empty one is a password too */
+    struct bytes nkey;             /* the public key's text, "U..."; empty: one who comes by name */
     const struct security_permissions *permissions; /* NULL: may do everything */
     const struct security_account *account;         /* NULL: $G */
     uint8_t connection_types;                       /* 0: any */
@@ -44,6 +46,7 @@ struct security_user_list {
 struct security_users {
     struct security_user *first, *last;
     struct security_user **slots;
+    struct security_user **dn_slots;    /* chains of those whose names are DNs, by dn_hash() */
     const struct security_user *hashed; /* one whose password is a bcrypt hash; NULL: there is none */
     uint32_t count;
     uint32_t nkey_count; /* of them, who come with an NKey */
@@ -68,6 +71,15 @@ MUST_USE enum err security_users_add(struct security_users *users, struct securi
 /* The user of that name, or with that NKey; NULL when there is none. Cost: one hash. */
 const struct security_user *security_user_find(const struct security_users *users, struct bytes name);
 const struct security_user *security_user_find_nkey(const struct security_users *users, struct bytes nkey);
+
+/* The user whose name is that DN, in that order or in any, and who may connect in this way. */
+const struct security_user *security_user_find_dn(const struct security_users *users, const struct dn *dn,
+                                                  enum connection_type type);
+
+static inline bool security_user_may_connect(const struct security_user *user, enum connection_type type)
+{
+    return user->connection_types == 0 || (user->connection_types & type) != 0;
+}
 
 /* The same user in another snapshot, or NULL. */
 const struct security_user *security_user_again(const struct security_users *users,
