@@ -8,6 +8,7 @@
 #include "core/base/memory.h"
 #include "core/base/quote.h"
 #include "core/security/authenticate.h"
+#include "net/client_access.h"
 #include "net/client_internal.h"
 #include "net/error_text.h"
 
@@ -143,11 +144,17 @@ enum err client_init(struct client *client, struct session_context *context, con
     client->verbose = client->pedantic = client->echo = true;
     client->state = CLIENT_GREETED;
     client->parser.connect_expected = true;
+    if (authenticate_challenges(context->security)) {
+        enum err err = nkey_nonce(client->nonce);
+        if (err != ERR_OK)
+            return err;
+    }
     describe(client, &info);
+    info.nonce = text(client->nonce);
     write_info(client, &info);
     if (client->state == CLIENT_CLOSED)
         return ERR_OK; /* the host has heard it */
-    bool login = authenticate_required(context->security) && context->security->no_auth_user.count == 0;
+    bool login = authenticate_required(context->security) && !authenticate_unannounced(context->security);
     if (!authenticate_required(context->security))
         client_move(client, CLIENT_ACTIVE);
     else if (!login)
@@ -431,6 +438,7 @@ void client_free_parts(struct client *client)
     parser_close(&client->parser);
     output_clear(&client->output, &client->context->pool);
     connect_close(&client->connect);
+    client_access_close(client);
 }
 
 const char *client_prefix(const struct client *client, char *out, size_t out_bytes)

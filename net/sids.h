@@ -11,13 +11,16 @@
 
 struct client;
 
+enum { SID_BYTES_MAX = (1 << 15) - 1 };
+
 /* What the client session knows of one subscription. Sized for a million of them: with a sid of up to six
  * bytes it takes 48. */
 struct client_subscription {
     struct subscription base;
     struct client *client;
     uint64_t delivered; /* messages handed over since SUB */
-    uint16_t sid_count;
+    uint16_t sid_count : 15;
+    uint16_t filtered : 1; /* some of its messages may not be delivered: client_access_takes() */
     uint8_t sid[];
 };
 

@@ -142,6 +142,13 @@ bool responses_take(struct responses *responses, const struct permission_respons
     return false;
 }
 
+void responses_give_back(struct responses *responses, struct bytes reply)
+{
+    struct response *response = find(responses, reply);
+    if (response != NULL && response->count > 0)
+        response->count--;
+}
+
 void responses_close(struct responses *responses)
 {
     while (responses->count > 0)

@@ -30,6 +30,9 @@ void responses_note(struct responses *responses, const struct permission_respons
 bool responses_take(struct responses *responses, const struct permission_responses *rule, struct bytes reply,
                     int64_t now_ns);
 
+/* What was taken last for that reply was not published after all. */
+void responses_give_back(struct responses *responses, struct bytes reply);
+
 /* Forgets all; legal when empty. */
 void responses_close(struct responses *responses);
 

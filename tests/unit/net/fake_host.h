@@ -336,6 +336,7 @@ static inline void fake_configure(struct fake_host *fake, const char *config)
     ASSERT(error[0] == 0);
     (void)error;
     fake->security = configured->options;
+    permission_cache_forget(&fake->context.permissions);
 }
 
 static inline struct fake_client *fake_connect(struct fake_host *fake, uint32_t position)
@@ -439,6 +440,7 @@ static inline void fake_free(struct fake_host *fake)
     timers_close(&fake->context.timers);
     output_pool_close(&fake->context.pool);
     lines_free(fake->context.lines);
+    permission_cache_close(&fake->context.permissions);
     for (uint32_t i = 0; i < fake->configured_count; i++)
         configured_close(&fake->configured[i]);
     free(fake);

@@ -15,7 +15,7 @@ static struct client_subscription *make(unsigned number)
     char text_of[16];
     int count = snprintf(text_of, sizeof text_of, "%u", number);
     struct client_subscription *s = calloc(1, sizeof *s + (size_t)count);
-    s->sid_count = (uint16_t)count;
+    s->sid_count = (uint16_t)(count & SID_BYTES_MAX);
     memcpy(s->sid, text_of, (size_t)count);
     return s;
 }
