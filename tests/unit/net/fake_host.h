@@ -7,6 +7,7 @@
 
 #include "core/base/check.h"
 #include "core/base/language.h"
+#include "core/subject/index.h"
 #include "core/subject/subject.h"
 #include "net/client.h"
 #include "tests/unit/core/security/configured.h"
@@ -48,6 +49,7 @@ struct fake_host {
     struct fake_client clients[FAKE_CLIENTS_MAX];
     struct fake_subscription subscriptions[FAKE_SUBSCRIPTIONS_MAX];
     uint32_t subscription_count;
+    struct index *index; /* it knows a subscription's pattern and queue, for sessions that ask */
     struct client_subscription *expired[FAKE_SUBSCRIPTIONS_MAX];
     uint32_t expired_count;
     uint32_t calls;   /* that may be refused, so far */
@@ -110,6 +112,10 @@ static inline enum host_result fake_subscribe(struct client *client, struct clie
         return HOST_MEMORY;
     uint8_t *texts = malloc(subject.count + queue.count);
     ASSERT(texts != NULL);
+    if (index_add(fake->index, subject, queue, &subscription->base) != ERR_OK) {
+        free(texts);
+        return HOST_MEMORY;
+    }
     memcpy(texts, subject.data, subject.count);
     if (queue.count > 0)
         memcpy(texts + subject.count, queue.data, queue.count);
@@ -137,6 +143,7 @@ static inline enum host_result fake_unsubscribe(struct client *client,
         if (fake->subscriptions[i].subscription != subscription)
             continue;
         free(fake->subscriptions[i].texts);
+        index_remove(fake->index, &subscription->base);
         uint32_t behind = fake->subscription_count - i - 1;
         memmove(&fake->subscriptions[i], &fake->subscriptions[i + 1], behind * sizeof *fake->subscriptions);
         fake->subscription_count--;
@@ -324,6 +331,8 @@ static inline struct fake_host *fake_new(void)
     };
     fake->context.lines = lines_new(0); /* without memory for them sessions go on without */
     random_seed(&fake->context.random, 7);
+    fake->index = index_new();
+    ASSERT(fake->index != NULL);
     return fake;
 }
 
@@ -435,6 +444,7 @@ static inline void fake_free(struct fake_host *fake)
     for (uint32_t i = 0; i < FAKE_CLIENTS_MAX; i++)
         fake_disconnect(&fake->clients[i]);
     ASSERT(fake->subscription_count == 0);
+    index_free(fake->index);
     ASSERT(fake->expired_count == 0);
     ASSERT(fake->context.timers.count == 0);
     timers_close(&fake->context.timers);
