@@ -25,6 +25,7 @@ enum err client_access_set(struct client *client, const struct security_permissi
     if (client->access == NULL)
         return ERR_MEMORY;
     client->access->permissions = permissions;
+    client->access->responses.seed = client->context->hash_seed;
     client->access->publish_serial = client->access->deliver_serial = 0;
     if (!permissions->responses.given)
         responses_close(&client->access->responses);
@@ -187,10 +188,9 @@ static void review_one(struct client *client, struct client_subscription *subscr
 
 void client_access_review(struct client *client)
 {
-    for (uint32_t at = 0; at < client->sids.capacity && client->state != CLIENT_CLOSED; at++) {
-        struct client_subscription *subscription = client->sids.slots[at];
-        if (subscription == NULL)
-            continue;
+    uint64_t at = 0;
+    struct client_subscription *subscription;
+    while (client->state != CLIENT_CLOSED && (subscription = sids_next(&client->sids, &at)) != NULL) {
         if (client->access == NULL)
             subscription->filtered = false;
         else

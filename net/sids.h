@@ -62,6 +62,10 @@ void sids_remove(struct sids *sids, struct client_subscription *subscription);
  * caller: with it, taking all of them out looks at each slot about once. */
 struct client_subscription *sids_any(const struct sids *sids, uint32_t *hint);
 
+/* All of them, one by one: `at` starts at 0 and is kept by the caller; NULL at the end. No change meanwhile.
+ */
+struct client_subscription *sids_next(const struct sids *sids, uint64_t *at);
+
 /* Frees the table, not what it points to; leaves it empty. */
 void sids_close(struct sids *sids);
 

@@ -450,6 +450,7 @@ enum err shard_init(struct shard *shard, const struct shard_setup *setup, char *
         shard_close(shard);
         return ERR_SYSTEM;
     }
+    shard->context.permissions.seed = shard->context.hash_seed;
     random_seed(&shard->context.random, seed);
     shard->index = index_new();
     shard->matches = match_cache_new((uint32_t)options->match_cache_entries);

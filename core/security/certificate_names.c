@@ -201,7 +201,7 @@ uint64_t dn_hash(const struct dn *dn)
         for (size_t at = 0; at < count; at++)
             type[at] =
                 (uint8_t)(name.data[at] >= 'a' && name.data[at] <= 'z' ? name.data[at] - 32 : name.data[at]);
-        sum += hash_bytes(bytes_of(type, count)) * 31 + hash_bytes(dn->attributes[i].value);
+        sum += hash_bytes(bytes_of(type, count), 0) * 31 + hash_bytes(dn->attributes[i].value, 0);
     }
     return sum;
 }

@@ -72,7 +72,7 @@ bool permission_cache_publish(struct permission_cache *cache, const struct secur
 {
     if (UNLIKELY(!cached(cache, subject)))
         return permissions_publish(permissions, subject);
-    uint64_t hash = hash_bytes(subject);
+    uint64_t hash = hash_bytes(subject, cache->seed);
     struct permission_cache_entry *set = set_of(cache, &permissions->publish, hash);
     const struct permission_cache_entry *known =
         find(set, &permissions->publish, (uint32_t)(hash >> 32), subject);
@@ -88,7 +88,7 @@ bool permission_cache_deliver(struct permission_cache *cache, const struct secur
 {
     if (UNLIKELY(!cached(cache, subject)))
         return permissions_deliver(permissions, subject, (struct bytes){0});
-    uint64_t hash = hash_bytes(subject);
+    uint64_t hash = hash_bytes(subject, cache->seed);
     struct permission_cache_entry *set = set_of(cache, &permissions->subscribe, hash);
     const struct permission_cache_entry *known =
         find(set, &permissions->subscribe, (uint32_t)(hash >> 32), subject);
@@ -108,5 +108,5 @@ void permission_cache_forget(struct permission_cache *cache)
 void permission_cache_close(struct permission_cache *cache)
 {
     memory_free(cache->entries);
-    *cache = (struct permission_cache){0};
+    *cache = (struct permission_cache){.seed = cache->seed};
 }

@@ -17,9 +17,10 @@ enum {
 
 struct permission_cache_entry;
 
-/* All zero is empty. */
+/* All zero but for `seed` is empty. */
 struct permission_cache {
     struct permission_cache_entry *entries; /* NULL: not needed so far, or no memory for it */
+    uint64_t seed; /* of the hashes; not to be guessed by clients (core/base/hash.h) */
 };
 
 /* permissions_publish() and, for subscriptions without a queue, permissions_deliver(). Cost when known: a

@@ -22,7 +22,7 @@ static struct bytes reply_of(const struct response *response)
 
 static uint32_t home(const struct responses *responses, struct bytes reply)
 {
-    return (uint32_t)hash_bytes(reply) & (responses->capacity - 1);
+    return (uint32_t)hash_bytes(reply, responses->seed) & (responses->capacity - 1);
 }
 
 static struct response *find(const struct responses *responses, struct bytes reply)
@@ -154,5 +154,5 @@ void responses_close(struct responses *responses)
     while (responses->count > 0)
         forget(responses, oldest(responses));
     memory_free(responses->slots);
-    *responses = (struct responses){0};
+    *responses = (struct responses){.seed = responses->seed};
 }

@@ -14,12 +14,13 @@ enum { RESPONSES_MAX = 64 * 1024 };
 
 struct response;
 
-/* All zero is empty, and is not touched before the first responses_note(). */
+/* All zero but for `seed` is empty, and is not touched before the first responses_note(). */
 struct responses {
     struct response **slots; /* by hash of the reply, open addressing */
     struct list by_age;      /* oldest first */
     uint32_t count;
     uint32_t capacity; /* a power of two, or 0 */
+    uint64_t seed;     /* of the hashes; not to be guessed by who asks (core/base/hash.h) */
 };
 
 /* A request with that reply was delivered. One that is known already starts anew. */

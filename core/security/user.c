@@ -11,7 +11,11 @@
 
 #include <strings.h>
 
-enum { CAPACITY_LEAST = 8, QUOTED_BYTES = 256 };
+enum {
+    CAPACITY_LEAST = 8,
+    QUOTED_BYTES = 256,
+    NAME_SEED = 0, /* no secret: the table is as full as the configuration makes it, whoever knocks */
+};
 
 static option_parse parse_connection_types, parse_permissions;
 
@@ -168,7 +172,7 @@ static struct security_user *find(const struct security_users *users, struct byt
 {
     if (users->count == 0)
         return NULL;
-    for (uint32_t at = (uint32_t)hash_bytes(key);; at++) {
+    for (uint32_t at = (uint32_t)hash_bytes(key, NAME_SEED);; at++) {
         struct security_user *found = users->slots[at & (users->capacity - 1)];
         if (found == NULL || bytes_equal(key_of(found), key))
             return found;
@@ -183,7 +187,7 @@ static void place(struct security_users *users, struct security_user *user)
         user->next_dn = *chain;
         *chain = user;
     }
-    uint32_t at = (uint32_t)hash_bytes(key_of(user));
+    uint32_t at = (uint32_t)hash_bytes(key_of(user), NAME_SEED);
     while (users->slots[at & (users->capacity - 1)] != NULL)
         at++;
     users->slots[at & (users->capacity - 1)] = user;

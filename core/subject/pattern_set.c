@@ -17,6 +17,7 @@ enum {
     ROOT = 0,         /* and as a link: none, since nothing leads to the root */
     LENGTHS_MAX = 63, /* lengths that covering a `>` keeps apart; deeper sets cover less than they could */
     NEVER = LENGTHS_MAX + 1,
+    TOKEN_SEED = 0, /* no secret: the table is as full as the configuration makes it, whatever is asked */
 };
 
 struct pattern_node {
@@ -36,7 +37,7 @@ struct pattern_node {
 
 static uint32_t edge_hash(uint32_t parent, struct bytes token)
 {
-    return (uint32_t)(hash_bytes(token) ^ (parent * 0x9e3779b97f4a7c15ULL >> 16));
+    return (uint32_t)(hash_bytes(token, TOKEN_SEED) ^ (parent * 0x9e3779b97f4a7c15ULL >> 16));
 }
 
 /* The number of the child, or 0. */

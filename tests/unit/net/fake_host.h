@@ -112,7 +112,9 @@ static inline enum host_result fake_subscribe(struct client *client, struct clie
         return HOST_MEMORY;
     uint8_t *texts = malloc(subject.count + queue.count);
     ASSERT(texts != NULL);
-    if (index_add(fake->index, subject, queue, &subscription->base) != ERR_OK) {
+    if (fake->index == NULL)
+        fake->index = index_new();
+    if (fake->index == NULL || index_add(fake->index, subject, queue, &subscription->base) != ERR_OK) {
         free(texts);
         return HOST_MEMORY;
     }
@@ -331,8 +333,6 @@ static inline struct fake_host *fake_new(void)
     };
     fake->context.lines = lines_new(0); /* without memory for them sessions go on without */
     random_seed(&fake->context.random, 7);
-    fake->index = index_new();
-    ASSERT(fake->index != NULL);
     return fake;
 }
 

@@ -29,6 +29,20 @@ static unsigned number_of(const struct client_subscription *s)
     return number;
 }
 
+/* Every one that the model has is met once, while the table moves as well. */
+static void walk(const struct sids *sids, struct client_subscription *const model[SIDS])
+{
+    bool met[SIDS] = {false};
+    uint64_t at = 0;
+    uint32_t count = 0;
+    for (const struct client_subscription *s; (s = sids_next(sids, &at)) != NULL; count++) {
+        unsigned number = number_of(s);
+        cr_assert(model[number] == s && !met[number]);
+        met[number] = true;
+    }
+    cr_assert_eq(count, sids->count);
+}
+
 Test(sids, found_is_exactly_what_was_added_and_not_removed)
 {
     struct sids sids = {0};
@@ -49,6 +63,8 @@ Test(sids, found_is_exactly_what_was_added_and_not_removed)
         unsigned asked = random_below(&random, SIDS);
         snprintf(sid, sizeof sid, "%u", asked);
         cr_assert_eq(sids_find(&sids, text(sid)), model[asked], "step %d sid %u", step, asked);
+        if (step % 100 == 0)
+            walk(&sids, model);
     }
     uint32_t hint = 0;
     struct client_subscription *any;
