@@ -11,7 +11,7 @@
 
 enum {
     QUOTED_BYTES = 4 * 1024, /* a longer subject is cut in what is said about it */
-    LINE_BYTES = 3 * QUOTED_BYTES + 256,
+    REFUSAL_BYTES = 3 * QUOTED_BYTES + 256,
 };
 
 enum err client_access_set(struct client *client, const struct security_permissions *permissions)
@@ -57,7 +57,7 @@ static void describe(char *out, size_t out_bytes, const char *before, struct byt
 
 static void refuse_publish(struct client *client, struct bytes subject)
 {
-    char line[LINE_BYTES], prefix[CLIENT_PREFIX_BYTES];
+    char line[REFUSAL_BYTES], prefix[CLIENT_PREFIX_BYTES];
     describe(line, sizeof line, "Publish Violation - Subject ", subject, "", (struct bytes){0});
     log_error(client->context->log, "%s - %s", client_prefix(client, prefix, sizeof prefix), line);
     describe(line, sizeof line, "Permissions Violation for Publish to ", subject, "", (struct bytes){0});
@@ -67,7 +67,7 @@ static void refuse_publish(struct client *client, struct bytes subject)
 static void refuse_subscribe(struct client *client, struct bytes subject, struct bytes queue,
                              struct bytes sid)
 {
-    char line[LINE_BYTES], prefix[CLIENT_PREFIX_BYTES], shown_sid[QUOTED_BYTES];
+    char line[REFUSAL_BYTES], prefix[CLIENT_PREFIX_BYTES], shown_sid[QUOTED_BYTES];
     (void)quote(sid, shown_sid, sizeof shown_sid); /* shown without quotes, but it could forge a line */
     describe(line, sizeof line, "Subscription Violation - Subject ", subject, ", Queue: ", queue);
     log_error(client->context->log, "%s - %s, SID %.*s", client_prefix(client, prefix, sizeof prefix), line,
@@ -163,7 +163,7 @@ static void remove_later(struct client *client, struct client_subscription *subs
 
 static void review_one(struct client *client, struct client_subscription *subscription)
 {
-    char line[LINE_BYTES], prefix[CLIENT_PREFIX_BYTES], sid[QUOTED_BYTES], who[QUOTED_BYTES];
+    char line[REFUSAL_BYTES], prefix[CLIENT_PREFIX_BYTES], sid[QUOTED_BYTES], who[QUOTED_BYTES];
     struct bytes subject = interest_pattern(subscription->base.interest), queue = {0};
     if (subscription->base.group != NULL)
         queue = queue_group_name(subscription->base.group);
