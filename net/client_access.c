@@ -26,7 +26,8 @@ enum err client_access_set(struct client *client, const struct security_permissi
         return ERR_MEMORY;
     client->access->permissions = permissions;
     client->access->responses.seed = client->context->hash_seed;
-    client->access->publish_serial = client->access->deliver_serial = 0;
+    memset(client->access->publish_lines, 0, sizeof client->access->publish_lines);
+    memset(client->access->deliver_lines, 0, sizeof client->access->deliver_lines);
     if (!permissions->responses.given)
         responses_close(&client->access->responses);
     return ERR_OK;
@@ -86,23 +87,23 @@ bool client_access_publish(struct client *client, const struct message *message)
     const struct permission_responses *rule = &access->permissions->responses;
     access->by_response = false;
     if (permission_cache_publish(&context->permissions, access->permissions, message->subject)) {
-        access->publish_serial = message->line_serial;
+        access->publish_lines[message->line_serial % ACCESS_LINES] = message->line_serial;
         return true;
     }
     if (rule->given && responses_take(&access->responses, rule, message->subject, context->now_ns)) {
         access->by_response = true;
-        access->publish_serial = 0; /* the next one is asked about, which takes the flag away */
         return true;
     }
     refuse_publish(client, message->subject);
     return false;
 }
 
-void client_access_publish_undo(struct client *client, const struct message *message)
+void client_access_response_done(struct client *client, const struct message *message, bool published)
 {
     if (client->access == NULL || !client->access->by_response)
         return;
-    responses_give_back(&client->access->responses, message->subject);
+    if (!published)
+        responses_give_back(&client->access->responses, message->subject);
     client->access->by_response = false;
 }
 
@@ -129,12 +130,13 @@ bool client_access_takes(const struct client_subscription *subscription, const s
     if (subscription->base.group != NULL)
         return permissions_deliver(access->permissions, message->subject,
                                    queue_group_name(subscription->base.group));
-    if (message->line_serial == 0 || access->deliver_serial != message->line_serial) {
-        access->deliver_allowed =
-            permission_cache_deliver(&client->context->permissions, access->permissions, message->subject);
-        access->deliver_serial = message->line_serial;
-    }
-    return access->deliver_allowed;
+    uint64_t *line = &access->deliver_lines[message->line_serial % ACCESS_LINES];
+    if (message->line_serial != 0 && *line == message->line_serial)
+        return true;
+    if (!permission_cache_deliver(&client->context->permissions, access->permissions, message->subject))
+        return false;
+    *line = message->line_serial;
+    return true;
 }
 
 void client_access_delivered(struct client *client, const struct message *message)

@@ -12,12 +12,15 @@
 #include "core/security/responses.h"
 #include "net/client.h"
 
+/* Control lines that were looked at lately, by their serials (net/lines.h), each in one place: a publisher
+ * that takes some dozens of subjects in turn pays for one look here. */
+enum { ACCESS_LINES = 64 };
+
 struct client_access {
     const struct security_permissions *permissions; /* the present snapshot's */
-    uint64_t publish_serial;                        /* of a control line whose subject may be published to */
-    uint64_t deliver_serial; /* of one whose subject was looked at for delivery, with */
-    bool deliver_allowed;    /* this outcome */
-    bool by_response;        /* the last publish was allowed as a response: one by one, each is counted */
+    uint64_t publish_lines[ACCESS_LINES];           /* serials whose subjects may be published to */
+    uint64_t deliver_lines[ACCESS_LINES];           /* serials whose subjects may be delivered */
+    bool by_response; /* the message at hand is allowed as a response: one by one, each is counted */
     struct responses responses;
 };
 
@@ -33,13 +36,14 @@ static ALWAYS_INLINE bool client_may_publish(struct client *client, const struct
     const struct client_access *access = client->access;
     if (LIKELY(access == NULL))
         return true;
-    if (LIKELY(message->line_serial != 0 && access->publish_serial == message->line_serial))
+    if (LIKELY(message->line_serial != 0 &&
+               access->publish_lines[message->line_serial % ACCESS_LINES] == message->line_serial))
         return true;
     return client_access_publish(client, message);
 }
 
-/* A message that was allowed could not be published now, and comes again: as a response it is not counted. */
-void client_access_publish_undo(struct client *client, const struct message *message);
+/* What was allowed was published, or could not be and comes again: as a response it is not counted then. */
+void client_access_response_done(struct client *client, const struct message *message, bool published);
 
 /* Whether a subscription may be made; *filtered: not all of its messages may be delivered. Says so to the
  * client and to the log when not. */

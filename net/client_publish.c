@@ -91,8 +91,7 @@ static NEVER_INLINE enum host_result publish_alone(struct client *client, const 
     enum host_result result = HOST_FULL;
     if (announce(client, &single))
         result = client->context->host->publish(client, &single, done);
-    if (result == HOST_FULL)
-        client_access_publish_undo(client, &single);
+    client_access_response_done(client, &single, result != HOST_FULL);
     return result;
 }
 

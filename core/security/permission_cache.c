@@ -1,5 +1,5 @@
-/* core/security/permission_cache.c - see permission_cache.h: sets of four entries of one cache line each,
- * found by hash; the entry that answered moves to the front, the last one makes room. */
+/* core/security/permission_cache.c - see permission_cache.h: pairs of entries of one cache line each, found
+ * by hash. Nothing moves on a hit; of a pair the one that did not come last makes room. */
 #include "core/security/permission_cache.h"
 
 #include "core/base/hash.h"
@@ -31,27 +31,20 @@ static bool is_about(const struct permission_cache_entry *entry, const void *who
            bytes_equal_short(bytes_of(entry->subject, entry->subject_count), subject);
 }
 
-/* The entry that answers, moved to the front; NULL: none does. */
-static struct permission_cache_entry *find(struct permission_cache_entry *set, const void *whose,
-                                           uint32_t hash, struct bytes subject)
+/* The entry that answers; NULL: none does. */
+static ALWAYS_INLINE const struct permission_cache_entry *
+find(const struct permission_cache_entry *set, const void *whose, uint32_t hash, struct bytes subject)
 {
     if (LIKELY(is_about(&set[0], whose, hash, subject)))
         return &set[0];
-    for (unsigned i = 1; i < PERMISSION_CACHE_WAYS; i++) {
-        if (!is_about(&set[i], whose, hash, subject))
-            continue;
-        struct permission_cache_entry found = set[i];
-        memmove(&set[1], &set[0], i * sizeof set[0]);
-        set[0] = found;
-        return &set[0];
-    }
-    return NULL;
+    return is_about(&set[1], whose, hash, subject) ? &set[1] : NULL;
 }
 
+/* The newest stands first. */
 static void note(struct permission_cache_entry *set, const void *whose, uint32_t hash, struct bytes subject,
                  bool allowed)
 {
-    memmove(&set[1], &set[0], (PERMISSION_CACHE_WAYS - 1) * sizeof set[0]);
+    set[1] = set[0];
     set[0] = (struct permission_cache_entry){
         .whose = whose, .hash = hash, .subject_count = (uint8_t)subject.count, .allowed = allowed};
     memcpy(set[0].subject, subject.data, subject.count);

@@ -10,7 +10,7 @@
 #include "core/security/permissions.h"
 
 enum {
-    PERMISSION_CACHE_WAYS = 4,
+    PERMISSION_CACHE_WAYS = 2,
     PERMISSION_CACHE_ENTRIES = 2048, /* a power of two; 128 KiB, taken when the first is needed */
     PERMISSION_CACHE_SUBJECT_BYTES = 50,
 };
