@@ -64,10 +64,10 @@ struct client {
     bool headers;                                /* both sides have them */
     bool echo, verbose, pedantic, no_responders; /* of `connect`, where the hot path needs them */
     uint16_t port;
-    char address[CLIENT_ADDRESS_BYTES];          /* the peer's, without port */
-    char nonce[NKEY_NONCE_TEXT_BYTES];           /* what it is to sign, for life; empty: nothing */
-    bool map_certificate;                        /* TLS with verify_and_map: the certificate says who it is */
-    const struct certificate_names *certificate; /* the TLS layer's, for life; NULL: it has none */
+    char address[CLIENT_ADDRESS_BYTES]; /* the peer's, without port */
+    char nonce[NKEY_NONCE_TEXT_BYTES];  /* what it is to sign, for life; empty: nothing */
+    /* What its certificate calls it, with verify_and_map: the connection's. NULL: not asked for. */
+    const struct certificate_names *certificate;
 };
 
 struct client_peer {

@@ -53,7 +53,6 @@ static struct credentials client_credentials(const struct client *client)
     struct credentials credentials = connect_credentials(&client->connect);
     credentials.nonce = text(client->nonce);
     credentials.connection_type = CONNECTION_TYPE_STANDARD; /* the only kind of listener so far */
-    credentials.map_certificate = client->map_certificate;
     credentials.certificate = client->certificate;
     return credentials;
 }
@@ -115,7 +114,7 @@ static void login_explain(const struct client *client, const struct authenticati
     if (login->why == NULL)
         return;
     client_prefix(client, prefix, sizeof prefix);
-    if (!client->map_certificate || login->user == NULL || login->user->nkey.count > 0) {
+    if (client->certificate == NULL || login->user == NULL || login->user->nkey.count > 0) {
         log_debug(log, "%s - %s", prefix, login->why);
         return;
     }

@@ -121,10 +121,6 @@ static enum authenticate_verdict certificate_check(const struct security_options
                                                    const struct credentials *credentials,
                                                    struct authentication *authentication)
 {
-    if (credentials->certificate == NULL) {
-        authentication->why = "User required in cert, no peer certificates found";
-        return AUTHENTICATE_DENIED;
-    }
     const struct security_user *user = certificate_user_find(
         &options->users, credentials->certificate, credentials->connection_type, &authentication->why);
     if (user == NULL) {
@@ -193,7 +189,7 @@ enum authenticate_verdict authenticate(const struct security_options *options,
             return nkey_check(options, credentials, authentication);
     }
     if (users->count > users->nkey_count) {
-        if (credentials->map_certificate)
+        if (credentials->certificate != NULL)
             return certificate_check(options, credentials, authentication);
         if (nothing && options->no_auth_user.count > 0)
             return unannounced_check(security_user_find(users, options->no_auth_user), credentials,

@@ -24,8 +24,8 @@ struct credentials {
     struct bytes signature; /* of the nonce, as text */
     struct bytes nonce;     /* as this connection's INFO had it */
     enum connection_type connection_type;
-    bool map_certificate; /* the listener says verify_and_map: the certificate names the user */
-    const struct certificate_names *certificate; /* NULL: it has none */
+    const struct certificate_names *certificate; /* the listener says verify_and_map: it names the user.
+                                                    NULL: the listener does not */
 };
 
 enum authenticate_verdict { AUTHENTICATE_ALLOWED, AUTHENTICATE_DENIED, AUTHENTICATE_NEEDS_BCRYPT };

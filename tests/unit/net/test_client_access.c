@@ -232,6 +232,7 @@ Test(client_access, without_a_nonce_is_let_in_by_no_signature)
 Test(client_access, is_the_certificates_user_where_the_listener_maps)
 {
     static const struct bytes emails[] = {{(const uint8_t *)"no@x", 4}, {(const uint8_t *)"u@x", 3}};
+    static const struct certificate_names nameless = {0};
     static const struct certificate_names names = {.emails = emails, .email_count = 2};
     static const struct {
         const struct certificate_names *names;
@@ -241,7 +242,7 @@ Test(client_access, is_the_certificates_user_where_the_listener_maps)
         {&names, "CONNECT {\"verbose\":false}\r\nPUB b 0\r\n\r\n", DENIED_PUB("b")},
         {&names, "CONNECT {\"verbose\":false,\"user\":\"v\",\"pass\":\"p\"}\r\nPUB b 0\r\n\r\n",
          "-ERR 'Authorization Violation'\r\n"}, /* the mapped user's password is empty */
-        {NULL, "CONNECT {\"verbose\":false,\"user\":\"v\",\"pass\":\"p\"}\r\n",
+        {&nameless, "CONNECT {\"verbose\":false,\"user\":\"v\",\"pass\":\"p\"}\r\n",
          "-ERR 'Authorization Violation'\r\n"},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -249,7 +250,6 @@ Test(client_access, is_the_certificates_user_where_the_listener_maps)
         fake_configure(fake, "authorization { users: [{user: \"u@x\", permissions: {publish: a}}, "
                              "{user: v, password: p}] }");
         struct fake_client *at = enter(fake, 0, "");
-        at->client.map_certificate = true;
         at->client.certificate = rows[i].names;
         fake_say(fake, at, rows[i].words);
         cr_expect_str_eq(at->out, rows[i].expected, "row %zu: %s", i, at->out);

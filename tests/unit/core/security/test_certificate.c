@@ -175,9 +175,7 @@ Test(authenticate, certificates_keys_and_ways_to_connect)
                                           .nkey = text(rows[i].nkey),
                                           .nonce = TEXT("Zm9vYmFyYmF6cXV"),
                                           .connection_type = rows[i].type,
-                                          .map_certificate = rows[i].map,
-                                          .certificate =
-                                              rows[i].email[0] == 0 ? NULL : names_of(&certificate)};
+                                          .certificate = rows[i].map ? names_of(&certificate) : NULL};
         struct authentication found;
         cr_expect_eq(authenticate(&c.options, &credentials, &found), rows[i].verdict, "row %zu", i);
     }
