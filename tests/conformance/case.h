@@ -73,6 +73,9 @@ enum need { NEEDS_NOTHING, NEEDS_ACCOUNTS, NEEDS_MAPPINGS, NEEDS_CLUSTER, NEEDS_
     X(NKEYS,                                                                                                 \
       "authorization { timeout: 20, users = [ {nkey: "                                                       \
       "UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK}, {user: \"ann\", password: \"pa\"} ] }\n")  \
+    X(STORM, "authorization { timeout: 60, users = [ {user: \"ann\", password: \"pa\"}, {user: \"bob\", "    \
+             "password: \"$2b$06$1Zk3EnkqJwTFrhiEjbTF2uS0Y6f9Rb7q.IqckNjJCD2AJWyPMwZCe\"}, {nkey: "          \
+             "UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK} ] }\nno_auth_user: \"ann\"\n")       \
     X(NO_AUTH_NKEY,                                                                                          \
       "authorization { users = [ {nkey: UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK} ] }\n"     \
       "no_auth_user: UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK\n")                            \
