@@ -154,10 +154,10 @@ enum err client_init(struct client *client, struct session_context *context, con
     write_info(client, &info);
     if (client->state == CLIENT_CLOSED)
         return ERR_OK; /* the host has heard it */
-    bool login = authenticate_required(context->security) && !authenticate_unannounced(context->security);
-    if (!authenticate_required(context->security))
+    bool login = authenticate_required(context->security);
+    if (!login)
         client_move(client, CLIENT_ACTIVE);
-    else if (!login)
+    else if (authenticate_unannounced(context->security))
         client->parser.connect_expected = false;
     client_timer_set(client, context->now_ns + (login ? context->security->timeout_ns
                                                       : context->options->ping_interval_ns));
@@ -356,13 +356,7 @@ static void ping_due(struct client *client)
 void client_timer_due(struct client *client)
 {
     switch ((enum client_state)client->state) {
-    case CLIENT_GREETED:
-        if (client->parser.connect_expected) {
-            client_close(client, CLOSED_AUTHENTICATION_TIMEOUT, error_text(ERROR_AUTHENTICATION_TIMEOUT));
-            return;
-        }
-        ping_due(client);
-        return;
+    case CLIENT_GREETED: /* one that could be no_auth_user has to say something too */
     case CLIENT_AUTHENTICATING:
         client_close(client, CLOSED_AUTHENTICATION_TIMEOUT, error_text(ERROR_AUTHENTICATION_TIMEOUT));
         return;

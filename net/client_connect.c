@@ -276,5 +276,7 @@ void client_enter_unannounced(struct client *client)
     }
     client->login = (uint8_t)login.who;
     client_move(client, CLIENT_ACTIVE);
-    (void)user_take(client, login.user);
+    client_timer_set(client, client->context->now_ns + client->context->options->ping_interval_ns);
+    if (client->state != CLIENT_CLOSED)
+        (void)user_take(client, login.user);
 }

@@ -70,7 +70,7 @@ bool dn_parse(struct dn *dn, struct bytes written)
     struct reader reader = {.dn = dn, .written = written};
     dn->count = dn->rdn_count = 0;
     dn->bytes_count = 0;
-    if (memchr(written.data == NULL ? (const uint8_t *)"" : written.data, 0, written.count) != NULL)
+    if (written.count == 0 || memchr(written.data, 0, written.count) != NULL)
         return false;
     for (;;) {
         struct dn_attribute attribute = {.rdn = dn->rdn_count};

@@ -2,6 +2,7 @@
  * nats-server's sentences for what is wrong. Lists are counted, copied into the arena, and made into sets
  * once.
  */
+#include "core/base/check.h"
 #include "core/base/quote.h"
 #include "core/config/duration.h"
 #include "core/security/permissions.h"
@@ -112,6 +113,8 @@ static bool take_entry(const struct reading *reading, const struct config_entry 
     struct bytes copy = option_copy(item->value->string, item->position, reading->arena, reading->errors);
     if (copy.count != item->value->string.count || !read_entry(reading, copy, item->position, &entry))
         return false;
+    ASSERT(entry.queue.count == 0 ||
+           entries->queues != NULL); /* read_entry() takes none where there may be none */
     if (entry.queue.count > 0)
         entries->queues[entries->queue_count++] = entry;
     else

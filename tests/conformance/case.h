@@ -67,6 +67,8 @@ enum need { NEEDS_NOTHING, NEEDS_ACCOUNTS, NEEDS_MAPPINGS, NEEDS_CLUSTER, NEEDS_
       " {user: \"long\", password: \"$2b$04$1Zk3EnkqJwTFrhiEjbTF2uVx8Jhl5CVVC75agTHv5BxnL4tNt5pja\"}\n"      \
       " {user: \"plain\", password: \"$2a$zz\"}\n"                                                           \
       "] }\n")                                                                                               \
+    X(NO_AUTH_TIMEOUT, "authorization { timeout: 0.6, users = [ {user: \"ann\", password: \"pa\"} ] }\n"     \
+                       "no_auth_user: \"ann\"\n")                                                            \
     X(NO_AUTH_HASH, "authorization { users = [ {user: \"h\", password: "                                     \
                     "\"$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\"} ] }\n"                \
                     "no_auth_user: \"h\"\n")                                                                 \

@@ -53,7 +53,7 @@ static void parts(struct bytes line, struct bytes *subject, struct bytes *queue)
     *queue = blank == NULL ? bytes_of(NULL, 0) : bytes_of(blank + 1, line.count - count - 1);
 }
 
-static void write_list(struct config_text *config, const struct lines *lines, char letter, const char *name)
+static void write_list(struct config_text *config, const struct lines *lines, uint8_t letter, const char *name)
 {
     config_text_add(config, "%s: [", name);
     for (uint32_t i = 0; i < lines->count; i++) {
@@ -79,7 +79,7 @@ static const char *configure_lists(struct configured *configured, const struct l
 }
 
 /* Whether a list has an entry for that message: one without queue, or one for that queue. */
-static bool listed(const struct lines *lines, char letter, struct bytes message, struct bytes queue,
+static bool listed(const struct lines *lines, uint8_t letter, struct bytes message, struct bytes queue,
                    bool *any)
 {
     bool found = false;

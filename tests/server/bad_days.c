@@ -122,6 +122,10 @@ static bool bad_day_half_closed(struct run *run)
     return ok;
 }
 
+#define WRONG_SIGNATURE                                                                                      \
+    "CONNECT {\"nkey\":\"UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK\",\"sig\":\""              \
+    "J0gm0V0fGYSB3izoLpG0ZBMMPp0YZuicBhjBQvEGh6sRdyt3YLr1nf2VMlsXhKgA7eh3lCaSQM1mLJkaNe0kBg\"}\r\n"
+
 /* Method: all at once, by a wrong password, an unknown user and a wrong signature in turn; the witness is
  * served while they are judged, and a right password behind them all is let in. */
 static bool bad_day_wrong_logins(struct run *run)
@@ -129,8 +133,7 @@ static bool bad_day_wrong_logins(struct run *run)
     static const char *const logins[] = {
         "CONNECT {\"user\":\"bob\",\"pass\":\"wrong\"}\r\nPING\r\n",
         "CONNECT {\"user\":\"mallory\",\"pass\":\"wrong\"}\r\nSUB > 1\r\n",
-        "CONNECT {\"nkey\":\"UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK\",\"sig\":\""
-        "J0gm0V0fGYSB3izoLpG0ZBMMPp0YZuicBhjBQvEGh6sRdyt3YLr1nf2VMlsXhKgA7eh3lCaSQM1mLJkaNe0kBg\"}\r\n",
+        WRONG_SIGNATURE,
     };
     struct crowd crowd = {0};
     int files = 0;

@@ -39,8 +39,8 @@ static bool write_file(struct run *run, char path[PATH_BYTES], const char *conte
 {
     snprintf(path, PATH_BYTES, "/tmp/interop-c-XXXXXX");
     int file = mkstemp(path);
-    if (!EXPECT(run, file >= 0)) {
-        return false;
+    if (file < 0) {
+        return EXPECT(run, file >= 0);
     }
     bool written = write(file, content, strlen(content)) == (ssize_t)strlen(content);
     close(file);

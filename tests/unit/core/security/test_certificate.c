@@ -1,5 +1,5 @@
-/* core/security/certificate_names.c and certificate_user.c: distinguished names, and which user a certificate
- * means (spec/security.md 4.6). */
+/* Tests core/security/certificate_names.c and certificate_user.c: distinguished names, and which user a
+ * certificate means (spec/security.md 4.6). */
 #include "core/security/authenticate.h"
 #include "core/security/certificate_user.h"
 #include "tests/unit/core/security/configured.h"

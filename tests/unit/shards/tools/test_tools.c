@@ -32,7 +32,7 @@ static int drop(const char *path, const struct stat *status, int kind, struct FT
 
 static void make_folder(void)
 {
-    strcpy(folder, "/tmp/myelin-tools-XXXXXX");
+    snprintf(folder, sizeof folder, "/tmp/myelin-tools-XXXXXX");
     cr_assert_not_null(mkdtemp(folder));
     cr_assert_eq(chdir(folder), 0);
 }
