@@ -171,7 +171,7 @@ enum err nkey_seed_decode(struct bytes text, enum nkey_type *type, uint8_t seed[
     uint8_t binary[SEED_BYTES];
     bool good =
         unseal(binary, sizeof binary, text) && (binary[0] & 0xf8) == SEED_PREFIX && (binary[1] & 7) == 0;
-    uint8_t found = good ? (uint8_t)((binary[0] & 7) << 5 | binary[1] >> 3) : 0;
+    uint8_t found = good ? (uint8_t)(((unsigned)binary[0] & 7U) << 5 | (unsigned)binary[1] >> 3) : 0;
     good = good && type_known(found);
     if (good) {
         *type = (enum nkey_type)found;
