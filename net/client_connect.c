@@ -70,14 +70,19 @@ static bool subscriptions_drop(struct client *client)
     }
 }
 
-/* From now on it is that user (NULL: none that a list has). False: no memory, and it is closed. */
+/* From now on it is that user (NULL: none that a list has). What it has subscribed to before (as
+ * no_auth_user, or under older options) is looked at again. False: it is closed. */
 static bool user_take(struct client *client, const struct security_user *user)
 {
+    bool had_access = client->access != NULL;
     client->user = user;
-    if (client_access_set(client, user == NULL ? NULL : user->permissions) == ERR_OK)
-        return true;
-    client_close(client, CLOSED_READ_ERROR, NULL);
-    return false;
+    if (client_access_set(client, user == NULL ? NULL : user->permissions) != ERR_OK) {
+        client_close(client, CLOSED_READ_ERROR, NULL);
+        return false;
+    }
+    if (had_access || client->access != NULL)
+        client_access_review(client);
+    return client->state != CLIENT_CLOSED;
 }
 
 /* The login stands: the rest of the checks, then the client is in. */
@@ -222,27 +227,28 @@ static bool listed_login_same(const struct client *client, const struct security
     return named || bytes_equal(now->no_auth_user, is->nkey.count > 0 ? is->nkey : is->name);
 }
 
-/* Judges an active client by new options. False: it is closed. */
-static bool login_review(struct client *client, const struct security_options *before)
+/* Judges an active client by new options. */
+static void login_review(struct client *client, const struct security_options *before)
 {
     const struct security_options *now = client->context->security;
     const struct security_user *was = client->user, *is = NULL;
-    if (!authenticate_required(now))
-        return user_take(client, NULL);
+    if (!authenticate_required(now)) {
+        (void)user_take(client, NULL);
+        return;
+    }
     if (was != NULL) {
         is = security_user_again(&now->users, was);
         if (is == NULL) {
             client_close(client, CLOSED_CLIENT_CLOSED, NULL);
-            return false;
+            return;
         }
     }
     bool same = was != NULL ? listed_login_same(client, was, now, is)
                             : authenticate_required(before) && single_login_same(client, before, now);
-    if (!same) {
+    if (same)
+        (void)user_take(client, is);
+    else
         login_failed(client);
-        return false;
-    }
-    return user_take(client, is);
 }
 
 void client_options_changed(struct client *client, const struct security_options *before)
@@ -260,9 +266,7 @@ void client_options_changed(struct client *client, const struct security_options
         client->login_again = client->state == CLIENT_AUTHENTICATING;
         return;
     }
-    bool had_access = client->access != NULL;
-    if (login_review(client, before) && (had_access || client->access != NULL))
-        client_access_review(client);
+    login_review(client, before);
 }
 
 void client_enter_unannounced(struct client *client)
