@@ -64,8 +64,19 @@ static struct client_subscription *subscription_new(struct client *client, struc
     return subscription;
 }
 
+/* A subscription that new permissions took away may still wait for its removal; its client has been told, and
+ * may use the sid again. */
+static enum handled make_way(struct client *client, struct bytes sid)
+{
+    struct client_subscription *old = sids_find(&client->sids, sid);
+    uint32_t max = old == NULL ? 0 : subscription_max(old);
+    return max != 0 && old->delivered >= max ? client_subscription_remove(client, old) : HANDLED;
+}
+
 enum handled client_subscribe(struct client *client, const struct operation *operation)
 {
+    if (UNLIKELY(client->access != NULL) && make_way(client, operation->sid) == HANDLED_LATER)
+        return HANDLED_LATER;
     bool filtered;
     if (!acceptable(client, operation, &filtered))
         return HANDLED;
