@@ -17,15 +17,16 @@ _Static_assert(sizeof(struct permission_cache_entry) == CACHE_LINE_BYTES, "an en
 _Static_assert((PERMISSION_CACHE_ENTRIES & (PERMISSION_CACHE_ENTRIES - 1)) == 0,
                "entries are found by a mask");
 
-static struct permission_cache_entry *set_of(struct permission_cache *cache, const void *whose, uint64_t hash)
+static ALWAYS_INLINE struct permission_cache_entry *set_of(struct permission_cache *cache, const void *whose,
+                                                           uint64_t hash)
 {
     uint64_t mixed = hash ^ ((uintptr_t)whose * 0x9e3779b97f4a7c15ULL >> 32);
     size_t at = mixed & (PERMISSION_CACHE_ENTRIES / PERMISSION_CACHE_WAYS - 1);
     return &cache->entries[at * PERMISSION_CACHE_WAYS];
 }
 
-static bool is_about(const struct permission_cache_entry *entry, const void *whose, uint32_t hash,
-                     struct bytes subject)
+static ALWAYS_INLINE bool is_about(const struct permission_cache_entry *entry, const void *whose,
+                                   uint32_t hash, struct bytes subject)
 {
     return entry->whose == whose && entry->hash == hash &&
            bytes_equal_short(bytes_of(entry->subject, entry->subject_count), subject);
@@ -51,7 +52,7 @@ static void note(struct permission_cache_entry *set, const void *whose, uint32_t
 }
 
 /* Whether a subject of that length can be kept at all. */
-static bool cached(struct permission_cache *cache, struct bytes subject)
+static ALWAYS_INLINE bool cached(struct permission_cache *cache, struct bytes subject)
 {
     if (subject.count == 0 || subject.count > PERMISSION_CACHE_SUBJECT_BYTES)
         return false;
