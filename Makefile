@@ -283,7 +283,7 @@ conformance_sources := $(wildcard tests/conformance/*.c tests/server/bad_days*.c
 nats_server ?= $(shell command -v nats-server)
 
 $(out)/conformance: $(call object_of,$(conformance_sources))
-	$(CC) $(link_flags) $^ -o $@ -ljansson
+	$(CC) $(link_flags) $^ -o $@ -ljansson -lcrypto
 
 .PHONY: conformance
 conformance: $(out)/conformance $(out)/myelin ## run the protocol cases against Myelin

@@ -8,6 +8,7 @@
 #include "core/base/memory.h"
 #include "core/base/quote.h"
 #include "core/security/authenticate.h"
+#include "net/client_access.h"
 #include "net/client_internal.h"
 #include "net/error_text.h"
 
@@ -143,14 +144,20 @@ enum err client_init(struct client *client, struct session_context *context, con
     client->verbose = client->pedantic = client->echo = true;
     client->state = CLIENT_GREETED;
     client->parser.connect_expected = true;
+    if (authenticate_challenges(context->security)) {
+        enum err err = nkey_nonce(client->nonce);
+        if (err != ERR_OK)
+            return err;
+    }
     describe(client, &info);
+    info.nonce = text(client->nonce);
     write_info(client, &info);
     if (client->state == CLIENT_CLOSED)
         return ERR_OK; /* the host has heard it */
-    bool login = authenticate_required(context->security) && context->security->no_auth_user.count == 0;
-    if (!authenticate_required(context->security))
+    bool login = authenticate_required(context->security);
+    if (!login)
         client_move(client, CLIENT_ACTIVE);
-    else if (!login)
+    else if (authenticate_unannounced(context->security))
         client->parser.connect_expected = false;
     client_timer_set(client, context->now_ns + (login ? context->security->timeout_ns
                                                       : context->options->ping_interval_ns));
@@ -349,13 +356,7 @@ static void ping_due(struct client *client)
 void client_timer_due(struct client *client)
 {
     switch ((enum client_state)client->state) {
-    case CLIENT_GREETED:
-        if (client->parser.connect_expected) {
-            client_close(client, CLOSED_AUTHENTICATION_TIMEOUT, error_text(ERROR_AUTHENTICATION_TIMEOUT));
-            return;
-        }
-        ping_due(client);
-        return;
+    case CLIENT_GREETED: /* one that could be no_auth_user has to say something too */
     case CLIENT_AUTHENTICATING:
         client_close(client, CLOSED_AUTHENTICATION_TIMEOUT, error_text(ERROR_AUTHENTICATION_TIMEOUT));
         return;
@@ -431,6 +432,7 @@ void client_free_parts(struct client *client)
     parser_close(&client->parser);
     output_clear(&client->output, &client->context->pool);
     connect_close(&client->connect);
+    client_access_close(client);
 }
 
 const char *client_prefix(const struct client *client, char *out, size_t out_bytes)

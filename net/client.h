@@ -6,6 +6,7 @@
 #ifndef NET_CLIENT_H
 #define NET_CLIENT_H
 
+#include "core/security/nkey.h"
 #include "net/closed_reason.h"
 #include "net/connect.h"
 #include "net/host.h"
@@ -20,6 +21,8 @@ enum client_state {
 };
 enum { CLIENT_STATES = CLIENT_CLOSED + 1 };
 
+struct client_access; /* net/client_access.h */
+
 enum { CLIENT_ADDRESS_BYTES = 48, CLIENT_LINE_BYTES = 64 };
 
 struct client {
@@ -28,7 +31,9 @@ struct client {
     struct parser parser;
     struct connect_options connect;
     struct sids sids;
-    struct timer timer; /* authentication timeout, then pings */
+    const struct security_user *user; /* as whom it is in, of the present snapshot; NULL: no list has it */
+    struct client_access *access;     /* what it may do; NULL: everything */
+    struct timer timer;               /* authentication timeout, then pings */
     uint64_t cid;
     uint64_t in_messages, in_bytes, out_messages, out_bytes;
     int64_t start_ns;
@@ -50,6 +55,7 @@ struct client {
     uint8_t login;         /* enum authenticate_who: as what it came in */
     uint8_t closed_reason; /* enum closed_reason */
     uint8_t pings_unanswered;
+    bool login_again; /* the options changed while its password was being checked */
     bool connect_received;
     bool pong_sent;    /* the first PONG after CONNECT is out: async INFO may follow */
     bool blocked;      /* the host was full: bytes are not taken */
@@ -59,6 +65,9 @@ struct client {
     bool echo, verbose, pedantic, no_responders; /* of `connect`, where the hot path needs them */
     uint16_t port;
     char address[CLIENT_ADDRESS_BYTES]; /* the peer's, without port */
+    char nonce[NKEY_NONCE_TEXT_BYTES];  /* what it is to sign, for life; empty: nothing */
+    /* What its certificate calls it, with verify_and_map: the connection's. NULL: not asked for. */
+    const struct certificate_names *certificate;
 };
 
 struct client_peer {
@@ -67,7 +76,8 @@ struct client_peer {
     uint64_t cid;
 };
 
-/* Begins the session: writes INFO, starts the timer. `client` is all zero. ERR_MEMORY: nothing is held. */
+/* Begins the session: writes INFO, starts the timer. `client` is all zero. ERR_SYSTEM: no random bytes for
+ * the nonce; the caller closes it. */
 MUST_USE enum err client_init(struct client *client, struct session_context *context,
                               const struct client_peer *peer);
 

@@ -2,20 +2,35 @@
  * (spec/client-protocol.md 4, 5.3). Order of checks: JSON, login, account, protocol, no_responders, +OK. */
 #include "core/base/quote.h"
 #include "core/security/authenticate.h"
+#include "net/client_access.h"
 #include "net/client_internal.h"
 #include "net/error_text.h"
 
 enum { QUOTED_USER_BYTES = 512 }; /* longer names are cut in the log */
 
+/* The log names what was sent, never a secret. */
 static void login_failed(struct client *client)
 {
-    char prefix[CLIENT_PREFIX_BYTES];
+    static const struct {
+        enum connect_text which;
+        const char *word;
+    } names[] = {{CONNECT_NKEY, "Nkey"}, {CONNECT_USER, "User"}};
+    char prefix[CLIENT_PREFIX_BYTES], quoted[QUOTED_USER_BYTES];
+    const char *word = "";
     client_prefix(client, prefix, sizeof prefix);
-    struct bytes user = connect_user(&client->connect);
-    char quoted[QUOTED_USER_BYTES];
-    (void)quote(user, quoted, sizeof quoted);
-    if (user.count > 0)
-        log_error(client->context->log, "%s - authentication error - User %s", prefix, quoted);
+    quoted[0] = 0;
+    for (size_t i = 0; i < COUNT_OF(names) && word[0] == 0; i++) {
+        struct bytes name = connect_text(&client->connect, names[i].which);
+        bool asked = names[i].which != CONNECT_NKEY || authenticate_challenges(client->context->security);
+        if (name.count == 0 || !asked)
+            continue;
+        word = names[i].word;
+        (void)quote(name, quoted, sizeof quoted);
+    }
+    if (word[0] != 0)
+        log_error(client->context->log, "%s - authentication error - %s %s", prefix, word, quoted);
+    else if (connect_text(&client->connect, CONNECT_AUTH_TOKEN).count > 0)
+        log_error(client->context->log, "%s - authentication error - Token \"[REDACTED]\"", prefix);
     else
         log_error(client->context->log, "%s - authentication error", prefix);
     client_close(client, CLOSED_AUTHENTICATION_FAILURE, error_text(ERROR_AUTHORIZATION_VIOLATION));
@@ -33,6 +48,15 @@ static void options_take(struct client *client)
     client->parser.headers = client->headers;
 }
 
+static struct credentials client_credentials(const struct client *client)
+{
+    struct credentials credentials = connect_credentials(&client->connect);
+    credentials.nonce = text(client->nonce);
+    credentials.connection_type = CONNECTION_TYPE_STANDARD; /* the only kind of listener so far */
+    credentials.certificate = client->certificate;
+    return credentials;
+}
+
 /* A second CONNECT starts over: what was subscribed under the first one goes (since 2.11.17). False: the host
  * is full, the rest goes later. */
 static bool subscriptions_drop(struct client *client)
@@ -44,6 +68,21 @@ static bool subscriptions_drop(struct client *client)
         if (client_subscription_remove(client, subscription) == HANDLED_LATER)
             return false;
     }
+}
+
+/* From now on it is that user (NULL: none that a list has). What it has subscribed to before (as
+ * no_auth_user, or under older options) is looked at again. False: it is closed. */
+static bool user_take(struct client *client, const struct security_user *user)
+{
+    bool had_access = client->access != NULL;
+    client->user = user;
+    if (client_access_set(client, user == NULL ? NULL : user->permissions) != ERR_OK) {
+        client_close(client, CLOSED_READ_ERROR, NULL);
+        return false;
+    }
+    if (had_access || client->access != NULL)
+        client_access_review(client);
+    return client->state != CLIENT_CLOSED;
 }
 
 /* The login stands: the rest of the checks, then the client is in. */
@@ -66,8 +105,67 @@ static void login_done(struct client *client)
     }
     client_move(client, CLIENT_ACTIVE);
     client->connect_received = true;
+    if (!user_take(client, client->user))
+        return;
     client_pings_start(client);
     client_ok(client);
+}
+
+/* What of a certificate decided, and why a login failed, for whoever looks for the reason. */
+static void login_explain(const struct client *client, const struct authentication *login)
+{
+    char prefix[CLIENT_PREFIX_BYTES], quoted[QUOTED_USER_BYTES];
+    struct log *log = client->context->log;
+    if (login->why == NULL)
+        return;
+    client_prefix(client, prefix, sizeof prefix);
+    if (client->certificate == NULL || login->user == NULL || login->user->nkey.count > 0) {
+        log_debug(log, "%s - %s", prefix, login->why);
+        return;
+    }
+    (void)quote(login->user->name, quoted, sizeof quoted);
+    log_debug(log, "%s - %s [%s]", prefix, login->why, quoted);
+    struct bytes named = connect_user(&client->connect);
+    if (named.count == 0)
+        return;
+    (void)quote(named, quoted, sizeof quoted);
+    log_warning(log, "User %s found in connect proto, but user required from cert", quoted);
+}
+
+/* Lets the client in, refuses it, or has its password checked elsewhere. */
+static enum handled login_decide(struct client *client)
+{
+    struct credentials credentials = client_credentials(client);
+    struct authentication login;
+    client->login_again = false;
+    enum authenticate_verdict verdict = authenticate(client->context->security, &credentials, &login);
+    client->user = login.user;
+    client->login = (uint8_t)login.who;
+    login_explain(client, &login);
+    switch (verdict) {
+    case AUTHENTICATE_ALLOWED:
+        login_done(client);
+        return HANDLED;
+    case AUTHENTICATE_DENIED:
+        login_failed(client);
+        return HANDLED;
+    case AUTHENTICATE_NEEDS_BCRYPT:
+        break;
+    }
+    switch (client->context->host->check_password(client, login.stored, login.given)) {
+    case HOST_FULL:
+        return HANDLED_LATER; /* the same CONNECT merged once more changes nothing */
+    case HOST_MEMORY:
+        client_close(client, CLOSED_READ_ERROR, NULL);
+        return HANDLED;
+    case HOST_DONE:
+    case HOST_NOBODY:
+        break;
+    }
+    if (client->state != CLIENT_AUTHENTICATING)
+        client_move(client, CLIENT_AUTHENTICATING);
+    client->blocked = true; /* until client_password_checked() and then client_resume() */
+    return HANDLED;
 }
 
 enum handled client_connect(struct client *client, struct bytes json)
@@ -88,73 +186,74 @@ enum handled client_connect(struct client *client, struct bytes json)
         login_done(client); /* the same login once more, whose secrets were forgotten */
         return HANDLED;
     }
-    struct credentials credentials = connect_credentials(&client->connect);
-    struct authentication login;
-    switch (authenticate(client->context->security, &credentials, &login)) {
-    case AUTHENTICATE_ALLOWED:
-        client->login = (uint8_t)login.who;
-        login_done(client);
-        return HANDLED;
-    case AUTHENTICATE_DENIED:
-        login_failed(client);
-        return HANDLED;
-    case AUTHENTICATE_NEEDS_BCRYPT:
-        break;
-    }
-    switch (client->context->host->check_password(client, login.stored, login.given)) {
-    case HOST_FULL:
-        return HANDLED_LATER; /* the same CONNECT merged once more changes nothing */
-    case HOST_MEMORY:
-        client_close(client, CLOSED_READ_ERROR, NULL);
-        return HANDLED;
-    case HOST_DONE:
-    case HOST_NOBODY:
-        break;
-    }
-    client->login = (uint8_t)login.who;
-    client_move(client, CLIENT_AUTHENTICATING);
-    client->blocked = true; /* until client_password_checked() and then client_resume() */
-    return HANDLED;
+    return login_decide(client);
 }
 
 void client_password_checked(struct client *client, bool matches)
 {
     if (client->state != CLIENT_AUTHENTICATING)
         return; /* closed meanwhile */
+    if (client->login_again) {
+        /* Where the host has no room to ask once more, the client does. */
+        if (login_decide(client) == HANDLED_LATER)
+            login_failed(client);
+        return;
+    }
     if (matches)
         login_done(client);
     else
         login_failed(client);
 }
 
-/* What the options store for this client's login; empty when they know none. */
-static struct bytes stored_secret(const struct security_options *security, const struct client *client)
+/* ---- new options ---- */
+
+/* Whether a token or the single user, by which it came, is as it was. */
+static bool single_login_same(const struct client *client, const struct security_options *before,
+                              const struct security_options *now)
 {
-    struct bytes user = connect_user(&client->connect);
     if (client->login == AUTHENTICATE_TOKEN)
-        return security->token;
-    if (client->login == AUTHENTICATE_NOBODY)
-        user = security->no_auth_user;
-    for (uint32_t i = 0; i < security->user_count; i++) {
-        if (bytes_equal(security->users[i].name, user))
-            return security->users[i].password;
-    }
-    return bytes_equal(security->user, user) ? security->password : (struct bytes){NULL, 0};
+        return bytes_equal(before->token, now->token);
+    return bytes_equal(before->user, now->user) && bytes_equal(before->password, now->password);
 }
 
-static bool user_known(const struct security_options *security, struct bytes user)
+/* Whether one who came without saying anything, or by a list, would come in again in the same way. What it
+ * said to prove itself is forgotten, so what is asked is whether what it proved still counts. */
+static bool listed_login_same(const struct client *client, const struct security_user *was,
+                              const struct security_options *now, const struct security_user *is)
 {
-    for (uint32_t i = 0; i < security->user_count; i++) {
-        if (bytes_equal(security->users[i].name, user))
-            return true;
+    if (!security_user_may_connect(is, CONNECTION_TYPE_STANDARD) || !bytes_equal(was->password, is->password))
+        return false;
+    bool named = client->login != AUTHENTICATE_NOBODY;
+    return named || bytes_equal(now->no_auth_user, is->nkey.count > 0 ? is->nkey : is->name);
+}
+
+/* Judges an active client by new options. */
+static void login_review(struct client *client, const struct security_options *before)
+{
+    const struct security_options *now = client->context->security;
+    const struct security_user *was = client->user, *is = NULL;
+    if (!authenticate_required(now)) {
+        (void)user_take(client, NULL);
+        return;
     }
-    return security->user.count > 0 && bytes_equal(security->user, user);
+    if (was != NULL) {
+        is = security_user_again(&now->users, was);
+        if (is == NULL) {
+            client_close(client, CLOSED_CLIENT_CLOSED, NULL);
+            return;
+        }
+    }
+    bool same = was != NULL ? listed_login_same(client, was, now, is)
+                            : authenticate_required(before) && single_login_same(client, before, now);
+    if (same)
+        (void)user_take(client, is);
+    else
+        login_failed(client);
 }
 
 void client_options_changed(struct client *client, const struct security_options *before)
 {
     const struct session_context *context = client->context;
-    const struct security_options *now = context->security;
     if (client->state == CLIENT_CLOSED)
         return;
     client->parser.max_payload_bytes = context->options->max_payload_bytes;
@@ -162,26 +261,26 @@ void client_options_changed(struct client *client, const struct security_options
     if (client->parser.lines != NULL)
         client->parser.line =
             lines_none(client->parser.lines); /* the last one was measured by the old limits */
-    if (client->state != CLIENT_ACTIVE || !authenticate_required(now))
-        return; /* a login that is under way is judged by the new options */
-    if (client->login == AUTHENTICATE_USER && !user_known(now, connect_user(&client->connect))) {
-        client_close(client, CLOSED_CLIENT_CLOSED, NULL);
+    if (client->state != CLIENT_ACTIVE) {
+        client->user = NULL; /* a login that is under way is judged by the new options */
+        client->login_again = client->state == CLIENT_AUTHENTICATING;
         return;
     }
-    bool same = authenticate_required(before) &&
-                bytes_equal(stored_secret(before, client), stored_secret(now, client));
-    if (!same)
-        login_failed(client);
+    login_review(client, before);
 }
 
 void client_enter_unannounced(struct client *client)
 {
-    struct credentials none = {0};
+    struct credentials none = client_credentials(client); /* CONNECT has said nothing so far */
     struct authentication login;
-    if (authenticate(client->context->security, &none, &login) != AUTHENTICATE_ALLOWED) {
+    if (!authenticate_unannounced(client->context->security) ||
+        authenticate(client->context->security, &none, &login) != AUTHENTICATE_ALLOWED) {
         login_failed(client);
         return;
     }
     client->login = (uint8_t)login.who;
     client_move(client, CLIENT_ACTIVE);
+    client_timer_set(client, client->context->now_ns + client->context->options->ping_interval_ns);
+    if (client->state != CLIENT_CLOSED)
+        (void)user_take(client, login.user);
 }

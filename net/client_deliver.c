@@ -3,6 +3,7 @@
  * Hot: nothing here allocates (but output blocks from the pool), locks or makes a system call. */
 #include "core/base/clock.h"
 #include "core/base/copy.h"
+#include "net/client_access.h"
 #include "net/client_internal.h"
 
 #define STALL_NS (2 * NS_PER_MS)
@@ -63,6 +64,8 @@ bool client_takes(const struct client_subscription *subscription, const struct m
     if (UNLIKELY(client->state == CLIENT_CLOSED))
         return false;
     if (UNLIKELY(message->publisher == client && !client->echo))
+        return false;
+    if (UNLIKELY(subscription->filtered) && !client_access_takes(subscription, message))
         return false;
     return LIKELY(subscription_max(subscription) == 0 ||
                   subscription->delivered < subscription_max(subscription));
@@ -160,6 +163,8 @@ static ALWAYS_INLINE void delivered(struct client *client, struct client_subscri
     client->out_messages += count;
     client->out_bytes += (uint64_t)count * message->total_bytes;
     client_output_note(client);
+    if (UNLIKELY(client->access != NULL && message->reply.count > 0))
+        client_access_delivered(client, message);
     if (UNLIKELY(subscription_max(subscription) != 0 ||
                  client->output.pending_bytes >
                      (uint64_t)client->context->options->max_pending_bytes / 4 * 3))

@@ -2,6 +2,7 @@
  * In the flow:  parser_next() -> client_publish() -> host->publish() -> router .. client_deliver()
  * Hot: nothing here allocates, locks or makes a system call. */
 #include "core/subject/subject.h"
+#include "net/client_access.h"
 #include "net/client_internal.h"
 #include "net/error_text.h"
 
@@ -30,7 +31,7 @@ static ALWAYS_INLINE bool subject_reserved(struct bytes subject)
     return starts_with_more(subject, TEXT("_GR_.")) || starts_with_more(subject, TEXT("$NRG."));
 }
 
-/* The checks of client-protocol 8, steps 6 to 9. False: refused and answered. */
+/* The checks of client-protocol 8, steps 6 to 9, and the user's permissions. False: refused and answered. */
 static ALWAYS_INLINE bool allowed(struct client *client, const struct message *message)
 {
     if (UNLIKELY(subject_reserved(message->subject))) {
@@ -41,7 +42,7 @@ static ALWAYS_INLINE bool allowed(struct client *client, const struct message *m
         client_error_quoted(client, "Permissions Violation for Publish with Reply of ", message->reply, "");
         return false;
     }
-    return true;
+    return client_may_publish(client, message);
 }
 
 /* The 503 to a requester that nobody heard (client-protocol 10). A session that its own +OK closed as a slow
@@ -81,6 +82,24 @@ static NEVER_INLINE bool announce(struct client *client, const struct message *m
     return true;
 }
 
+/* What is not to be published but one by one: each has a +OK of its own, before it goes out; and responses
+ * are counted. */
+static NEVER_INLINE enum host_result publish_alone(struct client *client, const struct message *run,
+                                                   uint32_t *done)
+{
+    struct message single = message_first(run, 1);
+    enum host_result result = HOST_FULL;
+    if (announce(client, &single))
+        result = client->context->host->publish(client, &single, done);
+    client_access_response_done(client, &single, result != HOST_FULL);
+    return result;
+}
+
+static ALWAYS_INLINE bool published_alone(const struct client *client)
+{
+    return client->verbose || client->pedantic || (client->access != NULL && client->access->by_response);
+}
+
 /* Publishes the first messages of a run, as many as the host takes at once: *done. */
 static ALWAYS_INLINE enum host_result publish_some(struct client *client, const struct message *run,
                                                    uint32_t *done)
@@ -88,12 +107,9 @@ static ALWAYS_INLINE enum host_result publish_some(struct client *client, const 
     *done = 1;
     if (UNLIKELY(!allowed(client, run)))
         return HOST_DONE;
-    if (LIKELY(!client->verbose && !client->pedantic))
-        return client->context->host->publish(client, run, done);
-    struct message single = message_first(run, 1); /* each has a +OK of its own, before it goes out */
-    if (!announce(client, &single))
-        return HOST_FULL;
-    return client->context->host->publish(client, &single, done);
+    if (UNLIKELY(published_alone(client)))
+        return publish_alone(client, run, done);
+    return client->context->host->publish(client, run, done);
 }
 
 enum handled client_publish(struct client *client, struct operation *operation)

@@ -1,6 +1,7 @@
 /* net/client_subscribe.c - SUB and UNSUB (spec/client-protocol.md 2.6, 2.7, 7). */
 #include "core/base/memory.h"
 #include "core/subject/subject.h"
+#include "net/client_access.h"
 #include "net/client_internal.h"
 #include "net/error_text.h"
 
@@ -18,13 +19,17 @@ static bool too_many_tokens(const struct client *client, struct bytes subject)
 
 /* The checks in nats-server's order: permission, tokens, count, duplicate, syntax (client-protocol 2.6).
  * True: a new subscription is to be made; otherwise the operation is answered. */
-static bool acceptable(struct client *client, const struct operation *operation)
+static bool acceptable(struct client *client, const struct operation *operation, bool *filtered)
 {
+    *filtered = false;
     if (bytes_equal(operation->queue, TEXT("_sys_"))) {
         client_error_quoted(client, "Permissions Violation for Subscription to ", operation->subject,
                             " using queue \"_sys_\"");
         return false;
     }
+    if (UNLIKELY(client->access != NULL) &&
+        !client_access_subscribe(client, operation->subject, operation->queue, operation->sid, filtered))
+        return false;
     if (too_many_tokens(client, operation->subject)) {
         client_error_quoted(client, "Permissions Violation for Subscription to ", operation->subject,
                             ", too many tokens");
@@ -47,21 +52,33 @@ static bool acceptable(struct client *client, const struct operation *operation)
 
 static struct client_subscription *subscription_new(struct client *client, struct bytes sid)
 {
-    if (sid.count > UINT16_MAX)
+    if (sid.count > SID_BYTES_MAX)
         return NULL;
     struct client_subscription *subscription =
         memory_new(offsetof(struct client_subscription, sid) + sid.count);
     if (subscription == NULL)
         return NULL;
     subscription->client = client;
-    subscription->sid_count = (uint16_t)sid.count;
+    subscription->sid_count = (uint16_t)(sid.count & SID_BYTES_MAX);
     memcpy(subscription->sid, sid.data, sid.count);
     return subscription;
 }
 
+/* A subscription that new permissions took away may still wait for its removal; its client has been told, and
+ * may use the sid again. */
+static enum handled make_way(struct client *client, struct bytes sid)
+{
+    struct client_subscription *old = sids_find(&client->sids, sid);
+    uint32_t max = old == NULL ? 0 : subscription_max(old);
+    return max != 0 && old->delivered >= max ? client_subscription_remove(client, old) : HANDLED;
+}
+
 enum handled client_subscribe(struct client *client, const struct operation *operation)
 {
-    if (!acceptable(client, operation))
+    if (UNLIKELY(client->access != NULL) && make_way(client, operation->sid) == HANDLED_LATER)
+        return HANDLED_LATER;
+    bool filtered;
+    if (!acceptable(client, operation, &filtered))
         return HANDLED;
     struct client_subscription *subscription = subscription_new(client, operation->sid);
     if (subscription == NULL || sids_add(&client->sids, subscription) != ERR_OK) {
@@ -69,6 +86,7 @@ enum handled client_subscribe(struct client *client, const struct operation *ope
         client_close(client, CLOSED_READ_ERROR, NULL);
         return HANDLED;
     }
+    subscription->filtered = filtered;
     enum host_result result =
         client->context->host->subscribe(client, subscription, operation->subject, operation->queue);
     if (result == HOST_DONE) {

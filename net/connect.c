@@ -193,6 +193,7 @@ struct credentials connect_credentials(const struct connect_options *options)
         .pass = connect_text(options, CONNECT_PASS),
         .token = connect_text(options, CONNECT_AUTH_TOKEN),
         .nkey = connect_text(options, CONNECT_NKEY),
+        .signature = connect_text(options, CONNECT_SIG),
     };
 }
 

@@ -65,7 +65,7 @@ static inline struct bytes connect_user(const struct connect_options *options)
     return connect_text(options, CONNECT_USER);
 }
 
-/* What authenticate() wants to know; valid as long as connect_text(). */
+/* What authenticate() wants to know of CONNECT; valid as long as connect_text(). */
 struct credentials connect_credentials(const struct connect_options *options);
 
 /* Whether `account` or `new_account` was used: refused as a failed login (client-protocol 4). */

@@ -8,6 +8,7 @@
 #include "core/base/random.h"
 #include "core/loop/timers.h"
 #include "core/security/options.h"
+#include "core/security/permission_cache.h"
 #include "net/info.h"
 #include "net/message.h"
 #include "net/options.h"
@@ -58,6 +59,7 @@ struct session_context {
     const struct net_options *options; /* the present snapshot's */
     const struct security_options *security;
     const struct info_server *info;
+    struct permission_cache permissions; /* to be forgotten when `security` changes */
     struct output_pool pool;
     struct timers timers;
     struct random random;

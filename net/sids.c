@@ -101,6 +101,19 @@ struct client_subscription *sids_any(const struct sids *sids, uint32_t *hint)
     }
 }
 
+struct client_subscription *sids_next(const struct sids *sids, uint64_t *at)
+{
+    for (; *at < (uint64_t)sids->now.capacity + sids->old.capacity; (*at)++) {
+        struct client_subscription *found =
+            *at < sids->now.capacity ? sids->now.slots[*at] : sids->old.slots[*at - sids->now.capacity];
+        if (found != NULL) {
+            (*at)++;
+            return found;
+        }
+    }
+    return NULL;
+}
+
 void sids_close(struct sids *sids)
 {
     memory_free(sids->now.slots);

@@ -11,13 +11,16 @@
 
 struct client;
 
+enum { SID_BYTES_MAX = (1 << 15) - 1 };
+
 /* What the client session knows of one subscription. Sized for a million of them: with a sid of up to six
  * bytes it takes 48. */
 struct client_subscription {
     struct subscription base;
     struct client *client;
     uint64_t delivered; /* messages handed over since SUB */
-    uint16_t sid_count;
+    uint16_t sid_count : 15;
+    uint16_t filtered : 1; /* some of its messages may not be delivered: client_access_takes() */
     uint8_t sid[];
 };
 
@@ -58,6 +61,10 @@ void sids_remove(struct sids *sids, struct client_subscription *subscription);
 /* Any one that is there, or NULL; for taking them out one by one. `hint` starts at 0 and is kept by the
  * caller: with it, taking all of them out looks at each slot about once. */
 struct client_subscription *sids_any(const struct sids *sids, uint32_t *hint);
+
+/* All of them, one by one: `at` starts at 0 and is kept by the caller; NULL at the end. No change meanwhile.
+ */
+struct client_subscription *sids_next(const struct sids *sids, uint64_t *at);
 
 /* Frees the table, not what it points to; leaves it empty. */
 void sids_close(struct sids *sids);

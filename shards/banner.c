@@ -13,8 +13,8 @@ static bool plain(struct bytes secret)
 
 static bool plain_secrets(const struct security_options *security)
 {
-    for (uint32_t i = 0; i < security->user_count; i++) {
-        if (plain(security->users[i].password))
+    for (const struct security_user *user = security->users.first; user != NULL; user = user->next) {
+        if (plain(user->password))
             return true;
     }
     return plain(security->password) || plain(security->token);

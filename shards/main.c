@@ -4,6 +4,7 @@
 #include "shards/options.h"
 #include "shards/server.h"
 #include "shards/signal_command.h"
+#include "shards/tools/tool.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -64,6 +65,9 @@ int main(int argc, char **argv)
         argc = 1;
         argv = nameless;
     }
+    const struct tool *tool = argc > 1 && tools_offered(program_name(argv[0])) ? tool_find(argv[1]) : NULL;
+    if (tool != NULL)
+        return tool->run(argc - 1, argv + 1, &(struct tool_streams){stdin, stdout, stderr});
     server_options_load(argc, argv, &options, &outcome);
     fputs(config_text_string(&outcome.out), stdout);
     fputs(config_text_string(&outcome.err), stderr);

@@ -7,6 +7,7 @@
 #include "core/base/version.h"
 #include "core/config/duration.h"
 #include "core/config/flags.h"
+#include "shards/tools/tool.h"
 
 #include <strings.h>
 
@@ -119,6 +120,12 @@ static void add_version(const char *program, struct config_text *out)
 static void exit_with_usage(const struct load *load, struct options_outcome *outcome)
 {
     flags_usage(&load->rows.table, load->program, &outcome->out);
+    if (tools_offered(load->program)) {
+        config_text_add(&outcome->out, "Tools (%s <tool> --help):\n", load->program);
+        for (const struct tool *tool = tool_list(); tool->name != NULL; tool++)
+            config_text_add(&outcome->out, "    %-36s %s\n", tool->name, tool->help);
+        config_text_add(&outcome->out, "\n");
+    }
     outcome->exit_code = 0;
 }
 

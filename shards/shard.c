@@ -425,6 +425,7 @@ void shard_snapshot_use(struct shard *shard, struct snapshot *snapshot)
     shard->snapshot = snapshot;
     shard->context.options = &snapshot->options->net;
     shard->context.security = &snapshot->options->security;
+    permission_cache_forget(&shard->context.permissions);
     shard->context.info = &snapshot->info;
 }
 
@@ -449,6 +450,7 @@ enum err shard_init(struct shard *shard, const struct shard_setup *setup, char *
         shard_close(shard);
         return ERR_SYSTEM;
     }
+    shard->context.permissions.seed = shard->context.hash_seed;
     random_seed(&shard->context.random, seed);
     shard->index = index_new();
     shard->matches = match_cache_new((uint32_t)options->match_cache_entries);
@@ -488,6 +490,7 @@ void shard_close(struct shard *shard)
     lines_free(shard->context.lines);
     timers_close(&shard->context.timers);
     output_pool_close(&shard->context.pool);
+    permission_cache_close(&shard->context.permissions);
     memory_free(shard->slots);
     memory_free(shard->free_slots);
     memory_free(shard->expired);

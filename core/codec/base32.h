@@ -11,4 +11,11 @@
 /* Writes the letters, unterminated; returns how many, or 0 when `capacity` is less than that. */
 size_t base32_encode(char *out, size_t capacity, struct bytes bytes);
 
+/* Bytes in so many letters. */
+#define BASE32_BYTES(letters) ((letters)*5 / 8)
+
+/* Reads what base32_encode() writes and nothing else: another letter, a lower-case one, padding, a length or
+ * spare bits that no encoder makes are 0, as is a `capacity` too small; else returns the bytes. */
+size_t base32_decode(uint8_t *out, size_t capacity, struct bytes text);
+
 #endif

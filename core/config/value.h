@@ -70,4 +70,8 @@ bool config_name_equal(struct bytes key, const char *name);
  */
 const char *config_type_name(const struct config_value *value);
 
+/* A value as Go's %v shows it, terminated and cut to `bytes`: for the values that a mistake puts in place of
+ * a map or an array. */
+void config_value_show(const struct config_value *value, char *shown, size_t bytes);
+
 #endif

@@ -1,9 +1,12 @@
 /* core/security/authenticate.c - see authenticate.h. */
 #include "core/security/authenticate.h"
 
+#include "core/security/certificate_user.h"
+#include "core/security/nkey.h"
+
 bool authenticate_required(const struct security_options *options)
 {
-    return options->user_count > 0 || options->user.count > 0 || options->token.count > 0;
+    return options->users.count > 0 || options->user.count > 0 || options->token.count > 0;
 }
 
 bool authenticate_info_required(const struct security_options *options)
@@ -11,14 +14,15 @@ bool authenticate_info_required(const struct security_options *options)
     return authenticate_required(options) && options->no_auth_user.count == 0;
 }
 
-/* All names are compared, so that the time does not tell a user's place in the list. */
-static const struct security_user *user_find(const struct security_options *options, struct bytes name)
+bool authenticate_unannounced(const struct security_options *options)
 {
-    const struct security_user *found = NULL;
-    for (uint32_t i = 0; i < options->user_count; i++)
-        if (bytes_equal(options->users[i].name, name))
-            found = &options->users[i];
-    return found;
+    return options->no_auth_user.count > 0 &&
+           security_user_find(&options->users, options->no_auth_user) != NULL;
+}
+
+bool authenticate_challenges(const struct security_options *options)
+{
+    return options->users.nkey_count > 0;
 }
 
 static void who_set(struct authentication *authentication, const struct credentials *credentials)
@@ -63,11 +67,8 @@ static enum authenticate_verdict unknown_check(const struct security_options *op
                                                const struct credentials *credentials,
                                                struct authentication *authentication)
 {
-    for (uint32_t i = 0; i < options->user_count; i++) {
-        struct bytes password = options->users[i].password;
-        if (!password_is_bcrypt(password))
-            continue;
-        decoy_make(authentication, password);
+    if (options->users.hashed != NULL) {
+        decoy_make(authentication, options->users.hashed->password);
         authentication->given = credentials->pass;
         return AUTHENTICATE_NEEDS_BCRYPT;
     }
@@ -75,47 +76,90 @@ static enum authenticate_verdict unknown_check(const struct security_options *op
     return AUTHENTICATE_DENIED;
 }
 
+static bool sends_nothing(const struct credentials *credentials)
+{
+    return credentials->user.count == 0 && credentials->pass.count == 0 && credentials->token.count == 0;
+}
+
+/* ---- the ways in ---- */
+
 /* Taken as no_auth_user: its password stands for the one that was not sent. A bcrypt hash is not its own
  * password, so such a user cannot come in this way; nats-server has it the same. */
-static enum authenticate_verdict unannounced_check(const struct security_options *options,
+static enum authenticate_verdict unannounced_check(const struct security_user *user,
+                                                   const struct credentials *credentials,
                                                    struct authentication *authentication)
 {
-    const struct security_user *user = user_find(options, options->no_auth_user);
-    if (user == NULL || password_is_bcrypt(user->password))
+    if (user == NULL || !security_user_may_connect(user, credentials->connection_type) ||
+        password_is_bcrypt(user->password))
         return AUTHENTICATE_DENIED;
-    authentication->name = user->name; /* and still nobody: the client named no one */
+    authentication->name = user->nkey.count > 0 ? user->nkey : user->name;
+    authentication->user = user; /* and still nobody: the client named no one */
     return AUTHENTICATE_ALLOWED;
 }
 
-enum authenticate_verdict authenticate(const struct security_options *options,
-                                       const struct credentials *credentials,
-                                       struct authentication *authentication)
+/* Who names an NKey comes in by it or not at all. no_auth_user's own needs no signature: whoever says nothing
+ * is let in as that user too. */
+static enum authenticate_verdict nkey_check(const struct security_options *options,
+                                            const struct credentials *credentials,
+                                            struct authentication *authentication)
 {
-    who_set(authentication, credentials);
-    if (!authenticate_required(options))
-        return AUTHENTICATE_ALLOWED;
-    bool empty =
-        credentials->user.count == 0 && credentials->pass.count == 0 && credentials->token.count == 0;
-    if (options->user_count > 0) {
-        if (empty && options->no_auth_user.count > 0)
-            return unannounced_check(options, authentication);
-        if (credentials->user.count > 0) {
-            const struct security_user *user = user_find(options, credentials->user);
-            if (user == NULL)
-                return unknown_check(options, credentials, authentication);
-            return secret_check(user->password, credentials->pass, authentication);
-        }
-    }
-    if (options->token.count > 0) {
-        enum authenticate_verdict verdict = secret_check(options->token, credentials->token, authentication);
-        if (verdict != AUTHENTICATE_DENIED) { /* by the token, whatever user was named beside it */
-            authentication->who = AUTHENTICATE_TOKEN;
-            authentication->name = (struct bytes){0};
-        }
-        return verdict;
-    }
-    if (options->user.count == 0)
+    const struct security_user *user = security_user_find_nkey(&options->users, credentials->nkey);
+    if (user == NULL || !security_user_may_connect(user, credentials->connection_type))
         return AUTHENTICATE_DENIED;
+    if (!bytes_equal(user->nkey, options->no_auth_user)) {
+        authentication->why = nkey_answer_check(user->nkey, credentials->nonce, credentials->signature);
+        if (authentication->why != NULL)
+            return AUTHENTICATE_DENIED;
+    }
+    authentication->name = user->nkey;
+    authentication->user = user;
+    return AUTHENTICATE_ALLOWED;
+}
+
+/* The certificate says who it is, whoever CONNECT names; the password is still asked for. */
+static enum authenticate_verdict certificate_check(const struct security_options *options,
+                                                   const struct credentials *credentials,
+                                                   struct authentication *authentication)
+{
+    const struct security_user *user = certificate_user_find(
+        &options->users, credentials->certificate, credentials->connection_type, &authentication->why);
+    if (user == NULL) {
+        authentication->why = "User in cert, not found";
+        return AUTHENTICATE_DENIED;
+    }
+    authentication->who = AUTHENTICATE_USER;
+    authentication->name = user->name;
+    authentication->user = user;
+    return secret_check(user->password, credentials->pass, authentication);
+}
+
+static enum authenticate_verdict user_check(const struct security_options *options,
+                                            const struct credentials *credentials,
+                                            struct authentication *authentication)
+{
+    const struct security_user *user = security_user_find(&options->users, credentials->user);
+    if (user == NULL || !security_user_may_connect(user, credentials->connection_type))
+        return unknown_check(options, credentials, authentication);
+    authentication->user = user;
+    return secret_check(user->password, credentials->pass, authentication);
+}
+
+static enum authenticate_verdict token_check(const struct security_options *options,
+                                             const struct credentials *credentials,
+                                             struct authentication *authentication)
+{
+    enum authenticate_verdict verdict = secret_check(options->token, credentials->token, authentication);
+    if (verdict != AUTHENTICATE_DENIED) { /* by the token, whatever user was named beside it */
+        authentication->who = AUTHENTICATE_TOKEN;
+        authentication->name = (struct bytes){0};
+    }
+    return verdict;
+}
+
+static enum authenticate_verdict single_user_check(const struct security_options *options,
+                                                   const struct credentials *credentials,
+                                                   struct authentication *authentication)
+{
     enum authenticate_verdict verdict = secret_check(options->password, credentials->pass, authentication);
     if (bytes_equal(options->user, credentials->user))
         return verdict;
@@ -123,5 +167,40 @@ enum authenticate_verdict authenticate(const struct security_options *options,
         decoy_make(authentication, options->password);
         return verdict;
     }
+    return AUTHENTICATE_DENIED;
+}
+
+enum authenticate_verdict authenticate(const struct security_options *options,
+                                       const struct credentials *credentials,
+                                       struct authentication *authentication)
+{
+    const struct security_users *users = &options->users;
+    who_set(authentication, credentials);
+    /* Trusted proxies come here: a `proxy_sig` that no trusted key made is refused before all else. */
+    if (!authenticate_required(options))
+        return AUTHENTICATE_ALLOWED;
+    /* Operator mode comes here: a JWT decides, and nothing below is asked. */
+    bool nothing = sends_nothing(credentials);
+    if (users->nkey_count > 0) {
+        const struct security_user *other = security_user_find_nkey(users, options->no_auth_user);
+        if (nothing && credentials->nkey.count == 0 && other != NULL)
+            return unannounced_check(other, credentials, authentication);
+        if (credentials->nkey.count > 0)
+            return nkey_check(options, credentials, authentication);
+    }
+    if (users->count > users->nkey_count) {
+        if (credentials->certificate != NULL)
+            return certificate_check(options, credentials, authentication);
+        if (nothing && options->no_auth_user.count > 0)
+            return unannounced_check(security_user_find(users, options->no_auth_user), credentials,
+                                     authentication);
+        if (credentials->user.count > 0)
+            return user_check(options, credentials, authentication);
+    }
+    if (options->token.count > 0)
+        return token_check(options, credentials, authentication);
+    if (options->user.count > 0)
+        return single_user_check(options, credentials, authentication);
+    /* Auth callout comes behind all of this, and may turn a verdict in both directions. */
     return AUTHENTICATE_DENIED;
 }

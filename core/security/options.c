@@ -4,121 +4,54 @@
 #include "core/security/options.h"
 
 #include "core/config/duration.h"
-
-#include <inttypes.h>
-#include <stdlib.h>
-
-enum { USERS_MAX = 1 << 20 }; /* the tree's own bound is smaller */
+#include "core/security/permissions.h"
 
 #define NOT_BUILT(field)                                                                                     \
     {                                                                                                        \
         .name = field, .kind = OPTION_NOT_BUILT                                                              \
     }
 
-static option_parse parse_authorization, parse_users, parse_timeout;
+static option_parse parse_authorization, parse_users, parse_default_permissions, parse_timeout;
 
-/* ---- one user ---- */
+/* ---- the block ---- */
 
-static const struct option user_rows[] = {
-    {.name = "user",
-     .aliases = "username",
-     .kind = OPTION_STRING,
-     .offset = INTO(struct security_user, name)},
-    {.name = "password",
-     .aliases = "pass",
-     .kind = OPTION_STRING,
-     .offset = INTO(struct security_user, password)},
-    NOT_BUILT("nkey"),
-    {.name = "permissions", .aliases = "permission authorization", .kind = OPTION_NOT_BUILT},
-    {.name = "allowed_connection_types", .aliases = "connection_types clients", .kind = OPTION_NOT_BUILT},
-    NOT_BUILT("proxy_required"),
+/* What `authorization` says, until all of it is read. */
+struct authorization {
+    struct bytes user;
+    struct bytes password;
+    struct bytes token;
+    int64_t timeout_ns;
+    struct security_user_list users;
+    const struct security_permissions *default_permissions;
 };
-
-/* A value as Go's %v shows it, for the values that a mistake puts in place of a map or an array. */
-static void show_value(const struct config_value *value, char *shown, size_t bytes)
-{
-    struct config_text text = {0};
-    switch (value->kind) {
-    case CONFIG_STRING:
-    case CONFIG_DATETIME:
-        config_text_add_bytes(&text, value->string);
-        break;
-    case CONFIG_BOOL:
-        config_text_add(&text, "%s", value->boolean ? "true" : "false");
-        break;
-    case CONFIG_INTEGER:
-        config_text_add(&text, "%" PRId64, value->integer);
-        break;
-    case CONFIG_FLOAT:
-        config_text_add(&text, "%g", value->number);
-        break;
-    case CONFIG_ARRAY:
-        config_text_add(&text, "an array");
-        break;
-    case CONFIG_MAP:
-        config_text_add(&text, "a map");
-        break;
-    }
-    const char *whole = config_text_string(&text);
-    size_t count = strnlen(whole, bytes - 1);
-    memcpy(shown, whole, count);
-    shown[count] = 0;
-    config_text_close(&text);
-}
-
-static void parse_user(struct security_user *user, const struct config_entry *item, struct arena *arena,
-                       struct option_errors *errors)
-{
-    char shown[80];
-    if (item->value->kind != CONFIG_MAP) {
-        show_value(item->value, shown, sizeof(shown));
-        option_fail(errors, item->position, "Expected user entry to be a map/struct, got %s", shown);
-        return;
-    }
-    size_t before = errors->errors.count;
-    const struct config_entry *first = item->value->entries.first;
-    option_map_apply(user_rows, COUNT_OF(user_rows), user, item->value, arena, errors);
-    if (user->name.count == 0 && errors->errors.count == before)
-        option_fail(errors, first == NULL ? item->position : first->position, "User entry requires a user");
-}
 
 static void parse_users(void *target, const struct config_entry *entry, struct arena *arena,
                         struct option_errors *errors)
 {
-    struct security_options *options = target;
-    char shown[80];
-    if (entry->value->kind != CONFIG_ARRAY) {
-        show_value(entry->value, shown, sizeof(shown));
-        option_fail(errors, entry->position, "Expected users field to be an array, got %s", shown);
-        return;
-    }
-    uint32_t count = 0;
-    for (const struct config_entry *item = entry->value->entries.first; item != NULL; item = item->next)
-        count++;
-    options->users = arena_new(arena, count * sizeof(options->users[0]));
-    if (options->users == NULL || count > USERS_MAX) {
-        option_fail(errors, entry->position, "out of memory");
-        return;
-    }
-    for (const struct config_entry *item = entry->value->entries.first; item != NULL; item = item->next)
-        parse_user(&options->users[options->user_count++], item, arena, errors);
+    struct authorization *block = target;
+    security_user_list_parse(&block->users, entry, arena, errors);
 }
 
-/* ---- the block ---- */
+static void parse_default_permissions(void *target, const struct config_entry *entry, struct arena *arena,
+                                      struct option_errors *errors)
+{
+    struct authorization *block = target;
+    block->default_permissions = security_permissions_parse(entry, arena, errors);
+}
 
 /* Seconds as a number, or a duration as a text. */
 static void parse_timeout(void *target, const struct config_entry *entry, struct arena *arena,
                           struct option_errors *errors)
 {
     (void)arena;
-    struct security_options *options = target;
+    struct authorization *block = target;
     const struct config_value *value = entry->value;
     char why[128], shown[80];
     double seconds = value->kind == CONFIG_INTEGER ? (double)value->integer : value->number;
     if (value->kind == CONFIG_STRING) {
-        if (!duration_parse(value->string, &options->timeout_ns, why, sizeof(why)))
+        if (!duration_parse(value->string, &block->timeout_ns, why, sizeof(why)))
             option_fail(errors, entry->position, "error parsing authorization config, 'timeout' %s", why);
-        seconds = (double)options->timeout_ns / 1e9;
+        seconds = (double)block->timeout_ns / 1e9;
     } else if (value->kind != CONFIG_INTEGER && value->kind != CONFIG_FLOAT) {
         option_fail(errors, entry->position, "error parsing authorization config, 'timeout' wrong type");
         return;
@@ -126,11 +59,11 @@ static void parse_timeout(void *target, const struct config_entry *entry, struct
         option_fail(errors, entry->position, "timeout must be from 0 to 9000000000 seconds");
         return;
     } else {
-        options->timeout_ns = (int64_t)(seconds * 1e9);
+        block->timeout_ns = (int64_t)(seconds * 1e9);
     }
     if (seconds <= 60)
         return;
-    show_value(value, shown, sizeof(shown));
+    config_value_show(value, shown, sizeof(shown));
     option_warn(
         errors, entry->position, "timeout",
         "timeout of %s (%f seconds) is high, consider keeping it under 60 seconds. possibly caused by "
@@ -142,74 +75,53 @@ static const struct option block_rows[] = {
     {.name = "user",
      .aliases = "username",
      .kind = OPTION_STRING,
-     .offset = INTO(struct security_options, user)},
+     .offset = INTO(struct authorization, user)},
     {.name = "password",
      .aliases = "pass",
      .kind = OPTION_STRING,
-     .offset = INTO(struct security_options, password)},
-    {.name = "token", .kind = OPTION_STRING, .offset = INTO(struct security_options, token)},
+     .offset = INTO(struct authorization, password)},
+    {.name = "token", .kind = OPTION_STRING, .offset = INTO(struct authorization, token)},
     {.name = "timeout", .kind = OPTION_CUSTOM, .parse = parse_timeout},
     {.name = "users", .kind = OPTION_CUSTOM, .parse = parse_users},
-    {.name = "default_permissions", .aliases = "default_permission permissions", .kind = OPTION_NOT_BUILT},
+    {.name = "default_permissions",
+     .aliases = "default_permission permissions",
+     .kind = OPTION_CUSTOM,
+     .parse = parse_default_permissions},
     {.name = "auth_callout", .aliases = "auth_hook", .kind = OPTION_NOT_BUILT},
     NOT_BUILT("proxy_required"),
 };
-
-static int compare_users(const void *left, const void *right)
-{
-    const struct security_user *a = *(const struct security_user *const *)left;
-    const struct security_user *b = *(const struct security_user *const *)right;
-    size_t shared = a->name.count < b->name.count ? a->name.count : b->name.count;
-    int order = shared == 0 ? 0 : memcmp(a->name.data, b->name.data, shared);
-    return order != 0 ? order : (a->name.count > b->name.count) - (a->name.count < b->name.count);
-}
-
-/* Sorted pointers, so that a list of a hundred thousand users does not take minutes. */
-static void check_duplicates(const struct security_options *options, struct config_position at,
-                             struct arena *arena, struct option_errors *errors)
-{
-    const struct security_user **sorted = arena_new(arena, options->user_count * sizeof(*sorted));
-    if (sorted == NULL) {
-        option_fail(errors, at, "out of memory");
-        return;
-    }
-    for (uint32_t i = 0; i < options->user_count; i++)
-        sorted[i] = &options->users[i];
-    qsort(sorted, options->user_count, sizeof(sorted[0]), compare_users);
-    for (uint32_t i = 1; i < options->user_count; i++) {
-        if (sorted[i]->name.count > 0 && bytes_equal(sorted[i - 1]->name, sorted[i]->name))
-            option_fail(errors, at, "Duplicate user \"%.*s\" detected", BYTES_PRINTF(sorted[i]->name));
-    }
-}
 
 static void parse_authorization(void *target, const struct config_entry *entry, struct arena *arena,
                                 struct option_errors *errors)
 {
     struct security_options *options = target;
+    struct authorization block = {.timeout_ns = options->timeout_ns};
     if (!option_want(errors, entry, CONFIG_MAP))
         return;
-    option_map_apply(block_rows, COUNT_OF(block_rows), options, entry->value, arena, errors);
-    bool single = options->user.count > 0 || options->password.count > 0;
-    bool token = options->token.count > 0;
-    bool users = options->user_count > 0;
+    option_map_apply(block_rows, COUNT_OF(block_rows), &block, entry->value, arena, errors);
+    bool single = block.user.count > 0 || block.password.count > 0;
+    bool token = block.token.count > 0;
+    bool users = block.users.first != NULL;
     if (single && token)
         option_fail(errors, entry->position, "Cannot have a user/pass and token");
     else if (users && single)
         option_fail(errors, entry->position, "Can not have a single user/pass and a users array");
     else if (users && token)
         option_fail(errors, entry->position, "Can not have a token and a users array");
-    check_duplicates(options, entry->position, arena, errors);
+    options->user = block.user;
+    options->password = block.password;
+    options->token = block.token;
+    options->timeout_ns = block.timeout_ns;
+    security_users_join(&options->users, &block.users, NULL, block.default_permissions, entry->position,
+                        arena, errors);
 }
 
 /* ---- reload ---- */
 
 static bool has_user(const struct security_options *options, struct bytes name)
 {
-    for (uint32_t i = 0; i < options->user_count; i++) {
-        if (bytes_equal(options->users[i].name, name))
-            return true;
-    }
-    return false;
+    return security_user_find(&options->users, name) != NULL ||
+           security_user_find_nkey(&options->users, name) != NULL;
 }
 
 /* Users count as changed at every reload, in nats-server as here: whoever waits for these lines gets them. */
@@ -284,7 +196,7 @@ bool security_options_validate(const struct security_options *options, struct co
     struct bytes name = options->no_auth_user;
     if (name.count == 0 || has_user(options, name))
         return true;
-    if (options->user_count == 0)
+    if (options->users.count == 0)
         config_text_add(why, "no_auth_user: \"%.*s\" present, but users/nkeys are not defined",
                         BYTES_PRINTF(name));
     else

@@ -5,24 +5,19 @@
 
 #include "core/base/bytes.h"
 #include "core/config/option.h"
+#include "core/security/user.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-struct security_user {
-    struct bytes name;
-    struct bytes password; /* plain, or bcrypt: "$2a$11$..." */
-};
 
 /* All bytes belong to the snapshot that embeds this. */
 struct security_options {
     struct bytes user; /* single user; empty: none */
     struct bytes password;
     struct bytes token;          /* empty: none */
-    struct security_user *users; /* the `users` list */
-    uint32_t user_count;
-    struct bytes no_auth_user; /* empty: none */
-    int64_t timeout_ns;        /* to authenticate */
+    struct security_users users; /* of `authorization` and of all accounts */
+    struct bytes no_auth_user;   /* a name or an NKey; empty: none */
+    int64_t timeout_ns;          /* to authenticate */
 };
 
 /* The rows that fill the struct; const for ever. Thread: any. */

@@ -21,16 +21,7 @@ enum flavour { FLAVOUR_MYELIN, FLAVOUR_NATS_2_9, FLAVOUR_NATS_NEW, FLAVOURS };
 
 /* What a server must have for a row to make sense. needs_rows[] in runner.c says what Myelin lacks, and why.
  */
-enum need {
-    NEEDS_NOTHING,
-    NEEDS_PERMISSIONS,
-    NEEDS_ACCOUNTS,
-    NEEDS_MAPPINGS,
-    NEEDS_CLUSTER,
-    NEEDS_TLS,
-    NEEDS_RELOAD,
-    NEEDS
-};
+enum need { NEEDS_NOTHING, NEEDS_ACCOUNTS, NEEDS_MAPPINGS, NEEDS_CLUSTER, NEEDS_TLS, NEEDS };
 
 /* One line for each: name, the text of the configuration file. */
 #define CONFIGURATION_LIST(X)                                                                                \
@@ -67,6 +58,54 @@ enum need {
       "] }\n")                                                                                               \
     X(RELOAD, "authorization { users = [ {user: \"ann\", password: \"p\", permissions: {subscribe: {allow: " \
               "[\"ok.>\"]}}} ] }\n")                                                                         \
+    X(HASHES,                                                                                                \
+      "authorization { timeout: 20, users = [\n"                                                             \
+      " {user: \"a\", password: \"$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\"}\n"         \
+      " {user: \"b\", password: \"$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\"}\n"         \
+      " {user: \"x\", password: \"$2x$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\"}\n"         \
+      " {user: \"y\", password: \"$2y$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\"}\n"         \
+      " {user: \"long\", password: \"$2b$04$1Zk3EnkqJwTFrhiEjbTF2uVx8Jhl5CVVC75agTHv5BxnL4tNt5pja\"}\n"      \
+      " {user: \"plain\", password: \"$2a$zz\"}\n"                                                           \
+      "] }\n")                                                                                               \
+    X(NO_AUTH_TIMEOUT, "authorization { timeout: 0.6, users = [ {user: \"ann\", password: \"pa\"} ] }\n"     \
+                       "no_auth_user: \"ann\"\n")                                                            \
+    X(NO_AUTH_HASH, "authorization { users = [ {user: \"h\", password: "                                     \
+                    "\"$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\"} ] }\n"                \
+                    "no_auth_user: \"h\"\n")                                                                 \
+    X(NKEYS,                                                                                                 \
+      "authorization { timeout: 20, users = [ {nkey: "                                                       \
+      "UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK}, {user: \"ann\", password: \"pa\"} ] }\n")  \
+    X(STORM, "authorization { timeout: 60, users = [ {user: \"ann\", password: \"pa\"}, {user: \"bob\", "    \
+             "password: \"$2b$06$1Zk3EnkqJwTFrhiEjbTF2uS0Y6f9Rb7q.IqckNjJCD2AJWyPMwZCe\"}, {nkey: "          \
+             "UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK} ] }\nno_auth_user: \"ann\"\n")       \
+    X(NO_AUTH_NKEY,                                                                                          \
+      "authorization { users = [ {nkey: UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK} ] }\n"     \
+      "no_auth_user: UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK\n")                            \
+    X(CONNECTION_TYPES, "authorization { users = [\n"                                                        \
+                        "{user: \"web\", password: \"p\", allowed_connection_types: [websocket]}\n"          \
+                        "{user: \"both\", password: \"p\", connection_types: [\"STANDARD\", \"mqtt\"]}\n"    \
+                        "{user: \"any\", password: \"p\", clients: []}\n"                                    \
+                        "] }\n")                                                                             \
+    X(SUBJECTS,                                                                                              \
+      "authorization { users = [\n"                                                                          \
+      " {user: \"any\", password: \"p\"}\n"                                                                  \
+      " {user: \"pub\", password: \"p\", permissions: {publish: [\"foo\", \"bar.*\"]}}\n"                    \
+      " {user: \"pubdeny\", password: \"p\", permissions: {publish: {allow: [\"a.>\"], deny: [\"a.b\"]}}}\n" \
+      " {user: \"empty\", password: \"p\", permissions: {publish: {allow: []}}}\n"                           \
+      " {user: \"sub\", password: \"p\", permissions: {subscribe: [\"q.*\"]}}\n"                             \
+      " {user: \"subdeny\", password: \"p\", permissions: {subscribe: {deny: [\"foo\", \"bar.*\"]}}}\n"      \
+      " {user: \"queues\", password: \"p\", permissions: {subscribe: [\"a\", \"b v1\", \"c >\", \"d "        \
+      "v2.*\"]}}\n"                                                                                          \
+      " {user: \"qdeny\", password: \"p\", permissions: {subscribe: {deny: [\"foo v1\"]}}}\n"                \
+      " {user: \"once\", password: \"p\", permissions: {subscribe: \"req\", allow_responses: true}}\n"       \
+      " {user: \"late\", password: \"p\", permissions: {subscribe: \"req2\", allow_responses: {max: 5, "     \
+      "expires: \"50ms\"}}}\n"                                                                               \
+      " {user: \"respdeny\", password: \"p\", permissions: {publish: {deny: \"x\"}, allow_responses: "       \
+      "true}}\n"                                                                                             \
+      "] }\n")                                                                                               \
+    X(DEFAULT_PERMISSIONS,                                                                                   \
+      "authorization { default_permissions: {publish: \"d.>\"}, users = [ {user: \"none\", password: "       \
+      "\"p\"}, {user: \"own\", password: \"p\", permissions: {subscribe: \"s\"}} ] }\n")                     \
     X(ACCOUNTS, "accounts {\n"                                                                               \
                 " ONE { users: [ {user: \"one\", password: \"p\"} ], limits: { max_connections: 1 } }\n"     \
                 " PAY { users: [ {user: \"pay\", password: \"p\"} ], limits: { max_payload: 8 } }\n"         \

@@ -34,7 +34,6 @@ static const struct need_row {
     const char *missing[FLAVOURS];
 } needs_rows[NEEDS] = {
     [NEEDS_NOTHING] = {"nothing", {NULL}},
-    [NEEDS_PERMISSIONS] = {"permissions", {[FLAVOUR_MYELIN] = "permissions come with users and accounts"}},
     [NEEDS_ACCOUNTS] = {"accounts", {[FLAVOUR_MYELIN] = "accounts come later"}},
     [NEEDS_MAPPINGS] = {"mappings", {[FLAVOUR_MYELIN] = "subject mappings come with accounts"}},
     [NEEDS_CLUSTER] = {"other listeners", {[FLAVOUR_MYELIN] = "routes, gateways and leaf nodes come later"}},
@@ -42,7 +41,6 @@ static const struct need_row {
                    {[FLAVOUR_MYELIN] = NO_TLS_CASES,
                     [FLAVOUR_NATS_2_9] = NO_TLS_CASES,
                     [FLAVOUR_NATS_NEW] = NO_TLS_CASES}},
-    [NEEDS_RELOAD] = {"reload", {[FLAVOUR_MYELIN] = "needs permissions to reload"}},
 };
 
 static const char *const flavour_names[FLAVOURS] = {

@@ -7,10 +7,14 @@ enum { HEAD_BYTES = 6, PENDING_BYTES_MAX = 8 * 1024, SUBSCRIPTIONS_PER_CLIENT = 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const struct security_user users[] = {
-    {TEXT("a"), TEXT("b")},
-    {TEXT("h"), TEXT("$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW")},
-};
+static const char users[] = "authorization { users: [{user: a, password: b}, {user: h, password: "
+                            "\"$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\"}] }";
+
+static const char permissions[] = "authorization { users: [{user: a, password: b, permissions: {publish: "
+                                  "[\"a.>\", b, \"*\"], subscribe: {allow: "
+                                  "[\"*\", \"a.>\", \"b.* q\", \">\"], deny: [\"a.b\", \"*.c\", \"a.* q\"]}, "
+                                  "allow_responses: {max: 2}}}, {nkey: "
+                                  "UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK}] }";
 
 static struct fake_host *host_of(const uint8_t *head)
 {
@@ -21,10 +25,8 @@ static struct fake_host *host_of(const uint8_t *head)
     fake->options.max_subscription_tokens = head[0] & 2 ? 4 : 0;
     fake->options.trace = (head[0] & 4) != 0; /* the log is NULL: lines are made, not written */
     fake->options.headers = (head[0] & 8) == 0;
-    if (head[0] & 16) {
-        fake->security.users = (struct security_user *)(uintptr_t)users;
-        fake->security.user_count = COUNT_OF(users);
-    }
+    if (head[0] & 16)
+        fake_configure(fake, head[0] & 64 ? permissions : users);
     if (head[0] & 32)
         fake->security.no_auth_user = TEXT("a");
     return fake;

@@ -1,14 +1,16 @@
 /* tests/micro/hot_path.c - instructions and nanoseconds per message from the received bytes to the bytes to
  * be sent: parser, router, delivery and output of one shard, without ring and sockets, one publisher to one
- * subscriber.
+ * subscriber; on one subject and on many in turn, without permissions and with some on both sides.
  *     make build && gcc -std=gnu11 -D_GNU_SOURCE -I. -O2 -g tests/micro/hot_path.c build/libmyelin.a \
  *         -o build/hot-path -luring -lssl -lcrypto -lcrypt -lm -pthread
  *     build/hot-path
  *     valgrind --tool=callgrind --toggle-collect='publish_all*' build/hot-path 100 */
 #include "core/base/clock.h"
 #include "core/base/memory.h"
+#include "net/client_access.h"
 #include "shards/host.h"
 #include "shards/shard.h"
+#include "tests/unit/core/security/configured.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -39,15 +41,53 @@ __attribute__((noinline)) static void publish_all(struct client *publisher, stru
     }
 }
 
-static size_t input_make(char *input, size_t input_bytes, int payload_bytes)
+static size_t input_make(char *input, size_t input_bytes, int payload_bytes, int subjects)
 {
     size_t used = 0;
-    for (;;) {
-        int count = snprintf(input + used, input_bytes - used, "PUB bench.subject %d\r\n%0*d\r\n",
+    for (int i = 0;; i = (i + 1) % subjects) {
+        int count = snprintf(input + used, input_bytes - used, "PUB bench.subject%d %d\r\n%0*d\r\n", i,
                              payload_bytes, payload_bytes, 7);
         if (used + (size_t)count >= input_bytes)
             return used;
         used += (size_t)count;
+    }
+}
+
+/* Fifty patterns to publish to, one of which fits; one denied that a wider subscription meets. */
+static void permit(struct client *publisher, struct client *subscriber)
+{
+    static struct configured configured;
+    struct config_text config = {0};
+    config_text_add(
+        &config, "authorization { users: [ {user: u, permissions: {subscribe: {deny: bench.no}, publish: [");
+    for (int i = 0; i < 49; i++)
+        config_text_add(&config, "\"a%d.b.*\",", i);
+    config_text_add(&config, "\"bench.*\"] } } ] }");
+    if (configure(&configured, config_text_string(&config))[0] != 0)
+        abort();
+    const struct security_permissions *permissions = configured.options.users.first->permissions;
+    if (client_access_set(publisher, permissions) != ERR_OK ||
+        client_access_set(subscriber, permissions) != ERR_OK)
+        abort();
+}
+
+static void measure(struct client *publisher, struct client *subscriber, int rounds, bool with_permissions)
+{
+    static char input[RECEIVE_BYTES];
+    static const struct {
+        int payload_bytes, subjects;
+    } works[] = {{16, 1}, {128, 1}, {1024, 1}, {16, 2}, {16, 64}, {16, 1000}};
+    for (size_t i = 0; i < COUNT_OF(works); i++) {
+        struct bytes bytes =
+            bytes_of(input, input_make(input, sizeof input, works[i].payload_bytes, works[i].subjects));
+        uint64_t before = subscriber->out_messages;
+        int64_t start_ns = clock_monotonic_ns();
+        publish_all(publisher, subscriber, bytes, rounds);
+        int64_t took_ns = clock_monotonic_ns() - start_ns;
+        uint64_t messages = subscriber->out_messages - before;
+        printf("%s%d bytes, %d subjects: %llu messages, %.1f ns each\n",
+               with_permissions ? "with permissions, " : "", works[i].payload_bytes, works[i].subjects,
+               (unsigned long long)messages, (double)took_ns / (double)messages);
     }
 }
 
@@ -64,7 +104,6 @@ int main(int argc, char **argv)
 {
     static struct shard shard;
     static struct server_options options;
-    static char input[RECEIVE_BYTES];
     int rounds = argc > 1 ? rounds_of(argv[1]) : 2000;
     struct post_office office;
     options.net = (struct net_options){.max_payload_bytes = 1 << 20,
@@ -88,17 +127,11 @@ int main(int argc, char **argv)
     shard.matches = match_cache_new(1024);
     struct client *publisher = &connection_make(&shard, 1)->client;
     struct client *subscriber = &connection_make(&shard, 2)->client;
-    (void)client_receive(subscriber, text("SUB bench.subject 1\r\n"));
-    static const int sizes[] = {16, 128, 1024};
-    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
-        struct bytes bytes = bytes_of(input, input_make(input, sizeof input, sizes[i]));
-        uint64_t before = subscriber->out_messages;
-        int64_t start_ns = clock_monotonic_ns();
-        publish_all(publisher, subscriber, bytes, rounds);
-        int64_t took_ns = clock_monotonic_ns() - start_ns;
-        uint64_t messages = subscriber->out_messages - before;
-        printf("%d bytes: %llu messages, %.1f ns each\n", sizes[i], (unsigned long long)messages,
-               (double)took_ns / (double)messages);
+    for (int with_permissions = 0; with_permissions < 2; with_permissions++) {
+        if (with_permissions)
+            permit(publisher, subscriber);
+        (void)client_receive(subscriber, text("UNSUB 1\r\nSUB bench.* 1\r\n"));
+        measure(publisher, subscriber, rounds, with_permissions);
     }
     return 0;
 }

@@ -19,6 +19,7 @@ enum {
     CROWD_RESETS = 300,
     CROWD_HALF_CLOSED = 200,
     CROWD_GARBAGE = 300,
+    CROWD_WRONG_LOGINS = 300, /* a third of them a bcrypt check each, of some 4 ms */
     GARBAGE_BYTES = 2000,
     DRIP_BYTES = 200,
     DRIP_EVERY_MS = 5,
@@ -41,6 +42,7 @@ static bool bad_day_resets(struct run *run);
 static bool bad_day_half_closed(struct run *run);
 static bool bad_day_drip(struct run *run);
 static bool bad_day_garbage(struct run *run);
+static bool bad_day_wrong_logins(struct run *run);
 static bool bad_day_no_files(struct run *run);
 static bool bad_day_stop_under_load(struct run *run);
 
@@ -50,6 +52,10 @@ static const struct conformance_case rows[] = {
     {.spec = "bad day", .name = "half_closed_connections_are_closed", .run = bad_day_half_closed},
     {.spec = "bad day", .name = "a_dripping_publisher_holds_nobody_up", .run = bad_day_drip},
     {.spec = "bad day", .name = "garbage_is_refused_and_forgotten", .run = bad_day_garbage},
+    {.spec = "bad day",
+     .name = "a_storm_of_wrong_logins_is_refused_and_disturbs_nobody",
+     .configuration = ON_STORM,
+     .run = bad_day_wrong_logins},
     {.spec = "bad day",
      .name = "server_without_descriptors_serves_on_and_recovers",
      .run = bad_day_no_files,
@@ -114,6 +120,42 @@ static bool bad_day_half_closed(struct run *run)
     ok = ok && witness_end(run, files);
     crowd_close(&crowd, false);
     return ok;
+}
+
+#define WRONG_SIGNATURE                                                                                      \
+    "CONNECT {\"nkey\":\"UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK\",\"sig\":\""              \
+    "J0gm0V0fGYSB3izoLpG0ZBMMPp0YZuicBhjBQvEGh6sRdyt3YLr1nf2VMlsXhKgA7eh3lCaSQM1mLJkaNe0kBg\"}\r\n"
+
+/* Method: all at once, by a wrong password, an unknown user and a wrong signature in turn; the witness is
+ * served while they are judged, and a right password behind them all is let in. */
+static bool bad_day_wrong_logins(struct run *run)
+{
+    static const char *const logins[] = {
+        "CONNECT {\"user\":\"bob\",\"pass\":\"wrong\"}\r\nPING\r\n",
+        "CONNECT {\"user\":\"mallory\",\"pass\":\"wrong\"}\r\nSUB > 1\r\n",
+        WRONG_SIGNATURE,
+    };
+    struct crowd crowd = {0};
+    int files = 0;
+    bool ok = witness_begin(run, &files) && crowd_open(run, &crowd, CROWD_WRONG_LOGINS);
+    for (int i = 0; ok && i < crowd.count; i++)
+        (void)peer_send(&crowd.peers[i], text(logins[(size_t)i % COUNT_OF(logins)]));
+    for (int i = 0; ok && i < 20; i++)
+        ok = witness_served(run);
+    ok = ok && run_connect(run, 1, NONE) &&
+         run_send(run, 1, "CONNECT {\"verbose\":false,\"user\":\"bob\",\"pass\":\"right\"}\r\n") &&
+         run_alive(run, 1);
+    for (int i = 0; ok && i < crowd.count; i++) {
+        size_t matched = 0;
+        int64_t deadline_ns = peer_deadline(PEER_PATIENCE_MS);
+        ok = peer_expect(&crowd.peers[i], TEXT(AUTHORIZATION_ERROR), deadline_ns, &matched) &&
+             peer_expect_end(&crowd.peers[i], deadline_ns);
+        if (!ok)
+            run_fail(run, "wrong login %d was not refused", i);
+    }
+    peer_leave(&run->peers[1]);
+    crowd_close(&crowd, false);
+    return ok && witness_end(run, files);
 }
 
 /* Method: every byte of one PUB alone, and a round trip of the other client between every two. */

@@ -53,5 +53,7 @@ void scenario_drain(struct run *run);
 void scenario_drain_connection(struct run *run);
 void scenario_mixed_bytes(struct run *run);
 void scenario_reconnect(struct run *run);
+void scenario_logins(struct run *run);
+void scenario_permissions(struct run *run);
 
 #endif

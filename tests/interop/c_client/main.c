@@ -44,6 +44,8 @@ static const struct scenario scenarios[] = {
     {"drain_connection", scenario_drain_connection, false},
     {"mixed_bytes", scenario_mixed_bytes, false},
     {"reconnect", scenario_reconnect, true},
+    {"logins", scenario_logins, true},
+    {"permissions", scenario_permissions, true},
 };
 
 static bool port_accepts(uint16_t port);

@@ -7,8 +7,10 @@
 
 #include "core/base/check.h"
 #include "core/base/language.h"
+#include "core/subject/index.h"
 #include "core/subject/subject.h"
 #include "net/client.h"
+#include "tests/unit/core/security/configured.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,7 @@
 enum {
     FAKE_SUBSCRIPTIONS_MAX = 64,
     FAKE_CLIENTS_MAX = 4,
+    FAKE_CONFIGURATIONS_MAX = 4,
     FAKE_OUT_BYTES = 128 * 1024,
     FAKE_SECRET_BYTES = 128,
 };
@@ -40,10 +43,13 @@ struct fake_host {
     struct session_context context;
     struct net_options options;
     struct security_options security;
+    struct configured configured[FAKE_CONFIGURATIONS_MAX]; /* what `security` was and is made of */
+    uint32_t configured_count;
     struct info_server info;
     struct fake_client clients[FAKE_CLIENTS_MAX];
     struct fake_subscription subscriptions[FAKE_SUBSCRIPTIONS_MAX];
     uint32_t subscription_count;
+    struct index *index; /* it knows a subscription's pattern and queue, for sessions that ask */
     struct client_subscription *expired[FAKE_SUBSCRIPTIONS_MAX];
     uint32_t expired_count;
     uint32_t calls;   /* that may be refused, so far */
@@ -106,6 +112,12 @@ static inline enum host_result fake_subscribe(struct client *client, struct clie
         return HOST_MEMORY;
     uint8_t *texts = malloc(subject.count + queue.count);
     ASSERT(texts != NULL);
+    if (fake->index == NULL)
+        fake->index = index_new();
+    if (fake->index == NULL || index_add(fake->index, subject, queue, &subscription->base) != ERR_OK) {
+        free(texts);
+        return HOST_MEMORY;
+    }
     memcpy(texts, subject.data, subject.count);
     if (queue.count > 0)
         memcpy(texts + subject.count, queue.data, queue.count);
@@ -133,6 +145,7 @@ static inline enum host_result fake_unsubscribe(struct client *client,
         if (fake->subscriptions[i].subscription != subscription)
             continue;
         free(fake->subscriptions[i].texts);
+        index_remove(fake->index, &subscription->base);
         uint32_t behind = fake->subscription_count - i - 1;
         memmove(&fake->subscriptions[i], &fake->subscriptions[i + 1], behind * sizeof *fake->subscriptions);
         fake->subscription_count--;
@@ -323,6 +336,18 @@ static inline struct fake_host *fake_new(void)
     return fake;
 }
 
+/* Takes the security options from the text of a configuration file; what was before stays in memory. */
+static inline void fake_configure(struct fake_host *fake, const char *config)
+{
+    ASSERT(fake->configured_count < FAKE_CONFIGURATIONS_MAX);
+    struct configured *configured = &fake->configured[fake->configured_count++];
+    const char *error = configure(configured, config);
+    ASSERT(error[0] == 0);
+    (void)error;
+    fake->security = configured->options;
+    permission_cache_forget(&fake->context.permissions);
+}
+
 static inline struct fake_client *fake_connect(struct fake_host *fake, uint32_t position)
 {
     struct fake_client *at = &fake->clients[position];
@@ -419,11 +444,15 @@ static inline void fake_free(struct fake_host *fake)
     for (uint32_t i = 0; i < FAKE_CLIENTS_MAX; i++)
         fake_disconnect(&fake->clients[i]);
     ASSERT(fake->subscription_count == 0);
+    index_free(fake->index);
     ASSERT(fake->expired_count == 0);
     ASSERT(fake->context.timers.count == 0);
     timers_close(&fake->context.timers);
     output_pool_close(&fake->context.pool);
     lines_free(fake->context.lines);
+    permission_cache_close(&fake->context.permissions);
+    for (uint32_t i = 0; i < fake->configured_count; i++)
+        configured_close(&fake->configured[i]);
     free(fake);
 }
 

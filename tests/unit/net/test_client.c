@@ -222,16 +222,13 @@ Test(client, that_is_active_is_not_asked_again)
 
 /* ---- login ---- */
 
-static const struct security_user users[] = {
-    {TEXT("ann"), TEXT("plain")},
-    {TEXT("bob"), TEXT(BCRYPT_HASH)},
-};
+#define ANN "{user: ann, password: plain}"
+#define BOB "{user: bob, password: \"" BCRYPT_HASH "\"}"
 
 static struct fake_host *new_with_users(void)
 {
     struct fake_host *fake = fake_new();
-    fake->security.users = (struct security_user *)(uintptr_t)users;
-    fake->security.user_count = COUNT_OF(users);
+    fake_configure(fake, "authorization { users: [" ANN ", " BOB "] }");
     return fake;
 }
 
@@ -370,16 +367,14 @@ Test(client, whose_user_is_gone_from_new_options_is_closed)
     struct security_options before = fake->security;
     client_options_changed(&at->client, &before);
     cr_expect_not(at->closed, "nothing has changed");
-    static const struct security_user others[] = {{TEXT("ann"), TEXT("changed")}};
-    fake->security.users = (struct security_user *)(uintptr_t)others;
-    fake->security.user_count = 1;
+    fake_configure(fake, "authorization { users: [{user: ann, password: changed}] }");
     client_options_changed(&at->client, &before);
     fake_drain(fake);
     cr_expect_str_eq(at->out, "-ERR 'Authorization Violation'\r\n");
     fake_disconnect(at);
     before = fake->security;
     at = enter(fake, "CONNECT {\"user\":\"ann\",\"pass\":\"changed\",\"verbose\":false}\r\n");
-    fake->security.users = (struct security_user *)(uintptr_t)(users + 1);
+    fake_configure(fake, "authorization { users: [" BOB "] }");
     client_options_changed(&at->client, &before);
     cr_expect(at->closed);
     cr_expect_eq(at->client.closed_reason, CLOSED_CLIENT_CLOSED);

@@ -137,12 +137,14 @@ Test(client_faults, a_run_that_finds_no_memory_closes_its_receiver_and_nobody_el
 /* A bcrypt login, a second CONNECT, the change of options, and a session that is closed with an -ERR. */
 Test(client_faults, a_login_without_memory_is_no_login)
 {
-    struct security_user users[] = {{.name = TEXT("ann"), .password = TEXT("pa")}};
+    struct configured configured;
+    cr_assert_str_eq(configure(&configured, "authorization { users: [{user: ann, password: pa, permissions: "
+                                            "{subscribe: \"*\", allow_responses: true}}] }"),
+                     "");
     FOR_EACH_FAULT(plan)
     {
         struct fake_host *fake = fake_new();
-        fake->security.users = users;
-        fake->security.user_count = 1;
+        fake->security = configured.options;
         struct fake_client *good =
             enter(fake, 0,
                   "CONNECT {\"user\":\"ann\",\"pass\":\"pa\",\"name\":\"a client\",\"verbose\":false}\r\n");
@@ -157,6 +159,7 @@ Test(client_faults, a_login_without_memory_is_no_login)
         cr_assert_null(strstr(bad->out, "+OK"));
         fake_free(fake);
     }
+    configured_close(&configured);
 }
 
 /* Tracing needs memory of its own: without it a line is missing, and nothing else. */

@@ -17,7 +17,7 @@ static struct client_subscription *subscription_make(unsigned number)
     int count = snprintf(sid, sizeof sid, "%u", number);
     struct client_subscription *made = calloc(1, sizeof *made + (size_t)count);
     cr_assert_not_null(made);
-    made->sid_count = (uint16_t)count;
+    made->sid_count = (uint16_t)(count & SID_BYTES_MAX);
     memcpy(made->sid, sid, (size_t)count);
     return made;
 }

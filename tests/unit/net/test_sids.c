@@ -15,7 +15,7 @@ static struct client_subscription *make(unsigned number)
     char text_of[16];
     int count = snprintf(text_of, sizeof text_of, "%u", number);
     struct client_subscription *s = calloc(1, sizeof *s + (size_t)count);
-    s->sid_count = (uint16_t)count;
+    s->sid_count = (uint16_t)(count & SID_BYTES_MAX);
     memcpy(s->sid, text_of, (size_t)count);
     return s;
 }
@@ -27,6 +27,20 @@ static unsigned number_of(const struct client_subscription *s)
         number = number * 10 + (unsigned)(s->sid[i] - '0');
     cr_assert_lt(number, SIDS);
     return number;
+}
+
+/* Every one that the model has is met once, while the table moves as well. */
+static void walk(const struct sids *sids, struct client_subscription *const model[SIDS])
+{
+    bool met[SIDS] = {false};
+    uint64_t at = 0;
+    uint32_t count = 0;
+    for (const struct client_subscription *s; (s = sids_next(sids, &at)) != NULL; count++) {
+        unsigned number = number_of(s);
+        cr_assert(model[number] == s && !met[number]);
+        met[number] = true;
+    }
+    cr_assert_eq(count, sids->count);
 }
 
 Test(sids, found_is_exactly_what_was_added_and_not_removed)
@@ -49,6 +63,8 @@ Test(sids, found_is_exactly_what_was_added_and_not_removed)
         unsigned asked = random_below(&random, SIDS);
         snprintf(sid, sizeof sid, "%u", asked);
         cr_assert_eq(sids_find(&sids, text(sid)), model[asked], "step %d sid %u", step, asked);
+        if (step % 100 == 0)
+            walk(&sids, model);
     }
     uint32_t hint = 0;
     struct client_subscription *any;

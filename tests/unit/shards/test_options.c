@@ -235,7 +235,7 @@ static const char *show(const struct server_options *o, const char *what)
     else if (strcmp(what, "auth") == 0)
         snprintf(shown, sizeof(shown), "%.*s/%.*s token %.*s users %u timeout %g",
                  BYTES_PRINTF(o->security.user), BYTES_PRINTF(o->security.password),
-                 BYTES_PRINTF(o->security.token), o->security.user_count,
+                 BYTES_PRINTF(o->security.token), o->security.users.count,
                  (double)o->security.timeout_ns / 1e9);
     else if (strcmp(what, "limits") == 0)
         snprintf(shown, sizeof(shown), "payload %lld connections %lld tokens %lld headers %d write %d",
@@ -326,6 +326,8 @@ Test(server_options, a_flag_beats_the_file_and_the_file_beats_the_default)
 
 /* ---- errors in files: the text behind "nats-server: ", of -t ---- */
 
+#define NKEY "UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK"
+
 struct error_case {
     const char *file;
     const char *err;
@@ -377,8 +379,21 @@ static const struct error_case error_cases[] = {
     {"authorization {users: [\"a\"]}", "c.conf:1:24: Expected user entry to be a map/struct, got a\n"},
     {"authorization {users: 5}", "c.conf:1:15: Expected users field to be an array, got 5\n"},
     {"authorization {users: [{user: a, foo: b}]}", "c.conf:1:33: unknown field \"foo\"\n"},
-    {"authorization {users: [{user: a, permissions {}}]}",
-     "c.conf:1:33: field \"permissions\" is not supported by this version of Myelin\n"},
+    {"authorization {users: [{user: a, proxy_required: true}]}",
+     "c.conf:1:33: field \"proxy_required\" is not supported by this version of Myelin\n"},
+    {"authorization {auth_callout {issuer: A}}",
+     "c.conf:1:15: field \"auth_callout\" is not supported by this version of Myelin\n"},
+    {"authorization {users: [{nkey: foo}]}", "c.conf:1:24: Not a valid public nkey for a user\n"},
+    {"authorization {users: [{nkey: " NKEY "},{nkey: " NKEY "}]}",
+     "c.conf:1:0: Duplicate nkey \"" NKEY "\" detected\n"},
+    {"authorization {users: [{nkey: " NKEY ", password: x}]}",
+     "c.conf:1:24: Nkey users do not take usernames or passwords\n"},
+    {"authorization {users: [{user: a, clients: [foo, standard, \"b r\" ]}]}",
+     "c.conf:1:33: invalid connection types [\"FOO\" \"B R\"]\n"},
+    {"authorization {users: [{user: a, clients: 5}]}",
+     "c.conf:1:33: error parsing allowed connection types: unsupported type int64\n"},
+    {"authorization {users: [{user: a, permissions: {publish: \"a..b\"}}]}",
+     "c.conf:1:47: subject \"a..b\" is not a valid subject\n"},
     {"authorization {foo: b}", "c.conf:1:15: unknown field \"foo\"\n"},
     {"authorization {timeout: true}",
      "c.conf:1:15: error parsing authorization config, 'timeout' wrong type\n"},

@@ -31,7 +31,8 @@ enum { ARGUMENTS = COUNT_OF(arguments) - 1 };
 static const char full_file[] =
     "port: 4333\nhost: \"127.0.0.1\"\nserver_tags: [\"a\", \"b:c\"]\nping_interval: \"2m\"\nlog_size_limit: "
     "1MB\n"
-    "authorization { timeout: 3, users = [ {user: ann, password: pa}, {user: bob, password: pb} ] }\n"
+    "authorization { timeout: 3, users = [ {user: ann, password: pa}, {user: bob, password: pb, permissions: "
+    "{publish: [a, b.*], subscribe: {allow: \"c.> q\", deny: d}}} ], default_permissions: {publish: x} }\n"
     "write_deadline: 5\nmax_payload: 1MB\nno_auth_user: ann\n";
 
 Test(options_faults, a_start_without_memory_fails_and_says_so, .timeout = 60)
@@ -53,8 +54,8 @@ Test(options_faults, a_start_without_memory_fails_and_says_so, .timeout = 60)
             cr_assert_str_eq(options->server_name, "a_name");
             cr_assert_str_eq(options->pid_file, "/tmp/p");
             cr_assert_eq(options->server_tag_count, 2);
-            cr_assert_eq(options->security.user_count, 2);
-            cr_assert(bytes_equal(options->security.users[1].password, TEXT("pb")));
+            cr_assert_eq(options->security.users.count, 2);
+            cr_assert(bytes_equal(options->security.users.last->password, TEXT("pb")));
             cr_assert_eq(options->net.write_deadline_ns, 5000000000);
             cr_assert(options->trace && options->debug);
         }

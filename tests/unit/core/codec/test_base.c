@@ -57,6 +57,44 @@ Test(base, nothing_is_written_where_it_does_not_fit)
     cr_expect_str_eq(out, "unused");
 }
 
+Test(base, what_was_written_is_read_back)
+{
+    for (size_t i = 0; i < COUNT_OF(vectors); i++) {
+        uint8_t out[32];
+        struct bytes bytes = text(vectors[i].bytes);
+        cr_expect_eq(base32_decode(out, sizeof out, text(vectors[i].base32)), bytes.count, "row %zu", i);
+        cr_expect(bytes_equal(bytes_of(out, bytes.count), bytes), "row %zu", i);
+        cr_expect_eq(base64_url_decode(out, sizeof out, text(vectors[i].base64)), bytes.count, "row %zu", i);
+        cr_expect(bytes_equal(bytes_of(out, bytes.count), bytes), "row %zu", i);
+    }
+}
+
+Test(base, what_no_encoder_writes_is_refused)
+{
+    static const char *const bad32[] = {"M", "MZX", "my", "MY======", "M1", "MZ", "MZXQ\n", "MZXW7"};
+    static const char *const bad_url[] = {"Z", "Zg==", "Zh", "Zm9+", "Zm9/", "Zm 9", "Zm9v\n", "Zm9"};
+    static const char *const bad_standard[] = {"Zg", "Zg=", "Zh==", "Zm9-", "Zm9_", "====", "Zg===", "Zm9v="};
+    uint8_t out[32];
+    for (size_t i = 0; i < COUNT_OF(bad32); i++)
+        cr_expect_eq(base32_decode(out, sizeof out, text(bad32[i])), 0, "%s", bad32[i]);
+    for (size_t i = 0; i < COUNT_OF(bad_url); i++)
+        cr_expect_eq(base64_url_decode(out, sizeof out, text(bad_url[i])), 0, "%s", bad_url[i]);
+    for (size_t i = 0; i < COUNT_OF(bad_standard); i++)
+        cr_expect_eq(base64_standard_decode(out, sizeof out, text(bad_standard[i])), 0, "%s",
+                     bad_standard[i]);
+    cr_expect_eq(base32_decode(out, 2, TEXT("MZXW6")), 0, "it does not fit");
+    cr_expect_eq(base64_url_decode(out, 2, TEXT("Zm9v")), 0, "it does not fit");
+}
+
+Test(base, the_standard_alphabet_comes_with_padding)
+{
+    uint8_t out[8];
+    cr_expect_eq(base64_standard_decode(out, sizeof out, TEXT("+//+")), 3);
+    cr_expect_eq(memcmp(out, "\xfb\xff\xfe", 3), 0);
+    cr_expect_eq(base64_standard_decode(out, sizeof out, TEXT("Zg==")), 1);
+    cr_expect_eq(base64_standard_decode(out, sizeof out, TEXT("Zm8=")), 2);
+}
+
 Test(crc16, has_the_check_value_of_xmodem)
 {
     cr_expect_eq(crc16_xmodem(TEXT("123456789")), 0x31c3);

@@ -1,0 +1,38 @@
+/* core/security/permission_cache.h - what permissions said about a subject, so that they are asked once for
+ * each: one for a thread, shared by all its connections and by both directions.
+ * In the flow:  client_publish() -> permission_cache_publish();  client_takes() -> permission_cache_deliver()
+ * It holds no pointer that it follows, but tells one user's permissions from another's by their address:
+ * forget all when a snapshot goes. At the bound: PERMISSION_CACHE_ENTRIES; a subject longer than an entry
+ * holds is asked for each time. One thread's. */
+#ifndef CORE_SECURITY_PERMISSION_CACHE_H
+#define CORE_SECURITY_PERMISSION_CACHE_H
+
+#include "core/security/permissions.h"
+
+enum {
+    PERMISSION_CACHE_WAYS = 2,
+    PERMISSION_CACHE_ENTRIES = 2048, /* a power of two; 128 KiB, taken when the first is needed */
+    PERMISSION_CACHE_SUBJECT_BYTES = 50,
+};
+
+struct permission_cache_entry;
+
+/* All zero but for `seed` is empty. */
+struct permission_cache {
+    struct permission_cache_entry *entries; /* NULL: not needed so far, or no memory for it */
+    uint64_t seed; /* of the hashes; not to be guessed by clients (core/base/hash.h) */
+};
+
+/* permissions_publish() and, for subscriptions without a queue, permissions_deliver(). Cost when known: a
+ * hash and a comparison. */
+bool permission_cache_publish(struct permission_cache *cache, const struct security_permissions *permissions,
+                              struct bytes subject);
+bool permission_cache_deliver(struct permission_cache *cache, const struct security_permissions *permissions,
+                              struct bytes subject);
+
+/* A snapshot is about to go. */
+void permission_cache_forget(struct permission_cache *cache);
+
+void permission_cache_close(struct permission_cache *cache);
+
+#endif

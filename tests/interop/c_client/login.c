@@ -1,0 +1,225 @@
+/* tests/interop/c_client/login.c - scenarios on who may come in and what they may do: user and password,
+ * token, NKeys, permissions, allow_responses; each with a server of its own and a configuration of its own,
+ * in clear. */
+#include "tests/interop/c_client/harness.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { WAIT_MS = 5000, PATH_BYTES = 64, URL_BYTES = 64, FLAGS_BYTES = 128 };
+
+#define USER_KEY "UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK"
+#define USER_SEED "SUAAAAICAMCAKBQHBAEQUCYMBUHA6EARCIJRIFIWC4MBSGQ3DQOR4H776Y"
+#define OTHER_SEED "SUAGLLGYEGY5NOOICPKGELWSMRU6EYBWY54TCDDG3GTKDWTWAC375MM7AM"
+
+/* "U*U" behind the hash. */
+static const char users[] =
+    "authorization { users: [\n"
+    " {user: plain, password: secret}\n"
+    " {user: hashed, password: \"$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\"}\n"
+    " {nkey: " USER_KEY
+    ", permissions: {publish: [\"in.>\", \"req\"], subscribe: {allow: [\"in.>\", \"_INBOX.>\"], "
+    "deny: \"in.secret\"}}}\n"
+    " {user: service, password: p, permissions: {subscribe: req, allow_responses: true}}\n"
+    "] }\n";
+static const char token[] = "authorization { token: t0ken }\n";
+
+/* A server with a configuration, and the files that it takes. */
+struct guarded {
+    pid_t server;
+    char config[PATH_BYTES];
+    char seed[PATH_BYTES];
+    char url[URL_BYTES];
+};
+
+static bool write_file(struct run *run, char path[PATH_BYTES], const char *content)
+{
+    snprintf(path, PATH_BYTES, "/tmp/interop-c-XXXXXX");
+    int file = mkstemp(path);
+    if (file < 0) {
+        return EXPECT(run, file >= 0);
+    }
+    bool written = write(file, content, strlen(content)) == (ssize_t)strlen(content);
+    close(file);
+    return EXPECT(run, written);
+}
+
+static bool guarded_start(struct run *run, struct guarded *guarded, const char *config, const char *seed)
+{
+    char flags[FLAGS_BYTES];
+    const char *given = getenv("MYELIN_FLAGS");
+    char *before = given == NULL ? NULL : strdup(given);
+    uint16_t port = port_free();
+    *guarded = (struct guarded){.server = -1};
+    if (write_file(run, guarded->config, config) && write_file(run, guarded->seed, seed)) {
+        /* Only its own: flags of the run may ask for TLS. */
+        snprintf(flags, sizeof(flags), "-c %s", guarded->config);
+        setenv("MYELIN_FLAGS", flags, 1);
+        guarded->server = server_start(run->server_binary, port);
+    }
+    if (before == NULL) {
+        unsetenv("MYELIN_FLAGS");
+    } else {
+        setenv("MYELIN_FLAGS", before, 1);
+    }
+    free(before);
+    snprintf(guarded->url, sizeof(guarded->url), "nats://127.0.0.1:%d", port);
+    return EXPECT(run, guarded->server > 0);
+}
+
+static void guarded_stop(struct guarded *guarded)
+{
+    server_kill(guarded->server);
+    unlink(guarded->config);
+    unlink(guarded->seed);
+}
+
+/* What a client brings; NULL: not that. */
+struct credentials {
+    const char *user, *password, *token, *nkey, *seed_file;
+};
+
+static natsStatus come_in(natsConnection **connection, const struct guarded *guarded,
+                          const struct credentials *credentials)
+{
+    natsOptions *options = NULL;
+    natsStatus status = natsOptions_Create(&options);
+    if (status == NATS_OK) {
+        status = natsOptions_SetURL(options, guarded->url);
+    }
+    if (status == NATS_OK && credentials->user != NULL) {
+        status = natsOptions_SetUserInfo(options, credentials->user, credentials->password);
+    }
+    if (status == NATS_OK && credentials->token != NULL) {
+        status = natsOptions_SetToken(options, credentials->token);
+    }
+    if (status == NATS_OK && credentials->nkey != NULL) {
+        status = natsOptions_SetNKeyFromSeed(options, credentials->nkey, credentials->seed_file);
+    }
+    if (status == NATS_OK) {
+        status = natsConnection_Connect(connection, options);
+    }
+    natsOptions_Destroy(options);
+    return status;
+}
+
+static void expect_logins(struct run *run, const struct guarded *guarded, const struct credentials *rows,
+                          int right, int wrong)
+{
+    for (int i = 0; i < right + wrong; i++) {
+        natsConnection *connection = NULL;
+        EXPECT_STATUS(run, come_in(&connection, guarded, &rows[i]),
+                      i < right ? NATS_OK : NATS_CONNECTION_AUTH_FAILED);
+        if (i < right && connection != NULL) {
+            EXPECT_OK(run, natsConnection_FlushTimeout(connection, WAIT_MS));
+        }
+        natsConnection_Destroy(connection);
+    }
+}
+
+void scenario_logins(struct run *run)
+{
+    struct guarded guarded;
+    if (guarded_start(run, &guarded, users, USER_SEED)) {
+        const struct credentials rows[] = {
+            {.user = "plain", .password = "secret"},
+            {.user = "hashed", .password = "U*U"},
+            {.nkey = USER_KEY, .seed_file = guarded.seed},
+            {.user = "plain", .password = "Secret"},
+            {.user = "hashed", .password = "U*V"},
+            {.user = "nobody", .password = "secret"},
+            {.token = "secret"},
+            {0},
+        };
+        expect_logins(run, &guarded, rows, 3, 5);
+    }
+    guarded_stop(&guarded);
+    if (guarded_start(run, &guarded, users, OTHER_SEED)) {
+        const struct credentials wrong = {.nkey = USER_KEY, .seed_file = guarded.seed};
+        expect_logins(run, &guarded, &wrong, 0, 1);
+    }
+    guarded_stop(&guarded);
+    if (guarded_start(run, &guarded, token, USER_SEED)) {
+        const struct credentials rows[] = {
+            {.token = "t0ken"}, {.token = "token"}, {.user = "t0ken", .password = ""}};
+        expect_logins(run, &guarded, rows, 1, 2);
+    }
+    guarded_stop(&guarded);
+}
+
+/* The text of the last thing that the server refused. */
+static void expect_refused(struct run *run, natsConnection *connection, const char *what)
+{
+    const char *text = NULL;
+    EXPECT_OK(run, natsConnection_FlushTimeout(connection, WAIT_MS));
+    (void)natsConnection_GetLastError(connection, &text);
+    EXPECT(run, text != NULL && strcasestr(text, what) != NULL);
+}
+
+static void permissions(struct run *run, natsConnection *limited, natsConnection *other)
+{
+    natsSubscription *wide = NULL;
+    natsSubscription *refused = NULL;
+    natsMsg *message = NULL;
+    EXPECT_OK(run, natsConnection_SubscribeSync(&wide, limited, "in.*"));
+    EXPECT_OK(run, natsConnection_SubscribeSync(&refused, limited, "out"));
+    expect_refused(run, limited, "permissions violation for subscription to \"out\"");
+    EXPECT_OK(run, natsConnection_PublishString(limited, "out", "x"));
+    expect_refused(run, limited, "permissions violation for publish to \"out\"");
+    EXPECT_OK(run, natsConnection_PublishString(other, "in.secret", "hidden"));
+    EXPECT_OK(run, natsConnection_PublishString(other, "in.open", "seen"));
+    EXPECT_OK(run, natsConnection_FlushTimeout(other, WAIT_MS));
+    if (EXPECT_OK(run, natsSubscription_NextMsg(&message, wide, WAIT_MS))) {
+        EXPECT(run, strcmp(natsMsg_GetSubject(message), "in.open") == 0);
+    }
+    natsMsg_Destroy(message);
+    natsSubscription_Destroy(wide);
+    natsSubscription_Destroy(refused);
+}
+
+static void responses(struct run *run, natsConnection *requester, natsConnection *service)
+{
+    natsSubscription *requests = NULL;
+    natsSubscription *answers = NULL;
+    natsMsg *request = NULL;
+    natsMsg *answer = NULL;
+    EXPECT_OK(run, natsConnection_SubscribeSync(&requests, service, "req"));
+    EXPECT_OK(run, natsConnection_SubscribeSync(&answers, requester, "in.answer"));
+    EXPECT_OK(run, natsConnection_FlushTimeout(service, WAIT_MS));
+    EXPECT_OK(run, natsConnection_PublishRequestString(requester, "req", "in.answer", "?"));
+    if (EXPECT_OK(run, natsSubscription_NextMsg(&request, requests, WAIT_MS))) {
+        EXPECT_OK(run, natsConnection_PublishString(service, natsMsg_GetReply(request), "!"));
+        EXPECT_OK(run, natsSubscription_NextMsg(&answer, answers, WAIT_MS));
+        EXPECT_OK(run, natsConnection_PublishString(service, natsMsg_GetReply(request), "!!"));
+        expect_refused(run, service, "permissions violation for publish to \"in.answer\"");
+    }
+    natsMsg_Destroy(request);
+    natsMsg_Destroy(answer);
+    natsSubscription_Destroy(requests);
+    natsSubscription_Destroy(answers);
+}
+
+void scenario_permissions(struct run *run)
+{
+    struct guarded guarded;
+    natsConnection *limited = NULL;
+    natsConnection *other = NULL;
+    natsConnection *service = NULL;
+    if (guarded_start(run, &guarded, users, USER_SEED) &&
+        EXPECT_OK(run, come_in(&limited, &guarded,
+                               &(struct credentials){.nkey = USER_KEY, .seed_file = guarded.seed})) &&
+        EXPECT_OK(run,
+                  come_in(&other, &guarded, &(struct credentials){.user = "plain", .password = "secret"})) &&
+        EXPECT_OK(run,
+                  come_in(&service, &guarded, &(struct credentials){.user = "service", .password = "p"}))) {
+        permissions(run, limited, other);
+        responses(run, limited, service);
+    }
+    natsConnection_Destroy(limited);
+    natsConnection_Destroy(other);
+    natsConnection_Destroy(service);
+    guarded_stop(&guarded);
+}
