@@ -435,11 +435,40 @@ void client_free_parts(struct client *client)
     client_access_close(client);
 }
 
+/* Appends bytes with those that would break a log line as '?'; `out` stays terminated. */
+static void append_shown(char *out, size_t out_bytes, struct bytes bytes)
+{
+    size_t count = strlen(out);
+    for (size_t i = 0; i < bytes.count && count + 1 < out_bytes; i++) {
+        bool breaks = bytes.data[i] < 0x20 || bytes.data[i] == 0x7f || bytes.data[i] == '"';
+        out[count++] = breaks ? '?' : (char)bytes.data[i];
+    }
+    out[count] = 0;
+}
+
+/* As whom it came in, from CONNECT on: "$G/user:ann", and nothing for one who named nobody. */
+static void describe_user(const struct client *client, char *out, size_t out_bytes)
+{
+    const struct security_user *user = client->user;
+    struct bytes name = user == NULL ? connect_user(&client->connect) : user->name;
+    out[0] = 0;
+    if (!client->connect_received)
+        return;
+    bool by_key = user != NULL && user->nkey.count > 0;
+    if (by_key || name.count > 0)
+        snprintf(out, out_bytes, "$G/%s:", by_key ? "nkey" : "user");
+    else if (client->login == AUTHENTICATE_TOKEN)
+        snprintf(out, out_bytes, "$G/token");
+    append_shown(out, out_bytes, by_key ? user->nkey : name);
+}
+
 const char *client_prefix(const struct client *client, char *out, size_t out_bytes)
 {
-    char who[CLIENT_PREFIX_BYTES / 2];
+    char who[CLIENT_PREFIX_BYTES / 2], user[CLIENT_PREFIX_BYTES / 2];
     connect_describe(&client->connect, who, sizeof who);
-    snprintf(out, out_bytes, "%s:%u - cid:%llu%s%s%s", client->address, client->port,
-             (unsigned long long)client->cid, who[0] == 0 ? "" : " - \"", who, who[0] == 0 ? "" : "\"");
+    describe_user(client, user, sizeof user);
+    snprintf(out, out_bytes, "%s:%u - cid:%llu%s%s%s%s%s%s", client->address, client->port,
+             (unsigned long long)client->cid, who[0] == 0 ? "" : " - \"", who, who[0] == 0 ? "" : "\"",
+             user[0] == 0 ? "" : " - \"", user, user[0] == 0 ? "" : "\"");
     return out;
 }

@@ -254,8 +254,10 @@ static void login_review(struct client *client, const struct security_options *b
 void client_options_changed(struct client *client, const struct security_options *before)
 {
     const struct session_context *context = client->context;
-    if (client->state == CLIENT_CLOSED)
+    if (client->state == CLIENT_CLOSED) {
+        client->user = NULL; /* it goes with the old options */
         return;
+    }
     client->parser.max_payload_bytes = context->options->max_payload_bytes;
     client->parser.max_control_line_bytes = (uint32_t)context->options->max_control_line_bytes;
     if (client->parser.lines != NULL)
@@ -267,6 +269,8 @@ void client_options_changed(struct client *client, const struct security_options
         return;
     }
     login_review(client, before);
+    if (client->state == CLIENT_CLOSED)
+        client->user = NULL;
 }
 
 void client_enter_unannounced(struct client *client)

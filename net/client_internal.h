@@ -53,9 +53,9 @@ enum handled client_subscription_remove(struct client *client, struct client_sub
 /* Logs in as no_auth_user when the first operation is not CONNECT. */
 void client_enter_unannounced(struct client *client);
 
-/* "address:port - cid:n - "v:lang:name"", for log lines. */
+/* "address:port - cid:n - "v:lang:name" - "account/user:name"", for log lines; long names are cut. */
 const char *client_prefix(const struct client *client, char *out, size_t out_bytes);
-enum { CLIENT_PREFIX_BYTES = 320 };
+enum { CLIENT_PREFIX_BYTES = 448 };
 
 /* Protocol trace; call only when options->trace. */
 void client_trace_in(const struct client *client, const struct operation *operation);

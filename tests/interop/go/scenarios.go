@@ -38,6 +38,7 @@ var scenarios = []struct {
 	{"drain", drain, false},
 	{"mixed_bytes", mixedMessages, false},
 	{"reconnect", reconnect, true},
+	{"logins", loginsAndPermissions, true},
 }
 
 func publishSubscribe(r *run) {

@@ -7,6 +7,7 @@ import nats
 from nats.errors import NoRespondersError
 
 from harness import WAIT_S, Mailbox, free_port, kill_server, must, settle, start_server, until
+from login import logins
 
 MEMBERS = 4
 QUEUE_MESSAGES = 400
@@ -282,5 +283,6 @@ SCENARIOS = (
     drain,
     mixed_bytes,
     reconnect,
+    logins,
 )
-NEEDS_BINARY = (reconnect,)
+NEEDS_BINARY = (reconnect, logins)
