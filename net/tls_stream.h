@@ -55,6 +55,7 @@ MUST_USE bool tls_stream_write(struct tls_stream *stream, struct output *plain, 
  * that is not open. */
 void tls_stream_shutdown(struct tls_stream *stream);
 
+/* Whether it has said so. */
 bool tls_stream_shut(const struct tls_stream *stream);
 
 /* The chain of bytes to be sent, for output_gather(), output_sent(), and for bytes in clear before the
