@@ -235,6 +235,24 @@ bool tls_stream_write(struct tls_stream *stream, struct output *plain, uint64_t 
     return true;
 }
 
+bool tls_stream_put(struct tls_stream *stream, struct bytes *plain, uint64_t unsent_bytes_most)
+{
+    if (stream->failed)
+        return false;
+    ASSERT(stream->open && unsent_bytes_most <= TLS_UNSENT_BYTES_MAX / 2);
+    ERR_clear_error();
+    while (plain->count > 0 && stream->output.pending_bytes < unsent_bytes_most) {
+        size_t count = plain->count < TLS_RECORD_PLAIN_BYTES ? plain->count : TLS_RECORD_PLAIN_BYTES;
+        size_t written = 0;
+        if (SSL_write_ex(stream->ssl, plain->data, count, &written) != 1) {
+            (void)fail(stream);
+            return false;
+        }
+        *plain = bytes_of(plain->data + written, plain->count - written);
+    }
+    return true;
+}
+
 void tls_stream_shutdown(struct tls_stream *stream)
 {
     if (!stream->open || stream->failed || stream->shut)

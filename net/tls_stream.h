@@ -51,6 +51,9 @@ MUST_USE enum tls_result tls_stream_read(struct tls_stream *stream, struct bytes
  * ciphertext wait to be sent. False: failed. */
 MUST_USE bool tls_stream_write(struct tls_stream *stream, struct output *plain, uint64_t unsent_bytes_most);
 
+/* The same for bytes that lie in one piece; takes from the front of `plain`. */
+MUST_USE bool tls_stream_put(struct tls_stream *stream, struct bytes *plain, uint64_t unsent_bytes_most);
+
 /* Says that nothing more will be sent (close_notify). Once; later calls do nothing, nor does it on a stream
  * that is not open. */
 void tls_stream_shutdown(struct tls_stream *stream);

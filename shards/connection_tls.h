@@ -26,7 +26,7 @@ struct shard;
 #define CONNECTION_TLS_TURN_NS (NS_PER_MS / 2)
 
 enum {
-    CONNECTION_TLS_UNSENT_BYTES = 256 * 1024, /* a gathered send of sixteen full records */
+    CONNECTION_TLS_UNSENT_BYTES = 512 * 1024, /* 256 KiB cost 5 to 10 % more, more than this nothing less */
     CONNECTION_TLS_PLAIN_BYTES = 64 * 1024, /* decrypted at once: a receive buffer and a record from before */
 };
 
