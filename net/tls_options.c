@@ -398,7 +398,8 @@ static void take_pair(struct block *block, const struct config_entry *item, stru
                 config_type_name(item->value));
         return;
     }
-    for (const struct config_entry *at = item->value->entries.first; at != NULL; at = at->next) {
+    const struct config_entry *first = item->value->entries.first;
+    for (const struct config_entry *at = first; at != NULL; at = at->next) {
         bool cert = config_name_equal(at->key, "cert_file");
         struct bytes path = {0};
         if (!cert && !config_name_equal(at->key, "key_file")) {
@@ -415,7 +416,7 @@ static void take_pair(struct block *block, const struct config_entry *item, stru
         *(cert ? &pair->cert_file : &pair->key_file) = (const char *)path.data;
     }
     if (pair->cert_file == NULL || pair->key_file == NULL)
-        fail_at(block, item->position,
+        fail_at(block, first == NULL ? item->position : first->position,
                 "error parsing certificates config: both 'cert_file' and 'cert_key' options are required");
 }
 
