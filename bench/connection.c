@@ -290,11 +290,13 @@ static enum err socket_connect(int *fd, const struct options *options, struct fa
         return failure_set(failure, ERR_NOT_FOUND, "%s: %s", options->host, gai_strerror(result));
     struct timeval timeout = {options->timeout_ns / NS_PER_SECOND,
                               options->timeout_ns % NS_PER_SECOND / 1000};
+    int on = 1;
     enum err err = failure_set(failure, ERR_NOT_FOUND, "%s has no address", options->host);
     for (struct addrinfo *at = list; at != NULL && err != ERR_OK; at = at->ai_next) {
         *fd = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC, at->ai_protocol);
         if (*fd >= 0 && setsockopt(*fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) == 0 &&
             setsockopt(*fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) == 0 &&
+            setsockopt(*fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0 &&
             connect(*fd, at->ai_addr, at->ai_addrlen) == 0) {
             err = ERR_OK;
         } else {
