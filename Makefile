@@ -307,3 +307,14 @@ test_targets += restart-check
 .PHONY: restart-check
 restart-check: $(out)/myelin ## kill the server and start it again at once, many times
 	python3 tests/integration/test_restart.py $(out)/myelin
+
+# TLS on the client port, from outside: tests/tls. Needs python3 and openssl.
+test_targets += tls-test
+.PHONY: tls-test
+tls-test: $(out)/myelin ## run the cases of TLS against Myelin (TLS_CASES: some of them)
+	python3 -B tests/tls/run.py $(out)/myelin $(TLS_CASES)
+
+.PHONY: tls-nats
+tls-nats: ## run the cases of TLS against nats-server, when it is installed
+	@if [ -z "$(nats_server)" ]; then echo "nats-server is not installed"; \
+	else python3 -B tests/tls/run.py "$(nats_server)" $(TLS_CASES); fi

@@ -108,21 +108,29 @@ static bool load_identity(struct loading *loading, struct tls_identity *identity
     return fits;
 }
 
-/* By what the client asks for: the first whose names and algorithms fit, else the first, which is set
- * already. */
+/* By the name that the client asks for: of those that have it the first of each kind of key, among which
+ * OpenSSL takes what the client can verify. Without a name all have it; where none has it the first of all
+ * stays. */
 static int choose_identity(SSL *ssl, void *argument)
 {
+    enum { KINDS_MAX = 8 };
     const struct tls_context *context = argument;
     const char *host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-    for (uint32_t i = 0; i < context->identity_count; i++) {
+    int kinds[KINDS_MAX];
+    int used = 0;
+    for (uint32_t i = 0; i < context->identity_count && used < KINDS_MAX; i++) {
         const struct tls_identity *identity = &context->identities[i];
-        if (host != NULL && X509_check_host(identity->certificate, host, 0, 0, NULL) != 1)
+        int kind = EVP_PKEY_get_base_id(identity->key);
+        bool taken = host != NULL && X509_check_host(identity->certificate, host, 0, 0, NULL) != 1;
+        for (int k = 0; k < used; k++)
+            taken = taken || kinds[k] == kind;
+        if (taken)
             continue;
-        if ((SSL_check_chain(ssl, identity->certificate, identity->key, identity->chain) & CERT_PKEY_SIGN) ==
-            0)
-            continue;
-        SSL_certs_clear(ssl);
-        return SSL_use_cert_and_key(ssl, identity->certificate, identity->key, identity->chain, 1);
+        if (used == 0)
+            SSL_certs_clear(ssl);
+        if (SSL_use_cert_and_key(ssl, identity->certificate, identity->key, identity->chain, 1) != 1)
+            return 0;
+        kinds[used++] = kind;
     }
     return 1;
 }

@@ -1,0 +1,608 @@
+#!/usr/bin/env python3
+"""tests/tls/run.py - what TLS on the client port does, as rows that run against Myelin and, for proof of the rows,
+against nats-server: order of INFO and handshake, versions, certificates, pins, limits, reload, sessions, attacks.
+
+usage: run.py SERVER [name of a case]...
+
+A case is a function; its docstring is what it shows. `only(...)` says on which servers it holds, and why not on all.
+"""
+import inspect
+import os
+import re
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from authority import Authority, openssl  # noqa: E402
+from server import PATIENCE, Client, Server, trust  # noqa: E402
+
+CASES = []
+TLS_ERRORS = (ssl.SSLError, ConnectionError)
+
+
+def case(block, top="", only=None, why=""):
+    """A case with a server whose `tls` block is this; {ca} {cert} {key} and so on stand for files."""
+    def add(function):
+        CASES.append((function.__name__, function, block, top, only, why))
+        return function
+    return add
+
+
+class Run:
+    """What a case has: the server, authorities, contexts."""
+
+    def __init__(self, program, folder):
+        self.program, self.folder, self.server = program, folder, None
+        self.ca, self.other = Authority(folder), Authority(folder, "other")
+        self.files = {"ca": self.ca.file, "other": self.other.file}
+        self.identities = {}
+        self.issue(self.ca, "server", names="DNS:localhost,IP:127.0.0.1")
+        self.issue(self.ca, "second", names="DNS:second.test,IP:127.0.0.1")
+        self.issue(self.ca, "rsa", names="DNS:localhost,IP:127.0.0.1", rsa=True)
+        self.issue(self.ca, "alice", "/C=DE/O=Org/CN=alice", "email:alice@test,DNS:alice.test,URI:spiffe://test/alice")
+        self.issue(self.ca, "bob")
+        self.issue(self.other, "rogue")
+        self.files["pin_alice"] = self.ca.pin("alice").upper()
+        self.context = trust(self.ca)
+
+    def issue(self, authority, name, subject=None, names=None, rsa=False):
+        self.identities[name] = authority.issue(name, subject, names, rsa)
+        self.files[name], self.files[name + "_key"] = self.identities[name]
+
+    def as_(self, name):
+        return trust(self.ca, self.identities[name])
+
+    def configuration(self, block, top=""):
+        text = top + "\ntls {\n" + block + "\n}\n"
+        return re.sub(r"\{(\w+)\}", lambda match: '"%s"' % self.files[match.group(1)], text)
+
+    def open(self, first=False):
+        return Client(self.server, first)
+
+    def secure(self, context=None, **arguments):
+        return self.open(**arguments).secure(context or self.context)
+
+
+OWN = "cert_file: {server}, key_file: {server_key}\n"
+VERIFY = OWN + "ca_file: {ca}, verify: true\n"
+
+
+def refused(action):
+    """The action ends in an error of TLS or the connection, or finds the end."""
+    try:
+        result = action()
+    except TLS_ERRORS:
+        return
+    except AssertionError as error:
+        if "the end instead of a line" in str(error):
+            return
+        raise
+    raise AssertionError(f"not refused: {result!r}")
+
+
+# ---- order ----
+
+@case(OWN)
+def info_comes_in_clear_and_tls_behind_it(run):
+    """INFO says tls_required; it is not repeated inside TLS."""
+    client = run.open()
+    assert client.info["tls_required"] is True, client.info
+    assert "tls_available" not in client.info and "tls_verify" not in client.info, client.info
+    client.secure(run.context).login()
+    client.expect(b"PONG")
+    client.send(b"SUB a 1\r\nPUB a 2\r\nhi\r\n")
+    client.expect(b"MSG a 1 2", b"hi")
+
+
+@case(OWN)
+def plain_connect_on_a_tls_port_is_closed_without_a_word(run):
+    """No -ERR: the client would not understand it in the place of a handshake."""
+    client = run.open()
+    client.login()
+    rest = client.rest()
+    assert not rest.startswith(b"-ERR"), rest
+    run.server.expect("TLS handshake error: tls: first record does not look like a TLS handshake")
+    run.server.expect("Client connection closed: TLS Handshake Failure")
+
+
+@case(OWN + "timeout: 0.3\n")
+def silence_ends_the_handshake(run):
+    """After `timeout`, without readable text."""
+    client = run.open()
+    assert client.rest() == b""
+    run.server.expect("i/o timeout")
+    run.server.expect("Client connection closed: TLS Handshake Failure")
+
+
+@case(OWN + "timeout: 0.3\n")
+def half_a_handshake_is_not_enough(run):
+    """Dribbled bytes do not put off the end."""
+    client = run.open()
+    client.send(b"\x16\x03\x01\x02")
+    client.rest()
+    run.server.expect("i/o timeout")
+
+
+@case(OWN)
+def the_end_in_a_handshake_is_a_failure_of_it(run):
+    """EOF after INFO."""
+    run.open().close()
+    run.server.expect("TLS handshake error: ")
+    run.server.expect("Client connection closed: TLS Handshake Failure")
+
+
+@case(OWN, top="allow_non_tls: true")
+def allow_non_tls_takes_both(run):
+    """INFO says tls_available; the first byte decides."""
+    client = run.open()
+    assert client.info.get("tls_available") is True and "tls_required" not in client.info, client.info
+    client.hello()
+    run.secure().hello()
+
+
+@case(OWN + "timeout: 0.2\n", top="allow_non_tls: true")
+def allow_non_tls_leaves_the_silent_alone(run):
+    """Nothing in time means plain."""
+    client, other = run.open(), run.open()
+    refused_at = threading.Event()
+    refused_at.wait(0.6)  # three times the timeout: nothing is to happen meanwhile
+    client.hello()
+    other.hello()
+
+
+@case(OWN, top="allow_non_tls: true")
+def allow_non_tls_keeps_the_bytes_it_looked_at(run):
+    """`PI`, a pause, `NG`."""
+    client = run.open()
+    client.send(b"PI")
+    client.send(b"NG\r\n")
+    client.expect(b"PONG")
+
+
+# ---- TLS first ----
+
+NEW = "newer servers only"
+
+
+@case(OWN + "handshake_first: true\n", only=["myelin", "2.10"], why=NEW)
+def first_means_no_info_in_clear(run):
+    """INFO comes inside TLS."""
+    client = run.open(first=True).secure(run.context)
+    assert client.read_info()["tls_required"] is True
+    client.hello()
+
+
+@case(OWN + "handshake_first: true, timeout: 0.3\n", top="allow_non_tls: true", only=["myelin", "2.10"], why=NEW)
+def first_beats_allow_non_tls(run):
+    """A client that waits for INFO gets none."""
+    assert run.open(first=True).rest() == b""
+    run.server.expect("i/o timeout")
+
+
+@case(OWN + "handshake_first: auto\n", only=["myelin", "2.10"], why=NEW)
+def auto_serves_those_that_wait_and_those_that_do_not(run):
+    """TLS at once, or INFO after a moment of silence."""
+    client = run.open(first=True).secure(run.context)
+    client.read_info()
+    client.hello()
+    run.secure().hello()
+
+
+@case(OWN + "handshake_first: \"100ms\"\n", top="allow_non_tls: true", only=["myelin", "2.10"], why=NEW)
+def auto_with_allow_non_tls_serves_plain_ones_too(run):
+    """After the wait everything is as without it."""
+    run.open().hello()
+    run.secure().hello()
+
+
+# ---- versions and suites ----
+
+@case(OWN)
+def version_1_1_gets_an_alert(run):
+    """protocol_version."""
+    client = run.open()
+    hello = bytes.fromhex("160301002f0100002b0302" + "00" * 32 + "00" + "0004c013c014" + "0100")
+    client.send(hello)
+    data = client.rest()
+    assert data[:1] == b"\x15" and data[6:7] == bytes([70]), data
+
+
+@case(OWN + "cipher_suites: [\"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384\"]\n")
+def suites_of_1_2_are_those_named(run):
+    """And 1.3 is not asked."""
+    context = trust(run.ca, maximum_version=ssl.TLSVersion.TLSv1_2)
+    client = run.secure(context)
+    assert client.socket.cipher()[0] == "ECDHE-ECDSA-AES256-GCM-SHA384", client.socket.cipher()
+    context.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
+    refused(lambda: run.secure(context))
+    assert run.secure().socket.version() == "TLSv1.3"
+
+
+@case(OWN + "min_version: \"1.3\"\n", only=["myelin", "2.11"], why=NEW)
+def min_version_1_3_refuses_1_2(run):
+    """protocol_version."""
+    refused(lambda: run.secure(trust(run.ca, maximum_version=ssl.TLSVersion.TLSv1_2)))
+    run.secure().hello()
+
+
+@case(OWN)
+def the_suite_is_the_servers_choice(run):
+    """AES-128-GCM before AES-256-GCM, as Go has it."""
+    assert run.secure().socket.cipher()[0] == "TLS_AES_128_GCM_SHA256"
+
+
+def s_client(run, *arguments, text=b""):
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{run.server.port}", "-starttls", "xmpp"]
+    del command[4:]
+    return subprocess.run(command + list(arguments), input=text, capture_output=True, timeout=PATIENCE, check=False)
+
+
+@case(OWN + "handshake_first: true\n", only=["myelin", "2.10"], why=NEW)
+def openssl_s_client_speaks_to_it(run):
+    """Both versions, each curve, and compression and renegotiation off."""
+    for curve in ("X25519", "P-256", "P-384", "P-521"):
+        done = s_client(run, "-CAfile", run.ca.file, "-curves", curve, "-brief", text=b"PING\r\n")
+        assert b"Verification: OK" in done.stderr + done.stdout, done
+    done = s_client(run, "-tls1_2", "-CAfile", run.ca.file, text=b"")
+    assert b"Compression: NONE" in done.stdout and b"Verify return code: 0 (ok)" in done.stdout, done
+
+
+# ---- certificates ----
+
+@case(VERIFY)
+def verify_wants_a_certificate_of_its_authority(run):
+    """None, a rogue's, a good one."""
+    assert run.open().info.get("tls_verify") is True
+    run.secure(run.as_("alice")).hello()
+    refused(lambda: run.secure().hello())
+    run.server.expect("tls: client didn't provide a certificate")
+    refused(lambda: run.secure(run.as_("rogue")).hello())
+    run.server.expect("certificate signed by unknown authority")
+
+
+@case(OWN + "ca_file: {ca}, verify: optional\n", only=["myelin", "2.15"], why=NEW)
+def verify_optional_checks_what_is_shown(run):
+    """None is fine, a rogue's is not."""
+    run.secure().hello()
+    run.secure(run.as_("alice")).hello()
+    refused(lambda: run.secure(run.as_("rogue")).hello())
+
+
+@case(VERIFY + "pinned_certs: [{pin_alice}]\n")
+def only_pinned_certificates_come_in(run):
+    """Upper-case digits, the listed one and another."""
+    run.secure(run.as_("alice")).hello()
+    refused(lambda: run.secure(run.as_("bob")).hello())
+    run.server.expect("certificate not pinned")
+
+
+@case("certs: [{cert_file: {server}, key_file: {server_key}}, {cert_file: {second}, key_file: {second_key}},"
+      " {cert_file: {rsa}, key_file: {rsa_key}}]\n", only=["myelin", "2.10"], why=NEW)
+def the_certificate_fits_what_the_client_asks_for(run):
+    """By name, and by what it can verify."""
+    def subject(context, host):
+        client = run.open().secure(context, host)
+        return dict(part[0] for part in client.socket.getpeercert()["subject"])["commonName"]
+    assert subject(run.context, "localhost") == "server"
+    assert subject(run.context, "second.test") == "second"
+    rsa_only = trust(run.ca, maximum_version=ssl.TLSVersion.TLSv1_2)
+    rsa_only.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256")
+    assert subject(rsa_only, "localhost") == "rsa"
+
+
+@case("cert_file: {rsa}, key_file: {rsa_key}\n")
+def an_rsa_certificate_works(run):
+    """TLS 1.2 and 1.3."""
+    run.secure().hello()
+    run.secure(trust(run.ca, maximum_version=ssl.TLSVersion.TLSv1_2)).hello()
+
+
+# ---- limits ----
+
+@case(OWN + "connection_rate_limit: 2\n")
+def more_handshakes_a_second_than_allowed_are_told_so(run):
+    """The first two shake hands, the others hear it in clear; once a second a line says how many."""
+    clients = [run.open() for _ in range(5)]
+    good = [client for client in clients[:2] if client.secure(run.context).hello()]
+    assert len(good) == 2
+    for client in clients[2:]:
+        client.expect(b"-ERR 'Connection throttling is active. Please try again later.'")
+        assert client.rest() == b""
+    run.server.expect("Rejected 3 connections due to TLS rate limiting")
+
+
+@case(OWN, top="max_connections: 1")
+def one_too_many_hears_so_in_clear(run):
+    """Before any handshake."""
+    first = run.secure().hello()
+    client = run.open()
+    client.expect(b"-ERR 'maximum connections exceeded'")
+    first.close()
+
+
+@case(OWN, top="authorization { user: a, password: b, timeout: 0.3 }")
+def the_login_has_its_time_behind_the_handshake(run):
+    """Authentication Timeout inside TLS."""
+    client = run.secure()
+    client.expect(b"-ERR 'Authentication Timeout'")
+    run.secure().login(user="a", **{"pass": "b"}).expect(b"PONG")
+    run.secure().login(user="a", **{"pass": "x"}).expect(b"-ERR 'Authorization Violation'")
+
+
+@case(OWN)
+def large_messages_pass_whole(run):
+    """A megabyte each way, many times the size of a record."""
+    client = run.secure().hello()
+    payload = os.urandom(1000000)
+    client.send(b"SUB big 1\r\n")
+    sender = threading.Thread(target=client.send, args=(b"PUB big 1000000\r\n" + payload + b"\r\n",))
+    for _ in range(3):
+        sender = threading.Thread(target=client.send, args=(b"PUB big 1000000\r\n" + payload + b"\r\n",))
+        sender.start()
+        client.expect(b"MSG big 1 1000000")
+        while len(client.buffer) < len(payload) + 2:
+            assert client.fill()
+        assert client.buffer[:len(payload)] == payload
+        client.buffer = client.buffer[len(payload) + 2:]
+        sender.join()
+
+
+@case(OWN, top="max_pending: 2000000")
+def who_does_not_read_is_a_slow_consumer(run):
+    """max_pending counts what waits in clear; the publisher is served on."""
+    slow, fast = run.open(), run.secure().hello()
+    slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    slow.secure(run.context).hello()
+    slow.send(b"SUB flood 1\r\nPING\r\n")
+    slow.expect(b"PONG")
+    message = b"PUB flood 50000\r\n" + b"x" * 50000 + b"\r\n"
+    for _ in range(400):
+        fast.send(message)
+    fast.send(b"PING\r\n")
+    fast.expect(b"PONG")
+    run.server.expect("Slow Consumer Detected")
+
+
+@case(OWN)
+def close_notify_ends_a_connection(run):
+    """And the server says goodbye as well."""
+    client = run.secure().hello()
+    client.socket.settimeout(PATIENCE)
+    client.buffer += client.socket.recv(0)
+    try:
+        client.socket.unwrap()
+    except (ssl.SSLError, ConnectionError, OSError) as error:
+        assert "application data after close notify" in str(error) or "EOF" in str(error) or isinstance(
+            error, ConnectionError), error
+    run.server.expect("Client connection closed: Client Closed")
+
+
+# ---- reload ----
+
+@case(OWN)
+def a_new_certificate_serves_new_clients_and_drops_none(run):
+    """Certificates are rotated under a live connection."""
+    old = run.secure().hello()
+    run.server.reload(run.configuration("cert_file: {second}, key_file: {second_key}\n"))
+    old.send(b"PING\r\n")
+    old.expect(b"PONG")
+    context = trust(run.ca)
+    new = run.open().secure(context, "second.test").hello()
+    subject = dict(part[0] for part in new.socket.getpeercert()["subject"])
+    assert subject["commonName"] == "second", subject
+    run.server.expect("Reloaded: tls = enabled")
+
+
+@case(OWN)
+def tls_can_be_switched_off_and_on(run):
+    """Who is connected stays so."""
+    old = run.secure().hello()
+    run.server.reload("# in clear\n")
+    run.open().hello()
+    run.server.expect("Reloaded: tls = disabled")
+    run.server.reload(run.configuration(OWN))
+    run.secure().hello()
+    old.send(b"PING\r\n")
+    old.expect(b"PONG")
+
+
+@case(OWN)
+def a_bad_new_certificate_changes_nothing(run):
+    """One line says why; the old one serves on."""
+    run.server.write(run.configuration("cert_file: {server}, key_file: {second_key}\n"))
+    run.server.process.send_signal(1)
+    run.server.expect("private key does not match public key", "does not match public key")
+    run.secure().hello()
+
+
+@case(VERIFY + "pinned_certs: [{pin_alice}]\n", only=["myelin"], why="read in the source, not seen there")
+def a_pin_that_is_taken_away_closes(run):
+    """Those who are connected by it."""
+    client = run.secure(run.as_("alice")).hello()
+    run.server.reload(run.configuration(VERIFY + "pinned_certs: [\"" + run.ca.pin("bob") + "\"]\n"))
+    client.rest()
+    run.server.expect("Disconnect 1 clients due to pinned certs reload")
+    run.secure(run.as_("bob")).hello()
+
+
+# ---- sessions ----
+
+def resumes(run, context, session):
+    client = run.open().secure(context, session=session).hello()
+    return client.socket.session_reused, client.socket.session
+
+
+@case(OWN)
+def a_session_is_resumed(run):
+    """By ticket."""
+    _, session = resumes(run, run.context, None)
+    again, _ = resumes(run, run.context, session)
+    assert again
+
+
+@case(VERIFY, only=["myelin"], why="Go makes new ticket keys with each configuration")
+def a_session_outlives_a_reload_but_not_other_rules(run):
+    """The keys stay; whoever the rules would not let in again is asked again."""
+    context = run.as_("alice")
+    _, session = resumes(run, context, None)
+    run.server.reload(run.configuration(VERIFY + "timeout: 3\n"))
+    again, session = resumes(run, context, session)
+    assert again
+    run.server.reload(run.configuration(OWN + "ca_file: {other}, verify: true\n"))
+    refused(lambda: resumes(run, context, session))
+
+
+# ---- attacks ----
+
+def served(run, client, rounds):
+    """The client publishes and gets it back, `rounds` times."""
+    client.send(b"SUB echo 9\r\n")
+    for number in range(rounds):
+        client.send(b"PUB echo 4\r\n%04d\r\n" % number)
+        client.expect(b"MSG echo 9 4", b"%04d" % number)
+
+
+@case(OWN + "timeout: 5\n")
+def a_thousand_handshakes_that_stall_hold_nobody_up(run):
+    """Silent ones, half a record, a whole ClientHello and nothing more."""
+    client = run.secure().hello()
+    hello = ssl_hello(run.context)
+    stalled = []
+    for number in range(1000):
+        peer = socket.create_connection(("127.0.0.1", run.server.port), timeout=PATIENCE)
+        peer.sendall([b"", hello[:20], hello][number % 3])
+        stalled.append(peer)
+    served(run, client, 100)
+    run.secure().hello()
+    for peer in stalled:
+        peer.close()
+    served(run, client, 10)
+
+
+def ssl_hello(context):
+    """The first flight of a client."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    try:
+        client.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return outgoing.read()
+
+
+@case(OWN)
+def floods_of_garbage_hold_nobody_up(run):
+    """Rubbish, huge record lengths, HTTP, a reset in the middle."""
+    client = run.secure().hello()
+    rubbish = [os.urandom(4000), b"\x16\x03\x01\xff\xff" + os.urandom(70000), b"GET / HTTP/1.1\r\n\r\n" * 100,
+               b"\x16\x03\x01\x40\x00\x01\x00\x3f\xfc\x03\x03" + bytes(16000)]
+    for number in range(400):
+        peer = socket.create_connection(("127.0.0.1", run.server.port), timeout=PATIENCE)
+        try:
+            peer.sendall(rubbish[number % 4])
+        except ConnectionError:
+            pass
+        if number % 3 == 0:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+    served(run, client, 100)
+    run.secure().hello()
+
+
+@case(OWN)
+def a_storm_of_whole_handshakes_leaves_others_served(run):
+    """Many at once from several threads, while one goes on talking."""
+    client = run.secure().hello()
+    failures = []
+
+    def storm():
+        try:
+            for _ in range(60):
+                peer = run.secure()
+                peer.hello()
+                peer.close()
+        except Exception as error:  # pylint: disable=broad-except
+            failures.append(error)
+    threads = [threading.Thread(target=storm) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    served(run, client, 200)
+    for thread in threads:
+        thread.join()
+    assert not failures, failures
+
+
+@case(OWN)
+def a_broken_record_ends_only_its_own_connection(run):
+    """Bytes that were not sealed, in the middle of a conversation."""
+    client, other = run.secure().hello(), run.secure().hello()
+    raw = socket.socket(fileno=os.dup(client.socket.fileno()))
+    raw.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+    client.rest()
+    served(run, other, 20)
+    raw.close()
+
+
+# ---- the runner ----
+
+def level(program):
+    version = subprocess.run([program, "-v"], capture_output=True, text=True, check=False).stdout
+    if "Myelin" in version:
+        return "myelin", None
+    return "nats", tuple(int(part) for part in re.search(r"v(\d+)\.(\d+)", version).groups())
+
+
+def holds(only, kind, version):
+    if only is None:
+        return True
+    return kind == "myelin" or any(word != "myelin" and version >= tuple(map(int, word.split("."))) for word in only)
+
+
+def run_case(run, entry):
+    """None, or what went wrong."""
+    _, function, block, top, _, _ = entry
+    try:
+        run.server = Server(run.program, run.folder, run.configuration(block, top))
+    except AssertionError as error:
+        return f"does not start: {error}"
+    problem = None
+    try:
+        function(run)
+    except Exception:  # pylint: disable=broad-except
+        problem = traceback.format_exc() + "\n" + "\n".join(run.server.lines[-15:])
+    alive = run.server.stop()
+    return problem if problem or alive else "the server has died:\n" + "\n".join(run.server.lines[-15:])
+
+
+def main():
+    program = os.path.abspath(sys.argv[1])
+    wanted = sys.argv[2:]
+    kind, version = level(program)
+    failed = ran = left = 0
+    with tempfile.TemporaryDirectory(prefix="myelin-tls-") as folder:
+        run = Run(program, folder)
+        for entry in CASES:
+            name, function, _, _, only, why = entry
+            if wanted and name not in wanted:
+                continue
+            if not holds(only, kind, version):
+                left += 1
+                print(f"left out: {name} ({why})")
+                continue
+            ran += 1
+            problem = run_case(run, entry)
+            if problem:
+                failed += 1
+                print(f"FAILED: {name}: {inspect.getdoc(function)}\n{problem}")
+    print(f"tls: {ran} cases, {failed} failed, {left} left out")
+    return 1 if failed or ran == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
