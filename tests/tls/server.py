@@ -125,7 +125,9 @@ class Client:
         """These lines come next; an INFO behind the first PONG does not count."""
         for wanted in lines:
             line = self.line()
-            while line.startswith(b"INFO ") and not wanted.startswith(b"INFO"):
+            while line == b"PING" or (line.startswith(b"INFO ") and not wanted.startswith(b"INFO")):
+                if line == b"PING":
+                    self.send(b"PONG\r\n")
                 line = self.line()
             if line != wanted:
                 raise AssertionError(f"{line!r} instead of {wanted!r}")
