@@ -216,8 +216,9 @@ static bool set_rules(struct loading *loading)
     SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
                                  SSL_OP_SINGLE_ECDH_USE);
-    /* Idle connections hold no record buffers; written bytes may have moved when a write is tried again. */
-    SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+    /* Idle connections hold no record buffers; written bytes may have moved when a write is tried again; the
+     * chain that is sent is the one in the file, not one that each handshake would look for anew. */
+    SSL_CTX_set_mode(ssl, SSL_MODE_NO_AUTO_CHAIN | SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_verify(ssl, verify_mode(options, loading->context->role), NULL);
     SSL_CTX_set_session_cache_mode(ssl,
