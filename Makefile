@@ -267,11 +267,11 @@ $(out)/soak: $(call object_of,$(soak_sources))
 
 .PHONY: interop
 interop: $(out)/myelin ## run the Go, JavaScript and Python clients' scenarios against the server
-	tests/interop/run.sh $(out)/myelin go js py
+	tests/interop/run.sh $(out)/myelin go js py go-tls js-tls py-tls
 
 .PHONY: c-client-test
 c-client-test: $(out)/myelin $(out)/c-client ## run the C client's scenarios against the server
-	C_CLIENT=$(out)/c-client tests/interop/run.sh $(out)/myelin c
+	C_CLIENT=$(out)/c-client tests/interop/run.sh $(out)/myelin c c-tls
 
 .PHONY: soak-test
 soak-test: $(out)/myelin $(out)/soak ## 20 s of random work across shards, every delivery checked against a model
