@@ -2,7 +2,7 @@
 """tests/tls/run.py - what TLS on the client port does, as rows that run against Myelin and, for proof of the rows,
 against nats-server: order of INFO and handshake, versions, certificates, pins, limits, reload, sessions, attacks.
 
-usage: run.py SERVER [name of a case]...
+usage: run.py SERVER [name of a case]...      (MYELIN_FLAGS: more words for its command line)
 
 A case is a function; its docstring is what it shows. `only(...)` says on which servers it holds, and why not on all.
 """
@@ -337,13 +337,13 @@ def the_login_has_its_time_behind_the_handshake(run):
 
 @case(OWN)
 def large_messages_pass_whole(run):
-    """A megabyte each way, many times the size of a record."""
-    client = run.secure().hello()
+    """A megabyte each, many times the size of a record; two connections, since one is not for two threads in Python."""
+    client, publisher = run.secure().hello(), run.secure().hello()
     payload = os.urandom(1000000)
-    client.send(b"SUB big 1\r\n")
-    sender = threading.Thread(target=client.send, args=(b"PUB big 1000000\r\n" + payload + b"\r\n",))
+    client.send(b"SUB big 1\r\nPING\r\n")
+    client.expect(b"PONG")
     for _ in range(3):
-        sender = threading.Thread(target=client.send, args=(b"PUB big 1000000\r\n" + payload + b"\r\n",))
+        sender = threading.Thread(target=publisher.send, args=(b"PUB big 1000000\r\n" + payload + b"\r\n",))
         sender.start()
         client.expect(b"MSG big 1 1000000")
         while len(client.buffer) < len(payload) + 2:
@@ -576,8 +576,10 @@ def run_case(run, entry):
         function(run)
     except Exception:  # pylint: disable=broad-except
         problem = traceback.format_exc() + "\n" + "\n".join(run.server.lines[-15:])
-    alive = run.server.stop()
-    return problem if problem or alive else "the server has died:\n" + "\n".join(run.server.lines[-15:])
+    end = run.server.stop()
+    if end and not problem:
+        problem = end + ":\n" + "\n".join(run.server.lines[-60:])
+    return problem
 
 
 def main():
