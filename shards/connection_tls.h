@@ -21,9 +21,8 @@
 struct connection;
 struct shard;
 
-/* Half a millisecond is what a client in clear may notice; the one handshake that goes over it comes on top.
- */
-#define CONNECTION_TLS_TURN_NS (NS_PER_MS / 2)
+/* Less than a handshake takes: one that was begun is ended, then it is the turn of the others. */
+#define CONNECTION_TLS_TURN_NS (NS_PER_MS / 10)
 
 enum {
     CONNECTION_TLS_UNSENT_BYTES = 512 * 1024, /* 256 KiB cost 5 to 10 % more, more than this nothing less */
