@@ -303,6 +303,52 @@ def an_rsa_certificate_works(run):
     run.secure(trust(run.ca, maximum_version=ssl.TLSVersion.TLSv1_2)).hello()
 
 
+# ---- users by certificate ----
+
+MAP = OWN + "ca_file: {ca}, verify_and_map: true\n"
+MAP_ON, MAP_WHY = ["2.9"], "users are not mapped from certificates yet"
+ALICE_DN = "CN=alice,O=Org,C=DE"
+
+
+def mapped(name, user, good):
+    """A case with this one user; whether alice's certificate means it."""
+    def by_certificate(run):
+        client = run.secure(run.as_("alice"))
+        client.login()
+        client.expect(b"PONG" if good else b"-ERR 'Authorization Violation'")
+    by_certificate.__name__ = name
+    by_certificate.__doc__ = f"{user} {'is' if good else 'is not'} who alice's certificate names"
+    case(MAP, top="authorization { users: [{user: \"%s\"}] }" % user, only=MAP_ON, why=MAP_WHY)(by_certificate)
+
+
+mapped("a_user_by_email", "alice@test", True)
+mapped("a_user_by_host", "alice.test", True)
+mapped("a_user_by_uri", "spiffe://test/alice", True)
+mapped("a_user_by_dn", ALICE_DN, True)
+mapped("a_user_by_dn_in_any_order", "O=Org,C=DE,CN=alice", True)
+mapped("a_user_by_dn_with_blanks_and_small_types", "cn=alice, o=Org, c=DE", True)
+mapped("values_of_a_dn_keep_their_case", "CN=Alice,O=Org,C=DE", False)
+mapped("a_part_of_a_dn_is_no_name", "CN=alice", False)
+mapped("another_name_is_nobodys", "carol@test", False)
+
+
+@case(MAP, top="authorization { users: [{user: \"%s\"}, {user: \"spiffe://test/alice\"}, {user: \"alice.test\"},"
+      " {user: \"alice@test\"}] }" % ALICE_DN, only=MAP_ON, why=MAP_WHY)
+def the_email_comes_before_the_other_names(run):
+    """Email, DNS, URI, DN."""
+    run.secure(run.as_("alice")).hello()
+    run.server.expect("Using email found in cert for auth [\"alice@test\"]")
+
+
+@case(MAP, top="authorization { users: [{user: carol, password: secret}, {user: \"alice@test\"}] }", only=MAP_ON,
+      why=MAP_WHY)
+def a_certificate_that_names_nobody_is_not_saved_by_a_password(run):
+    """bob's is good and means no user."""
+    client = run.secure(run.as_("bob"))
+    client.login(user="carol", **{"pass": "secret"})
+    client.expect(b"-ERR 'Authorization Violation'")
+
+
 # ---- limits ----
 
 @case(OWN + "connection_rate_limit: 2\n")
@@ -333,6 +379,14 @@ def the_login_has_its_time_behind_the_handshake(run):
     client.expect(b"-ERR 'Authentication Timeout'")
     run.secure().login(user="a", **{"pass": "b"}).expect(b"PONG")
     run.secure().login(user="a", **{"pass": "x"}).expect(b"-ERR 'Authorization Violation'")
+
+
+@case(OWN + "timeout: 0.3\n", top="authorization { user: a, password: b }")
+def the_login_without_a_time_of_its_own_has_a_second_more(run):
+    """tls.timeout + 1 s, from the end of the handshake on."""
+    client = run.secure()
+    client.expect(b"-ERR 'Authentication Timeout'")
+    run.secure().login(user="a", **{"pass": "b"}).expect(b"PONG")
 
 
 @case(OWN)
@@ -561,7 +615,9 @@ def level(program):
 def holds(only, kind, version):
     if only is None:
         return True
-    return kind == "myelin" or any(word != "myelin" and version >= tuple(map(int, word.split("."))) for word in only)
+    if kind == "myelin":
+        return kind in only
+    return any(word != "myelin" and version >= tuple(map(int, word.split("."))) for word in only)
 
 
 def run_case(run, entry):
