@@ -8,6 +8,7 @@
 #include "net/tls_suites.h"
 
 #include <errno.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
@@ -223,7 +224,8 @@ static bool set_rules(struct loading *loading)
     SSL_CTX_set_verify(ssl, verify_mode(options, loading->context->role), NULL);
     SSL_CTX_set_session_cache_mode(ssl,
                                    SSL_SESS_CACHE_OFF); /* tickets need none, and threads share nothing */
-    SSL_CTX_set_num_tickets(ssl, 1);                    /* as Go's servers */
+    /* Without keys of ours (tls_context_tickets()) OpenSSL makes some for this context alone. */
+    SSL_CTX_set_num_tickets(ssl, 1); /* as Go's servers */
     SSL_CTX_set_default_passwd_cb(ssl, no_passphrase);
     return SSL_CTX_set_min_proto_version(ssl, tls13_only ? TLS1_3_VERSION : TLS1_2_VERSION) == 1 &&
            SSL_CTX_set_ciphersuites(ssl, TLS_SUITES_13) == 1 &&
@@ -323,22 +325,53 @@ void tls_context_release(struct tls_context *context)
         EVP_PKEY_free(context->identities[i].key);
         sk_X509_pop_free(context->identities[i].chain, X509_free);
     }
+    OPENSSL_cleanse(&context->ticket_keys, sizeof context->ticket_keys);
     memory_free(context->identities);
     SSL_CTX_free(context->ssl);
     BIO_meth_free(context->method);
     memory_free(context);
 }
 
+/* ---- tickets ---- */
+
 enum err tls_ticket_keys_make(struct tls_ticket_keys *keys)
 {
-    return RAND_priv_bytes(keys->bytes, sizeof keys->bytes) == 1 ? ERR_OK : ERR_SYSTEM;
+    bool good = RAND_bytes(keys->name, sizeof keys->name) == 1 &&
+                RAND_priv_bytes(keys->seal, sizeof keys->seal) == 1 &&
+                RAND_priv_bytes(keys->sign, sizeof keys->sign) == 1;
+    return good ? ERR_OK : ERR_SYSTEM;
+}
+
+/* OpenSSL asks for the keys of a ticket that it seals or opens. 1: here they are; 0: no ticket; -1: failed.
+ */
+static int ticket_keys(SSL *ssl, unsigned char name[TLS_TICKET_NAME_BYTES], unsigned char *iv,
+                       EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int sealing)
+{
+    struct tls_context *context = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    struct tls_ticket_keys *keys = &context->ticket_keys;
+    char digest[] = "SHA256";
+    OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, keys->sign, sizeof keys->sign),
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    if (SSL_version(ssl) < TLS1_3_VERSION)
+        return 0;
+    if (!sealing && CRYPTO_memcmp(name, keys->name, sizeof keys->name) != 0)
+        return 0; /* of another process */
+    if (sealing)
+        memcpy(name, keys->name, sizeof keys->name);
+    bool good = (!sealing || RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) == 1) &&
+                EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, keys->seal, iv, sealing) == 1 &&
+                EVP_MAC_CTX_set_params(mac, parameters) == 1;
+    return good ? 1 : -1;
 }
 
 void tls_context_tickets(struct tls_context *context, const struct tls_ticket_keys *keys)
 {
-    struct tls_ticket_keys copy = *keys; /* OpenSSL's argument is not const */
-    (void)SSL_CTX_set_tlsext_ticket_keys(context->ssl, copy.bytes, sizeof copy.bytes);
-    OPENSSL_cleanse(&copy, sizeof copy);
+    context->ticket_keys = *keys;
+    SSL_CTX_set_app_data(context->ssl, context);
+    SSL_CTX_set_tlsext_ticket_key_evp_cb(context->ssl, ticket_keys);
 }
 
 bool tls_context_same(const struct tls_context *a, const struct tls_context *b)

@@ -17,12 +17,15 @@
 struct tls_context; /* opaque */
 
 enum tls_role { TLS_SERVER, TLS_CLIENT };
-enum { TLS_CHAIN_MAX = 32, TLS_TICKET_KEY_BYTES = 80 };
+enum { TLS_CHAIN_MAX = 32, TLS_TICKET_NAME_BYTES = 16, TLS_TICKET_KEY_BYTES = 32 };
 
 /* What session tickets are sealed with. Made once by the control core and given to each new context, so that
- * sessions can be resumed after a reload. */
+ * sessions can be resumed after a reload. Only TLS 1.3 gets tickets: there a resumed session still agrees on
+ * new keys, while a ticket of 1.2 holds the keys of what was said, for whoever gets hold of ours one day. */
 struct tls_ticket_keys {
-    uint8_t bytes[TLS_TICKET_KEY_BYTES];
+    uint8_t name[TLS_TICKET_NAME_BYTES];
+    uint8_t seal[TLS_TICKET_KEY_BYTES]; /* AES-256 */
+    uint8_t sign[TLS_TICKET_KEY_BYTES]; /* HMAC-SHA-256 */
 };
 MUST_USE enum err tls_ticket_keys_make(struct tls_ticket_keys *keys);
 

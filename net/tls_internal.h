@@ -24,6 +24,7 @@ struct tls_context {
     BIO_METHOD *method; /* of the streams' BIOs: here, because it has to outlive them */
     struct tls_identity *identities;
     uint32_t identity_count;
+    struct tls_ticket_keys ticket_keys;
     enum tls_role role;
     uint8_t digest[TLS_DIGEST_BYTES]; /* of everything that was loaded */
     _Atomic uint32_t holders; /* lint: atomics, because a context is counted by streams of several threads */

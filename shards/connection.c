@@ -324,7 +324,9 @@ void connection_write_late(struct shard *shard, struct connection *connection)
     connection->send_progressed = false;
     if (retry && connection->state <= CONNECTION_FLUSHING)
         return; /* it is slow but alive: another deadline's time */
-    if (connection->state == CONNECTION_OPEN)
+    if (connection->state == CONNECTION_OPEN && !connection->client_begun)
+        client_close(&connection->client, CLOSED_TLS_HANDSHAKE_FAILURE, NULL); /* no consumer yet */
+    else if (connection->state == CONNECTION_OPEN)
         client_close(&connection->client, CLOSED_SLOW_CONSUMER_WRITE_DEADLINE, NULL);
     else if (connection->state == CONNECTION_FLUSHING)
         end(shard, connection);

@@ -500,6 +500,15 @@ def a_session_is_resumed(run):
     assert again
 
 
+@case(OWN, only=["myelin"], why="nats-server seals the keys of a 1.2 session into its ticket")
+def a_session_of_1_2_is_not_resumed(run):
+    """Its ticket would hold the keys of what was said."""
+    context = trust(run.ca, maximum_version=ssl.TLSVersion.TLSv1_2)
+    _, session = resumes(run, context, None)
+    again, _ = resumes(run, context, session)
+    assert not again
+
+
 @case(VERIFY, only=["myelin"], why="Go makes new ticket keys with each configuration")
 def a_session_outlives_a_reload_but_not_other_rules(run):
     """The keys stay; whoever the rules would not let in again is asked again."""
