@@ -311,10 +311,10 @@ restart-check: $(out)/myelin ## kill the server and start it again at once, many
 # TLS on the client port, from outside: tests/tls. Needs python3 and openssl.
 test_targets += tls-test
 .PHONY: tls-test
-tls-test: $(out)/myelin ## run the cases of TLS against Myelin (TLS_CASES: some of them)
-	python3 -B tests/tls/run.py $(out)/myelin $(TLS_CASES)
+tls-test: $(out)/myelin $(out)/myelin-bench ## run the cases of TLS against Myelin (TLS_CASES: some of them)
+	MYELIN_BENCH=$(abspath $(out)/myelin-bench) python3 -B tests/tls/run.py $(out)/myelin $(TLS_CASES)
 
 .PHONY: tls-nats
-tls-nats: ## run the cases of TLS against nats-server, when it is installed
+tls-nats: $(out)/myelin-bench ## run the cases of TLS against nats-server, when it is installed
 	@if [ -z "$(nats_server)" ]; then echo "nats-server is not installed"; \
-	else python3 -B tests/tls/run.py "$(nats_server)" $(TLS_CASES); fi
+	else MYELIN_BENCH=$(abspath $(out)/myelin-bench) python3 -B tests/tls/run.py "$(nats_server)" $(TLS_CASES); fi

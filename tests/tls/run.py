@@ -2,7 +2,8 @@
 """tests/tls/run.py - what TLS on the client port does, as rows that run against Myelin and, for proof of the rows,
 against nats-server: order of INFO and handshake, versions, certificates, pins, limits, reload, sessions, attacks.
 
-usage: run.py SERVER [name of a case]...      (MYELIN_FLAGS: more words for its command line)
+usage: run.py SERVER [name of a case]...      (MYELIN_FLAGS: more words for its command line;
+                                              MYELIN_BENCH: the load generator, for the case that runs it)
 
 A case is a function; its docstring is what it shows. `only(...)` says on which servers it holds, and why not on all.
 """
@@ -26,10 +27,10 @@ CASES = []
 TLS_ERRORS = (ssl.SSLError, ConnectionError)
 
 
-def case(block, top="", only=None, why=""):
+def case(block, top="", only=None, why="", needs_bench=False):
     """A case with a server whose `tls` block is this; {ca} {cert} {key} and so on stand for files."""
     def add(function):
-        CASES.append((function.__name__, function, block, top, only, why))
+        CASES.append((function.__name__, function, block, top, only, why, needs_bench))
         return function
     return add
 
@@ -39,6 +40,7 @@ class Run:
 
     def __init__(self, program, folder):
         self.program, self.folder, self.server = program, folder, None
+        self.bench = os.environ.get("MYELIN_BENCH")
         self.ca, self.other = Authority(folder), Authority(folder, "other")
         self.files = {"ca": self.ca.file, "other": self.other.file}
         self.identities = {}
@@ -437,6 +439,29 @@ def close_notify_ends_a_connection(run):
     run.server.expect("Client connection closed: Client Closed")
 
 
+# ---- the load generator ----
+
+def bench(run, *arguments):
+    command = [run.bench, *arguments, "--server", f"127.0.0.1:{run.server.port}", "--json", "--quiet"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@case(VERIFY, needs_bench=True)
+def the_load_generator_counts_every_delivery(run):
+    """Small and large, fan-out, requests; and it checks whom it talks to."""
+    secure = ["--tls", "--tlsca", run.ca.file, "--tlscert", run.files["alice"], "--tlskey", run.files["alice_key"]]
+    for work in (["pubsub", "--messages", "20000", "--size", "300", "--subscribers", "3"],
+                 ["pubsub", "--messages", "200", "--size", "100000"], ["request", "--messages", "500"],
+                 ["pubsub", "--messages", "500", "--rate", "1000", "--size", "64"], ["connect", "--connections", "20"],
+                 ["subs", "--messages", "20000"]):
+        done = bench(run, *work, *secure)
+        assert done.returncode == 0, (work, done)
+    other = bench(run, "pub", "--messages", "10", *secure, "--tlsca", run.other.file)
+    assert other.returncode == 1 and "failed to verify certificate" in other.stderr, other
+    nobody = bench(run, "pub", "--messages", "10", "--tls", "--insecure")
+    assert nobody.returncode == 1, nobody
+
+
 # ---- reload ----
 
 @case(OWN)
@@ -631,7 +656,7 @@ def holds(only, kind, version):
 
 def run_case(run, entry):
     """None, or what went wrong."""
-    _, function, block, top, _, _ = entry
+    _, function, block, top, _, _, _ = entry
     try:
         run.server = Server(run.program, run.folder, run.configuration(block, top))
     except AssertionError as error:
@@ -655,12 +680,16 @@ def main():
     with tempfile.TemporaryDirectory(prefix="myelin-tls-") as folder:
         run = Run(program, folder)
         for entry in CASES:
-            name, function, _, _, only, why = entry
+            name, function, _, _, only, why, needs_bench = entry
             if wanted and name not in wanted:
                 continue
             if not holds(only, kind, version):
                 left += 1
                 print(f"left out: {name} ({why})")
+                continue
+            if needs_bench and not run.bench:
+                left += 1
+                print(f"left out: {name} (MYELIN_BENCH names no load generator)")
                 continue
             ran += 1
             problem = run_case(run, entry)
