@@ -85,7 +85,8 @@ struct client_peer {
     enum client_opening opening;
 };
 
-/* Begins the session. `client` is all zero. ERR_SYSTEM: no random bytes for the nonce; the caller closes it. */
+/* Begins the session. `client` is all zero. ERR_SYSTEM: no random bytes for the nonce; the caller closes it.
+ */
 MUST_USE enum err client_init(struct client *client, struct session_context *context,
                               const struct client_peer *peer);
 

@@ -308,7 +308,6 @@ def an_rsa_certificate_works(run):
 # ---- users by certificate ----
 
 MAP = OWN + "ca_file: {ca}, verify_and_map: true\n"
-MAP_ON, MAP_WHY = ["2.9"], "users are not mapped from certificates yet"
 ALICE_DN = "CN=alice,O=Org,C=DE"
 
 
@@ -320,7 +319,7 @@ def mapped(name, user, good):
         client.expect(b"PONG" if good else b"-ERR 'Authorization Violation'")
     by_certificate.__name__ = name
     by_certificate.__doc__ = f"{user} {'is' if good else 'is not'} who alice's certificate names"
-    case(MAP, top="authorization { users: [{user: \"%s\"}] }" % user, only=MAP_ON, why=MAP_WHY)(by_certificate)
+    case(MAP, top="authorization { users: [{user: \"%s\"}] }" % user)(by_certificate)
 
 
 mapped("a_user_by_email", "alice@test", True)
@@ -335,15 +334,14 @@ mapped("another_name_is_nobodys", "carol@test", False)
 
 
 @case(MAP, top="authorization { users: [{user: \"%s\"}, {user: \"spiffe://test/alice\"}, {user: \"alice.test\"},"
-      " {user: \"alice@test\"}] }" % ALICE_DN, only=MAP_ON, why=MAP_WHY)
+      " {user: \"alice@test\"}] }" % ALICE_DN)
 def the_email_comes_before_the_other_names(run):
     """Email, DNS, URI, DN."""
     run.secure(run.as_("alice")).hello()
     run.server.expect("Using email found in cert for auth [\"alice@test\"]")
 
 
-@case(MAP, top="authorization { users: [{user: carol, password: secret}, {user: \"alice@test\"}] }", only=MAP_ON,
-      why=MAP_WHY)
+@case(MAP, top="authorization { users: [{user: carol, password: secret}, {user: \"alice@test\"}] }")
 def a_certificate_that_names_nobody_is_not_saved_by_a_password(run):
     """bob's is good and means no user."""
     client = run.secure(run.as_("bob"))
