@@ -10,6 +10,7 @@ A case is a function; its docstring is what it shows. `only(...)` says on which 
 import inspect
 import os
 import re
+import signal
 import socket
 import ssl
 import struct
@@ -460,6 +461,40 @@ def the_load_generator_counts_every_delivery(run):
     assert nobody.returncode == 1, nobody
 
 
+@case(OWN, top="authorization { user: a, password: b }")
+def last_words_come_before_the_goodbye(run):
+    """-ERR, then close_notify: nobody has cut the connection."""
+    client = run.open()
+    client.socket = run.context.wrap_socket(client.socket, server_hostname="localhost", suppress_ragged_eofs=False)
+    client.login(user="a", **{"pass": "x"}).expect(b"-ERR 'Authorization Violation'")
+    assert client.socket.recv(100) == b""
+
+
+@case(OWN)
+def lame_duck_is_told_inside_tls(run):
+    """INFO with ldm."""
+    client = run.secure().hello()
+    client.send(b"PING\r\n")
+    client.expect(b"PONG")
+    run.server.process.send_signal(signal.SIGUSR2)
+    while not client.read_info().get("ldm"):
+        pass
+
+
+@case(OWN)
+def the_end_of_the_server_is_said(run):
+    """SIGTERM: close_notify for everybody, and no more."""
+    client = run.open()
+    client.socket = run.context.wrap_socket(client.socket, server_hostname="localhost", suppress_ragged_eofs=False)
+    client.hello()
+    waiting = run.open()
+    run.server.process.terminate()
+    while client.socket.recv(65536) != b"":
+        pass
+    waiting.rest()
+    run.server.ended = True
+
+
 # ---- reload ----
 
 @case(OWN)
@@ -493,7 +528,7 @@ def tls_can_be_switched_off_and_on(run):
 def a_bad_new_certificate_changes_nothing(run):
     """One line says why; the old one serves on."""
     run.server.write(run.configuration("cert_file: {server}, key_file: {second_key}\n"))
-    run.server.process.send_signal(1)
+    run.server.process.send_signal(signal.SIGHUP)
     run.server.expect("private key does not match public key", "does not match public key")
     run.secure().hello()
 

@@ -16,6 +16,7 @@ class Server:
     def __init__(self, program, folder, configuration):
         self.path = os.path.join(folder, "server.conf")
         self.lines, self.changed = [], threading.Condition()
+        self.ended = False  # the case has ended it
         self.write(configuration)
         self.process = subprocess.Popen([program, "-a", "127.0.0.1", "-p", "-1", "-D", "-c", self.path,
                                          *os.environ.get("MYELIN_FLAGS", "").split()],
@@ -68,7 +69,7 @@ class Server:
 
     def stop(self):
         """Asks it to end; what is wrong with how it does, or None."""
-        if self.process.poll() is not None:
+        if self.process.poll() is not None and not self.ended:
             return f"the server has died with {self.process.returncode}"
         self.process.terminate()
         try:
