@@ -373,6 +373,25 @@ def one_too_many_hears_so_in_clear(run):
     first.close()
 
 
+@case(OWN + "handshake_first: true\n", top="max_connections: 1", only=["myelin", "2.10"], why=NEW)
+def one_too_many_hears_so_in_clear_without_info_when_tls_is_first(run):
+    """There is nothing to say it inside of."""
+    first = run.open(first=True).secure(run.context)
+    first.read_info()
+    first.hello()
+    client = run.open(first=True)
+    client.expect(b"-ERR 'maximum connections exceeded'")
+    first.close()
+
+
+@case(OWN + "handshake_first: true, connection_rate_limit: 1\n", only=["myelin", "2.10"], why=NEW)
+def the_rate_is_limited_where_tls_is_first_too(run):
+    """Without INFO."""
+    run.open(first=True).secure(run.context)
+    client = run.open(first=True)
+    client.expect(b"-ERR 'Connection throttling is active. Please try again later.'")
+
+
 @case(OWN, top="authorization { user: a, password: b, timeout: 0.3 }")
 def the_login_has_its_time_behind_the_handshake(run):
     """Authentication Timeout inside TLS."""
