@@ -267,11 +267,11 @@ $(out)/soak: $(call object_of,$(soak_sources))
 
 .PHONY: interop
 interop: $(out)/myelin ## run the Go, JavaScript and Python clients' scenarios against the server
-	tests/interop/run.sh $(out)/myelin go js py
+	tests/interop/run.sh $(out)/myelin go js py go-tls js-tls py-tls
 
 .PHONY: c-client-test
 c-client-test: $(out)/myelin $(out)/c-client ## run the C client's scenarios against the server
-	C_CLIENT=$(out)/c-client tests/interop/run.sh $(out)/myelin c
+	C_CLIENT=$(out)/c-client tests/interop/run.sh $(out)/myelin c c-tls
 
 .PHONY: soak-test
 soak-test: $(out)/myelin $(out)/soak ## 20 s of random work across shards, every delivery checked against a model
@@ -307,3 +307,14 @@ test_targets += restart-check
 .PHONY: restart-check
 restart-check: $(out)/myelin ## kill the server and start it again at once, many times
 	python3 tests/integration/test_restart.py $(out)/myelin
+
+# TLS on the client port, from outside: tests/tls. Needs python3 and openssl.
+test_targets += tls-test
+.PHONY: tls-test
+tls-test: $(out)/myelin $(out)/myelin-bench ## run the cases of TLS against Myelin (TLS_CASES: some of them)
+	MYELIN_BENCH=$(abspath $(out)/myelin-bench) python3 -B tests/tls/run.py $(out)/myelin $(TLS_CASES)
+
+.PHONY: tls-nats
+tls-nats: $(out)/myelin-bench ## run the cases of TLS against nats-server, when it is installed
+	@if [ -z "$(nats_server)" ]; then echo "nats-server is not installed"; \
+	else MYELIN_BENCH=$(abspath $(out)/myelin-bench) python3 -B tests/tls/run.py "$(nats_server)" $(TLS_CASES); fi

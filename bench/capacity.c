@@ -71,6 +71,41 @@ enum err capacity_idle_run(const struct options *options, struct report *report,
     return err;
 }
 
+enum err capacity_connect_run(const struct options *options, struct report *report, struct failure *failure)
+{
+    enum { CONNECTIONS_BEFORE = 16 }; /* not measured */
+    char version[32] = "";
+    struct measure measure = {0};
+    struct progress progress;
+    enum err err = ERR_OK;
+    progress_init(&progress, options->quiet, clock_monotonic_ns());
+    for (uint64_t i = 0; err == ERR_OK && i < options->connections + CONNECTIONS_BEFORE; i++) {
+        struct connection connection;
+        if (i == CONNECTIONS_BEFORE)
+            err = measure_start(&measure, options->pid, failure);
+        if (err == ERR_OK)
+            err = connection_open(&connection, options, version, sizeof(version), failure);
+        if (err == ERR_OK)
+            connection_close(&connection);
+        progress_show(&progress, clock_monotonic_ns(), (double)i, (double)options->connections);
+    }
+    progress_end(&progress);
+    if (err == ERR_OK)
+        err = measure_stop(&measure, failure);
+    if (err != ERR_OK)
+        return err;
+    double connections = (double)options->connections;
+    report_add_text(report, "command", options_command_name(options->command));
+    report_add_text(report, "server", version);
+    report_add_count(report, "connections", options->connections);
+    report_add_number(report, "connections_per_s", connections * 1e9 / (double)measure.elapsed_ns);
+    if (options->pid != 0)
+        report_add_number(report, "server_cpu_ns_per_connection",
+                          (double)measure.server_cpu_ns / connections);
+    report_add_signed(report, "server_cpu_ns", measure.server_cpu_ns);
+    return ERR_OK;
+}
+
 enum err capacity_subs_run(const struct options *options, struct report *report, struct failure *failure)
 {
     char version[32] = "";

@@ -41,8 +41,9 @@ class Line:
 class Workload:
     """Arguments for myelin-bench; `floor` are those of its relay-floor, with more messages, because it is so quick."""
 
-    def __init__(self, name, arguments, lines, floor=None, rounds=None):
+    def __init__(self, name, arguments, lines, floor=None, rounds=None, tls=False):
         self.name = name
+        self.tls = tls          # the servers get a certificate, and myelin-bench --tls
         self.arguments = arguments.split()
         self.lines = lines
         self.floor = floor.split() if floor else None
@@ -74,6 +75,11 @@ WORKLOADS = [
     Workload("request_1", "request --messages 10000 --warmup 500", requests("request, 1 at a time", 4)),
     Workload("request_64", "request --messages 150000 --in-flight 64 --warmup 5000",
              requests("requests, 64 at a time", 4)),
+    Workload("tls", "pubsub --messages 2000000 --size 256 --warmup 100000",
+             [Line("TLS 1.3, 1 publisher, 1 subscriber, 256 B", "server_cpu_ns_per_delivery", "ns/message", 3)], tls=True),
+    Workload("tls_connect", "connect --connections 1000",
+             [Line("TLS 1.3 handshake, ECDSA P-256", "server_cpu_ns_per_connection", "us/connection", 1, divisor=1000)],
+             tls=True),
     Workload("idle", "idle --connections 1000",
              [Line("idle connection: memory", "server_memory_bytes_per_connection", "bytes", most=2048)], rounds=3),
     Workload("subscriptions", "subs --messages 1000000",
@@ -85,18 +91,34 @@ SHARDS = Workload("two_shards", "pubsub --messages 3000000 --size 16 --warmup 10
 SHARDS_AIM = 1.5
 
 
+class Certificate:
+    """A certificate for 127.0.0.1 that signs itself, made by openssl for this run alone."""
+
+    def __init__(self, folder):
+        self.file, self.key = os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-keyout", self.key, "-out", self.file, "-days", "2", "-subj", "/CN=bench", "-addext",
+                        "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+
+    def of_server(self):
+        return ["--tls", "--tlscert", self.file, "--tlskey", self.key]
+
+    def of_bench(self):
+        return ["--tls", "--tlsca", self.file]
+
+
 class Server:
     def __init__(self, key, path, arguments=()):
         self.key, self.path, self.arguments = key, path, list(arguments)
         self.title = key
 
-    def start(self):
+    def start(self, more=()):
         """Starts it on a free port of 127.0.0.1 and waits until it accepts."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         log = tempfile.TemporaryFile()
-        process = subprocess.Popen([self.path, "-a", "127.0.0.1", "-p", str(port)] + self.arguments,
+        process = subprocess.Popen([self.path, "-a", "127.0.0.1", "-p", str(port)] + self.arguments + list(more),
                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end and process.poll() is None:
@@ -121,12 +143,13 @@ def stop(process):
     process.wait()
 
 
-def measure(bench, arguments, server=None):
+def measure(bench, arguments, server=None, certificate=None):
     """One run of myelin-bench; its report, or RuntimeError with its one line."""
     process, where = None, []
     if server:
-        process, port = server.start()
+        process, port = server.start(certificate.of_server() if certificate else ())
         where = ["--server", f"127.0.0.1:{port}", "--pid", str(process.pid)]
+        where += certificate.of_bench() if certificate else []
     try:
         done = subprocess.run([bench] + arguments + where + ["--json", "--quiet"], stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
@@ -144,12 +167,25 @@ def scaled(arguments, scale):
     """The same workload with fewer or more messages."""
     result = list(arguments)
     for i, word in enumerate(result[:-1]):
-        if word in ("--messages", "--warmup"):
+        if word in ("--messages", "--warmup") or word == "--connections" and result[0] == "connect":
             result[i + 1] = str(max(1, int(int(result[i + 1]) * scale)))
     return result
 
 
 def run_workload(bench, workload, servers, rounds, scale):
+    """The same with a certificate, where TLS is measured."""
+    if not workload.tls:
+        return run_rounds(bench, workload, servers, rounds, scale)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            certificate = Certificate(folder)
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(f"compare: {workload.name} is left out: no certificate: {error}", file=sys.stderr)
+            return {}
+        return run_rounds(bench, workload, servers, rounds, scale, certificate)
+
+
+def run_rounds(bench, workload, servers, rounds, scale, certificate=None):
     """{server key: [report of each round]}; the floor is one more server."""
     runs = [(server.key, workload.arguments, server) for server in servers]
     if workload.floor is not None:
@@ -159,7 +195,7 @@ def run_workload(bench, workload, servers, rounds, scale):
         for key, arguments, server in runs[number % len(runs):] + runs[:number % len(runs)]:
             print(f"{workload.name}, round {number + 1}, {key}", file=sys.stderr)
             try:
-                reports[key].append(measure(bench, scaled(arguments, scale), server))
+                reports[key].append(measure(bench, scaled(arguments, scale), server, certificate))
             except (RuntimeError, OSError, ValueError) as error:
                 print(f"compare: {workload.name} on {key} failed: {error}", file=sys.stderr)
     return reports

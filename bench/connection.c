@@ -18,6 +18,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+enum { GREETING_BYTES = 48 * 1024 }; /* more than two TLS records: secure_read() */
+
 static enum err socket_connect(int *fd, const struct options *options, struct failure *failure);
 static enum err connection_greet(struct connection *connection, const struct options *options, char *version,
                                  size_t version_bytes, struct failure *failure);
@@ -105,6 +107,7 @@ void connection_init(struct connection *connection)
 
 void connection_close(struct connection *connection)
 {
+    secure_free(connection->secure, connection->fd);
     if (connection->fd >= 0)
         (void)close(connection->fd);
     memory_free(connection->output.data);
@@ -190,6 +193,14 @@ bool connection_refuses(int error)
 enum err connection_flush(struct connection *connection, struct failure *failure)
 {
     struct output *output = &connection->output;
+    if (connection->secure != NULL) {
+        size_t taken = 0;
+        enum err err = secure_write(connection->secure, connection->fd, output->data + output->start,
+                                    output->count, &taken, failure);
+        output->start += taken;
+        output->count -= taken;
+        return err;
+    }
     while (output->count > 0) {
         ssize_t sent = send(connection->fd, output->data + output->start, output->count, MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR)
@@ -207,6 +218,17 @@ enum err connection_flush(struct connection *connection, struct failure *failure
 enum err connection_receive(struct connection *connection, struct engine *engine, struct scan_input *input,
                             struct failure *failure)
 {
+    if (connection->secure != NULL) {
+        size_t count = 0;
+        bool ended = false;
+        enum err err = secure_read(connection->secure, connection->fd, engine->receive, RECEIVE_BYTES, &count,
+                                   &ended, failure);
+        if (err == ERR_OK && ended)
+            return failure_set(failure, ERR_SYSTEM, "the server closed a connection");
+        *input = count == 0 ? (struct scan_input){engine->receive, engine->receive}
+                            : scanner_begin(&connection->scanner, engine->receive, count);
+        return err;
+    }
     ssize_t got = recv(connection->fd, engine->receive, RECEIVE_BYTES, 0);
     if (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
         return failure_set_errno(failure, "receiving from the server failed");
@@ -268,11 +290,13 @@ static enum err socket_connect(int *fd, const struct options *options, struct fa
         return failure_set(failure, ERR_NOT_FOUND, "%s: %s", options->host, gai_strerror(result));
     struct timeval timeout = {options->timeout_ns / NS_PER_SECOND,
                               options->timeout_ns % NS_PER_SECOND / 1000};
+    int on = 1;
     enum err err = failure_set(failure, ERR_NOT_FOUND, "%s has no address", options->host);
     for (struct addrinfo *at = list; at != NULL && err != ERR_OK; at = at->ai_next) {
         *fd = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC, at->ai_protocol);
         if (*fd >= 0 && setsockopt(*fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) == 0 &&
             setsockopt(*fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) == 0 &&
+            setsockopt(*fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0 &&
             connect(*fd, at->ai_addr, at->ai_addrlen) == 0) {
             err = ERR_OK;
         } else {
@@ -299,6 +323,8 @@ static enum err connection_greet(struct connection *connection, const struct opt
     json_text(token, sizeof(token), options->token);
     enum err err =
         greeting_receive(connection, &connection->scanner, SCAN_INFO, version, version_bytes, failure);
+    if (err == ERR_OK && options->secure != NULL)
+        err = secure_shake(&connection->secure, options->secure, options->host, connection->fd, failure);
     if (err != ERR_OK)
         return err;
     err = connection_print(connection, failure,
@@ -319,13 +345,32 @@ static enum err connection_greet(struct connection *connection, const struct opt
     return err;
 }
 
+/* As recv(). */
+static ssize_t greeting_read(struct connection *connection, uint8_t *into, size_t room)
+{
+    struct failure failure;
+    size_t got = 0;
+    bool ended = false;
+    if (connection->secure == NULL)
+        return recv(connection->fd, into, room, 0);
+    do {
+        errno = 0;
+        if (secure_read(connection->secure, connection->fd, into, room, &got, &ended, &failure) != ERR_OK)
+            return -1;
+        if (got == 0 && !ended && errno != 0)
+            return -1;
+    } while (got == 0 && !ended); /* tickets */
+    return (ssize_t)got;
+}
+
 static enum err greeting_receive(struct connection *connection, struct scanner *scanner,
                                  enum scan_result wanted, char *version, size_t version_bytes,
                                  struct failure *failure)
 {
-    uint8_t bytes[SCANNER_TORN_BYTES + 4096];
+    uint8_t bytes[SCANNER_TORN_BYTES + GREETING_BYTES];
     for (;;) {
-        ssize_t got = recv(connection->fd, bytes + SCANNER_TORN_BYTES, sizeof(bytes) - SCANNER_TORN_BYTES, 0);
+        ssize_t got =
+            greeting_read(connection, bytes + SCANNER_TORN_BYTES, sizeof(bytes) - SCANNER_TORN_BYTES);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))

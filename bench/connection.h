@@ -7,6 +7,7 @@
 
 #include "bench/options.h"
 #include "bench/scanner.h"
+#include "bench/secure.h"
 
 #include <sys/epoll.h>
 
@@ -28,9 +29,10 @@ struct connection {
     int fd;
     uint32_t watched; /* epoll events asked for */
     uint32_t pongs_expected;
-    uint32_t role; /* the owner's: which of its structures holds this connection */
-    bool paused;   /* not read from, until its output is gone */
-    struct output output;
+    uint32_t role;         /* the owner's: which of its structures holds this connection */
+    bool paused;           /* not read from, until its output is gone */
+    struct secure *secure; /* NULL: in clear */
+    struct output output;  /* in clear; gone from here when its ciphertext is with the kernel */
     struct scanner scanner;
 };
 
@@ -60,9 +62,9 @@ MUST_USE enum err engine_wait(struct engine *engine, int64_t timeout_ns, struct 
 void connection_init(struct connection *connection);
 void connection_close(struct connection *connection);
 
-/* Connects, reads INFO, sends CONNECT (and asks for headers and no-responder answers), waits for PONG.
- * Blocks, at most options->timeout_ns. The server's version goes into `version` (may be NULL; cut at its
- * bound). */
+/* Connects, reads INFO, shakes hands with --tls, sends CONNECT (and asks for headers and no-responder
+ * answers), waits for PONG. Blocks, at most options->timeout_ns. The server's version goes into `version`
+ * (may be NULL; cut at its bound). */
 MUST_USE enum err connection_open(struct connection *connection, const struct options *options, char *version,
                                   size_t version_bytes, struct failure *failure);
 

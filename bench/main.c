@@ -3,6 +3,7 @@
  * line. */
 #include "bench/capacity.h"
 #include "bench/request.h"
+#include "bench/secure.h"
 #include "bench/traffic.h"
 
 #include <sched.h>
@@ -21,6 +22,8 @@ static enum err command_run(const struct options *options, struct report *report
         return reply_run(options, report, failure);
     case COMMAND_IDLE:
         return capacity_idle_run(options, report, failure);
+    case COMMAND_CONNECT:
+        return capacity_connect_run(options, report, failure);
     case COMMAND_SUBS:
         return capacity_subs_run(options, report, failure);
     case COMMAND_HELP:
@@ -56,8 +59,11 @@ int main(int argument_count, char **arguments)
         return 0;
     }
     enum err err = cpu_choose(options.cpu, &failure);
+    if (err == ERR_OK && options.tls)
+        err = secure_context_new(&options.secure, &options, &failure);
     if (err == ERR_OK)
         err = command_run(&options, &report, &failure);
+    secure_context_free(options.secure);
     if (err == ERR_OK && report_print(&report, &options, stdout) != ERR_OK)
         err = failure_set(&failure, ERR_SYSTEM, "the report cannot be written");
     if (err != ERR_OK) {

@@ -28,6 +28,8 @@ static const struct {
     [COMMAND_REPLY] = {"reply", "answer requests until --messages, --duration or an interrupt"},
     [COMMAND_RELAY_FLOOR] = {"relay-floor", "measure a bare relay that only reads and writes the same bytes"},
     [COMMAND_IDLE] = {"idle", "open --connections and read the server's memory for each (needs --pid)"},
+    [COMMAND_CONNECT] = {"connect",
+                         "open --connections one after the other, to the first PONG, and close each"},
     [COMMAND_SUBS] = {"subs", "make --messages distinct subscriptions and read the server's memory for each"},
 };
 
@@ -44,6 +46,11 @@ static const struct option_row {
     {"user", OPTION_TEXT, INTO(user), 0, 0, FOR_SERVER, "user name"},
     {"pass", OPTION_TEXT, INTO(pass), 0, 0, FOR_SERVER, "password"},
     {"token", OPTION_TEXT, INTO(token), 0, 0, FOR_SERVER, "authorization token"},
+    {"tls", OPTION_FLAG, INTO(tls), 0, 0, FOR_SERVER, "use TLS after INFO"},
+    {"tlsca", OPTION_TEXT, INTO(tls_ca), 0, 0, FOR_SERVER, "PEM file of who signs the server's certificate"},
+    {"tlscert", OPTION_TEXT, INTO(tls_cert), 0, 0, FOR_SERVER, "PEM file of a certificate of its own"},
+    {"tlskey", OPTION_TEXT, INTO(tls_key), 0, 0, FOR_SERVER, "and of its key"},
+    {"insecure", OPTION_FLAG, INTO(insecure), 0, 0, FOR_SERVER, "take any certificate of the server"},
     {"messages", OPTION_COUNT, INTO(messages), 1, UINT64_MAX / 2, FOR_TRAFFIC | FOR(SUBS),
      "messages, requests or subscriptions in all (1000000; request: 100000)"},
     {"size", OPTION_COUNT, INTO(size_bytes), 0, OPTION_SIZE_BYTES_MAX, FOR_TRAFFIC, "payload bytes (16)"},
@@ -51,9 +58,9 @@ static const struct option_row {
      "connections that publish or send requests (1)"},
     {"subscribers", OPTION_COUNT, INTO(subscribers), 0, OPTION_CONNECTIONS_MAX, FOR_SUBSCRIBERS,
      "connections that subscribe or answer (1); the n-th takes subject n modulo --subjects"},
-    {"subjects", OPTION_COUNT, INTO(subjects), 1, OPTION_SUBJECTS_MAX, FOR_SERVER & ~(FOR(IDLE) | FOR(SUBS)),
-     "distinct subjects, used in turn (1)"},
-    {"subject", OPTION_TEXT, INTO(subject), 0, 0, FOR_ALL & ~FOR(IDLE),
+    {"subjects", OPTION_COUNT, INTO(subjects), 1, OPTION_SUBJECTS_MAX,
+     FOR_SERVER & ~(FOR(IDLE) | FOR(CONNECT) | FOR(SUBS)), "distinct subjects, used in turn (1)"},
+    {"subject", OPTION_TEXT, INTO(subject), 0, 0, FOR_ALL & ~(FOR(IDLE) | FOR(CONNECT)),
      "the subject, or what the subjects begin with (bench)"},
     {"queue", OPTION_TEXT, INTO(queue), 0, 0, FOR_SUBSCRIBERS & ~FOR(RELAY_FLOOR),
      "subscribe as this queue group"},
@@ -67,8 +74,8 @@ static const struct option_row {
      "seconds to run instead of --messages"},
     {"warmup", OPTION_COUNT, INTO(warmup), 0, UINT64_MAX / 2, FOR_PUBLISHERS,
      "messages sent before the measured ones (0)"},
-    {"connections", OPTION_COUNT, INTO(connections), 1, OPTION_CONNECTIONS_MAX, FOR(IDLE),
-     "idle connections (1000)"},
+    {"connections", OPTION_COUNT, INTO(connections), 1, OPTION_CONNECTIONS_MAX, FOR(IDLE) | FOR(CONNECT),
+     "connections (1000)"},
     {"timeout", OPTION_SECONDS, INTO(timeout_ns), 0, 0, FOR_ALL,
      "seconds without progress that fail the run (10)"},
     {"pid", OPTION_COUNT, INTO(pid), 1, INT32_MAX, FOR_SERVER,
@@ -306,6 +313,11 @@ static enum err options_check(const struct options *options, struct failure *fai
         return failure_set(failure, ERR_INVALID, "sub ends with its last message; --duration cannot end it");
     if (options->command == COMMAND_IDLE && options->pid == 0)
         return failure_set(failure, ERR_INVALID, "idle needs the server's --pid");
+    bool of_tls = options->tls_ca != NULL || options->tls_cert != NULL || options->insecure;
+    if (of_tls && !options->tls)
+        return failure_set(failure, ERR_INVALID, "--tlsca, --tlscert, --tlskey and --insecure need --tls");
+    if ((options->tls_cert == NULL) != (options->tls_key == NULL))
+        return failure_set(failure, ERR_INVALID, "--tlscert and --tlskey go together");
     if (options->command == COMMAND_RELAY_FLOOR && options->subscribers % options->publishers != 0)
         return failure_set(failure, ERR_INVALID,
                            "relay-floor needs --subscribers to be a multiple of --publishers");

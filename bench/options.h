@@ -19,6 +19,7 @@ enum command {
     COMMAND_RELAY_FLOOR,
     COMMAND_IDLE,
     COMMAND_SUBS,
+    COMMAND_CONNECT,
     COMMANDS,
 };
 
@@ -30,15 +31,21 @@ enum {
     OPTION_HOST_BYTES = 256,
 };
 
+struct secure_context;
+
 /* Texts belong to the argument vector. */
 struct options {
     enum command command;
     const char *server;
     char host[OPTION_HOST_BYTES]; /* from `server` */
     char port[8];
-    const char *user;  /* NULL: none */
-    const char *pass;  /* NULL: none */
-    const char *token; /* NULL: none */
+    const char *user;     /* NULL: none */
+    const char *pass;     /* NULL: none */
+    const char *token;    /* NULL: none */
+    const char *tls_ca;   /* NULL: the system's */
+    const char *tls_cert; /* NULL: none */
+    const char *tls_key;
+    struct secure_context *secure; /* of --tls: made and freed by main(); NULL: in clear */
     const char *subject;
     const char *queue; /* NULL: none */
     uint64_t messages;
@@ -54,6 +61,8 @@ struct options {
     uint64_t cpu;        /* OPTION_CPU_ANY: wherever */
     int64_t duration_ns; /* 0: until `messages` are through */
     int64_t timeout_ns;  /* without any progress */
+    bool tls;
+    bool insecure;
     bool headers;
     bool json;
     bool csv;

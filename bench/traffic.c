@@ -499,12 +499,38 @@ static enum err publisher_write(struct traffic *traffic, struct publisher *publi
     return err;
 }
 
+static void publisher_sent(struct traffic *traffic, struct publisher *publisher, uint64_t bytes)
+{
+    publisher->bytes_sent += bytes;
+    publisher_count_due(traffic, publisher);
+    if (traffic->due - traffic->delivered >= traffic->window && traffic->subscriber_count > 0)
+        traffic->window_open = false;
+}
+
+/* With TLS: whole frames, through the output, when that is empty. */
+static enum err publisher_blast_secure(struct traffic *traffic, struct publisher *publisher, uint64_t count)
+{
+    const struct frames *frames = publisher->frames;
+    struct connection *connection = &publisher->connection;
+    if (connection->output.count > 0)
+        return ERR_OK;
+    count = count < frames->frame_bytes ? frames->frame_bytes : count - count % frames->frame_bytes;
+    uint8_t *at = connection_reserve(connection, count);
+    if (at == NULL)
+        return failure_set(traffic->failure, ERR_MEMORY, "out of memory");
+    memcpy(at, frames->block + publisher->bytes_sent % frames->cycle_bytes, count);
+    publisher_sent(traffic, publisher, count);
+    return connection_flush(connection, traffic->failure);
+}
+
 /* One large write of the block. */
 static enum err publisher_blast(struct traffic *traffic, struct publisher *publisher)
 {
     const struct frames *frames = publisher->frames;
     uint64_t count = publisher->bytes_goal - publisher->bytes_sent;
     count = count < FRAMES_WRITE_BYTES ? count : FRAMES_WRITE_BYTES;
+    if (publisher->connection.secure != NULL)
+        return publisher_blast_secure(traffic, publisher, count);
     if (publisher->connection.output.count > 0) {
         uint64_t rest = publisher->bytes_sent % frames->frame_bytes;
         if (rest == 0)
@@ -518,10 +544,7 @@ static enum err publisher_blast(struct traffic *traffic, struct publisher *publi
         return ERR_OK;
     if (sent < 0)
         return failure_set_errno(traffic->failure, "publishing failed");
-    publisher->bytes_sent += (uint64_t)sent;
-    publisher_count_due(traffic, publisher);
-    if (traffic->due - traffic->delivered >= traffic->window && traffic->subscriber_count > 0)
-        traffic->window_open = false;
+    publisher_sent(traffic, publisher, (uint64_t)sent);
     return ERR_OK;
 }
 

@@ -127,7 +127,6 @@ static void write_connect_info(struct client *client)
 
 enum err client_init(struct client *client, struct session_context *context, const struct client_peer *peer)
 {
-    struct info_client info;
     client->context = context;
     client->cid = peer->cid;
     client->port = peer->port;
@@ -149,11 +148,26 @@ enum err client_init(struct client *client, struct session_context *context, con
         if (err != ERR_OK)
             return err;
     }
+    if (peer->opening != CLIENT_OPENS_SILENTLY)
+        client_greet(client);
+    if (peer->opening == CLIENT_OPENS)
+        client_begin(client);
+    return ERR_OK;
+}
+
+void client_greet(struct client *client)
+{
+    struct info_client info;
     describe(client, &info);
     info.nonce = text(client->nonce);
     write_info(client, &info);
+}
+
+void client_begin(struct client *client)
+{
+    const struct session_context *context = client->context;
     if (client->state == CLIENT_CLOSED)
-        return ERR_OK; /* the host has heard it */
+        return; /* the host has heard it */
     bool login = authenticate_required(context->security);
     if (!login)
         client_move(client, CLIENT_ACTIVE);
@@ -161,7 +175,6 @@ enum err client_init(struct client *client, struct session_context *context, con
         client->parser.connect_expected = false;
     client_timer_set(client, context->now_ns + (login ? context->security->timeout_ns
                                                       : context->options->ping_interval_ns));
-    return ERR_OK;
 }
 
 /* ---- taking bytes ---- */

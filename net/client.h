@@ -6,6 +6,7 @@
 #ifndef NET_CLIENT_H
 #define NET_CLIENT_H
 
+#include "core/security/certificate_names.h"
 #include "core/security/nkey.h"
 #include "net/closed_reason.h"
 #include "net/connect.h"
@@ -70,16 +71,30 @@ struct client {
     const struct certificate_names *certificate;
 };
 
+/* What a session does at its beginning; the rest of it is client_greet()'s and client_begin()'s. */
+enum client_opening {
+    CLIENT_OPENS,         /* writes INFO and takes bytes at once: in clear */
+    CLIENT_ONLY_GREETS,   /* writes INFO: whether TLS follows is not known, or it does */
+    CLIENT_OPENS_SILENTLY /* TLS first */
+};
+
 struct client_peer {
     const char *address;
     uint16_t port;
     uint64_t cid;
+    enum client_opening opening;
 };
 
-/* Begins the session: writes INFO, starts the timer. `client` is all zero. ERR_SYSTEM: no random bytes for
- * the nonce; the caller closes it. */
+/* Begins the session. `client` is all zero. ERR_SYSTEM: no random bytes for the nonce; the caller closes it.
+ */
 MUST_USE enum err client_init(struct client *client, struct session_context *context,
                               const struct client_peer *peer);
+
+/* Writes INFO. */
+void client_greet(struct client *client);
+
+/* The connection is as it will be: bytes are taken from here on, and the login's or the pings' timer runs. */
+void client_begin(struct client *client);
 
 /* Takes bytes; returns how many. Fewer than given: blocked or closed; the rest is to be given again after
  * client_resume() said so, or dropped when closed. */

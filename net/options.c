@@ -1,6 +1,8 @@
 /* net/options.c - the rows of the options that concern a client connection (configuration.md 4.2). */
 #include "net/options.h"
 
+#include "net/tls_context.h"
+
 #include <inttypes.h>
 
 #define NEVER_BELOW_ZERO .least = 0, .most = INT64_MAX
@@ -38,6 +40,61 @@ static void parse_max_connections(void *target, const struct config_entry *entry
     struct net_options *options = target;
     if (option_want(errors, entry, CONFIG_INTEGER))
         options->max_connections = entry->value->integer == 0 ? -1 : entry->value->integer;
+}
+
+/* ---- TLS of the client port ---- */
+
+static void parse_tls(void *target, const struct config_entry *entry, struct arena *arena,
+                      struct option_errors *errors)
+{
+    struct net_options *options = target;
+    tls_options_parse(&options->tls, TLS_FOR_CLIENTS, entry, arena, errors);
+}
+
+static void refuse(struct option_changes *changes, const char *name, int64_t before, int64_t after)
+{
+    if (before != after && changes->refusal.count == 0)
+        config_text_add(&changes->refusal,
+                        "config reload not supported for %s: old=%" PRId64 ", new=%" PRId64, name, before,
+                        after);
+}
+
+static void refuse_bool(struct option_changes *changes, const char *name, bool before, bool after)
+{
+    if (before != after && changes->refusal.count == 0)
+        config_text_add(&changes->refusal, "config reload not supported for %s: old=%s, new=%s", name,
+                        before ? "true" : "false", after ? "true" : "false");
+}
+
+static bool same_pins(const struct tls_options *a, const struct tls_options *b)
+{
+    return a->pin_count == b->pin_count &&
+           (a->pin_count == 0 || memcmp(a->pins, b->pins, a->pin_count * sizeof a->pins[0]) == 0);
+}
+
+static void compare_tls(const void *old, const void *new, struct option_changes *changes)
+{
+    const struct tls_options *before = &((const struct net_options *)old)->tls;
+    const struct tls_options *after = &((const struct net_options *)new)->tls;
+    refuse_bool(changes, "TLSMap", before->map, after->map);
+    refuse(changes, "TLSRateLimit", before->rate_limit, after->rate_limit);
+    if (!tls_context_same(before->context, after->context))
+        config_text_add(&changes->lines, "Reloaded: tls = %s\n", after->on ? "enabled" : "disabled");
+    if (tls_options_timeout_ns(before) != tls_options_timeout_ns(after))
+        config_text_add(&changes->lines, "Reloaded: tls timeout = %g\n",
+                        (double)tls_options_timeout_ns(after) / 1e9);
+    if (!same_pins(before, after))
+        config_text_add(&changes->lines, "Reloaded: %" PRIu32 " pinned_certs\n", after->pin_count);
+    if (before->first != after->first || before->first_wait_ns != after->first_wait_ns)
+        config_text_add(&changes->lines, "Reloaded: Client TLS handshake first: %s\n",
+                        after->first ? "true" : "false");
+}
+
+static void flag_tls(void *target, bool value)
+{
+    struct net_options *options = target;
+    options->tls_flags.on = value;
+    options->tls_flags.off = !value;
 }
 
 static const char *const write_timeout_words[] = {[WRITE_TIMEOUT_DEFAULT] = "default",
@@ -148,12 +205,102 @@ static const struct option rows[] = {
      .parse = parse_no_header_support,
      .compare = compare_no_header_support},
     {.kind = OPTION_BOOL, .offset = INTO(struct net_options, headers), .fallback = "true"},
+    {.name = "tls", .kind = OPTION_CUSTOM, .reload = RELOAD_NOW, .parse = parse_tls, .compare = compare_tls},
+    {.name = "allow_non_tls",
+     .kind = OPTION_BOOL,
+     .offset = INTO(struct net_options, allow_non_tls),
+     .reload = RELOAD_NEVER,
+     .internal = "AllowNonTLS"},
+    {.kind = OPTION_BOOL,
+     .section = SECTION_TLS,
+     .flags = "tls",
+     .help = "Clients use TLS (default: false)",
+     .flag = flag_tls},
+    {.kind = OPTION_BOOL,
+     .offset = INTO(struct net_options, tls_flags.verify),
+     .section = SECTION_TLS,
+     .flags = "tlsverify",
+     .help = "They need a certificate too"},
+    {.kind = OPTION_TEXT,
+     .offset = INTO(struct net_options, tls_flags.cert_file),
+     .section = SECTION_TLS,
+     .flags = "tlscert",
+     .argument = "<file>",
+     .help = "Certificate of the server, with its chain (PEM)"},
+    {.kind = OPTION_TEXT,
+     .offset = INTO(struct net_options, tls_flags.key_file),
+     .section = SECTION_TLS,
+     .flags = "tlskey",
+     .argument = "<file>",
+     .help = "Private key of that certificate (PEM)"},
+    {.kind = OPTION_TEXT,
+     .offset = INTO(struct net_options, tls_flags.ca_file),
+     .section = SECTION_TLS,
+     .flags = "tlscacert",
+     .argument = "<file>",
+     .help = "Authorities that clients' certificates are checked by (PEM)"},
 };
 
 const struct option *net_option_rows(size_t *count)
 {
     *count = COUNT_OF(rows);
     return rows;
+}
+
+/* Only certificates and trust come from the flags: the file's timeout, pins and the rest stay. */
+static void lay_over(struct tls_options *tls, const struct tls_flags *flags, struct tls_pair *pair)
+{
+    *pair = (struct tls_pair){flags->cert_file, flags->key_file};
+    tls->pairs = pair;
+    tls->pair_count = 1;
+    tls->ca_file = flags->ca_file;
+    tls->suites = tls->groups = NULL;
+    tls->tls13_only = tls->map = tls->verify_optional = tls->allow_insecure = false;
+    tls->verify = flags->verify;
+    tls->on = true;
+}
+
+static bool given(const char *path)
+{
+    return path != NULL && path[0] != 0;
+}
+
+bool net_options_finish(struct net_options *options, struct arena *arena, struct config_text *why)
+{
+    enum { REASON_BYTES = 1024 };
+    const struct tls_flags *flags = &options->tls_flags;
+    char reason[REASON_BYTES];
+    bool others = given(flags->cert_file) || given(flags->key_file) || given(flags->ca_file) || flags->verify;
+    if (flags->off && others) {
+        config_text_add(why, "TLS is disabled by --tls=false, but another TLS flag asks for it");
+        return false;
+    }
+    if (flags->off) {
+        tls_options_close(&options->tls);
+        options->tls = (struct tls_options){0};
+    }
+    if (flags->off || !(flags->on || others))
+        return true;
+    if (!given(flags->cert_file) || !given(flags->key_file)) {
+        config_text_add(why, "TLS Server %s must be present and valid",
+                        given(flags->cert_file) ? "private key" : "certificate");
+        return false;
+    }
+    struct tls_pair *pair = arena_new(arena, sizeof *pair);
+    if (pair == NULL) {
+        config_text_add(why, "out of memory");
+        return false;
+    }
+    lay_over(&options->tls, flags, pair);
+    if (tls_options_load(&options->tls, reason, sizeof reason))
+        return true;
+    config_text_add(why, "%s", reason);
+    return false;
+}
+
+void net_options_close(struct net_options *options)
+{
+    tls_options_close(&options->tls);
 }
 
 bool net_options_validate(const struct net_options *options, struct config_text *why)

@@ -4,11 +4,22 @@
 #define NET_OPTIONS_H
 
 #include "core/config/option.h"
+#include "net/tls_options.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 enum write_timeout { WRITE_TIMEOUT_DEFAULT, WRITE_TIMEOUT_CLOSE, WRITE_TIMEOUT_RETRY };
+
+/* --tls and its family: they are laid over the file's block once both are known. */
+struct tls_flags {
+    const char *cert_file;
+    const char *key_file;
+    const char *ca_file;
+    bool on;
+    bool off; /* --tls=false */
+    bool verify;
+};
 
 struct net_options {
     int64_t max_payload_bytes;        /* headers and payload; -1: no limit */
@@ -26,10 +37,19 @@ struct net_options {
     bool headers;      /* false with no_header_support: true */
     bool trace;        /* protocol trace: the log wants every operation */
     bool no_fast_producer_stall;
+    bool allow_non_tls;     /* with TLS: clients may stay in clear */
+    struct tls_options tls; /* of the client port */
+    struct tls_flags tls_flags;
 };
 
 /* The rows that fill the struct; const for ever. Thread: any. */
 const struct option *net_option_rows(size_t *count);
+
+/* Lays the TLS flags over the file's block. `arena` is the snapshot's. False: `why` says what is wrong. */
+MUST_USE bool net_options_finish(struct net_options *options, struct arena *arena, struct config_text *why);
+
+/* Lets go of what is not the arena's. */
+void net_options_close(struct net_options *options);
 
 /* What has to hold between its options, after file and flags (configuration.md 3.4). False: `why` says. */
 MUST_USE bool net_options_validate(const struct net_options *options, struct config_text *why);

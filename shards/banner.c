@@ -39,8 +39,10 @@ void banner_start(struct log *log, const struct banner *banner, const struct ser
             "Maximum payloads over 8.00 MB are generally discouraged and could lead to poor performance");
 }
 
-void banner_listening(struct log *log, const char *host, uint16_t port)
+void banner_listening(struct log *log, const struct server_options *options, uint16_t port)
 {
+    const char *host = options->host;
+    const struct tls_options *tls = &options->net.tls;
     bool six = false;
     for (const char *at = host; *at != 0; at++)
         six = six || *at == ':';
@@ -48,6 +50,14 @@ void banner_listening(struct log *log, const char *host, uint16_t port)
                six ? "Listening for client connections on [%s]:%u"
                    : "Listening for client connections on %s:%u",
                host, port);
+    if (!tls->on)
+        return;
+    log_notice(log, "TLS %s for client connections", options->net.allow_non_tls ? "available" : "required");
+    if (tls->first && tls->first_wait_ns == 0)
+        log_warning(log, "Clients that are not using \"TLS Handshake First\" option will fail to connect");
+    if (tls->insecure)
+        log_warning(log,
+                    "TLS certificate chain and hostname will not be verified. DO NOT USE IN PRODUCTION!");
 }
 
 void banner_ready(struct log *log)

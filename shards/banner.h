@@ -16,8 +16,8 @@ struct banner {
 /* Everything up to the listeners. Thread: main. */
 void banner_start(struct log *log, const struct banner *banner, const struct server_options *options);
 
-/* "Listening for client connections on host:port", the real port. */
-void banner_listening(struct log *log, const char *host, uint16_t port);
+/* "Listening for client connections on host:port", the real port, and what TLS asks of them. */
+void banner_listening(struct log *log, const struct server_options *options, uint16_t port);
 
 void banner_ready(struct log *log);
 

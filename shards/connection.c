@@ -4,6 +4,9 @@
 #include "core/base/check.h"
 #include "core/base/clock.h"
 #include "core/base/memory.h"
+#include "net/error_text.h"
+#include "shards/connection_internal.h"
+#include "shards/connection_tls.h"
 #include "shards/shard.h"
 
 #include <errno.h>
@@ -34,7 +37,7 @@ static bool taking(const struct connection *connection)
     return connection->state == CONNECTION_OPEN && !connection->client.blocked && !connection->stalled;
 }
 
-static void receive_arm(struct shard *shard, struct connection *connection)
+void connection_receive_arm(struct shard *shard, struct connection *connection)
 {
     if (connection->receive.in_flight == 0 && !connection->ended)
         loop_receive(shard->loop, &connection->receive, connection->fd);
@@ -61,10 +64,32 @@ static void linger(struct shard *shard, struct connection *connection)
     }
     move(connection, CONNECTION_LINGERING);
     (void)shutdown(connection->fd, SHUT_WR);
-    receive_arm(shard, connection);
+    connection_receive_arm(shard, connection);
 }
 
-struct connection *connection_new(struct shard *shard, int fd, const struct client_peer *peer)
+/* The session begins, in clear or with TLS before it. */
+static void open_session(struct shard *shard, struct connection *connection, struct client_peer *peer,
+                         struct connection_verdict verdict)
+{
+    struct client *client = &connection->client;
+    const struct net_options *options = shard->context.options;
+    peer->opening = connection_tls_opening(options, verdict.refused);
+    if (client_init(client, &shard->context, peer) != ERR_OK) {
+        client_close(client, CLOSED_READ_ERROR, NULL);
+        return;
+    }
+    connection->client_begun = peer->opening == CLIENT_OPENS;
+    if (verdict.refused)
+        client_close(client, CLOSED_MAXIMUM_CONNECTIONS, error_text(ERROR_MAXIMUM_CONNECTIONS));
+    else if (options->tls.on && connection->state == CONNECTION_OPEN &&
+             !connection_tls_start(shard, connection, verdict.throttled))
+        client_close(client, CLOSED_READ_ERROR, NULL);
+    if (connection->state == CONNECTION_OPEN)
+        connection_receive_arm(shard, connection);
+}
+
+struct connection *connection_new(struct shard *shard, int fd, struct client_peer *peer,
+                                  struct connection_verdict verdict)
 {
     int one = 1;
     struct connection *connection = memory_new(sizeof *connection);
@@ -83,10 +108,7 @@ struct connection *connection_new(struct shard *shard, int fd, const struct clie
     connection->client.place.shard = shard->post.self;
     connection->write_deadline_ns = shard->context.options->write_deadline_ns;
     list_push_last(&shard->connections, &connection->all);
-    if (client_init(&connection->client, &shard->context, peer) != ERR_OK)
-        client_close(&connection->client, CLOSED_READ_ERROR, NULL);
-    else
-        receive_arm(shard, connection);
+    open_session(shard, connection, peer, verdict);
     return connection;
 }
 
@@ -132,7 +154,7 @@ static void pause_receiving(struct shard *shard, struct connection *connection)
         list_push_last(&shard->full, &connection->waiting);
 }
 
-static void give(struct shard *shard, struct connection *connection, struct bytes bytes)
+void connection_give(struct shard *shard, struct connection *connection, struct bytes bytes)
 {
     size_t taken = 0;
     if (connection->held == NULL && taking(connection))
@@ -145,12 +167,14 @@ static void give(struct shard *shard, struct connection *connection, struct byte
         pause_receiving(shard, connection);
 }
 
-static void receive_ended(struct shard *shard, struct connection *connection, bool failed)
+void connection_input_ended(struct shard *shard, struct connection *connection, bool failed)
 {
     connection->ended = true;
     connection->failed = failed;
     if (connection->state == CONNECTION_LINGERING)
         end(shard, connection);
+    else if (connection_tls_input_ended(shard, connection))
+        return;
     else if (connection->state == CONNECTION_OPEN && (connection->held == NULL || failed))
         client_input_ended(&connection->client, failed);
 }
@@ -159,8 +183,11 @@ void connection_received(struct shard *shard, struct connection *connection,
                          const struct loop_completion *completion)
 {
     if (LIKELY(completion->has_buffer)) {
-        if (LIKELY(completion->result > 0 && connection->state == CONNECTION_OPEN))
-            give(shard, connection, completion->received);
+        if (UNLIKELY(connection->tls != NULL) && completion->result > 0 &&
+            connection->state == CONNECTION_OPEN)
+            connection_tls_received(shard, connection, completion->received);
+        else if (LIKELY(completion->result > 0 && connection->state == CONNECTION_OPEN))
+            connection_give(shard, connection, completion->received);
         connection->received_turn = shard->context.turn;
         loop_buffer_return(shard->loop, completion->buffer);
     }
@@ -169,7 +196,7 @@ void connection_received(struct shard *shard, struct connection *connection,
     bool again = completion->result > 0 || completion->result == -ENOBUFS || completion->result == -EINTR ||
                  completion->result == -EAGAIN || completion->result == -ECANCELED;
     if (!again)
-        receive_ended(shard, connection, completion->result < 0);
+        connection_input_ended(shard, connection, completion->result < 0);
     else if (completion->result == -ENOBUFS && connection->received_turn == shard->context.turn &&
              !list_linked(&connection->served))
         list_push_last(&shard->served, &connection->served);
@@ -181,8 +208,9 @@ void connection_received(struct shard *shard, struct connection *connection,
 
 void connection_receive_again(struct shard *shard, struct connection *connection)
 {
-    if (taking(connection) || connection->state == CONNECTION_LINGERING)
-        receive_arm(shard, connection);
+    if ((taking(connection) && !connection_tls_queued(connection)) ||
+        connection->state == CONNECTION_LINGERING)
+        connection_receive_arm(shard, connection);
 }
 
 void connection_resume(struct shard *shard, struct connection *connection)
@@ -209,7 +237,7 @@ void connection_resume(struct shard *shard, struct connection *connection)
     else if (connection->ended)
         client_input_ended(&connection->client, connection->failed);
     else
-        receive_arm(shard, connection);
+        connection_receive_arm(shard, connection);
 }
 
 void connection_stall(struct shard *shard, struct connection *connection, int64_t stall_ns)
@@ -224,12 +252,26 @@ void connection_stall(struct shard *shard, struct connection *connection, int64_
 
 /* ---- sending ---- */
 
+static void write_failed(struct shard *shard, struct connection *connection)
+{
+    client_close(&connection->client, CLOSED_WRITE_ERROR, NULL);
+    if (connection->state != CONNECTION_ENDING)
+        end(shard, connection);
+}
+
 void connection_send(struct shard *shard, struct connection *connection)
 {
     struct iovec parts[LOOP_SEND_PARTS_MAX];
     if (connection->send.in_flight != 0 || connection->state > CONNECTION_FLUSHING)
         return;
-    uint32_t count = output_gather(&connection->client.output, parts, LOOP_SEND_PARTS_MAX);
+    if (UNLIKELY(connection->tls != NULL) &&
+        !connection_tls_encrypt(connection, connection->state == CONNECTION_FLUSHING)) {
+        write_failed(shard, connection);
+        if (connection->state == CONNECTION_ENDING)
+            connection_closing_step(shard, connection);
+        return;
+    }
+    uint32_t count = output_gather(connection_output(connection), parts, LOOP_SEND_PARTS_MAX);
     if (count == 0)
         return;
     loop_send(shard->loop, &connection->send, connection->fd, parts, count);
@@ -248,12 +290,14 @@ void connection_send(struct shard *shard, struct connection *connection)
 /* Something is left to send, or not: go on accordingly. */
 static void send_on(struct shard *shard, struct connection *connection)
 {
-    bool empty = output_empty(&connection->client.output);
+    bool last = connection->state == CONNECTION_FLUSHING;
+    bool empty = output_empty(&connection->client.output) && output_empty(connection_output(connection)) &&
+                 !(last && connection_tls_pending(connection));
     if (!empty && !list_linked(&connection->with_output))
         list_push_last(&shard->with_output, &connection->with_output);
     if (empty)
         connection->client.output_noted = false;
-    if (empty && connection->state == CONNECTION_FLUSHING)
+    if (empty && last)
         linger(shard, connection);
 }
 
@@ -264,11 +308,9 @@ void connection_sent(struct shard *shard, struct connection *connection, int32_t
         uint64_t sent = (uint64_t)result;
         connection->batch_bytes -= sent < connection->batch_bytes ? sent : connection->batch_bytes;
         connection->send_progressed = true;
-        output_sent(&connection->client.output, &shard->context.pool, sent);
+        output_sent(connection_output(connection), &shard->context.pool, sent);
     } else if (result != -EINTR && result != -EAGAIN && connection->state <= CONNECTION_FLUSHING) {
-        client_close(&connection->client, CLOSED_WRITE_ERROR, NULL);
-        if (connection->state != CONNECTION_ENDING)
-            end(shard, connection);
+        write_failed(shard, connection);
     }
     if (LIKELY(connection->state <= CONNECTION_FLUSHING))
         send_on(shard, connection);
@@ -282,7 +324,9 @@ void connection_write_late(struct shard *shard, struct connection *connection)
     connection->send_progressed = false;
     if (retry && connection->state <= CONNECTION_FLUSHING)
         return; /* it is slow but alive: another deadline's time */
-    if (connection->state == CONNECTION_OPEN)
+    if (connection->state == CONNECTION_OPEN && !connection->client_begun)
+        client_close(&connection->client, CLOSED_TLS_HANDSHAKE_FAILURE, NULL); /* no consumer yet */
+    else if (connection->state == CONNECTION_OPEN)
         client_close(&connection->client, CLOSED_SLOW_CONSUMER_WRITE_DEADLINE, NULL);
     else if (connection->state == CONNECTION_FLUSHING)
         end(shard, connection);
@@ -300,13 +344,16 @@ void connection_closing(struct shard *shard, struct connection *connection, bool
     held_drop(shard, connection);
     connection->stalled = false;
     timers_cancel(&shard->context.timers, &connection->timer);
-    if (!flush) {
+    bool last_words = connection_tls_closing(shard, connection);
+    if (!flush && !last_words) {
         end(shard, connection);
         return;
     }
     move(connection, CONNECTION_FLUSHING);
-    if (output_empty(&connection->client.output))
+    if (output_empty(&connection->client.output) && !connection_tls_pending(connection))
         linger(shard, connection);
+    else if (!list_linked(&connection->with_output))
+        list_push_last(&shard->with_output, &connection->with_output);
 }
 
 void connection_timer_due(struct shard *shard, struct connection *connection)
@@ -333,6 +380,7 @@ static void free_connection(struct shard *shard, struct connection *connection)
     }
     timers_cancel(&shard->context.timers, &connection->timer);
     held_drop(shard, connection);
+    connection_tls_free(shard, connection);
     client_free_parts(&connection->client);
     shard_slot_give(shard, connection);
     close(connection->fd);

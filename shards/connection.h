@@ -21,8 +21,11 @@ enum connection_state {
 };
 enum { CONNECTION_STATES = CONNECTION_ENDING + 1 };
 
+struct connection_tls;
+
 struct connection {
     struct client client;
+    struct connection_tls *tls; /* the stage between, on a port with TLS (connection_tls.h); NULL: in clear */
     struct loop_op receive;
     struct loop_op send;
     struct timer timer;           /* end of a stall; end of lingering */
@@ -45,11 +48,19 @@ struct connection {
     bool send_progressed; /* part of the batch was taken since send_started_ns */
     bool ended;           /* the peer's FIN came */
     bool failed;          /* reading failed */
+    bool client_begun;    /* the session takes bytes: the question of TLS is settled */
+};
+
+/* What the control core has decided about a connection as it came. */
+struct connection_verdict {
+    bool refused;   /* too many: it is greeted, told, and closed */
+    bool throttled; /* too many handshakes: likewise, if it wants TLS */
 };
 
 /* Makes a connection of an accepted socket and greets. NULL: no memory, the socket is closed. Thread: the
  * shard's, as for all of these. */
-struct connection *connection_new(struct shard *shard, int fd, const struct client_peer *peer);
+struct connection *connection_new(struct shard *shard, int fd, struct client_peer *peer,
+                                  struct connection_verdict verdict);
 
 void connection_received(struct shard *shard, struct connection *connection,
                          const struct loop_completion *completion);

@@ -83,7 +83,8 @@ enum { MAIL_ADDRESS_BYTES = 48 };
 
 struct mail_connection {
     uint8_t kind;
-    bool refused; /* over max_connections: greet, say so, close */
+    bool refused;   /* over max_connections: greet, say so, close */
+    bool throttled; /* over the limit of TLS handshakes: likewise, if it wants TLS */
     uint16_t port;
     int fd;
     uint64_t cid;

@@ -2,6 +2,7 @@
 #include "shards/options.h"
 
 #include "core/base/check.h"
+#include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "core/base/quote.h"
 #include "core/base/version.h"
@@ -10,6 +11,24 @@
 #include "shards/tools/tool.h"
 
 #include <strings.h>
+
+/* For --help_tls. */
+#define TLS_HELP                                                                                             \
+    "\nTLS is configured in the tls section of the configuration file, for example\n\n"                      \
+    "    tls {\n"                                                                                            \
+    "        cert_file: \"server-cert.pem\"\n"                                                               \
+    "        key_file:  \"server-key.pem\"\n"                                                                \
+    "        ca_file:   \"ca.pem\"    # who signs clients' certificates\n"                                   \
+    "        verify:    true        # clients need one; \"optional\": those that show one are checked\n"     \
+    "        timeout:   2           # seconds for a handshake\n"                                             \
+    "    }\n\n"                                                                                              \
+    "or by --tls --tlscert --tlskey --tlscacert --tlsverify. More keys: certs, verify_and_map, "             \
+    "min_version,\n"                                                                                         \
+    "cipher_suites, curve_preferences, pinned_certs, handshake_first, connection_rate_limit.\n"              \
+    "Suites and curves have their IANA and Go names: TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, X25519, "        \
+    "CurveP256.\n\n"
+
+#define LOGIN_NS (2 * NS_PER_SECOND) /* to authenticate, when the file does not say */
 
 /* One attempt to make a snapshot. */
 struct load {
@@ -100,6 +119,7 @@ void server_options_free(struct server_options *options)
 {
     if (options == NULL)
         return;
+    net_options_close(&options->net);
     arena_close(&options->arena);
     memory_free(options);
 }
@@ -141,7 +161,7 @@ static bool run_is_over(const struct load *load, struct options_outcome *outcome
     } else if (run->help || (help_word && !run->help_tls)) {
         exit_with_usage(load, outcome);
     } else if (run->help_tls) {
-        config_text_add(&outcome->out, "TLS is not supported by this version of Myelin.\n");
+        config_text_add(&outcome->out, TLS_HELP);
         outcome->exit_code = 0;
     } else if (run->word != NULL) {
         char quoted[256]; /* a longer word is cut */
@@ -266,6 +286,11 @@ static bool finish(struct server_options *options, struct config_text *why)
                         duration_print(options->lame_duck_duration_ns, duration));
         return false;
     }
+    if (!net_options_finish(&options->net, &options->arena, why))
+        return false;
+    if (options->security.timeout_ns == 0) /* a TLS handshake takes its own time before the login */
+        options->security.timeout_ns =
+            options->net.tls.on ? tls_options_timeout_ns(&options->net.tls) + NS_PER_SECOND : LOGIN_NS;
     return net_options_validate(&options->net, why) && security_options_validate(&options->security, why);
 }
 

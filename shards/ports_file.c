@@ -21,7 +21,8 @@ static bool wildcard(const char *host)
     return host[0] == 0 || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
 }
 
-static void url_write(struct json_writer *json, const struct sockaddr *address, uint16_t port)
+static void url_write(struct json_writer *json, const struct sockaddr *address,
+                      const struct ports_file *ports)
 {
     char text_of[INET6_ADDRSTRLEN] = "";
     char url[URL_BYTES_MAX];
@@ -30,7 +31,8 @@ static void url_write(struct json_writer *json, const struct sockaddr *address, 
                           : (const void *)&((const struct sockaddr_in *)(const void *)address)->sin_addr;
     if (inet_ntop(address->sa_family, raw, text_of, sizeof text_of) == NULL)
         return;
-    int count = snprintf(url, sizeof url, six ? "nats://[%s]:%u" : "nats://%s:%u", text_of, port);
+    int count = snprintf(url, sizeof url, six ? "%s://[%s]:%u" : "%s://%s:%u", ports->tls ? "tls" : "nats",
+                         text_of, ports->port);
     json_write_text(json, bytes_of(url, (size_t)count));
 }
 
@@ -40,26 +42,26 @@ static bool is_internet(const struct sockaddr *address)
 }
 
 /* One URL for each address of each local interface. */
-static void urls_of_interfaces(struct json_writer *json, uint16_t port)
+static void urls_of_interfaces(struct json_writer *json, const struct ports_file *ports)
 {
     struct ifaddrs *first = NULL;
     if (getifaddrs(&first) != 0)
         return; /* an empty list says that nothing is known */
     for (const struct ifaddrs *at = first; at != NULL; at = at->ifa_next) {
         if (is_internet(at->ifa_addr))
-            url_write(json, at->ifa_addr, port);
+            url_write(json, at->ifa_addr, ports);
     }
     freeifaddrs(first);
 }
 
-static void urls_of_host(struct json_writer *json, const char *host, uint16_t port)
+static void urls_of_host(struct json_writer *json, const struct ports_file *ports)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
-    if (getaddrinfo(host, NULL, &hints, &found) != 0)
+    if (getaddrinfo(ports->host, NULL, &hints, &found) != 0)
         return;
     if (is_internet(found->ai_addr))
-        url_write(json, found->ai_addr, port);
+        url_write(json, found->ai_addr, ports);
     freeaddrinfo(found);
 }
 
@@ -71,9 +73,9 @@ static size_t content_make(const struct ports_file *ports, char *content)
     json_write_key(&json, "nats");
     json_write_array_begin(&json);
     if (wildcard(ports->host))
-        urls_of_interfaces(&json, ports->port);
+        urls_of_interfaces(&json, ports);
     else
-        urls_of_host(&json, ports->host, ports->port);
+        urls_of_host(&json, ports);
     json_write_array_end(&json);
     json_write_object_end(&json);
     return json_writer_count(&json);

@@ -6,6 +6,7 @@
 
 #include "core/base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,6 +15,7 @@ struct ports_file {
     const char *program; /* the file is <directory>/<program>_<pid>.ports */
     const char *host;    /* as configured; a wildcard stands for every local address */
     uint16_t port;
+    bool tls; /* which clients must use: another scheme */
 };
 
 /* Writes it and says where in `path`. ERR_SYSTEM: `why` is the line for the log, `path` is empty. */

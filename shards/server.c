@@ -284,7 +284,7 @@ static bool server_announce(struct server *server, const cpu_set_t *allowed)
     control_info_make(&server->control, server->snapshot);
     if (!threads_start(server, allowed))
         return false;
-    banner_listening(log, options->host, server->control.port);
+    banner_listening(log, options, server->control.port);
     banner_ready(log);
     return true;
 }

@@ -9,6 +9,7 @@
 #include "core/base/memory.h"
 #include "core/base/pause.h"
 #include "net/error_text.h"
+#include "shards/connection_tls.h"
 #include "shards/host.h"
 #include "shards/mail.h"
 #include "shards/router.h"
@@ -98,15 +99,13 @@ static void take_connection(struct shard *shard, const uint8_t *bytes)
     struct mail_connection mail;
     memcpy(&mail, bytes, sizeof mail);
     struct client_peer peer = {.address = mail.address, .port = mail.port, .cid = mail.cid};
-    struct connection *connection = connection_new(shard, mail.fd, &peer);
+    struct connection_verdict verdict = {.refused = mail.refused, .throttled = mail.throttled};
+    struct connection *connection = connection_new(shard, mail.fd, &peer, verdict);
     if (connection == NULL) {
         log_error(shard->context.log, "%s:%u - cid:%llu - no memory for a connection", mail.address,
                   mail.port, (unsigned long long)mail.cid);
         shard_connection_gone(shard);
-        return;
     }
-    if (mail.refused)
-        client_close(&connection->client, CLOSED_MAXIMUM_CONNECTIONS, error_text(ERROR_MAXIMUM_CONNECTIONS));
 }
 
 static void take_password_checked(struct shard *shard, const uint8_t *bytes)
@@ -126,11 +125,15 @@ static void take_snapshot(struct shard *shard, const uint8_t *bytes)
     memcpy(&mail, bytes, sizeof mail);
     struct mail_snapshot released = {.kind = MAIL_SNAPSHOT_RELEASED, .snapshot = shard->snapshot};
     shard_snapshot_use(shard, mail.snapshot);
+    uint32_t unpinned = 0;
     for (struct list_link *at = list_first(&shard->connections), *next = NULL; at != NULL; at = next) {
         next = list_next(&shard->connections, at);
-        client_options_changed(&LIST_ELEMENT(at, struct connection, all)->client,
-                               &released.snapshot->options->security);
+        struct connection *connection = LIST_ELEMENT(at, struct connection, all);
+        unpinned += connection_tls_options_changed(shard, connection);
+        client_options_changed(&connection->client, &released.snapshot->options->security);
     }
+    if (unpinned > 0)
+        log_notice(shard->context.log, "Disconnect %u clients due to pinned certs reload", unpinned);
     if (!tell_control(shard, &released, sizeof released))
         log_warning(shard->context.log, "The old options could not be given back: their memory stays in use");
 }
@@ -265,6 +268,9 @@ static void expire_timers(struct shard *shard)
         case TIMER_CONNECTION:
             connection_timer_due(shard, CONTAINER_OF(timer, struct connection, timer));
             break;
+        case TIMER_TLS:
+            connection_tls_timer_due(shard, CONTAINER_OF(timer, struct connection_tls, timer));
+            break;
         }
     }
 }
@@ -334,7 +340,7 @@ static void step_closing(struct shard *shard)
 static int64_t wait_ns(struct shard *shard)
 {
     int64_t now_ns = shard->context.now_ns;
-    if (!list_empty(&shard->with_output))
+    if (!list_empty(&shard->with_output) || !list_empty(&shard->handshakes))
         return 0;
     int64_t due_ns = timers_next_ns(&shard->context.timers);
     struct list_link *oldest = list_first(&shard->sending);
@@ -401,6 +407,8 @@ bool shard_turn(struct shard *shard)
     wait(shard);
     post_drain(&shard->post, take_mail, shard);
     shard_remove_expired(shard);
+    shard->handshake_ns = 0;
+    connection_tls_work(shard); /* they wait longer than this turn's */
     while (loop_next(shard->loop, &completion)) {
         shard_complete(shard, &completion);
         if (UNLIKELY(much_output(shard)))
@@ -443,6 +451,7 @@ enum err shard_init(struct shard *shard, const struct shard_setup *setup, char *
     list_init(&shard->served);
     list_init(&shard->full);
     list_init(&shard->closing);
+    list_init(&shard->handshakes);
     uint64_t seed = 0;
     if (random_secure(&seed, sizeof seed) != ERR_OK ||
         random_secure(&shard->context.hash_seed, sizeof shard->context.hash_seed) != ERR_OK) {
@@ -494,4 +503,5 @@ void shard_close(struct shard *shard)
     memory_free(shard->slots);
     memory_free(shard->free_slots);
     memory_free(shard->expired);
+    memory_free(shard->plain);
 }

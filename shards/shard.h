@@ -12,7 +12,7 @@
 
 /* The kinds of operations on a shard's ring, and of its timers. */
 enum shard_op { OP_RECEIVE, OP_SEND, OP_WAKEUP };
-enum shard_timer { TIMER_CLIENT, TIMER_CONNECTION };
+enum shard_timer { TIMER_CLIENT, TIMER_CONNECTION, TIMER_TLS };
 
 /* What the router keeps between messages: the matches of the control lines that it saw lately, by their
  * serials. A match belongs to the cache, which may give its place to another one: then that has another
@@ -42,6 +42,9 @@ struct shard {
         served; /* got bytes in this turn until the buffers ended: they receive again behind the others */
     struct list full; /* held back by a full mailbox */
     struct list closing;
+    struct list handshakes; /* of TLS, that wait for their turn */
+    uint8_t *plain;         /* what was decrypted last, CONNECTION_TLS_PLAIN_BYTES; NULL before the first */
+    int64_t handshake_ns;   /* spent on handshakes in this turn */
     struct connection **slots; /* by publisher_place.slot */
     uint32_t *free_slots;
     uint32_t slot_count;

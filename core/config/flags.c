@@ -30,6 +30,7 @@ static const char *const section_titles[SECTIONS] = {
     [SECTION_SERVER] = "Server Options",
     [SECTION_LOGGING] = "Logging Options",
     [SECTION_AUTHORIZATION] = "Authorization Options",
+    [SECTION_TLS] = "TLS Options",
     [SECTION_ENGINE] = "Engine Options",
 };
 

@@ -37,6 +37,7 @@ enum option_section {
     SECTION_SERVER,
     SECTION_LOGGING,
     SECTION_AUTHORIZATION,
+    SECTION_TLS,
     SECTION_ENGINE,
     SECTIONS,
 };

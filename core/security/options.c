@@ -164,7 +164,6 @@ static const struct option rows[] = {
      .offset = INTO(struct security_options, no_auth_user),
      .reload = RELOAD_NEVER,
      .compare = compare_no_auth_user},
-    {.kind = OPTION_DURATION, .offset = INTO(struct security_options, timeout_ns), .fallback = "2s"},
     {.kind = OPTION_STRING,
      .offset = INTO(struct security_options, user),
      .section = SECTION_AUTHORIZATION,

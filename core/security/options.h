@@ -17,7 +17,7 @@ struct security_options {
     struct bytes token;          /* empty: none */
     struct security_users users; /* of `authorization` and of all accounts */
     struct bytes no_auth_user;   /* a name or an NKey; empty: none */
-    int64_t timeout_ns;          /* to authenticate */
+    int64_t timeout_ns;          /* to authenticate; 0 until it is known whether there is TLS */
 };
 
 /* The rows that fill the struct; const for ever. Thread: any. */

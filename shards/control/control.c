@@ -71,6 +71,11 @@ enum err control_init(struct control *control, const struct control_setup *setup
     control->wakeup.kind = CONTROL_OP_WAKEUP;
     control->timer.kind = CONTROL_TIMER_LAME_DUCK;
     control->accept_timer.kind = CONTROL_TIMER_ACCEPT;
+    control->throttle_timer.kind = CONTROL_TIMER_THROTTLE;
+    if (tls_ticket_keys_make(&control->ticket_keys) != ERR_OK) {
+        snprintf(why, why_bytes, "no random numbers for TLS session tickets");
+        return ERR_SYSTEM;
+    }
     struct loop_options options = {.receive_buffer_bytes = CONTROL_BUFFER_BYTES,
                                    .receive_buffers = CONTROL_BUFFERS};
     enum err err = loop_new(&control->loop, &options, why, why_bytes);
@@ -155,6 +160,9 @@ static void expire_timers(struct control *control)
             break;
         case CONTROL_TIMER_LAME_DUCK:
             control_lame_duck_due(control);
+            break;
+        case CONTROL_TIMER_THROTTLE:
+            control_throttle_due(control);
             break;
         }
     }

@@ -8,6 +8,7 @@
 #include "core/loop/loop.h"
 #include "core/loop/timers.h"
 #include "net/info.h"
+#include "net/tls_context.h"
 #include "shards/post.h"
 #include "shards/snapshot.h"
 
@@ -29,6 +30,11 @@ struct control {
     struct snapshot *retired;  /* an older one that some shard still has; a reload waits for it */
     struct timer timer;        /* accept again; next eviction */
     struct timer accept_timer;
+    struct timer throttle_timer;        /* end of a second with refused handshakes */
+    struct tls_ticket_keys ticket_keys; /* of all contexts, so that sessions outlive a reload */
+    int64_t throttle_end_ns;            /* of the window in which handshakes are counted */
+    int64_t throttle_count;
+    uint64_t throttle_rejected; /* since the last line about it */
     struct loop_op accept;
     struct loop_op signal;
     struct loop_op wakeup;
@@ -75,7 +81,8 @@ MUST_USE enum err control_init(struct control *control, const struct control_set
 /* Opens the client port; control.port is the real one afterwards. On error `why` holds the line to log. */
 MUST_USE enum err control_listen(struct control *control, char *why, size_t why_bytes);
 
-/* Fills what INFO says, from the options and the identity; after control_listen(). */
+/* Fills what INFO says, from the options and the identity, and gives the TLS context the keys for tickets;
+ * after control_listen(). */
 void control_info_make(const struct control *control, struct snapshot *snapshot);
 
 /* Writes the pid file, if there is to be one; a failure is logged on that level. */

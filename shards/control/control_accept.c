@@ -148,6 +148,33 @@ static void peer_of(int fd, struct mail_connection *mail)
     }
 }
 
+/* Counts a connection that will shake hands, in windows of a second from the first one on; whether it is one
+ * too many. With allow_non_tls those that stay in clear count too, but are never refused. */
+static bool throttle(struct control *control)
+{
+    const struct tls_options *tls = &control->snapshot->options->net.tls;
+    if (!tls->on || tls->rate_limit == 0)
+        return false;
+    if (control->now_ns >= control->throttle_end_ns) {
+        control->throttle_end_ns = control->now_ns + NS_PER_SECOND;
+        control->throttle_count = 0;
+    }
+    if (control->throttle_count++ < tls->rate_limit)
+        return false;
+    control->throttle_rejected++;
+    if (!timer_set(&control->throttle_timer) &&
+        timers_set(&control->timers, &control->throttle_timer, control->now_ns + NS_PER_SECOND) != ERR_OK)
+        control_throttle_due(control); /* no memory to say it once a second: say it each time */
+    return true;
+}
+
+void control_throttle_due(struct control *control)
+{
+    log_warning(control->log, "Rejected %llu connections due to TLS rate limiting",
+                (unsigned long long)control->throttle_rejected);
+    control->throttle_rejected = 0;
+}
+
 static void hand_over(struct control *control, int fd)
 {
     int64_t most = control->snapshot->options->net.max_connections;
@@ -158,6 +185,7 @@ static void hand_over(struct control *control, int fd)
         .cid = control->next_cid++,
         .refused = most >= 0 ? control_open_connections(control) >= (uint64_t)most : true,
     };
+    mail.throttled = !mail.refused && throttle(control);
     peer_of(fd, &mail);
     if (mail.refused)
         log_error(control->log, "maximum connections exceeded");

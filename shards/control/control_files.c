@@ -40,6 +40,7 @@ void control_ports_file_write(struct control *control)
         .program = control->program,
         .host = options->host,
         .port = control->port,
+        .tls = options->net.tls.on && !options->net.allow_non_tls,
     };
     if (ports_file_write(&ports, control->ports_path, sizeof control->ports_path, why, sizeof why) != ERR_OK)
         log_error(control->log, "%s", why);

@@ -7,7 +7,7 @@
 #include <signal.h>
 
 enum control_op { CONTROL_OP_ACCEPT, CONTROL_OP_SIGNAL, CONTROL_OP_WAKEUP };
-enum control_timer { CONTROL_TIMER_ACCEPT, CONTROL_TIMER_LAME_DUCK };
+enum control_timer { CONTROL_TIMER_ACCEPT, CONTROL_TIMER_LAME_DUCK, CONTROL_TIMER_THROTTLE };
 
 void control_move(struct control *control, enum control_state next);
 
@@ -18,6 +18,7 @@ uint64_t control_open_connections(const struct control *control);
 /* control_accept.c */
 void control_accept_arm(struct control *control);
 void control_accepted(struct control *control, const struct loop_completion *completion);
+void control_throttle_due(struct control *control);
 void control_listen_close(struct control *control);
 
 /* control_stop.c */

@@ -22,6 +22,7 @@ static struct bytes optional_text(const char *terminated)
 void control_info_make(const struct control *control, struct snapshot *snapshot)
 {
     const struct server_options *options = snapshot->options;
+    const struct tls_options *tls = &options->net.tls;
     snapshot->info = (struct info_server){
         .server_id = text(control->server_id),
         .server_name = text(control->server_name),
@@ -32,7 +33,12 @@ void control_info_make(const struct control *control, struct snapshot *snapshot)
         .max_payload_bytes = options->net.max_payload_bytes,
         .headers = options->net.headers,
         .auth_required = authenticate_info_required(&options->security),
+        .tls_required = tls->on && !options->net.allow_non_tls,
+        .tls_available = tls->on && options->net.allow_non_tls,
+        .tls_verify = tls->on && tls->verify,
     };
+    if (tls->context != NULL)
+        tls_context_tickets(tls->context, &control->ticket_keys);
 }
 
 void control_snapshot_released(struct control *control, struct snapshot *snapshot)

@@ -21,7 +21,7 @@ enum flavour { FLAVOUR_MYELIN, FLAVOUR_NATS_2_9, FLAVOUR_NATS_NEW, FLAVOURS };
 
 /* What a server must have for a row to make sense. needs_rows[] in runner.c says what Myelin lacks, and why.
  */
-enum need { NEEDS_NOTHING, NEEDS_ACCOUNTS, NEEDS_MAPPINGS, NEEDS_CLUSTER, NEEDS_TLS, NEEDS };
+enum need { NEEDS_NOTHING, NEEDS_ACCOUNTS, NEEDS_MAPPINGS, NEEDS_CLUSTER, NEEDS };
 
 /* One line for each: name, the text of the configuration file. */
 #define CONFIGURATION_LIST(X)                                                                                \
@@ -118,8 +118,7 @@ enum need { NEEDS_NOTHING, NEEDS_ACCOUNTS, NEEDS_MAPPINGS, NEEDS_CLUSTER, NEEDS_
     X(PORTS, "server_name: \"rose\"\naccounts { SYS { } }\nsystem_account: SYS\ncluster { name: \"cc\", "    \
              "listen: \"127.0.0.1:${port 1}\" }\n"                                                           \
              "leafnodes { listen: \"127.0.0.1:${port 2}\" }\n"                                               \
-             "gateway { name: \"cc\", listen: \"127.0.0.1:${port 3}\" }\n")                                  \
-    X(TLS, "")
+             "gateway { name: \"cc\", listen: \"127.0.0.1:${port 3}\" }\n")
 
 enum configuration {
 #define X(name, text) ON_##name,

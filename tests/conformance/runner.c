@@ -25,9 +25,6 @@ static const char *const configuration_texts[CONFIGURATIONS] = {
 #undef X
 };
 
-/* The suite's client speaks no TLS yet, so these rows wait on every server. */
-#define NO_TLS_CASES "the cases of TLS are written together with TLS itself"
-
 /* What rows may need, and why Myelin has it not. When it comes, its reason goes, and the rows run. */
 static const struct need_row {
     const char *name;
@@ -37,10 +34,6 @@ static const struct need_row {
     [NEEDS_ACCOUNTS] = {"accounts", {[FLAVOUR_MYELIN] = "accounts come later"}},
     [NEEDS_MAPPINGS] = {"mappings", {[FLAVOUR_MYELIN] = "subject mappings come with accounts"}},
     [NEEDS_CLUSTER] = {"other listeners", {[FLAVOUR_MYELIN] = "routes, gateways and leaf nodes come later"}},
-    [NEEDS_TLS] = {"TLS",
-                   {[FLAVOUR_MYELIN] = NO_TLS_CASES,
-                    [FLAVOUR_NATS_2_9] = NO_TLS_CASES,
-                    [FLAVOUR_NATS_NEW] = NO_TLS_CASES}},
 };
 
 static const char *const flavour_names[FLAVOURS] = {

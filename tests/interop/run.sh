@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # tests/interop/run.sh - official NATS clients against a server binary.
 #
-# Usage: tests/interop/run.sh SERVER_BINARY [c|go|js|py ...]      (no names: all four)
+# Usage: tests/interop/run.sh SERVER_BINARY [c|go|js|py ...]      (no names: all, with TLS and without)
+#
+# NAME-tls runs the same scenarios with TLS and certificates on both sides, which are made for the run.
 #
 # For each client: builds or installs it below build/interop, starts the server on a free loopback port, runs the
 # client's scenarios against it within CLIENT_SECONDS, and checks that the server is still alive behind them. The
@@ -96,6 +98,36 @@ prepare_py() {
     command=("$work/venv/bin/python" -B "$here/py/main.py")
 }
 
+# Certificates of a day: an authority, the server's, the client's.
+make_certificates() {
+    local folder=$1 name
+    rm -rf "$folder" && mkdir -p "$folder" || return
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$folder/ca.key" \
+        -out "$folder/ca.pem" -days 1 -subj /CN=interop-ca 2>/dev/null || return
+    echo "subjectAltName=DNS:localhost,IP:127.0.0.1" >"$folder/names"
+    for name in server client; do
+        openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$folder/$name.key" \
+            -out "$folder/$name.csr" -subj "/CN=$name" 2>/dev/null &&
+            openssl x509 -req -in "$folder/$name.csr" -CA "$folder/ca.pem" -CAkey "$folder/ca.key" -CAcreateserial \
+                -days 1 -out "$folder/$name.pem" -extfile "$folder/names" 2>/dev/null || return
+    done
+}
+
+# The client NAME with TLS: server and client are told by the environment.
+run_client_secure() {
+    local folder=$work/tls
+    if ! make_certificates "$folder"; then
+        echo "$1-tls: FAILED: openssl makes no certificates"
+        failed=$((failed + 1))
+        return
+    fi
+    local MYELIN_FLAGS="${MYELIN_FLAGS:-} --tls --tlscert $folder/server.pem --tlskey $folder/server.key"
+    MYELIN_FLAGS+=" --tlscacert $folder/ca.pem --tlsverify"
+    local INTEROP_TLS=$folder
+    export MYELIN_FLAGS INTEROP_TLS
+    run_client "$1" -tls
+}
+
 # Adds the figures of the client's closing line to the sums.
 add_summary() {
     local name=$1 status=$2 summary
@@ -116,11 +148,11 @@ add_summary() {
 }
 
 run_client() {
-    local name=$1 status=0 url
+    local client=$1 name=$1${2:-} status=0 url
     local reason=
     local -a command=()
     echo "== $name"
-    if ! "prepare_$name" >"$work/$name.prepare" 2>&1; then
+    if ! "prepare_$client" >"$work/$name.prepare" 2>&1; then
         cat "$work/$name.prepare"
         echo "$name: FAILED: could not be built or installed"
         failed=$((failed + 1))
@@ -160,7 +192,7 @@ run_client() {
 }
 
 if (($# < 1)); then
-    echo "usage: $0 SERVER_BINARY [c|go|js|py ...]" >&2
+    echo "usage: $0 SERVER_BINARY [c|go|js|py|c-tls|go-tls|js-tls|py-tls ...]" >&2
     exit 2
 fi
 server_binary=$(command -v "$1" || true)
@@ -172,10 +204,11 @@ server_binary=$(realpath "$server_binary")
 shift
 mkdir -p "$work"
 clients=("$@")
-((${#clients[@]} > 0)) || clients=(c go js py)
+((${#clients[@]} > 0)) || clients=(c go js py c-tls go-tls js-tls py-tls)
 for client in "${clients[@]}"; do
     case $client in
     c | go | js | py) run_client "$client" ;;
+    c-tls | go-tls | js-tls | py-tls) run_client_secure "${client%-tls}" ;;
     *)
         echo "$0: there is no client $client" >&2
         exit 2

@@ -42,8 +42,8 @@ void scenario_headers(struct run *run)
     natsMsg *message = NULL;
     natsMsg *received = NULL;
 
-    if (EXPECT_OK(run, natsConnection_ConnectTo(&publisher, run->url)) &&
-        EXPECT_OK(run, natsConnection_ConnectTo(&subscriber, run->url)) &&
+    if (EXPECT_OK(run, client_connect(&publisher, run->url)) &&
+        EXPECT_OK(run, client_connect(&subscriber, run->url)) &&
         EXPECT_OK(run, natsConnection_SubscribeSync(&subscription, subscriber, "interop.c.headers")) &&
         EXPECT_OK(run, natsConnection_FlushTimeout(subscriber, WAIT_MS))) {
         for (int payload_bytes = 0; payload_bytes <= 5; payload_bytes += 5) {
@@ -89,8 +89,8 @@ void scenario_drain(struct run *run)
     natsConnection *subscriber = NULL;
     natsSubscription *subscription = NULL;
 
-    if (EXPECT_OK(run, natsConnection_ConnectTo(&publisher, run->url)) &&
-        EXPECT_OK(run, natsConnection_ConnectTo(&subscriber, run->url)) &&
+    if (EXPECT_OK(run, client_connect(&publisher, run->url)) &&
+        EXPECT_OK(run, client_connect(&subscriber, run->url)) &&
         EXPECT_OK(run, natsConnection_SubscribeSync(&subscription, subscriber, "interop.c.drain")) &&
         EXPECT_OK(run, natsConnection_FlushTimeout(subscriber, WAIT_MS))) {
         for (int i = 0; i < DRAIN_MESSAGES; i++) {
@@ -119,8 +119,8 @@ void scenario_drain_connection(struct run *run)
     natsConnection *witness = NULL;
     natsSubscription *subscription = NULL;
 
-    if (EXPECT_OK(run, natsConnection_ConnectTo(&publisher, run->url)) &&
-        EXPECT_OK(run, natsConnection_ConnectTo(&witness, run->url)) &&
+    if (EXPECT_OK(run, client_connect(&publisher, run->url)) &&
+        EXPECT_OK(run, client_connect(&witness, run->url)) &&
         EXPECT_OK(run, natsConnection_SubscribeSync(&subscription, witness, "interop.c.last")) &&
         EXPECT_OK(run, natsConnection_FlushTimeout(witness, WAIT_MS))) {
         EXPECT_OK(run, natsConnection_PublishString(publisher, "interop.c.last", "7"));
@@ -149,8 +149,8 @@ void scenario_mixed_bytes(struct run *run)
     int64_t bytes = 0;
 
     bool good =
-        EXPECT(run, payload != NULL) && EXPECT_OK(run, natsConnection_ConnectTo(&publisher, run->url)) &&
-        EXPECT_OK(run, natsConnection_ConnectTo(&subscriber, run->url)) &&
+        EXPECT(run, payload != NULL) && EXPECT_OK(run, client_connect(&publisher, run->url)) &&
+        EXPECT_OK(run, client_connect(&subscriber, run->url)) &&
         EXPECT_OK(run, natsConnection_SubscribeSync(&subscription, subscriber, "interop.c.mixed.>")) &&
         EXPECT_OK(run, natsConnection_FlushTimeout(subscriber, WAIT_MS));
     while (good && (bytes < MIXED_BYTES || compared < sent)) {
@@ -243,6 +243,9 @@ static natsStatus connect_persistent(natsConnection **connection, const char *ur
     }
     if (status == NATS_OK) {
         status = natsOptions_SetMaxReconnect(options, RECONNECT_MS_MAX / RECONNECT_WAIT_MS);
+    }
+    if (status == NATS_OK) {
+        status = options_secure(options);
     }
     if (status == NATS_OK) {
         status = natsConnection_Connect(connection, options);

@@ -28,6 +28,13 @@ bool run_expect(struct run *run, bool condition, const char *text, const char *f
 bool run_expect_status(struct run *run, natsStatus got, natsStatus wanted, const char *text, const char *file,
                        int line);
 
+/* Lays what every connection of a run has over `options`: with INTEROP_TLS (a folder with ca.pem, client.pem
+ * and client.key) TLS and a certificate, else nothing. */
+natsStatus options_secure(natsOptions *options);
+
+/* natsConnection_ConnectTo(), with that. */
+natsStatus client_connect(natsConnection **connection, const char *url);
+
 /* A loopback port that was free a moment ago, or 0. */
 uint16_t port_free(void);
 

@@ -1,7 +1,7 @@
 /* tests/interop/c_client/main.c - Debian's C client (libnats) against a NATS-compatible server.
  * Usage: c-client URL [SERVER_BINARY]. Prints a line per scenario, then "N passed, N failed, N skipped"; the
  * exit code is 0 only when nothing failed. MYELIN_FLAGS holds further words for the server that reconnect
- * starts. */
+ * starts; INTEROP_TLS names a folder with certificates, and then all connections use TLS. */
 #include "tests/interop/c_client/harness.h"
 
 #include <arpa/inet.h>
@@ -101,6 +101,46 @@ bool run_expect_status(struct run *run, natsStatus got, natsStatus wanted, const
         run->failures++;
     }
     return got == wanted;
+}
+
+natsStatus options_secure(natsOptions *options)
+{
+    enum { PATH_BYTES = 512 };
+    char authority[PATH_BYTES];
+    char certificate[PATH_BYTES];
+    char key[PATH_BYTES];
+    const char *folder = getenv("INTEROP_TLS");
+    if (folder == NULL) {
+        return NATS_OK;
+    }
+    snprintf(authority, sizeof(authority), "%s/ca.pem", folder);
+    snprintf(certificate, sizeof(certificate), "%s/client.pem", folder);
+    snprintf(key, sizeof(key), "%s/client.key", folder);
+    natsStatus status = natsOptions_SetSecure(options, true);
+    if (status == NATS_OK) {
+        status = natsOptions_LoadCATrustedCertificates(options, authority);
+    }
+    if (status == NATS_OK) {
+        status = natsOptions_LoadCertificatesChain(options, certificate, key);
+    }
+    return status;
+}
+
+natsStatus client_connect(natsConnection **connection, const char *url)
+{
+    natsOptions *options = NULL;
+    natsStatus status = natsOptions_Create(&options);
+    if (status == NATS_OK) {
+        status = natsOptions_SetURL(options, url);
+    }
+    if (status == NATS_OK) {
+        status = options_secure(options);
+    }
+    if (status == NATS_OK) {
+        status = natsConnection_Connect(connection, options);
+    }
+    natsOptions_Destroy(options);
+    return status;
 }
 
 uint16_t port_free(void)

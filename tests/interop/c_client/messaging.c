@@ -29,8 +29,8 @@ void scenario_publish_subscribe(struct run *run)
     natsSubscription *star = NULL;
     natsSubscription *tail = NULL;
 
-    if (EXPECT_OK(run, natsConnection_ConnectTo(&publisher, run->url)) &&
-        EXPECT_OK(run, natsConnection_ConnectTo(&subscriber, run->url)) &&
+    if (EXPECT_OK(run, client_connect(&publisher, run->url)) &&
+        EXPECT_OK(run, client_connect(&subscriber, run->url)) &&
         EXPECT_OK(run, natsConnection_SubscribeSync(&literal, subscriber, "interop.c.orders.eu")) &&
         EXPECT_OK(run, natsConnection_SubscribeSync(&star, subscriber, "interop.c.*.eu")) &&
         EXPECT_OK(run, natsConnection_SubscribeSync(&tail, subscriber, "interop.c.>")) &&
@@ -72,8 +72,8 @@ void scenario_auto_unsubscribe(struct run *run)
     natsSubscription *unlimited = NULL;
     natsMsg *message = NULL;
 
-    if (EXPECT_OK(run, natsConnection_ConnectTo(&publisher, run->url)) &&
-        EXPECT_OK(run, natsConnection_ConnectTo(&subscriber, run->url)) &&
+    if (EXPECT_OK(run, client_connect(&publisher, run->url)) &&
+        EXPECT_OK(run, client_connect(&subscriber, run->url)) &&
         EXPECT_OK(run, natsConnection_SubscribeSync(&limited, subscriber, "interop.c.limited")) &&
         EXPECT_OK(run, natsSubscription_AutoUnsubscribe(limited, 3)) &&
         EXPECT_OK(run, natsConnection_SubscribeSync(&unlimited, subscriber, "interop.c.limited")) &&
@@ -109,11 +109,11 @@ void scenario_queue_groups(struct run *run)
     natsSubscription *subscriptions[MEMBERS] = {NULL};
     natsSubscription *plain = NULL;
     uint8_t seen[QUEUE_MESSAGES] = {0};
-    bool ready = EXPECT_OK(run, natsConnection_ConnectTo(&publisher, run->url));
+    bool ready = EXPECT_OK(run, client_connect(&publisher, run->url));
 
     for (int i = 0; ready && i < MEMBERS; i++) {
         ready =
-            EXPECT_OK(run, natsConnection_ConnectTo(&members[i], run->url)) &&
+            EXPECT_OK(run, client_connect(&members[i], run->url)) &&
             EXPECT_OK(run, natsConnection_QueueSubscribeSync(
                                &subscriptions[i], members[i],
                                i % 2 == 0 ? "interop.c.work.>" : "interop.c.work.*", "workers")) &&
@@ -165,8 +165,8 @@ void scenario_request_reply(struct run *run)
     natsConnection *service = NULL;
     natsSubscription *subscription = NULL;
 
-    if (EXPECT_OK(run, natsConnection_ConnectTo(&requester, run->url)) &&
-        EXPECT_OK(run, natsConnection_ConnectTo(&service, run->url)) &&
+    if (EXPECT_OK(run, client_connect(&requester, run->url)) &&
+        EXPECT_OK(run, client_connect(&service, run->url)) &&
         EXPECT_OK(run,
                   natsConnection_Subscribe(&subscription, service, "interop.c.service", responder, NULL)) &&
         EXPECT_OK(run, natsConnection_FlushTimeout(service, WAIT_MS))) {
@@ -196,8 +196,8 @@ void scenario_no_responders(struct run *run)
     natsConnection *service = NULL;
     natsSubscription *subscription = NULL;
 
-    if (EXPECT_OK(run, natsConnection_ConnectTo(&requester, run->url)) &&
-        EXPECT_OK(run, natsConnection_ConnectTo(&service, run->url))) {
+    if (EXPECT_OK(run, client_connect(&requester, run->url)) &&
+        EXPECT_OK(run, client_connect(&service, run->url))) {
         natsMsg *reply = NULL;
         int64_t started_ms = now_ms();
         EXPECT_STATUS(run, natsConnection_RequestString(&reply, requester, "interop.c.nobody", "?", WAIT_MS),

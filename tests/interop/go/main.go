@@ -1,7 +1,8 @@
 // The Go client (nats.go) against a NATS-compatible server.
 //
 // Usage: interop-go URL [SERVER_BINARY]. Prints a line per scenario, then "N passed, N failed, N skipped"; the exit
-// code is 0 only when nothing failed. MYELIN_FLAGS holds further words for the server that reconnect starts.
+// code is 0 only when nothing failed. MYELIN_FLAGS holds further words for the server that reconnect starts; INTEROP_TLS
+// names a folder with certificates, and then all connections use TLS.
 package main
 
 import (
@@ -9,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -40,9 +42,19 @@ func (r *run) ok(err error, what string) {
 	r.must(err == nil, "%s: %v", what, err)
 }
 
+// secure is TLS with a certificate, when INTEROP_TLS names a folder with ca.pem, client.pem and client.key.
+func secure() []nats.Option {
+	folder := os.Getenv("INTEROP_TLS")
+	if folder == "" {
+		return nil
+	}
+	return []nats.Option{nats.RootCAs(filepath.Join(folder, "ca.pem")),
+		nats.ClientCert(filepath.Join(folder, "client.pem"), filepath.Join(folder, "client.key"))}
+}
+
 // connect opens a connection that the scenario closes.
 func (r *run) connect(options ...nats.Option) *nats.Conn {
-	connection, err := nats.Connect(r.url, options...)
+	connection, err := nats.Connect(r.url, append(secure(), options...)...)
 	r.ok(err, "connect")
 	return connection
 }

@@ -14,10 +14,19 @@ const maxPayload = 1024 * 1024;
 const reconnectMs = 15000;
 const afterReconnect = 100;
 
+/** TLS with a certificate, when INTEROP_TLS names a folder with ca.pem, client.pem and client.key. */
+function secure() {
+  const folder = process.env.INTEROP_TLS;
+  if (folder === undefined) {
+    return {};
+  }
+  return { tls: { caFile: `${folder}/ca.pem`, certFile: `${folder}/client.pem`, keyFile: `${folder}/client.key` } };
+}
+
 async function open(run, count, options = {}) {
   const connections = [];
   for (let i = 0; i < count; i++) {
-    const connection = await connect({ servers: run.url, ...options });
+    const connection = await connect({ servers: run.url, ...secure(), ...options });
     run.open.push(connection);
     connections.push(connection);
   }

@@ -1,6 +1,8 @@
 """What is checked. Publisher and subscriber are different connections, so that a server of many threads has them on
 different ones, and a flush of the subscriber stands between SUB and the first publish."""
 
+import os
+import ssl
 import time
 
 import nats
@@ -20,10 +22,20 @@ RECONNECT_S = 15.0
 AFTER_RECONNECT = 100
 
 
+def secure():
+    """TLS with a certificate, when INTEROP_TLS names a folder with ca.pem, client.pem and client.key."""
+    folder = os.environ.get("INTEROP_TLS")
+    if folder is None:
+        return {}
+    context = ssl.create_default_context(cafile=os.path.join(folder, "ca.pem"))
+    context.load_cert_chain(os.path.join(folder, "client.pem"), os.path.join(folder, "client.key"))
+    return {"tls": context, "tls_hostname": "127.0.0.1"}
+
+
 async def connect(run, count, **options):
     connections = []
     for _ in range(count):
-        connection = await nats.connect(run.url, **options)
+        connection = await nats.connect(run.url, **secure(), **options)
         run.open.append(connection)
         connections.append(connection)
     return connections

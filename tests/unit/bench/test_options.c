@@ -108,6 +108,13 @@ Test(bench_options, what_makes_no_sense_is_refused_with_a_sentence)
         {"b", "sub", "--duration", "1"},
         {"b", "sub", "--rate", "1"},
         {"b", "idle"},
+        {"b", "pub", "--insecure"},
+        {"b", "pub", "--tlsca", "x"},
+        {"b", "pub", "--tls", "--tlscert", "x"},
+        {"b", "pub", "--tls", "--tlskey", "x"},
+        {"b", "relay-floor", "--tls"},
+        {"b", "connect", "--subject", "x"},
+        {"b", "connect", "--messages", "1"},
         {"b", "relay-floor", "--publishers", "2", "--subscribers", "3"},
         {"b", "relay-floor", "--server", "x"},
     };

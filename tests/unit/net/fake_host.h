@@ -345,6 +345,8 @@ static inline void fake_configure(struct fake_host *fake, const char *config)
     ASSERT(error[0] == 0);
     (void)error;
     fake->security = configured->options;
+    if (fake->security.timeout_ns == 0) /* as the server fills it in where there is no TLS */
+        fake->security.timeout_ns = 2LL * 1000 * 1000 * 1000;
     permission_cache_forget(&fake->context.permissions);
 }
 

@@ -136,7 +136,7 @@ static const struct exit_case exit_cases[] = {
     {"nats-server help", 0, USAGE, NULL},
     {"nats-server -h -v", 0, "nats-server: v", NULL},
     {"nats-server -h=false -v", 0, "nats-server: v", NULL},
-    {"nats-server -help_tls", 0, "TLS", NULL},
+    {"nats-server -help_tls", 0, "\nTLS is configured", NULL},
     {"nats-server -foo", 0, USAGE, "flag provided but not defined: -foo\n"},
     {"nats-server --foo=x", 0, USAGE, "flag provided but not defined: -foo\n"},
     {"nats-server -VD", 0, USAGE, "flag provided but not defined: -VD\n"},
@@ -306,7 +306,7 @@ static const struct value_case value_cases[] = {
      "shards 2 poll 30000 buffer 4096 mailbox 1048576 pin 1"},
     {WITH_FILE, "server_tags: [a, b]", "tags", "a;b;"},
     {WITH_FILE, "server_tags: a", "tags", "a;"},
-    {WITH_FILE, "jetstream: disabled\ntls: false\nprof_block_rate: 5\n", "address", "0.0.0.0 4222"},
+    {WITH_FILE, "jetstream: disabled\nwebsocket: false\nprof_block_rate: 5\n", "address", "0.0.0.0 4222"},
 };
 
 Test(server_options, a_flag_beats_the_file_and_the_file_beats_the_default)
@@ -365,7 +365,7 @@ static const struct error_case error_cases[] = {
     {"server_tags: 5", "c.conf:1:0: error parsing tags: unsupported type int64\n"},
     {"pid_file: \"a\\x00b\"", "c.conf:1:0: pid_file must not contain a zero byte\n"},
     {"receive_buffers: 100", "c.conf:1:0: receive_buffers must be a power of two, not 100\n"},
-    {"tls {cert_file: a}", "c.conf:1:0: field \"tls\" is not supported by this version of Myelin\n"},
+    {"tls {cert_file: a}", "c.conf:1:0: missing 'key_file' in TLS configuration\n"},
     {"Cluster {port: 1}\nws {}", "c.conf:1:0: field \"Cluster\" is not supported by this version of Myelin\n"
                                  "c.conf:2:1: field \"ws\" is not supported by this version of Myelin\n"},
     {"authorization {user: a, token: b}", "c.conf:1:0: Cannot have a user/pass and token\n"},
