@@ -307,3 +307,8 @@ test_targets += restart-check
 .PHONY: restart-check
 restart-check: $(out)/myelin ## kill the server and start it again at once, many times
 	python3 tests/integration/test_restart.py $(out)/myelin
+
+test_targets += permissions-check
+.PHONY: permissions-check
+permissions-check: $(out)/myelin ## permissions across shards
+	python3 tests/integration/test_permissions.py $(out)/myelin
