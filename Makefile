@@ -318,3 +318,8 @@ tls-test: $(out)/myelin $(out)/myelin-bench ## run the cases of TLS against Myel
 tls-nats: $(out)/myelin-bench ## run the cases of TLS against nats-server, when it is installed
 	@if [ -z "$(nats_server)" ]; then echo "nats-server is not installed"; \
 	else MYELIN_BENCH=$(abspath $(out)/myelin-bench) python3 -B tests/tls/run.py "$(nats_server)" $(TLS_CASES); fi
+
+test_targets += permissions-check
+.PHONY: permissions-check
+permissions-check: $(out)/myelin ## permissions across shards
+	python3 tests/integration/test_permissions.py $(out)/myelin

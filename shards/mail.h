@@ -29,7 +29,7 @@ enum mail_kind {
 enum mail_message_flags {
     MAIL_TO_PLAIN = 1, /* deliver to the plain subscriptions */
     MAIL_TO_GROUP = 2, /* and to a member of the group named */
-    MAIL_REPEATED = 4, /* the group's choice was made again already: not once more */
+    MAIL_REPEATED = 4, /* the group's choice was made again, where nobody took it */
 };
 
 /* Followed by subject, reply, queue, the two size texts, and the body; all of that in `block` instead when it
@@ -47,6 +47,7 @@ struct mail_message {
     struct block *block; /* the receiver's hold; NULL: everything follows inline */
     const uint8_t *body; /* inside `block`; NULL: the texts lie in the block too, the body behind them */
     struct publisher_place place;
+    uint64_t tried_shards; /* by bits: no member of the group took it there, so it is not sent there again */
 };
 
 /* Followed by subject, reply, size text and body; of a run (message.run_more), by all from the first body to

@@ -106,6 +106,7 @@ static bool mail_message(struct shard *shard, uint32_t to, const struct message 
         .header_bytes = message->header_bytes,
         .total_bytes = message->total_bytes,
         .place = message->publisher != NULL ? message->publisher->place : message->place,
+        .tried_shards = message->publisher != NULL ? 0 : message->tried_shards,
     };
     bool whole = bytes == sizeof header + texts + message->total_bytes;
     if (!whole) {
@@ -338,6 +339,8 @@ static bool deliver_group(struct shard *shard, const struct match_group *group, 
         unsigned to = 0;
         uint32_t position = start + i < size ? start + i : start + i - size;
         match_group_member(group, position, &own, &to);
+        if (own == NULL && message->publisher == NULL && (message->tried_shards >> to & 1) != 0)
+            continue;
         if (own == NULL) {
             bool spare = flags != 0;
             if (mail_message(shard, to, message, queue_group_name(group->parts[0]), MAIL_TO_GROUP | flags,
@@ -415,16 +418,19 @@ void router_mail_short_message(struct shard *shard, uint32_t from, const uint8_t
 }
 
 static void deliver_named_group(struct shard *shard, const struct match *match, struct bytes queue,
-                                const struct message *message, uint8_t flags)
+                                const struct message *message)
 {
     for (uint32_t g = 0; g < match->group_count; g++) {
         const struct match_group *group = &match->groups[g];
         if (!bytes_equal(queue_group_name(group->parts[0]), queue))
             continue;
-        if (deliver_group(shard, group, message, false, 0) || (flags & MAIL_REPEATED))
+        if (deliver_group(shard, group, message, false, 0))
             return;
-        /* Whoever was chosen has left: once more among all, into the spare part of the mailbox. */
-        (void)deliver_group(shard, group, message, true, MAIL_REPEATED);
+        /* Whoever was chosen has left, or may not have it: once more among the shards that were not asked
+         * yet, into the spare part of the mailbox. */
+        struct message again = *message;
+        again.tried_shards |= 1ULL << shard->post.self;
+        (void)deliver_group(shard, group, &again, true, MAIL_REPEATED);
         return;
     }
 }
@@ -437,7 +443,7 @@ void router_mail_message(struct shard *shard, const uint8_t *mail, uint32_t byte
     const uint8_t *at = mail + sizeof header;
     if (header.block != NULL && header.body == NULL)
         at = header.block->bytes;
-    struct message message = {.place = header.place};
+    struct message message = {.place = header.place, .tried_shards = header.tried_shards};
     message.subject = next_text(&at, header.subject_count);
     message.reply = next_text(&at, header.reply_count);
     struct bytes queue = next_text(&at, header.queue_count);
@@ -452,7 +458,7 @@ void router_mail_message(struct shard *shard, const uint8_t *mail, uint32_t byte
         if (header.flags & MAIL_TO_PLAIN)
             (void)deliver_plain(match, &message);
         if (header.flags & MAIL_TO_GROUP)
-            deliver_named_group(shard, match, queue, &message, header.flags);
+            deliver_named_group(shard, match, queue, &message);
     }
     block_release(&shard->context.pool.blocks, header.block);
 }
