@@ -149,8 +149,6 @@ static void take_verify(struct block *block)
 static void take_map(struct block *block)
 {
     take_bool(block, &block->options->map, "a boolean");
-    if (block->options->map)
-        block->options->verify = true;
 }
 
 static void take_known_urls(struct block *block)
@@ -164,7 +162,6 @@ static void take_known_urls(struct block *block)
         return;
     }
     block->options->known_urls = wanted;
-    block->options->verify = block->options->verify || wanted;
 }
 
 static void take_insecure(struct block *block)
@@ -491,6 +488,18 @@ static void check_pairs(struct block *block)
     }
 }
 
+/* Who wants to know the names in a certificate wants one, in whatever order the keys stand. */
+static void check_verify(struct block *block)
+{
+    struct tls_options *options = block->options;
+    bool names = options->map || options->known_urls;
+    if (names && options->verify_optional)
+        FAIL(block,
+             "error parsing tls config, cannot combine 'verify: optional' with options requiring client "
+             "certificates");
+    options->verify = options->verify || names;
+}
+
 /* Which of the suites named are weak. */
 static void check_suites(struct block *block, const struct config_value *map)
 {
@@ -535,6 +544,8 @@ void tls_options_parse(struct tls_options *options, enum tls_place place, const 
     block.entry = entry;
     if (!block.failed)
         check_pairs(&block);
+    if (!block.failed)
+        check_verify(&block);
     if (!block.failed)
         check_suites(&block, entry->value);
     if (!block.failed && !tls_options_load(options, why, sizeof why))

@@ -121,6 +121,9 @@ static const struct {
                                       "'cert_key' options are required\n"},
     {"tls {cert_file: ^, key_file: &, certs: [{cert_file: ^, key_file: &}]}",
      "c.conf:1:0: error parsing tls config, cannot combine 'cert_file' option with 'certs' option\n"},
+    {"tls {verify: optional, verify_and_map: true}",
+     "c.conf:1:0: error parsing tls config, cannot combine 'verify: optional' with options requiring client "
+     "certificates\n"},
     {"allow_non_tls: 5", "c.conf:1:0: interface conversion: interface {} is int64, not bool\n"},
 };
 
@@ -170,6 +173,20 @@ Test(tls_options, a_block_is_read_as_it_was_written)
     second[TLS_PIN_BYTES - 1] = 1;
     cr_expect(tls_options_pinned(tls, listed) && tls_options_pinned(tls, second) &&
               !tls_options_pinned(tls, other));
+    server_options_free(o);
+    options_outcome_close(&outcome);
+    certificates_close(&all);
+}
+
+Test(tls_options, users_by_certificate_need_one_whatever_else_is_said)
+{
+    struct certificates all;
+    struct options_outcome outcome;
+    certificates_open(&all);
+    struct server_options *o =
+        load_block(&all, "tls {cert_file: ^, key_file: &, verify_and_map: true, verify: false}", &outcome);
+    cr_assert_not_null(o, "%s", config_text_string(&outcome.err));
+    cr_expect(o->net.tls.map && o->net.tls.verify);
     server_options_free(o);
     options_outcome_close(&outcome);
     certificates_close(&all);
