@@ -497,7 +497,8 @@ static void check_verify(struct block *block)
         FAIL(block,
              "error parsing tls config, cannot combine 'verify: optional' with options requiring client "
              "certificates");
-    options->verify = options->verify || names;
+    bool always = block->place == TLS_FOR_CLUSTER || block->place == TLS_FOR_GATEWAY;
+    options->verify = options->verify || names || always;
 }
 
 /* Which of the suites named are weak. */
@@ -548,18 +549,30 @@ void tls_options_parse(struct tls_options *options, enum tls_place place, const 
         check_verify(&block);
     if (!block.failed)
         check_suites(&block, entry->value);
-    if (!block.failed && !tls_options_load(options, why, sizeof why))
+    if (!block.failed && !tls_options_load(options, place, why, sizeof why))
         FAIL(&block, "%s", why);
     options->on = !block.failed;
 }
 
-bool tls_options_load(struct tls_options *options, char *why, size_t why_bytes)
+static bool load(struct tls_context **context, const struct tls_options *options, enum tls_role role,
+                 bool wanted, char *why, size_t why_bytes)
 {
-    struct tls_context *context = NULL;
-    if (tls_context_new(&context, options, TLS_SERVER, why, why_bytes) != ERR_OK)
+    *context = NULL;
+    return !wanted || tls_context_new(context, options, role, why, why_bytes) == ERR_OK;
+}
+
+bool tls_options_load(struct tls_options *options, enum tls_place place, char *why, size_t why_bytes)
+{
+    struct tls_context *context = NULL, *dialler = NULL;
+    bool dials = place == TLS_FOR_CLUSTER || place == TLS_FOR_GATEWAY || place == TLS_FOR_REMOTE;
+    if (!load(&context, options, TLS_SERVER, place != TLS_FOR_REMOTE, why, why_bytes) ||
+        !load(&dialler, options, TLS_CLIENT, dials, why, why_bytes)) {
+        tls_context_release(context);
         return false;
+    }
     tls_options_close(options);
     options->context = context;
+    options->dialler = dialler;
     return true;
 }
 
@@ -577,5 +590,6 @@ bool tls_options_pinned(const struct tls_options *options, const uint8_t digest[
 void tls_options_close(struct tls_options *options)
 {
     tls_context_release(options->context);
-    options->context = NULL;
+    tls_context_release(options->dialler);
+    options->context = options->dialler = NULL;
 }

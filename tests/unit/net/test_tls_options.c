@@ -321,6 +321,55 @@ Test(tls_options, a_reload_says_what_changed_or_refuses)
     certificates_close(&all);
 }
 
+/* The `tls` block of a file with nothing else in it, for that place. */
+static const char *parse_for(const struct certificates *all, enum tls_place place, const char *block,
+                             struct tls_options *options, struct arena *arena, struct option_errors *errors)
+{
+    static char file[4096];
+    struct config_source source = {.read = read_file, .context = file};
+    struct config_tree tree;
+    struct config_text why = {0};
+    fill_in(all, block, file, sizeof file);
+    cr_assert_eq(parser_read(&tree, "c.conf", &source, &why), ERR_OK);
+    tls_options_parse(options, place, tree.root->entries.first, arena, errors);
+    config_tree_close(&tree);
+    config_text_close(&why);
+    return config_text_string(&errors->errors);
+}
+
+Test(tls_options, each_place_accepts_or_dials_as_it_must)
+{
+    static const struct {
+        enum tls_place place;
+        bool accepts, dials, verifies;
+    } rows[] = {
+        {TLS_FOR_CLIENTS, true, false, false}, {TLS_FOR_CLUSTER, true, true, true},
+        {TLS_FOR_GATEWAY, true, true, true},   {TLS_FOR_LEAF, true, false, false},
+        {TLS_FOR_REMOTE, false, true, false},
+    };
+    struct certificates all;
+    certificates_open(&all);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct tls_options options = {0};
+        struct arena arena = {0};
+        struct option_errors errors = {0};
+        const char *error = parse_for(&all, rows[i].place, "tls {cert_file: ^, key_file: &, ca_file: %}",
+                                      &options, &arena, &errors);
+        cr_expect_str_eq(error, "", "row %zu", i);
+        cr_expect_eq(options.context != NULL, rows[i].accepts, "row %zu", i);
+        cr_expect_eq(options.dialler != NULL, rows[i].dials, "row %zu", i);
+        cr_expect_eq(options.verify, rows[i].verifies, "row %zu", i);
+        tls_options_close(&options);
+        error = parse_for(&all, rows[i].place, "tls {verify_cert_and_check_known_urls: true}", &options,
+                          &arena, &errors);
+        cr_expect_eq(error[0] == 0, rows[i].verifies, "row %zu: %s", i, error);
+        tls_options_close(&options);
+        option_errors_close(&errors);
+        arena_close(&arena);
+    }
+    certificates_close(&all);
+}
+
 Test(tls_options, names_of_suites_and_curves_are_exact)
 {
     cr_expect_null(tls_suite_find(TEXT("tls_aes_128_gcm_sha256")));
