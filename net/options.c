@@ -292,7 +292,7 @@ bool net_options_finish(struct net_options *options, struct arena *arena, struct
         return false;
     }
     lay_over(&options->tls, flags, pair);
-    if (tls_options_load(&options->tls, reason, sizeof reason))
+    if (tls_options_load(&options->tls, TLS_FOR_CLIENTS, reason, sizeof reason))
         return true;
     config_text_add(why, "%s", reason);
     return false;

@@ -4,10 +4,12 @@
 #include "net/tls_internal.h"
 
 #include "core/base/memory.h"
+#include "net/tls_stream.h"
 
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 enum { SAN_KINDS = 3, OID_BYTES = 80 };
 
@@ -131,4 +133,37 @@ enum err tls_names_take(const X509 *certificate, struct certificate_names *names
         err = take_alternatives(all, names, arena);
     GENERAL_NAMES_free(all);
     return err == ERR_OK ? take_subject(X509_get_subject_name(certificate), names, arena) : err;
+}
+
+/* The first label, taken off the front. False: there is none left. */
+static bool label_take(struct bytes *from, struct bytes *label)
+{
+    if (from->data == NULL)
+        return false;
+    const uint8_t *dot = from->count == 0 ? NULL : memchr(from->data, '.', from->count);
+    size_t count = dot == NULL ? from->count : (size_t)(dot - from->data);
+    *label = bytes_of(from->data, count);
+    *from = dot == NULL ? (struct bytes){0} : bytes_of(dot + 1, from->count - count - 1);
+    return true;
+}
+
+static bool labels_equal(struct bytes a, struct bytes b)
+{
+    return a.count == b.count &&
+           (a.count == 0 || strncasecmp((const char *)a.data, (const char *)b.data, a.count) == 0);
+}
+
+bool tls_host_matches(struct bytes name, struct bytes host)
+{
+    struct bytes ours, theirs;
+    if (name.count == 0 || host.count == 0)
+        return false;
+    for (bool first = true; label_take(&name, &ours); first = false) {
+        if (!label_take(&host, &theirs))
+            return false;
+        bool any = first && bytes_equal(ours, TEXT("*")) && theirs.count > 0;
+        if (!any && !labels_equal(ours, theirs))
+            return false;
+    }
+    return host.data == NULL;
 }

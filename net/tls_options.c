@@ -149,8 +149,6 @@ static void take_verify(struct block *block)
 static void take_map(struct block *block)
 {
     take_bool(block, &block->options->map, "a boolean");
-    if (block->options->map)
-        block->options->verify = true;
 }
 
 static void take_known_urls(struct block *block)
@@ -164,7 +162,6 @@ static void take_known_urls(struct block *block)
         return;
     }
     block->options->known_urls = wanted;
-    block->options->verify = block->options->verify || wanted;
 }
 
 static void take_insecure(struct block *block)
@@ -491,6 +488,19 @@ static void check_pairs(struct block *block)
     }
 }
 
+/* Who wants to know the names in a certificate wants one, in whatever order the keys stand. */
+static void check_verify(struct block *block)
+{
+    struct tls_options *options = block->options;
+    bool names = options->map || options->known_urls;
+    if (names && options->verify_optional)
+        FAIL(block,
+             "error parsing tls config, cannot combine 'verify: optional' with options requiring client "
+             "certificates");
+    bool always = block->place == TLS_FOR_CLUSTER || block->place == TLS_FOR_GATEWAY;
+    options->verify = options->verify || names || always;
+}
+
 /* Which of the suites named are weak. */
 static void check_suites(struct block *block, const struct config_value *map)
 {
@@ -536,19 +546,33 @@ void tls_options_parse(struct tls_options *options, enum tls_place place, const 
     if (!block.failed)
         check_pairs(&block);
     if (!block.failed)
+        check_verify(&block);
+    if (!block.failed)
         check_suites(&block, entry->value);
-    if (!block.failed && !tls_options_load(options, why, sizeof why))
+    if (!block.failed && !tls_options_load(options, place, why, sizeof why))
         FAIL(&block, "%s", why);
     options->on = !block.failed;
 }
 
-bool tls_options_load(struct tls_options *options, char *why, size_t why_bytes)
+static bool load(struct tls_context **context, const struct tls_options *options, enum tls_role role,
+                 bool wanted, char *why, size_t why_bytes)
 {
-    struct tls_context *context = NULL;
-    if (tls_context_new(&context, options, TLS_SERVER, why, why_bytes) != ERR_OK)
+    *context = NULL;
+    return !wanted || tls_context_new(context, options, role, why, why_bytes) == ERR_OK;
+}
+
+bool tls_options_load(struct tls_options *options, enum tls_place place, char *why, size_t why_bytes)
+{
+    struct tls_context *context = NULL, *dialler = NULL;
+    bool dials = place == TLS_FOR_CLUSTER || place == TLS_FOR_GATEWAY || place == TLS_FOR_REMOTE;
+    if (!load(&context, options, TLS_SERVER, place != TLS_FOR_REMOTE, why, why_bytes) ||
+        !load(&dialler, options, TLS_CLIENT, dials, why, why_bytes)) {
+        tls_context_release(context);
         return false;
+    }
     tls_options_close(options);
     options->context = context;
+    options->dialler = dialler;
     return true;
 }
 
@@ -566,5 +590,6 @@ bool tls_options_pinned(const struct tls_options *options, const uint8_t digest[
 void tls_options_close(struct tls_options *options)
 {
     tls_context_release(options->context);
-    options->context = NULL;
+    tls_context_release(options->dialler);
+    options->context = options->dialler = NULL;
 }

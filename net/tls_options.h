@@ -14,8 +14,14 @@
 
 struct tls_context;
 
-/* Whose block it is: some keys make sense in some places only. */
-enum tls_place { TLS_FOR_CLIENTS, TLS_FOR_CLUSTER, TLS_FOR_GATEWAY, TLS_FOR_LEAF, TLS_FOR_OTHER };
+/* Whose block it is: some keys make sense in some places only, and some places dial, accept, or both. */
+enum tls_place {
+    TLS_FOR_CLIENTS, /* and whatever else only accepts */
+    TLS_FOR_CLUSTER, /* accepts and dials; both sides always need certificates */
+    TLS_FOR_GATEWAY, /* likewise */
+    TLS_FOR_LEAF,    /* the listener of leaf nodes */
+    TLS_FOR_REMOTE,  /* whom a gateway or leaf node dials */
+};
 
 struct tls_pair {
     const char *cert_file;
@@ -42,15 +48,17 @@ struct tls_options {
     uint32_t pair_count;
     uint32_t pin_count;
     bool on;
-    bool verify;                 /* the peer needs a certificate */
-    bool verify_optional;        /* one that it shows is checked */
-    bool map;                    /* whose names say which user it is */
-    bool known_urls;             /* cluster and gateway: its names are among the configured URLs */
-    bool insecure;               /* as client: the server's certificate is not checked */
-    bool allow_insecure;         /* suites that are known to be weak */
-    bool tls13_only;             /* min_version "1.3" */
-    bool first;                  /* TLS before INFO */
-    struct tls_context *context; /* of all that; NULL until loaded */
+    bool verify;          /* the peer needs a certificate */
+    bool verify_optional; /* one that it shows is checked */
+    bool map;             /* whose names say which user it is */
+    bool known_urls;      /* cluster and gateway: its names are among the configured URLs */
+    bool insecure;        /* as client: the server's certificate is not checked */
+    bool allow_insecure;  /* suites that are known to be weak */
+    bool tls13_only;      /* min_version "1.3" */
+    bool first;           /* TLS before INFO */
+    struct tls_context
+        *context; /* of all that, to accept with; NULL until loaded, and where nobody accepts */
+    struct tls_context *dialler; /* the same to dial with; NULL where nobody dials */
 };
 
 #define TLS_TIMEOUT_DEFAULT_NS INT64_C(2000000000)
@@ -61,8 +69,9 @@ struct tls_options {
 void tls_options_parse(struct tls_options *options, enum tls_place place, const struct config_entry *entry,
                        struct arena *arena, struct option_errors *errors);
 
-/* Loads the files. False: `why` is one sentence that names the file. */
-MUST_USE bool tls_options_load(struct tls_options *options, char *why, size_t why_bytes);
+/* Loads the files, for accepting, dialling, or both. False: `why` is one sentence that names the file. */
+MUST_USE bool tls_options_load(struct tls_options *options, enum tls_place place, char *why,
+                               size_t why_bytes);
 
 /* How long a handshake may take. */
 int64_t tls_options_timeout_ns(const struct tls_options *options);
@@ -70,7 +79,7 @@ int64_t tls_options_timeout_ns(const struct tls_options *options);
 /* Whether these peers may come by their pin; true when there are no pins. */
 bool tls_options_pinned(const struct tls_options *options, const uint8_t digest[TLS_PIN_BYTES]);
 
-/* Lets go of the context. Legal when nothing was loaded. */
+/* Lets go of the contexts. Legal when nothing was loaded. */
 void tls_options_close(struct tls_options *options);
 
 #endif

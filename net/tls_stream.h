@@ -84,6 +84,10 @@ MUST_USE bool tls_stream_pin(const struct tls_stream *stream, uint8_t pin[TLS_PI
 MUST_USE enum err tls_stream_names(const struct tls_stream *stream, struct certificate_names *names,
                                    struct arena *arena);
 
+/* Whether a host name in a certificate means that host: label by label in any case, as many of each, and a
+ * first label of "*" is any one label (verify_cert_and_check_known_urls, spec/security.md 4.7). */
+bool tls_host_matches(struct bytes name, struct bytes host);
+
 /* Whether the peer's certificate is within its dates now: a resumed session does not ask again. True without.
  */
 bool tls_stream_peer_current(const struct tls_stream *stream);

@@ -350,10 +350,12 @@ static inline void fake_configure(struct fake_host *fake, const char *config)
     permission_cache_forget(&fake->context.permissions);
 }
 
-static inline struct fake_client *fake_connect(struct fake_host *fake, uint32_t position)
+static inline struct fake_client *fake_connect_by(struct fake_host *fake, uint32_t position,
+                                                  enum client_opening opening)
 {
     struct fake_client *at = &fake->clients[position];
-    struct client_peer peer = {.address = "127.0.0.1", .port = 40000, .cid = position + 1};
+    struct client_peer peer = {
+        .address = "127.0.0.1", .port = 40000, .cid = position + 1, .opening = opening};
     memset(&at->client, 0, sizeof at->client);
     at->open = true;
     at->closed = false;
@@ -363,6 +365,11 @@ static inline struct fake_client *fake_connect(struct fake_host *fake, uint32_t 
     enum err err = client_init(&at->client, &fake->context, &peer);
     ASSERT(err == ERR_OK);
     return at;
+}
+
+static inline struct fake_client *fake_connect(struct fake_host *fake, uint32_t position)
+{
+    return fake_connect_by(fake, position, CLIENT_OPENS);
 }
 
 /* "Sends" everything: moves what the sessions have to say into their clients' `out`. */

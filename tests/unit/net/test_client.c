@@ -46,6 +46,42 @@ Test(client, greets_with_info)
     fake_free(fake);
 }
 
+/* With TLS the greeting and the beginning are apart, in either order; no time runs before the beginning. */
+Test(client, greets_and_begins_when_it_is_told)
+{
+    static const enum client_opening openings[] = {CLIENT_ONLY_GREETS, CLIENT_OPENS_SILENTLY};
+    for (size_t i = 0; i < COUNT_OF(openings); i++) {
+        struct fake_host *fake = fake_new();
+        struct fake_client *at = fake_connect_by(fake, 0, openings[i]);
+        fake_drain(fake);
+        cr_expect_eq(says(at, "INFO {"), openings[i] == CLIENT_ONLY_GREETS);
+        cr_expect_eq(timers_next_ns(&fake->context.timers), INT64_MAX);
+        if (openings[i] == CLIENT_OPENS_SILENTLY)
+            client_greet(&at->client);
+        client_begin(&at->client);
+        fake_drain(fake);
+        cr_expect(says(at, "INFO {"));
+        cr_expect_neq(timers_next_ns(&fake->context.timers), INT64_MAX);
+        fake_forget(at);
+        fake_say(fake, at, "PING\r\n");
+        cr_expect_str_eq(at->out, "PONG\r\n");
+        fake_free(fake);
+    }
+}
+
+Test(client, closed_before_it_began_it_never_begins)
+{
+    struct fake_host *fake = fake_new();
+    struct fake_client *at = fake_connect_by(fake, 0, CLIENT_OPENS_SILENTLY);
+    client_close(&at->client, CLOSED_TLS_HANDSHAKE_FAILURE, NULL);
+    client_begin(&at->client);
+    fake_drain(fake);
+    cr_expect_str_eq(at->out, "");
+    cr_expect_eq(at->client.state, CLIENT_CLOSED);
+    cr_expect_eq(timers_next_ns(&fake->context.timers), INT64_MAX);
+    fake_free(fake);
+}
+
 struct life_case {
     const char *send; /* behind the greeting */
     const char *expect;

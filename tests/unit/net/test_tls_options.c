@@ -121,6 +121,9 @@ static const struct {
                                       "'cert_key' options are required\n"},
     {"tls {cert_file: ^, key_file: &, certs: [{cert_file: ^, key_file: &}]}",
      "c.conf:1:0: error parsing tls config, cannot combine 'cert_file' option with 'certs' option\n"},
+    {"tls {verify: optional, verify_and_map: true}",
+     "c.conf:1:0: error parsing tls config, cannot combine 'verify: optional' with options requiring client "
+     "certificates\n"},
     {"allow_non_tls: 5", "c.conf:1:0: interface conversion: interface {} is int64, not bool\n"},
 };
 
@@ -170,6 +173,20 @@ Test(tls_options, a_block_is_read_as_it_was_written)
     second[TLS_PIN_BYTES - 1] = 1;
     cr_expect(tls_options_pinned(tls, listed) && tls_options_pinned(tls, second) &&
               !tls_options_pinned(tls, other));
+    server_options_free(o);
+    options_outcome_close(&outcome);
+    certificates_close(&all);
+}
+
+Test(tls_options, users_by_certificate_need_one_whatever_else_is_said)
+{
+    struct certificates all;
+    struct options_outcome outcome;
+    certificates_open(&all);
+    struct server_options *o =
+        load_block(&all, "tls {cert_file: ^, key_file: &, verify_and_map: true, verify: false}", &outcome);
+    cr_assert_not_null(o, "%s", config_text_string(&outcome.err));
+    cr_expect(o->net.tls.map && o->net.tls.verify);
     server_options_free(o);
     options_outcome_close(&outcome);
     certificates_close(&all);
@@ -301,6 +318,55 @@ Test(tls_options, a_reload_says_what_changed_or_refuses)
     expect_reload(&all, plain, "allow_non_tls: true\ntls {cert_file: ^, key_file: &}", "",
                   "config reload not supported for AllowNonTLS: old=false, new=true");
     expect_reload(&all, plain, "tls {cert_file: ^}", "", "missing 'key_file' in TLS configuration");
+    certificates_close(&all);
+}
+
+/* The `tls` block of a file with nothing else in it, for that place. */
+static const char *parse_for(const struct certificates *all, enum tls_place place, const char *block,
+                             struct tls_options *options, struct arena *arena, struct option_errors *errors)
+{
+    static char file[4096];
+    struct config_source source = {.read = read_file, .context = file};
+    struct config_tree tree;
+    struct config_text why = {0};
+    fill_in(all, block, file, sizeof file);
+    cr_assert_eq(parser_read(&tree, "c.conf", &source, &why), ERR_OK);
+    tls_options_parse(options, place, tree.root->entries.first, arena, errors);
+    config_tree_close(&tree);
+    config_text_close(&why);
+    return config_text_string(&errors->errors);
+}
+
+Test(tls_options, each_place_accepts_or_dials_as_it_must)
+{
+    static const struct {
+        enum tls_place place;
+        bool accepts, dials, verifies;
+    } rows[] = {
+        {TLS_FOR_CLIENTS, true, false, false}, {TLS_FOR_CLUSTER, true, true, true},
+        {TLS_FOR_GATEWAY, true, true, true},   {TLS_FOR_LEAF, true, false, false},
+        {TLS_FOR_REMOTE, false, true, false},
+    };
+    struct certificates all;
+    certificates_open(&all);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct tls_options options = {0};
+        struct arena arena = {0};
+        struct option_errors errors = {0};
+        const char *error = parse_for(&all, rows[i].place, "tls {cert_file: ^, key_file: &, ca_file: %}",
+                                      &options, &arena, &errors);
+        cr_expect_str_eq(error, "", "row %zu", i);
+        cr_expect_eq(options.context != NULL, rows[i].accepts, "row %zu", i);
+        cr_expect_eq(options.dialler != NULL, rows[i].dials, "row %zu", i);
+        cr_expect_eq(options.verify, rows[i].verifies, "row %zu", i);
+        tls_options_close(&options);
+        error = parse_for(&all, rows[i].place, "tls {verify_cert_and_check_known_urls: true}", &options,
+                          &arena, &errors);
+        cr_expect_eq(error[0] == 0, rows[i].verifies, "row %zu: %s", i, error);
+        tls_options_close(&options);
+        option_errors_close(&errors);
+        arena_close(&arena);
+    }
     certificates_close(&all);
 }
 

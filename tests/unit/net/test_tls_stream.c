@@ -586,6 +586,32 @@ Test(tls_stream, without_a_certificate_there_are_no_names)
     pair_close(&pair);
 }
 
+Test(tls_stream, a_name_means_a_host_label_by_label)
+{
+    static const struct {
+        const char *name, *host;
+        bool matches;
+    } rows[] = {
+        {"a.example.org", "a.example.org", true},
+        {"A.Example.org", "a.exAMPLE.ORG", true},
+        {"*.example.org", "b.example.org", true},
+        {"*.example.org", "example.org", false},
+        {"*.example.org", "a.b.example.org", false},
+        {"a.*.org", "a.example.org", false},
+        {"*", "localhost", true},
+        {"*", "a.b", false},
+        {"a.b", "a.b.c", false},
+        {"a.b.c", "a.b", false},
+        {"", "", false},
+        {"a.b", "a.b.", false},
+        {"*.b", ".b", false},
+        {"ab.c", "a.bc", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        cr_expect_eq(tls_host_matches(text(rows[i].name), text(rows[i].host)), rows[i].matches, "%s, %s",
+                     rows[i].name, rows[i].host);
+}
+
 /* ---- sessions ---- */
 
 /* Shakes hands with a raw client that offers `session` (may be NULL) and brings back the new one; whether it

@@ -32,10 +32,12 @@ Test(ports_file, names_the_url_and_is_gone_at_the_end)
 {
     static const struct {
         const char *host;
+        bool tls;
         const char *expect;
     } rows[] = {
-        {"127.0.0.1", "{\"nats\":[\"nats://127.0.0.1:4333\"]}"},
-        {"::1", "{\"nats\":[\"nats://[::1]:4333\"]}"},
+        {"127.0.0.1", false, "{\"nats\":[\"nats://127.0.0.1:4333\"]}"},
+        {"::1", false, "{\"nats\":[\"nats://[::1]:4333\"]}"},
+        {"127.0.0.1", true, "{\"nats\":[\"tls://127.0.0.1:4333\"]}"},
     };
     char directory[] = "/tmp/myelin-test-XXXXXX";
     char path[128];
@@ -44,8 +46,11 @@ Test(ports_file, names_the_url_and_is_gone_at_the_end)
     char got[1024];
     cr_assert_not_null(mkdtemp(directory));
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct ports_file ports = {
-            .directory = directory, .program = "myelin", .host = rows[i].host, .port = 4333};
+        struct ports_file ports = {.directory = directory,
+                                   .program = "myelin",
+                                   .host = rows[i].host,
+                                   .port = 4333,
+                                   .tls = rows[i].tls};
         cr_assert_eq(ports_file_write(&ports, path, sizeof path, why, sizeof why), ERR_OK, "%s", why);
         snprintf(expect, sizeof expect, "%s/myelin_%ld.ports", directory, (long)getpid());
         cr_expect_str_eq(path, expect);
