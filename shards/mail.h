@@ -27,9 +27,10 @@ enum mail_kind {
 };
 
 enum mail_message_flags {
-    MAIL_TO_PLAIN = 1, /* deliver to the plain subscriptions */
-    MAIL_TO_GROUP = 2, /* and to a member of the group named */
-    MAIL_REPEATED = 4, /* the group's choice was made again already: not once more */
+    MAIL_TO_PLAIN = 1,     /* deliver to the plain subscriptions */
+    MAIL_TO_GROUP = 2,     /* and to a member of the group named */
+    MAIL_REPEATED = 4,     /* the group's choice was made again already: not once more */
+    MAIL_FROM_SERVICE = 8, /* message.from_service */
 };
 
 /* Followed by subject, reply, queue, the two size texts, and the body; all of that in `block` instead when it
@@ -44,6 +45,7 @@ struct mail_message {
     uint32_t queue_count;
     uint32_t header_bytes;
     uint32_t total_bytes;
+    uint32_t account;    /* its id; likewise below */
     struct block *block; /* the receiver's hold; NULL: everything follows inline */
     const uint8_t *body; /* inside `block`; NULL: the texts lie in the block too, the body behind them */
     struct publisher_place place;
@@ -63,13 +65,16 @@ struct mail_short_message {
     uint32_t publisher_slot;
     uint16_t run_more;
     uint16_t run_stride;
+    uint16_t account; /* one with a larger id uses the long form */
 };
+_Static_assert(sizeof(struct mail_short_message) == 32, "no padding");
 
 struct mail_interest {
     uint8_t kind;
     uint32_t pattern_count;
     uint32_t queue_count;
     uint32_t count;
+    uint32_t account;
     struct block *block; /* pattern and queue; NULL: they follow inline */
 };
 

@@ -245,7 +245,9 @@ struct security_account *security_account_find(const struct security_accounts *a
 const struct security_account *security_account_of(const struct security_accounts *accounts,
                                                    const struct security_user *user)
 {
-    return user != NULL && user->account != NULL ? user->account : accounts->all[0];
+    if (user != NULL && user->account != NULL)
+        return user->account;
+    return accounts->count == 0 ? NULL : accounts->all[0];
 }
 
 /* The system account: the one named, or `$SYS`, which is made when the file does not have it. */

@@ -132,8 +132,8 @@ MUST_USE enum err security_accounts_inherit(struct security_accounts *accounts,
 /* By name, or NULL. Cost: linear; not for the hot path. */
 struct security_account *security_account_find(const struct security_accounts *accounts, struct bytes name);
 
-/* The account of a user: $G when it has none of its own, or when there is no user. The accounts are finished.
- */
+/* The account of a user: $G when it has none of its own, or when there is no user. NULL: the accounts are not
+ * finished yet. */
 const struct security_account *security_account_of(const struct security_accounts *accounts,
                                                    const struct security_user *user);
 
