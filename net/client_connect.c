@@ -76,8 +76,12 @@ bool client_account_enter(struct client *client, const struct security_user *use
 {
     const struct security_account *configured =
         security_account_of(&client->context->security->accounts, user);
-    struct host_account *account = client->context->host->enter(client, configured);
-    if (account == NULL)
+    struct host_account *account = NULL;
+    enum host_result result = client->context->host->enter(client, configured, &account);
+    if (result == HOST_FULL)
+        client_close(client, CLOSED_MAXIMUM_ACCOUNT_CONNECTIONS,
+                     error_text(ERROR_MAXIMUM_ACCOUNT_CONNECTIONS));
+    if (result != HOST_DONE)
         return false;
     client->account = account;
     client_limits_take(client);

@@ -50,7 +50,8 @@ enum handled client_unsubscribe(struct client *client, const struct operation *o
 /* Takes a subscription out of index, table and memory. */
 enum handled client_subscription_remove(struct client *client, struct client_subscription *subscription);
 
-/* Enters the account of a user, $G for NULL, with its limits. False: memory is out. */
+/* Enters the account of a user, $G for NULL, with its limits. False: memory is out; or it has no place for
+ * one more, and the client is closed. */
 MUST_USE bool client_account_enter(struct client *client, const struct security_user *user);
 
 /* Takes over the limits of options and account. */

@@ -33,8 +33,9 @@ struct host_account {
 };
 
 struct host_operations {
-    /* The account that a client is in from now on; it leaves the one it was in. NULL: memory is out. */
-    struct host_account *(*enter)(struct client *, const struct security_account *);
+    /* Puts a client into an account, out of the one it was in (client->account). HOST_FULL: the account has
+     * as many connections as it may, HOST_MEMORY: it stays where it was. It leaves with closing(). */
+    enum host_result (*enter)(struct client *, const struct security_account *, struct host_account **);
     /* Interest of this client. On HOST_DONE every thread knows of it before the client's next output is sent.
      */
     enum host_result (*subscribe)(struct client *, struct client_subscription *, struct bytes subject,

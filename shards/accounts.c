@@ -3,6 +3,9 @@
 
 #include "core/base/check.h"
 #include "core/base/memory.h"
+#include "net/client.h"
+#include "net/error_text.h"
+#include "shards/mail.h"
 #include "shards/replies.h"
 #include "shards/services.h"
 #include "shards/shard.h"
@@ -68,6 +71,114 @@ struct shard_account *accounts_open(struct shard *shard, const struct security_a
     return NULL;
 }
 
+/* ---- how many clients ---- */
+
+/* -1: any number. */
+static int64_t connections_most(const struct shard_account *account)
+{
+    return account->host.configured == NULL ? -1 : account->host.configured->limits.connections;
+}
+
+static uint64_t clients_elsewhere(const struct shard *shard, const struct shard_account *account,
+                                  uint32_t from)
+{
+    uint64_t count = 0;
+    for (uint32_t i = from; account->others != NULL && i < shard->shard_count; i++)
+        count += account->others[i];
+    return count;
+}
+
+static void count_changed(struct shard *shard, struct shard_account *account)
+{
+    if (connections_most(account) >= 0 && shard->shard_count > 1 && !list_linked(&account->telling))
+        list_push_last(&shard->telling, &account->telling);
+}
+
+void accounts_leave(struct shard *shard, struct client *client)
+{
+    if (client->account == NULL)
+        return; /* it never got so far */
+    struct shard_account *account = shard_account_of(client->account);
+    account->client_count--;
+    count_changed(shard, account);
+}
+
+enum host_result accounts_enter(struct shard *shard, struct client *client,
+                                const struct security_account *configured_for, struct host_account **account)
+{
+    struct shard_account *entered = accounts_open(shard, configured_for);
+    if (entered == NULL)
+        return HOST_MEMORY;
+    *account = &entered->host;
+    if (client->account == &entered->host)
+        return HOST_DONE;
+    int64_t most = connections_most(entered);
+    if (most >= 0 && entered->client_count + clients_elsewhere(shard, entered, 0) >= (uint64_t)most)
+        return HOST_FULL;
+    accounts_leave(shard, client);
+    entered->client_count++;
+    count_changed(shard, entered);
+    return HOST_DONE;
+}
+
+void accounts_counts_tell(struct shard *shard)
+{
+    struct list_link *at;
+    while ((at = list_first(&shard->telling)) != NULL) {
+        struct shard_account *account = LIST_ELEMENT(at, struct shard_account, telling);
+        struct mail_account_count mail = {
+            .kind = MAIL_ACCOUNT_COUNT, .account = account->id, .count = account->client_count};
+        for (uint32_t to = 0; to < shard->shard_count; to++) {
+            if (to != shard->post.self && !mailbox_has_room_for(post_box(&shard->post, to), sizeof mail, 1))
+                return; /* the next turn goes on */
+        }
+        list_remove(at);
+        for (uint32_t to = 0; to < shard->shard_count; to++) {
+            if (to == shard->post.self)
+                continue;
+            uint8_t *record = post_reserve(&shard->post, to, sizeof mail, false);
+            ASSERT(record != NULL);
+            memcpy(record, &mail, sizeof mail);
+            post_commit(&shard->post, to, sizeof mail);
+        }
+    }
+}
+
+/* Closes the newest clients of this shard that are too many; those of higher shards go first. */
+static void surplus_close(struct shard *shard, struct shard_account *account)
+{
+    int64_t most = connections_most(account);
+    if (most < 0)
+        return;
+    uint64_t higher = clients_elsewhere(shard, account, shard->post.self + 1);
+    uint64_t total = account->client_count + clients_elsewhere(shard, account, 0);
+    uint64_t surplus = total > (uint64_t)most ? total - (uint64_t)most : 0;
+    surplus = surplus > higher ? surplus - higher : 0;
+    for (struct list_link *at = shard->connections.ends.previous, *before = NULL;
+         surplus > 0 && at != &shard->connections.ends; at = before) {
+        before = at->previous;
+        struct client *client = &LIST_ELEMENT(at, struct connection, all)->client;
+        if (client->account != &account->host || client->state == CLIENT_CLOSED)
+            continue;
+        client_close(client, CLOSED_MAXIMUM_ACCOUNT_CONNECTIONS,
+                     error_text(ERROR_MAXIMUM_ACCOUNT_CONNECTIONS));
+        surplus--;
+    }
+}
+
+void accounts_count_take(struct shard *shard, uint32_t from, uint32_t id, uint32_t count)
+{
+    struct shard_account *account = accounts_get(shard, id);
+    if (account != NULL && account->others == NULL)
+        account->others = memory_new(shard->shard_count * sizeof *account->others);
+    if (account == NULL || account->others == NULL)
+        return; /* without memory its limit is this shard's alone */
+    account->others[from] = count;
+    surplus_close(shard, account);
+}
+
+/* ---- a new snapshot ---- */
+
 bool accounts_snapshot_use(struct shard *shard)
 {
     const struct security_accounts *configured_now = &shard->context.security->accounts;
@@ -88,6 +199,8 @@ bool accounts_snapshot_use(struct shard *shard)
             continue;
         services_forget(account);
         good = services_make(shard, account) == ERR_OK && good;
+        count_changed(shard, account); /* a limit may be new: the others have not been told */
+        surplus_close(shard, account);
     }
     return good;
 }
@@ -103,6 +216,7 @@ void accounts_close(struct shard *shard)
         services_forget(account);
         replies_prefix_close(account);
         index_free(account->index);
+        memory_free(account->others);
         memory_free(account);
     }
     memory_free(accounts->by_id);

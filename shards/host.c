@@ -8,10 +8,10 @@
 #include "shards/router.h"
 #include "shards/shard.h"
 
-static struct host_account *host_enter(struct client *client, const struct security_account *configured)
+static enum host_result host_enter(struct client *client, const struct security_account *configured,
+                                   struct host_account **account)
 {
-    struct shard_account *account = accounts_open(shard_of(client->context), configured);
-    return account == NULL ? NULL : &account->host;
+    return accounts_enter(shard_of(client->context), client, configured, account);
 }
 
 static enum host_result host_subscribe(struct client *client, struct client_subscription *subscription,
@@ -28,7 +28,11 @@ static enum host_result host_unsubscribe(struct client *client, struct client_su
     struct shard_account *account = shard_account_of(client->account);
     if (account->shadow_count > 0 && shadows_remove(shard, subscription) == HOST_FULL)
         return HOST_FULL;
+    bool doubt = UNLIKELY(account->reply_count > 0) && subscription->base.interest != NULL &&
+                 replies_doubt(shard, account, &subscription->base);
     enum host_result result = router_unsubscribe(shard, account, &subscription->base);
+    if (doubt)
+        replies_interest_gone(shard, account);
     for (uint32_t i = 0; result == HOST_DONE && limited && i < shard->expired_count; i++) {
         if (shard->expired[i] == subscription)
             shard->expired[i] = shard->expired[--shard->expired_count];
@@ -104,6 +108,7 @@ static enum host_result host_check_password(struct client *client, struct bytes 
 
 static void host_closing(struct client *client, bool flush)
 {
+    accounts_leave(shard_of(client->context), client);
     connection_closing(shard_of(client->context), connection_of(client), flush);
 }
 

@@ -13,6 +13,7 @@ enum mail_kind {
     MAIL_MESSAGE,           /* shard -> shard: a message that some subscription there wants */
     MAIL_SHORT_MESSAGE,     /* the same, for what most are: plain, without headers, whole in the record */
     MAIL_INTEREST,          /* shard -> shard: how many subscriptions the sender has for a pattern */
+    MAIL_ACCOUNT_COUNT,     /* shard -> shard: how many clients an account has at the sender */
     MAIL_STALL,             /* shard -> shard: do not read from that publisher for a moment */
     MAIL_CONNECTION,        /* control -> shard: a new connection */
     MAIL_CONNECTION_CLOSED, /* shard -> control */
@@ -76,6 +77,12 @@ struct mail_interest {
     uint32_t count;
     uint32_t account;
     struct block *block; /* pattern and queue; NULL: they follow inline */
+};
+
+struct mail_account_count {
+    uint8_t kind;
+    uint32_t account;
+    uint32_t count;
 };
 
 struct mail_stall {

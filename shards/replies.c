@@ -192,15 +192,33 @@ void reply_due(struct shard *shard, struct timer *timer)
     reply_free(shard, reply);
 }
 
-void replies_interest_gone(struct shard *shard, struct shard_account *importer, struct bytes pattern)
+bool replies_doubt(struct shard *shard, const struct shard_account *importer,
+                   const struct subscription *subscription)
 {
     struct replies *replies = &shard->replies;
-    if (importer->reply_count == 0 || replies->slot_count > INTEREST_LOOK_MAX)
-        return;
+    struct bytes pattern = interest_pattern(subscription->interest);
+    bool some = false;
+    if (replies->slot_count > INTEREST_LOOK_MAX || index_own_count(subscription) > 1)
+        return false;
     for (uint32_t slot = 0; slot < replies->slot_count; slot++) {
         struct reply *reply = replies->slots[slot];
-        if (reply == NULL || reply->done || reply->importer != importer ||
-            !subject_matches(pattern, bytes_of(reply->subject, reply->subject_count)))
+        if (reply == NULL || reply->done || reply->importer != importer)
+            continue;
+        reply->doubtful = subject_matches(pattern, bytes_of(reply->subject, reply->subject_count));
+        some |= reply->doubtful;
+    }
+    return some;
+}
+
+void replies_interest_gone(struct shard *shard, struct shard_account *importer)
+{
+    struct replies *replies = &shard->replies;
+    for (uint32_t slot = 0; slot < replies->slot_count; slot++) {
+        struct reply *reply = replies->slots[slot];
+        if (reply == NULL || !reply->doubtful || reply->importer != importer)
+            continue;
+        reply->doubtful = false;
+        if (router_wanted(shard, importer, bytes_of(reply->subject, reply->subject_count)))
             continue;
         struct latency *latency = reply->latency;
         reply->latency = NULL;

@@ -38,6 +38,7 @@ struct reply {
     int64_t threshold_ns;
     uint8_t response; /* enum response_type */
     bool done;        /* its last reply is being passed on, or was */
+    bool doubtful;    /* a subscription that would get it goes: replies_doubt() */
     struct reply *next_spent;
     char answer[REPLY_SUBJECT_BYTES]; /* where the requester may answer a reply */
     uint32_t subject_count;
@@ -88,9 +89,14 @@ void replies_run(struct shard *shard);
 /* The timer of a reply is due. */
 void reply_due(struct shard *shard, struct timer *timer);
 
-/* The interest of a client of that account in a subject has gone: who waits for replies there waits no more.
- */
-void replies_interest_gone(struct shard *shard, struct shard_account *importer, struct bytes pattern);
+/* A subscription of that account is about to go: notes the replies that may be waited for no more; true:
+ * there are some, so that replies_interest_gone() is to follow when it has gone. Looks at a bounded number
+ * only. */
+bool replies_doubt(struct shard *shard, const struct shard_account *importer,
+                   const struct subscription *subscription);
+
+/* Forgets those of the noted ones that nobody wants now. */
+void replies_interest_gone(struct shard *shard, struct shard_account *importer);
 
 /* Takes the prefix out of the account's index. For accounts_close(). */
 void replies_prefix_close(struct shard_account *account);

@@ -453,6 +453,12 @@ enum host_result router_room_times(struct shard *shard, struct shard_account *ac
     return room_in(shard, match, message, shards_involved(match), most, times) ? HOST_DONE : HOST_FULL;
 }
 
+bool router_wanted(struct shard *shard, struct shard_account *account, struct bytes subject)
+{
+    const struct match *match = find_subject(shard, account, subject);
+    return match == NULL || match->interest_count > 0;
+}
+
 bool router_route(struct shard *shard, struct shard_account *account, const struct message *message)
 {
     const struct match *match = find(shard, account, message);

@@ -28,6 +28,9 @@ enum host_result router_room(struct shard *shard, struct shard_account *account,
 enum host_result router_room_times(struct shard *shard, struct shard_account *account,
                                    const struct message *message, uint32_t times);
 
+/* Whether anybody, on any shard, would get a message of that subject. */
+bool router_wanted(struct shard *shard, struct shard_account *account, struct bytes subject);
+
 /* Delivers it, room was asked for; true: somebody took it. No match that was found before is good afterwards.
  */
 bool router_route(struct shard *shard, struct shard_account *account, const struct message *message);

@@ -196,6 +196,12 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
     case MAIL_INTEREST:
         router_mail_interest(shard, from, mail, bytes);
         return;
+    case MAIL_ACCOUNT_COUNT: {
+        struct mail_account_count count;
+        memcpy(&count, mail, sizeof count);
+        accounts_count_take(shard, from, count.account, count.count);
+        return;
+    }
     case MAIL_STALL: {
         struct mail_stall stall;
         memcpy(&stall, mail, sizeof stall);
@@ -374,7 +380,8 @@ static int64_t wait_ns(struct shard *shard)
         due_ns = late_ns < due_ns ? late_ns : due_ns;
     }
     if (!list_empty(&shard->full) || !list_empty(&shard->closing) || shard->expired_count > 0 ||
-        shard->gone_count > 0 || shard->backlog.first != NULL || !list_empty(&shard->resyncing))
+        shard->gone_count > 0 || shard->backlog.first != NULL || !list_empty(&shard->resyncing) ||
+        !list_empty(&shard->telling))
         due_ns = now_ns + RETRY_NS < due_ns ? now_ns + RETRY_NS : due_ns;
     if (shard->stopping && shard->stop_ns < due_ns)
         due_ns = shard->stop_ns;
@@ -446,6 +453,7 @@ bool shard_turn(struct shard *shard)
     step_resyncing(shard);
     step_closing(shard);
     backlog_retry(shard);
+    accounts_counts_tell(shard);
     gone_tell(shard);
     flush_outputs(shard);
     bool late = shard->context.now_ns >= shard->stop_ns;
@@ -483,6 +491,7 @@ enum err shard_init(struct shard *shard, const struct shard_setup *setup, char *
     list_init(&shard->handshakes);
     list_init(&shard->shadows);
     list_init(&shard->resyncing);
+    list_init(&shard->telling);
     uint64_t seed = 0;
     if (random_secure(&seed, sizeof seed) != ERR_OK ||
         random_secure(&shard->context.hash_seed, sizeof shard->context.hash_seed) != ERR_OK) {

@@ -4,11 +4,12 @@
 
 #include "core/base/hash.h"
 #include "core/security/nkey.h"
+#include "core/security/permissions.h"
 
 #define GLOBAL_NAME TEXT("$G")
 #define SYSTEM_NAME TEXT("$SYS")
 
-static option_parse parse_users, parse_limits, parse_mappings, parse_nkey;
+static option_parse parse_users, parse_limits, parse_mappings, parse_nkey, parse_default_permissions;
 
 /* ---- one account ---- */
 
@@ -19,7 +20,10 @@ static const struct option block_rows[] = {
     {.name = "imports", .kind = OPTION_CUSTOM, .parse = account_imports_parse},
     {.name = "limits", .kind = OPTION_CUSTOM, .parse = parse_limits},
     {.name = "mappings", .aliases = "maps", .kind = OPTION_CUSTOM, .parse = parse_mappings},
-    {.name = "default_permissions", .kind = OPTION_NOT_BUILT},
+    {.name = "default_permissions",
+     .aliases = "default_permission permissions",
+     .kind = OPTION_CUSTOM,
+     .parse = parse_default_permissions},
     {.name = "jetstream", .kind = OPTION_NOT_BUILT},
     {.name = "msg_trace", .aliases = "trace_dest", .kind = OPTION_NOT_BUILT},
 };
@@ -65,6 +69,13 @@ static void parse_users(void *target, const struct config_entry *entry, struct a
     struct account_block *block = target;
     block->users_at = entry->position;
     security_user_list_parse(&block->users, entry, arena, errors);
+}
+
+static void parse_default_permissions(void *target, const struct config_entry *entry, struct arena *arena,
+                                      struct option_errors *errors)
+{
+    struct account_block *block = target;
+    block->account->default_permissions = security_permissions_parse(entry, arena, errors);
 }
 
 static void parse_mappings(void *target, const struct config_entry *entry, struct arena *arena,

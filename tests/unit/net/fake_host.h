@@ -102,12 +102,13 @@ static inline struct bytes fake_queue(const struct fake_subscription *at)
     return bytes_of(at->texts + at->subject_count, at->queue_count);
 }
 
-static inline struct host_account *fake_enter(struct client *client,
-                                              const struct security_account *configured)
+static inline enum host_result fake_enter(struct client *client, const struct security_account *configured,
+                                          struct host_account **account)
 {
     struct fake_host *fake = fake_of(client->context);
     fake->account.configured = configured;
-    return &fake->account;
+    *account = &fake->account;
+    return HOST_DONE;
 }
 
 static inline enum host_result fake_subscribe(struct client *client, struct client_subscription *subscription,
