@@ -116,6 +116,17 @@ static uint8_t *put_lines(uint8_t *to, struct bytes header)
     return to;
 }
 
+/* The digits of a number, at the end of `out`. */
+static struct bytes number_text(char out[REQUEST_SIZE_TEXT_BYTES], uint32_t number)
+{
+    char *at = out + REQUEST_SIZE_TEXT_BYTES;
+    do {
+        *--at = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    return bytes_of(at, (size_t)(out + REQUEST_SIZE_TEXT_BYTES - at));
+}
+
 struct block *request_info_put(struct message *message, struct bytes json, struct block_pool *pool,
                                struct request_texts *texts)
 {
@@ -144,9 +155,7 @@ struct block *request_info_put(struct message *message, struct bytes json, struc
     message->total_bytes = (uint32_t)(header_bytes + payload.count);
     message->run_more = 0;
     message->line_serial = 0;
-    int count = snprintf(texts->header_size, sizeof texts->header_size, "%u", message->header_bytes);
-    message->header_size_text = bytes_of(texts->header_size, (size_t)count);
-    count = snprintf(texts->total_size, sizeof texts->total_size, "%u", message->total_bytes);
-    message->total_size_text = bytes_of(texts->total_size, (size_t)count);
+    message->header_size_text = number_text(texts->header_size, message->header_bytes);
+    message->total_size_text = number_text(texts->total_size, message->total_bytes);
     return block;
 }

@@ -19,28 +19,31 @@ enum {
 };
 _Static_assert(1 << SLOT_BITS >= REPLIES_MAX, "a token holds a slot");
 
+#define TOKEN_MASK ((1ULL << (4 * REPLY_TOKEN_BYTES)) - 1)
+
 static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /* ---- tokens ---- */
 
 static void token_write(uint64_t token, char out[REPLY_TOKEN_BYTES])
 {
-    for (int i = REPLY_TOKEN_BYTES; i > 0; i--, token /= BASE)
-        out[i - 1] = letters[token % BASE];
+    for (int i = 0; i < REPLY_TOKEN_BYTES; i++, token >>= 4)
+        out[i] = (char)('A' + (token & 15));
 }
 
+/* Without a branch for each letter: a reply comes with every request. */
 static bool token_read(struct bytes text, uint64_t *token)
 {
+    unsigned wrong = 0;
     *token = 0;
     if (text.count != REPLY_TOKEN_BYTES)
         return false;
-    for (size_t i = 0; i < text.count; i++) {
-        const char *found = text.data[i] == 0 ? NULL : strchr(letters, text.data[i]);
-        if (found == NULL || __builtin_mul_overflow(*token, BASE, token) ||
-            __builtin_add_overflow(*token, (uint64_t)(found - letters), token))
-            return false;
+    for (size_t i = 0; i < REPLY_TOKEN_BYTES; i++) {
+        unsigned value = text.data[i] - (unsigned)'A';
+        wrong |= value;
+        *token |= (uint64_t)(value & 15) << (4 * i);
     }
-    return true;
+    return wrong < 16;
 }
 
 /* The reply that a published subject means, or NULL. */
@@ -140,7 +143,7 @@ struct reply *reply_new(struct shard *shard, struct shard_account *exporter, str
     uint32_t slot = replies->free_slots[replies->free_count - 1];
     reply->exporter = exporter;
     reply->importer = importer;
-    reply->token = (random_next(&shard->context.random) & ~(uint64_t)(REPLIES_MAX - 1)) | slot;
+    reply->token = (random_next(&shard->context.random) << SLOT_BITS & TOKEN_MASK) | slot;
     reply->used_ns = shard->context.now_ns;
     reply->subject_count = (uint32_t)subject.count;
     reply->timer.kind = TIMER_REPLY;
@@ -232,9 +235,10 @@ void replies_interest_gone(struct shard *shard, struct shard_account *importer)
 bool replies_note(struct shard *shard, struct reply_prefix *prefix, const struct message *message)
 {
     struct replies *replies = &shard->replies;
-    if (reply_find(shard, prefix, message->subject) == NULL || replies->pending_count == REPLIES_PENDING_MAX)
+    struct reply *reply = reply_find(shard, prefix, message->subject);
+    if (reply == NULL || replies->pending_count == REPLIES_PENDING_MAX)
         return false;
-    replies->pending[replies->pending_count++] = (struct pending_reply){prefix, *message};
+    replies->pending[replies->pending_count++] = (struct pending_reply){reply, *message};
     return true;
 }
 
@@ -261,9 +265,9 @@ static struct bytes answerable(struct shard *shard, struct reply *reply, struct 
 /* Passes one on. */
 static void reply_take(struct shard *shard, const struct pending_reply *pending)
 {
-    struct reply *reply = reply_find(shard, pending->prefix, pending->message.subject);
-    if (reply == NULL)
-        return; /* two prefixes were hit by one message */
+    struct reply *reply = pending->reply;
+    if (reply->done)
+        return; /* it had its last one while this one waited */
     struct message message = pending->message;
     bool last = reply->response == RESPONSE_SINGLETON || message.total_bytes == 0;
     reply->done = last;

@@ -17,7 +17,7 @@ enum {
     REPLIES_MAX = 1 << 20,
     REPLIES_PENDING_MAX = 64, /* noted while one message is delivered: one for each prefix that it hits */
     REPLY_PREFIX_BYTES = 11,  /* "_R_.", six letters, "." */
-    REPLY_TOKEN_BYTES = 11,   /* 64 bits in base 62 */
+    REPLY_TOKEN_BYTES = 12,   /* 48 bits, four to a letter */
     REPLY_SUBJECT_BYTES = REPLY_PREFIX_BYTES + REPLY_TOKEN_BYTES,
 };
 
@@ -47,7 +47,7 @@ struct reply {
 
 /* A reply that was delivered to the server. A view, as a message is. */
 struct pending_reply {
-    struct reply_prefix *prefix;
+    struct reply *reply; /* there until replies_run() has ended: see `spent` */
     struct message message;
 };
 
@@ -62,6 +62,13 @@ struct replies {
     struct reply *spent; /* done; freed when nothing that is pending can point into them */
     bool running;        /* replies_run() is under way */
 };
+
+/* Whether a subject has the form that services are asked to reply to. */
+static inline bool reply_is(struct bytes subject)
+{
+    return subject.count == REPLY_SUBJECT_BYTES && memcmp(subject.data, "_R_.", 4) == 0 &&
+           subject.data[REPLY_PREFIX_BYTES - 1] == '.';
+}
 
 /* Puts the exporter's prefix of this shard in place. HOST_FULL: a mailbox is full. */
 enum host_result replies_prefix_open(struct shard *shard, struct shard_account *exporter);

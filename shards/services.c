@@ -194,7 +194,8 @@ static enum host_result room(struct shard *shard, struct shard_account *account,
 {
     /* Two of them may go into the same mailbox: so each is asked as if all did. */
     uint32_t times = calls->count + 1;
-    enum host_result result = router_room_times(shard, account, message, times);
+    bool alone = shard->shard_count == 1; /* then no mailbox is needed */
+    enum host_result result = alone ? HOST_DONE : router_room_times(shard, account, message, times);
     for (uint32_t i = 0; result == HOST_DONE && i < calls->count; i++) {
         const struct call *call = &calls->all[i];
         struct message request = *message;
@@ -202,7 +203,7 @@ static enum host_result room(struct shard *shard, struct shard_account *account,
         request.line_serial = 0;
         if (wants_reply(message))
             result = replies_prefix_open(shard, call->exporter);
-        if (result == HOST_DONE)
+        if (result == HOST_DONE && !alone)
             result = router_room_times(shard, call->exporter, &request, times);
     }
     return result;
