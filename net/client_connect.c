@@ -69,7 +69,8 @@ void client_limits_take(struct client *client)
     client->parser.max_control_line_bytes = (uint32_t)context->options->max_control_line_bytes;
     client->mapped = account != NULL && account->mappings.count > 0;
     if (client->parser.lines != NULL)
-        client->parser.line = lines_none(client->parser.lines); /* the last one was measured by the old limits */
+        client->parser.line =
+            lines_none(client->parser.lines); /* the last one was measured by the old limits */
 }
 
 bool client_account_enter(struct client *client, const struct security_user *user)

@@ -35,7 +35,6 @@ struct connection {
     struct list_link waiting;     /* in shard.full while a mailbox holds it back */
     struct list_link served;      /* in shard.served after a receive that ended for want of buffers */
     struct list_link resyncing; /* in shard.resyncing after a reload that changed what its account imports */
-    uint32_t resync_at;         /* how far that got among its subscriptions */
     struct list_link closing;   /* in shard.closing while subscriptions are left to remove */
     struct block *held;         /* bytes received and not taken yet, from held_at on */
     uint32_t held_at;

@@ -57,17 +57,19 @@ struct mail_message {
  * kept small. */
 struct mail_short_message {
     uint8_t kind;
-    uint8_t total_size_count;
+    uint8_t total_size_count : 4; /* ten digits at most */
+    uint8_t account_low : 4;      /* the account's id; what is too large for these bits uses the long form */
     uint16_t subject_count;
     uint16_t reply_count;
     uint16_t total_bytes;
     uint64_t line_serial;
     uint64_t publisher_cid; /* with the slot, and the sender as shard, its place */
-    uint32_t publisher_slot;
+    uint32_t publisher_slot : 24;
+    uint32_t account_high : 8;
     uint16_t run_more;
     uint16_t run_stride;
-    uint16_t account; /* one with a larger id uses the long form */
 };
+enum { MAIL_SHORT_ACCOUNTS = 1 << 12, MAIL_SHORT_SLOTS = 1 << 24, MAIL_SHORT_SIZE_COUNT = 15 };
 _Static_assert(sizeof(struct mail_short_message) == 32, "no padding");
 
 struct mail_interest {

@@ -22,7 +22,8 @@ static const struct match *subject_match(struct shard *shard, const struct shard
     const struct match *match = NULL;
     uint8_t same[REPLY_PREFIX_BYTES + 1];
     if (UNLIKELY(reply_is(subject))) {
-        /* Each of these is used once, but all with one prefix hit the same: nobody subscribes to a single one. */
+        /* Each of these is used once, but all with one prefix hit the same: nobody subscribes to a single
+         * one. */
         memcpy(same, subject.data, REPLY_PREFIX_BYTES);
         same[REPLY_PREFIX_BYTES] = '*';
         subject = bytes_of(same, sizeof same);
@@ -154,7 +155,9 @@ static ALWAYS_INLINE bool is_short(const struct shard_account *account, const st
 {
     size_t texts = message->subject.count + message->reply.count + message->total_size_text.count;
     return LIKELY(message->header_size_text.count == 0 && texts + message->total_bytes <= INLINE_BYTES_MAX &&
-                  message->publisher != NULL && account->id <= UINT16_MAX);
+                  message->publisher != NULL && account->id < MAIL_SHORT_ACCOUNTS &&
+                  message->publisher->place.slot < MAIL_SHORT_SLOTS &&
+                  message->total_size_text.count <= MAIL_SHORT_SIZE_COUNT);
 }
 
 /* What a run takes in a mail: all from the first body to the CR LF behind the last, the control lines between
@@ -191,16 +194,17 @@ static ALWAYS_INLINE bool mail_plain(struct shard *shard, const struct shard_acc
         return mail_message(shard, account, to, run, (struct bytes){NULL, 0}, MAIL_TO_PLAIN, false);
     struct mail_short_message header = {
         .kind = MAIL_SHORT_MESSAGE,
-        .total_size_count = (uint8_t)run->total_size_text.count,
+        .total_size_count = run->total_size_text.count & MAIL_SHORT_SIZE_COUNT,
+        .account_low = account->id & 15,
+        .account_high = account->id >> 4 & 255,
         .subject_count = (uint16_t)run->subject.count,
         .reply_count = (uint16_t)run->reply.count,
         .total_bytes = (uint16_t)run->total_bytes,
         .line_serial = run->line_serial,
         .publisher_cid = run->publisher->place.cid,
-        .publisher_slot = run->publisher->place.slot,
+        .publisher_slot = run->publisher->place.slot & (MAIL_SHORT_SLOTS - 1),
         .run_more = (uint16_t)run->run_more,
         .run_stride = (uint16_t)run->run_stride,
-        .account = (uint16_t)account->id,
     };
     uint32_t bytes = short_mail_bytes(run);
     uint8_t *at = post_reserve(&shard->post, to, bytes, false);
@@ -455,7 +459,7 @@ enum host_result router_room_times(struct shard *shard, struct shard_account *ac
 
 bool router_wanted(struct shard *shard, struct shard_account *account, struct bytes subject)
 {
-    const struct match *match = find_subject(shard, account, subject);
+    const struct match *match = subject_match(shard, account, subject);
     return match == NULL || match->interest_count > 0;
 }
 
@@ -519,7 +523,8 @@ void router_mail_short_message(struct shard *shard, uint32_t from, const uint8_t
     message.body = at;
     message.run_more = header.run_more;
     message.run_stride = header.run_stride;
-    struct shard_account *account = accounts_get(shard, header.account);
+    struct shard_account *account =
+        accounts_get(shard, (uint32_t)header.account_high << 4 | header.account_low);
     const struct match *match = account == NULL ? NULL : find(shard, account, &message);
     if (UNLIKELY(match == NULL))
         return; /* without memory to match it, it is lost to this shard's receivers */

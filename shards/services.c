@@ -77,12 +77,13 @@ bool services_hit(struct shard *shard, struct shard_account *account, const stru
 {
     struct router *router = &shard->router;
     const struct match *match = NULL;
-    if (message->line_serial != 0 && router->service_serial == message->line_serial)
+    if (message->line_serial != 0 && router->service_serial == message->line_serial &&
+        router->service_account == account)
         return router->service_hit;
     if (match_cache_find(shard->matches, account->services, message->subject, &match) != ERR_OK)
         return false;
-    router->last = NULL; /* the cache was asked for something else */
     router->service_serial = message->line_serial;
+    router->service_account = account;
     router->service_hit = match->interest_count > 0;
     return router->service_hit;
 }
@@ -175,7 +176,6 @@ static void calls_list(struct shard *shard, struct calls *calls, struct shard_ac
 {
     calls->count = 0;
     calls->scratch_used = 0;
-    shard->router.last = NULL; /* the cache is asked for other things */
     calls_add(shard, calls, account, message->subject, NO_PARENT);
     for (uint32_t i = 0; i < calls->count; i++)
         calls_add(shard, calls, calls->all[i].exporter, calls->all[i].subject, i);

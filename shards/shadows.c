@@ -12,7 +12,7 @@
 
 static uint32_t hash_of(const struct client_subscription *subscription)
 {
-    return (uint32_t)hash_bytes(bytes_of(&subscription, sizeof(struct client_subscription *)));
+    return (uint32_t)hash_bytes(bytes_of(&subscription, sizeof(struct client_subscription *)), 0);
 }
 
 /* One of a subscription's shadows: any, or that of an import (NULL: of one that is gone). */
@@ -245,7 +245,6 @@ void shadows_snapshot_use(struct shard *shard, const struct security_accounts *b
     for (struct list_link *at = list_first(&shard->connections); at != NULL;
          at = list_next(&shard->connections, at)) {
         struct connection *connection = LIST_ELEMENT(at, struct connection, all);
-        connection->resync_at = 0;
         if (!imports_same(before, shard_account_of(connection->client.account)) &&
             !list_linked(&connection->resyncing))
             list_push_last(&shard->resyncing, &connection->resyncing);
@@ -279,13 +278,14 @@ static bool resync_one(struct shard *shard, struct shard_account *account,
 
 bool shadows_resync(struct shard *shard, struct connection *connection)
 {
-    struct sids *sids = &connection->client.sids;
+    const struct sids *sids = &connection->client.sids;
     struct shard_account *account = shard_account_of(connection->client.account);
     if (!shard_scratch_make(shard))
         return false;
-    for (; connection->resync_at < sids->capacity; connection->resync_at++) {
-        struct client_subscription *subscription = sids->slots[connection->resync_at];
-        if (subscription != NULL && !resync_one(shard, account, subscription))
+    struct client_subscription *subscription;
+    uint64_t at = 0; /* from the beginning each time: the table may have moved between two turns */
+    while ((subscription = sids_next(sids, &at)) != NULL) {
+        if (!resync_one(shard, account, subscription))
             return false;
     }
     return true;

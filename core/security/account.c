@@ -324,7 +324,7 @@ bool security_accounts_finish(struct security_accounts *accounts, struct arena *
 /* Open addressing over the accounts that were there before. */
 static void place(struct security_account **slots, uint32_t mask, struct security_account *account)
 {
-    uint32_t at = (uint32_t)hash_bytes(account->name);
+    uint32_t at = (uint32_t)hash_bytes(account->name, 0);
     while (slots[at & mask] != NULL)
         at++;
     slots[at & mask] = account;
@@ -344,7 +344,7 @@ enum err security_accounts_inherit(struct security_accounts *accounts, const str
     accounts->next_id = before->next_id;
     for (uint32_t i = 0; i < accounts->count; i++) {
         struct security_account *account = accounts->all[i];
-        uint32_t at = (uint32_t)hash_bytes(account->name);
+        uint32_t at = (uint32_t)hash_bytes(account->name, 0);
         const struct security_account *found;
         while ((found = slots[at & (capacity - 1)]) != NULL && !bytes_equal(found->name, account->name))
             at++;
