@@ -200,15 +200,16 @@ Test(transform, too_few_tokens_and_a_rest_of_nothing_give_nothing)
 
 Test(transform, a_source_of_too_many_tokens_is_refused)
 {
-    char source[2 * TRANSFORM_TOKENS_MAX + 8] = "a";
+    char source[2 * TRANSFORM_TOKENS_MAX + 2]; /* a token more than allowed, and the end */
     const struct transform *transform = NULL;
     struct transform_trouble trouble;
-    for (int i = 1; i < TRANSFORM_TOKENS_MAX; i++)
-        strcat(source, ".a");
+    for (int i = 0; i < TRANSFORM_TOKENS_MAX; i++)
+        memcpy(source + 2 * i, "a.", 2);
+    source[2 * TRANSFORM_TOKENS_MAX - 1] = 0;
     cr_expect_eq(
         transform_compile(&transform, text(source), TEXT("b"), TRANSFORM_FOR_MAPPING, &arena, &trouble),
         TRANSFORM_OK);
-    strcat(source, ".a");
+    memcpy(source + 2 * TRANSFORM_TOKENS_MAX - 1, ".a", sizeof ".a");
     cr_expect_eq(
         transform_compile(&transform, text(source), TEXT("b"), TRANSFORM_FOR_MAPPING, &arena, &trouble),
         TRANSFORM_BAD_SUBJECT);
