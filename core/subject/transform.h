@@ -28,6 +28,7 @@ enum transform_error {
     TRANSFORM_BAD_ARGUMENT,
     TRANSFORM_NOT_FOR_IMPORTS, /* an import's knows wildcard() only */
     TRANSFORM_NOT_ALL_USED,    /* an import's has to use every `*` of its source */
+    TRANSFORM_USED_TWICE,      /* and only once: what it yields could not be told from what it never yields */
 };
 
 /* What was wrong, and where. */

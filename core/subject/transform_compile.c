@@ -1,5 +1,6 @@
 /* core/subject/transform_compile.c - reading a transform's two subjects; see transform.h. A destination's
  * token is a literal, "$n", or "{{function(arguments)}}"; the case of the functions' capitals is free. */
+#include "core/base/check.h"
 #include "core/subject/subject.h"
 #include "core/subject/tokens.h"
 #include "core/subject/transform.h"
@@ -248,6 +249,21 @@ static enum transform_error part_make(struct transform_part *part, const struct 
     return TRANSFORM_OK;
 }
 
+/* Of the part that was made last: whether it names a `*` that no other part names. */
+static enum transform_error import_check(const struct transform *made, const struct reading *reading)
+{
+    const struct transform_part *last = &made->parts[made->part_count];
+    if (last->function != TRANSFORM_WILDCARD)
+        return TRANSFORM_OK;
+    if (reading->wildcards[0] < 1)
+        return TRANSFORM_OUT_OF_RANGE;
+    for (uint32_t i = 0; i < made->part_count; i++) {
+        if (made->parts[i].function == TRANSFORM_WILDCARD && made->parts[i].tokens[0] == last->tokens[0])
+            return TRANSFORM_USED_TWICE;
+    }
+    return TRANSFORM_OK;
+}
+
 /* All tokens of the destination but its `>`. */
 static enum transform_error parts_make(struct transform *made, struct bytes destination,
                                        const struct source *source, enum transform_use use,
@@ -272,6 +288,8 @@ static enum transform_error parts_make(struct transform *made, struct bytes dest
             error = TRANSFORM_NOT_FOR_IMPORTS;
         if (error == TRANSFORM_OK)
             error = part_make(&parts[made->part_count], &reading, source, arena, trouble);
+        if (error == TRANSFORM_OK && use == TRANSFORM_FOR_IMPORT)
+            error = import_check(made, &reading);
         if (error != TRANSFORM_OK)
             return error;
         used += reading.wildcard_count;
@@ -377,45 +395,46 @@ struct bytes transform_numbered(struct bytes pattern, struct arena *arena)
     return bytes_of(out, count);
 }
 
-/* Which `*` of the destination's pattern, from 1, takes the source's token `index`. */
-static uint32_t taker_of(const struct transform *transform, uint32_t index)
+/* Which token of what the transform yields holds the subject's token `index`. */
+static uint16_t holder_of(const struct transform *transform, uint32_t index)
 {
-    uint32_t number = 0;
     for (uint32_t i = 0; i < transform->part_count; i++) {
-        if (transform->parts[i].function != TRANSFORM_WILDCARD)
-            continue;
-        number++;
-        if (transform->parts[i].tokens[0] == index)
-            return number;
+        if (transform->parts[i].function == TRANSFORM_WILDCARD && transform->parts[i].tokens[0] == index)
+            return (uint16_t)i;
     }
-    return 0;
+    UNREACHABLE("an import's transform uses every `*` of its source");
 }
 
+/* Made part by part and not from a text: a source may have a literal token that looks like "$1". */
 const struct transform *transform_inverse(const struct transform *transform, struct arena *arena)
 {
-    struct transform_trouble trouble;
-    const struct transform *inverse = NULL;
-    struct bytes back = transform->source;
-    size_t capacity = back.count + 12 * subject_token_count(back);
-    struct bytes pattern = transform_pattern(transform->destination, arena);
-    char *out = arena_new(arena, capacity + 1);
-    size_t count = 0;
-    uint32_t index = 0;
-    if (out == NULL || pattern.data == NULL)
+    uint32_t count = transform->rest_from; /* the tokens of the source but its `>` */
+    struct transform *inverse = arena_new(arena, sizeof *inverse);
+    struct transform_part *parts = arena_new(arena, (count + 1) * sizeof *parts);
+    uint16_t *tokens = arena_new(arena, (count + 1) * sizeof *tokens);
+    if (inverse == NULL || parts == NULL || tokens == NULL)
         return NULL;
-    for (size_t start = 0, end; start <= back.count; start = end + 1, index++) {
-        end = token_end(back, start);
-        struct bytes token = token_of(back, start, end);
-        if (token_is(token, '*'))
-            count += (size_t)snprintf(out + count, capacity + 1 - count, "$%u", taker_of(transform, index));
-        else if (token.count > 0)
-            count = (size_t)((char *)mempcpy(out + count, token.data, token.count) - out);
-        if (end < back.count)
-            out[count++] = '.';
+    *inverse = (struct transform){
+        .source = transform_pattern(transform->destination, arena),
+        .destination = transform->source,
+        .parts = parts,
+        .part_count = count,
+        .tokens_needed = transform->part_count,
+        .rest_from = transform->part_count,
+        .rest = transform->rest,
+    };
+    uint32_t index = 0;
+    for (size_t start = 0, end; index < count; start = end + 1, index++) {
+        end = token_end(transform->source, start);
+        parts[index] = (struct transform_part){.text = token_of(transform->source, start, end)};
+        if (!token_is(parts[index].text, '*'))
+            continue;
+        tokens[index] = holder_of(transform, index);
+        parts[index].function = TRANSFORM_WILDCARD;
+        parts[index].tokens = &tokens[index];
+        parts[index].token_count = 1;
     }
-    enum transform_error error =
-        transform_compile(&inverse, pattern, bytes_of(out, count), TRANSFORM_FOR_MAPPING, arena, &trouble);
-    return error == TRANSFORM_OK ? inverse : NULL;
+    return inverse->source.data == NULL || transform->part_count > TRANSFORM_TOKENS_MAX ? NULL : inverse;
 }
 
 /* ---- sentences ---- */
@@ -435,6 +454,7 @@ void transform_trouble_text(const struct transform_trouble *trouble, char *out, 
         [TRANSFORM_NOT_FOR_IMPORTS] =
             "the only mapping function allowed for import transforms is {{Wildcard()}}",
         [TRANSFORM_NOT_ALL_USED] = "not using all of the token wildcard(s)",
+        [TRANSFORM_USED_TWICE] = "an import uses a wildcard only once",
     };
     const char *sentence = sentences[trouble->error];
     if (trouble->error < TRANSFORM_UNKNOWN_FUNCTION) {

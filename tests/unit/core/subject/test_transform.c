@@ -125,6 +125,8 @@ static const struct {
      DESTINATION "not enough arguments passed to the function in {{random(1,2)}}"},
     {TRANSFORM_FOR_MAPPING, "a.*", "x.{{sliceFromLeft(1,x)}}",
      DESTINATION "function argument is invalid or in the wrong format in {{sliceFromLeft(1,x)}}"},
+    {TRANSFORM_FOR_IMPORT, "a.*.*", "x.$1.$1", DESTINATION "an import uses a wildcard only once in $1"},
+    {TRANSFORM_FOR_IMPORT, "a.*", "x.$0", DESTINATION "wildcard index out of range in $0"},
     {TRANSFORM_FOR_IMPORT, "a.*", "x", DESTINATION "not using all of the token wildcard(s) in x"},
     {TRANSFORM_FOR_IMPORT, "a.*.*", "x.$1", DESTINATION "not using all of the token wildcard(s) in x.$1"},
     {TRANSFORM_FOR_IMPORT, "a.*", "x.{{partition(3,1)}}",
@@ -158,6 +160,7 @@ static const struct {
     {"b.*.>", "p.$1.q.>", "p.*.q.>", "p.*.q.>", "b.*.>"},
     {"b", "p", "p", "p", "b"},
     {"b.*.*", "p.$2.$1", "p.*.*", "p.y.*", "b.*.y"},
+    {"b.*.$1", "p.$1", "p.*", "p.x", "b.x.$1"}, /* a token that only looks like a number's */
 };
 
 Test(transform, an_imports_transform_finds_the_way_back)
