@@ -89,6 +89,14 @@ bool client_account_enter(struct client *client, const struct security_user *use
     return true;
 }
 
+/* Whether what it has subscribed to may be in another account than it will be in: by a second CONNECT, or by
+ * the first one when it has begun without. */
+static bool may_change_account(const struct client *client)
+{
+    const struct security_options *security = client->context->security;
+    return client->connect_received || (authenticate_required(security) && security->accounts.has_users);
+}
+
 /* A second CONNECT starts over: what was subscribed under the first one goes (since 2.11.17). False: the host
  * is full, the rest goes later. */
 static bool subscriptions_drop(struct client *client)
@@ -203,7 +211,7 @@ static enum handled login_decide(struct client *client)
 
 enum handled client_connect(struct client *client, struct bytes json)
 {
-    if (client->connect_received && !subscriptions_drop(client))
+    if (may_change_account(client) && !subscriptions_drop(client))
         return HANDLED_LATER;
     switch (connect_parse(&client->connect, json)) {
     case ERR_OK:
