@@ -87,10 +87,11 @@ size_t request_info_json(char *out, size_t capacity, const struct client *client
     return json_writer_count(&writer);
 }
 
-/* Whether it begins as a header and ends with an empty line. */
+/* Whether it begins as a header, with a status or without, and ends with an empty line. */
 static bool header_sound(struct bytes header)
 {
-    return bytes_start_with(header, text(header_start)) && header.count >= sizeof header_start - 1 + 2 &&
+    bool begins = bytes_start_with(header, text(header_start)) || bytes_start_with(header, TEXT("NATS/1.0 "));
+    return begins && header.count >= sizeof header_start - 1 + 2 &&
            memcmp(header.data + header.count - 4, "\r\n\r\n", 4) == 0;
 }
 
