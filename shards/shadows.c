@@ -245,7 +245,8 @@ void shadows_snapshot_use(struct shard *shard, const struct security_accounts *b
     for (struct list_link *at = list_first(&shard->connections); at != NULL;
          at = list_next(&shard->connections, at)) {
         struct connection *connection = LIST_ELEMENT(at, struct connection, all);
-        if (!imports_same(before, shard_account_of(connection->client.account)) &&
+        if (connection->client.account != NULL && /* NULL: closed before it got into one */
+            !imports_same(before, shard_account_of(connection->client.account)) &&
             !list_linked(&connection->resyncing))
             list_push_last(&shard->resyncing, &connection->resyncing);
     }

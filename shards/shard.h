@@ -52,9 +52,9 @@ struct shard {
     struct list handshakes; /* of TLS, that wait for their turn */
     uint8_t *plain;         /* what was decrypted last, CONNECTION_TLS_PLAIN_BYTES; NULL before the first */
     int64_t handshake_ns;   /* spent on handshakes in this turn */
-    struct list shadows;             /* all stream imports' subscriptions */
-    struct list resyncing;           /* connections whose shadows are to be brought to a new snapshot */
-    struct list telling;             /* accounts whose number of clients the other shards do not know yet */
+    struct list shadows;    /* all stream imports' subscriptions */
+    struct list resyncing;  /* connections whose shadows are to be brought to a new snapshot */
+    struct list telling;    /* accounts whose number of clients the other shards do not know yet */
     struct index_table shadow_table; /* shadows by the subscription that they belong to */
     struct replies replies;          /* of services in other accounts, outstanding */
     struct backlog backlog;
