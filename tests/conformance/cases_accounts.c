@@ -16,6 +16,10 @@
 #define IMPORTER(imports)                                                                                    \
     MOVED " IMP { users: [ {user: \"imp\", password: \"p\"} ], imports: [ " imports " ] }\n}\n"
 
+#define MOVED_MAPPED(destination)                                                                            \
+    "${http}accounts {\n EXP { users: [ {user: \"exp\", password: \"p\"} ], mappings { \"m.a\": "            \
+    "\"" destination "\" } }\n}\n"
+
 static const struct conformance_case rows[] = {
     /* ---- isolation ---- */
     {.spec = "security 20",
@@ -173,6 +177,16 @@ static const struct conformance_case rows[] = {
                     ALIVE(0), RELOAD(IMPORTER("")), SEND(1, "PUB s.a 1\r\nn\r\n"), ALIVE(1), ALIVE(0),
                     RELOAD(IMPORTER("{stream: {account: EXP, subject: \"s.>\"}, prefix: p}")),
                     SEND(1, "PUB s.b 1\r\nx\r\n"), EXPECT(0, "MSG p.s.b 1 1\r\nx\r\n"), ALIVE(0))},
+    {.spec = "security 6",
+     .name = "a_mapping_that_a_reload_changes_is_used_at_once",
+     .configuration = ON_MOVING,
+     .alone = true,
+     .steps = STEPS(AS(0, "exp"), AS(1, "exp"), SEND(0, "SUB m.> 1\r\n"), ALIVE(0),
+                    RELOAD(MOVED_MAPPED("m.b")), SEND(1, "PUB m.a 1\r\nx\r\nPUB m.a 1\r\nx\r\n"),
+                    EXPECT(0, "MSG m.b 1 1\r\nx\r\nMSG m.b 1 1\r\nx\r\n"), RELOAD(MOVED_MAPPED("m.c")),
+                    SEND(1, "PUB m.a 1\r\nx\r\nPUB m.a 1\r\nx\r\n"),
+                    EXPECT(0, "MSG m.c 1 1\r\nx\r\nMSG m.c 1 1\r\nx\r\n"), RELOAD(IMPORTER("")),
+                    SEND(1, "PUB m.a 1\r\nx\r\n"), EXPECT(0, "MSG m.a 1 1\r\nx\r\n"))},
     {.spec = "configuration 5.4",
      .name = "who_moves_to_another_account_is_closed_silently",
      .configuration = ON_MOVING,
