@@ -274,8 +274,10 @@ c-client-test: $(out)/myelin $(out)/c-client ## run the C client's scenarios aga
 	C_CLIENT=$(out)/c-client tests/interop/run.sh $(out)/myelin c c-tls
 
 .PHONY: soak-test
-soak-test: $(out)/myelin $(out)/soak ## 20 s of random work across shards, every delivery checked against a model
+soak-test: $(out)/myelin $(out)/soak ## twice 20 s of random work across shards and accounts, every delivery checked against a model
 	SOAK=$(out)/soak MYELIN_FLAGS="$(or $(MYELIN_FLAGS),--shards 3)" tests/server/soak.sh $(out)/myelin --seconds 20
+	SOAK=$(out)/soak SOAK_ACCOUNTS=4 MYELIN_FLAGS="$(or $(MYELIN_FLAGS),--shards 3)" tests/server/soak.sh $(out)/myelin \
+		--seconds 20
 
 # The conformance suite of the client protocol (docs/conformance.md): a program of its own, with no part of the server.
 test_targets += conformance

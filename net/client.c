@@ -113,6 +113,15 @@ void client_send_info(struct client *client)
     write_info(client, &info);
 }
 
+/* What the account adds to INFO. */
+static void account_describe(const struct client *client, struct info_client *info)
+{
+    const struct security_account *account = client->account->configured;
+    info->remote_account = account == NULL ? "$G" : (const char *)account->name.data;
+    info->account_is_system = account != NULL && account == client->context->security->accounts.system;
+    info->max_payload_bytes = client->parser.max_payload_bytes;
+}
+
 /* After the first PONG that follows CONNECT: the INFO that names the account (client-protocol 3.3). */
 static void write_connect_info(struct client *client)
 {
@@ -121,7 +130,7 @@ static void write_connect_info(struct client *client)
         return;
     describe(client, &info);
     info.connect_info = true;
-    info.remote_account = "$G";
+    account_describe(client, &info);
     write_info(client, &info);
 }
 
@@ -135,10 +144,9 @@ enum err client_init(struct client *client, struct session_context *context, con
     client->last_activity_ns = context->now_ns;
     client->parser.pool = &context->pool.blocks;
     client->parser.lines = context->lines;
-    client->parser.line = context->lines == NULL ? NULL : lines_none(context->lines);
-    client->parser.max_payload_bytes = context->options->max_payload_bytes;
-    client->parser.max_control_line_bytes = (uint32_t)context->options->max_control_line_bytes;
     client->sids.seed = context->hash_seed;
+    if (!client_account_enter(client, NULL))
+        return ERR_MEMORY;
     connect_init(&client->connect);
     client->verbose = client->pedantic = client->echo = true;
     client->state = CLIENT_GREETED;

@@ -28,6 +28,7 @@ enum { CLIENT_ADDRESS_BYTES = 48, CLIENT_LINE_BYTES = 64 };
 
 struct client {
     struct session_context *context;
+    struct host_account *account; /* whose subjects it speaks of; the host's */
     struct output output;
     struct parser parser;
     struct connect_options connect;
@@ -62,6 +63,7 @@ struct client {
     bool blocked;      /* the host was full: bytes are not taken */
     bool output_noted; /* the host knows that there is output */
     bool lame_duck_told;
+    bool mapped;                                 /* its account has mappings */
     bool headers;                                /* both sides have them */
     bool echo, verbose, pedantic, no_responders; /* of `connect`, where the hot path needs them */
     uint16_t port;

@@ -57,6 +57,46 @@ static struct credentials client_credentials(const struct client *client)
     return credentials;
 }
 
+void client_limits_take(struct client *client)
+{
+    const struct session_context *context = client->context;
+    const struct security_account *account = client->account->configured;
+    int64_t most = context->options->max_payload_bytes;
+    if (account != NULL && account->limits.payload_bytes >= 0 &&
+        (most < 0 || account->limits.payload_bytes < most))
+        most = account->limits.payload_bytes;
+    client->parser.max_payload_bytes = most;
+    client->parser.max_control_line_bytes = (uint32_t)context->options->max_control_line_bytes;
+    client->mapped = account != NULL && account->mappings.count > 0;
+    if (client->parser.lines != NULL)
+        client->parser.line =
+            lines_none(client->parser.lines); /* the last one was measured by the old limits */
+}
+
+bool client_account_enter(struct client *client, const struct security_user *user)
+{
+    const struct security_account *configured =
+        security_account_of(&client->context->security->accounts, user);
+    struct host_account *account = NULL;
+    enum host_result result = client->context->host->enter(client, configured, &account);
+    if (result == HOST_FULL)
+        client_close(client, CLOSED_MAXIMUM_ACCOUNT_CONNECTIONS,
+                     error_text(ERROR_MAXIMUM_ACCOUNT_CONNECTIONS));
+    if (result != HOST_DONE)
+        return false;
+    client->account = account;
+    client_limits_take(client);
+    return true;
+}
+
+/* Whether what it has subscribed to may be in another account than it will be in: by a second CONNECT, or by
+ * the first one when it has begun without. */
+static bool may_change_account(const struct client *client)
+{
+    const struct security_options *security = client->context->security;
+    return client->connect_received || (authenticate_required(security) && security->accounts.has_users);
+}
+
 /* A second CONNECT starts over: what was subscribed under the first one goes (since 2.11.17). False: the host
  * is full, the rest goes later. */
 static bool subscriptions_drop(struct client *client)
@@ -76,7 +116,8 @@ static bool user_take(struct client *client, const struct security_user *user)
 {
     bool had_access = client->access != NULL;
     client->user = user;
-    if (client_access_set(client, user == NULL ? NULL : user->permissions) != ERR_OK) {
+    if (!client_account_enter(client, user) ||
+        client_access_set(client, user == NULL ? NULL : user->permissions) != ERR_OK) {
         client_close(client, CLOSED_READ_ERROR, NULL);
         return false;
     }
@@ -170,7 +211,7 @@ static enum handled login_decide(struct client *client)
 
 enum handled client_connect(struct client *client, struct bytes json)
 {
-    if (client->connect_received && !subscriptions_drop(client))
+    if (may_change_account(client) && !subscriptions_drop(client))
         return HANDLED_LATER;
     switch (connect_parse(&client->connect, json)) {
     case ERR_OK:
@@ -213,6 +254,8 @@ static bool single_login_same(const struct client *client, const struct security
 {
     if (client->login == AUTHENTICATE_TOKEN)
         return bytes_equal(before->token, now->token);
+    if (client->login == AUTHENTICATE_NOBODY)
+        return now->global_open;
     return bytes_equal(before->user, now->user) && bytes_equal(before->password, now->password);
 }
 
@@ -227,13 +270,23 @@ static bool listed_login_same(const struct client *client, const struct security
     return named || bytes_equal(now->no_auth_user, is->nkey.count > 0 ? is->nkey : is->name);
 }
 
+/* Whether the user is still in the account that the client has been in; else it is closed without a word. */
+static bool account_same(struct client *client, const struct security_user *user)
+{
+    if (client->account->configured == security_account_of(&client->context->security->accounts, user))
+        return true;
+    client_close(client, CLOSED_CLIENT_CLOSED, NULL);
+    return false;
+}
+
 /* Judges an active client by new options. */
 static void login_review(struct client *client, const struct security_options *before)
 {
     const struct security_options *now = client->context->security;
     const struct security_user *was = client->user, *is = NULL;
     if (!authenticate_required(now)) {
-        (void)user_take(client, NULL);
+        if (account_same(client, NULL))
+            (void)user_take(client, NULL);
         return;
     }
     if (was != NULL) {
@@ -245,24 +298,19 @@ static void login_review(struct client *client, const struct security_options *b
     }
     bool same = was != NULL ? listed_login_same(client, was, now, is)
                             : authenticate_required(before) && single_login_same(client, before, now);
-    if (same)
-        (void)user_take(client, is);
-    else
+    if (!same)
         login_failed(client);
+    else if (account_same(client, is))
+        (void)user_take(client, is);
 }
 
 void client_options_changed(struct client *client, const struct security_options *before)
 {
-    const struct session_context *context = client->context;
     if (client->state == CLIENT_CLOSED) {
         client->user = NULL; /* it goes with the old options */
         return;
     }
-    client->parser.max_payload_bytes = context->options->max_payload_bytes;
-    client->parser.max_control_line_bytes = (uint32_t)context->options->max_control_line_bytes;
-    if (client->parser.lines != NULL)
-        client->parser.line =
-            lines_none(client->parser.lines); /* the last one was measured by the old limits */
+    client_limits_take(client);
     if (client->state != CLIENT_ACTIVE) {
         client->user = NULL; /* a login that is under way is judged by the new options */
         client->login_again = client->state == CLIENT_AUTHENTICATING;

@@ -50,6 +50,13 @@ enum handled client_unsubscribe(struct client *client, const struct operation *o
 /* Takes a subscription out of index, table and memory. */
 enum handled client_subscription_remove(struct client *client, struct client_subscription *subscription);
 
+/* Enters the account of a user, $G for NULL, with its limits. False: memory is out; or it has no place for
+ * one more, and the client is closed. */
+MUST_USE bool client_account_enter(struct client *client, const struct security_user *user);
+
+/* Takes over the limits of options and account. */
+void client_limits_take(struct client *client);
+
 /* Logs in as no_auth_user when the first operation is not CONNECT. */
 void client_enter_unannounced(struct client *client);
 

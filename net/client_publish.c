@@ -1,6 +1,7 @@
 /* net/client_publish.c - PUB and HPUB in: the session's part of the hot path before the router.
  * In the flow:  parser_next() -> client_publish() -> host->publish() -> router .. client_deliver()
  * Hot: nothing here allocates, locks or makes a system call. */
+#include "core/base/memory.h"
 #include "core/subject/subject.h"
 #include "net/client_access.h"
 #include "net/client_internal.h"
@@ -112,26 +113,108 @@ static ALWAYS_INLINE enum host_result publish_some(struct client *client, const 
     return client->context->host->publish(client, run, done);
 }
 
-enum handled client_publish(struct client *client, struct operation *operation)
+/* Counts what was published, and tells a requester that nobody heard it. */
+static ALWAYS_INLINE void published(struct client *client, const struct message *run, enum host_result result,
+                                    uint32_t done)
+{
+    client->in_messages += done;
+    client->in_bytes += (uint64_t)done * run->total_bytes;
+    if (UNLIKELY(result == HOST_MEMORY))
+        client_close(client, CLOSED_READ_ERROR, NULL);
+    if (result == HOST_NOBODY && client->no_responders && run->reply.count > 0) {
+        for (uint32_t i = 0; i < done; i++)
+            no_responders(client, run);
+    }
+}
+
+static ALWAYS_INLINE enum handled publish_run(struct client *client, struct operation *operation)
 {
     struct message *run = &operation->message;
-    run->publisher = client;
     for (;;) {
         uint32_t done = 0;
         enum host_result result = publish_some(client, run, &done);
         if (UNLIKELY(result == HOST_FULL))
             return HANDLED_LATER;
-        client->in_messages += done;
-        client->in_bytes += (uint64_t)done * run->total_bytes;
-        if (UNLIKELY(result == HOST_MEMORY))
-            client_close(client, CLOSED_READ_ERROR, NULL);
-        if (result == HOST_NOBODY && client->no_responders && run->reply.count > 0) {
-            for (uint32_t i = 0; i < done; i++)
-                no_responders(client, run);
-        }
+        published(client, run, result, done);
         if (LIKELY(done > run->run_more) || client->state == CLIENT_CLOSED)
             return HANDLED;
         operation->handled_bytes += (size_t)done * run->run_stride;
         message_advance(run, done);
     }
+}
+
+/* ---- mappings ---- */
+
+/* Puts what a mapping makes of its subject into a message. */
+static enum mapping_result map(struct client *client, const struct mapping *mapping, struct message *message)
+{
+    struct session_context *context = client->context;
+    size_t count = 0;
+    enum mapping_result result = mapping_apply(mapping, message->subject, &context->random,
+                                               context->mapped_subject, TRANSFORM_SUBJECT_BYTES_MAX, &count);
+    if (result == MAPPING_TO)
+        message->subject = bytes_of(context->mapped_subject, count);
+    else if (result == MAPPING_LOST)
+        message->subject = bytes_of(context->mapped_subject, 0);
+    return result;
+}
+
+/* A draw for each message: nothing that was made of one control line serves the next. */
+static enum handled publish_drawn(struct client *client, struct operation *operation,
+                                  const struct mapping *mapping)
+{
+    struct message *run = &operation->message;
+    for (;;) {
+        struct message single = message_first(run, 1);
+        uint32_t done = 1;
+        single.line_serial = 0;
+        enum host_result result = HOST_NOBODY;
+        if (map(client, mapping, &single) != MAPPING_LOST)
+            result = publish_some(client, &single, &done);
+        else
+            client_ok(client);
+        if (result == HOST_FULL)
+            return HANDLED_LATER;
+        published(client, &single, result, 1);
+        if (run->run_more == 0 || client->state == CLIENT_CLOSED)
+            return HANDLED;
+        operation->handled_bytes += run->run_stride;
+        message_advance(run, 1);
+    }
+}
+
+/* In an account with mappings: they come before permissions and interest (client-protocol 8, step 4). */
+static NEVER_INLINE enum handled publish_mapped(struct client *client, struct operation *operation)
+{
+    struct session_context *context = client->context;
+    struct message *run = &operation->message;
+    const struct security_account *account = client->account->configured;
+    const struct mapping *mapping = account == NULL ? NULL : mappings_find(&account->mappings, run->subject);
+    if (mapping == NULL)
+        return publish_run(client, operation);
+    if (context->mapped_subject == NULL)
+        context->mapped_subject = memory_new(TRANSFORM_SUBJECT_BYTES_MAX);
+    if (context->mapped_subject == NULL) {
+        client_close(client, CLOSED_READ_ERROR, NULL);
+        return HANDLED;
+    }
+    if (!mapping->steady)
+        return publish_drawn(client, operation, mapping);
+    struct bytes subject = run->subject; /* the parser goes on with this message while the line is the same */
+    enum handled handled = HANDLED;
+    if (map(client, mapping, run) == MAPPING_LOST) /* longer than a subject can be: nobody can want it */
+        published(client, run, HOST_NOBODY, message_count(run));
+    else
+        handled = publish_run(client, operation);
+    run->subject = subject;
+    return handled;
+}
+
+enum handled client_publish(struct client *client, struct operation *operation)
+{
+    operation->message.publisher = client;
+    operation->message.from_service = false;
+    if (UNLIKELY(client->mapped))
+        return publish_mapped(client, operation);
+    return publish_run(client, operation);
 }

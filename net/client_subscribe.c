@@ -8,6 +8,10 @@
 static bool over_limit(const struct client *client)
 {
     int64_t most = client->context->options->max_subscriptions;
+    const struct security_account *account = client->account->configured;
+    if (account != NULL && account->limits.subscriptions >= 0 &&
+        client->sids.count >= account->limits.subscriptions)
+        return true;
     return most > 0 && client->sids.count >= most;
 }
 

@@ -26,7 +26,16 @@ enum host_result {
     HOST_MEMORY, /* nothing was done: memory is out; the session closes */
 };
 
+/* An account as the host knows it, as long as the host lives: what is configured changes with the snapshot.
+ * The host embeds it in what it knows of the account. */
+struct host_account {
+    const struct security_account *configured; /* the present snapshot's; NULL: it is there no longer */
+};
+
 struct host_operations {
+    /* Puts a client into an account, out of the one it was in (client->account). HOST_FULL: the account has
+     * as many connections as it may, HOST_MEMORY: it stays where it was. It leaves with closing(). */
+    enum host_result (*enter)(struct client *, const struct security_account *, struct host_account **);
     /* Interest of this client. On HOST_DONE every thread knows of it before the client's next output is sent.
      */
     enum host_result (*subscribe)(struct client *, struct client_subscription *, struct bytes subject,
@@ -70,7 +79,9 @@ struct session_context {
     struct lines *lines; /* NULL: none are remembered */
     uint64_t runs;       /* counts the runs that had more than one receiver: client.run_seen */
     bool lame_duck;
-    uint64_t written_bytes; /* what deliveries have added to outputs */
+    uint8_t *mapped_subject; /* TRANSFORM_SUBJECT_BYTES_MAX for what mappings make; the host frees it. NULL:
+                                none was needed yet */
+    uint64_t written_bytes;  /* what deliveries have added to outputs */
     /* Figures of this thread, read by nobody else; of clients that are gone: the living have their own. */
     uint64_t in_messages, in_bytes, out_messages, out_bytes;
     uint64_t slow_consumers;

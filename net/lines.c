@@ -31,6 +31,11 @@ void lines_free(struct lines *lines)
     memory_free(lines);
 }
 
+void lines_forget(struct lines *lines)
+{
+    memset(lines->table, 0, sizeof lines->table);
+}
+
 const struct line *lines_none(const struct lines *lines)
 {
     return &lines->none;

@@ -42,6 +42,10 @@ struct lines; /* opaque */
 MUST_USE struct lines *lines_new(uint64_t first_serial);
 void lines_free(struct lines *lines);
 
+/* Forgets all lines: what comes from now on has new serials, and nothing that was made of a line before
+ * serves it. */
+void lines_forget(struct lines *lines);
+
 /* A line that no bytes repeat: where a parser begins. Good for ever. */
 const struct line *lines_none(const struct lines *lines);
 

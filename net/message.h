@@ -26,6 +26,7 @@ struct message {
     uint32_t header_bytes;
     uint32_t total_bytes;         /* headers and payload, without the closing CR LF */
     struct block *block;          /* the counted block that `body` lies in, or NULL */
+    bool from_service;            /* a request of another account: not for those who import a stream */
     struct client *publisher;     /* this shard's; NULL when it came by mailbox */
     struct publisher_place place; /* when it came by mailbox */
     uint64_t tried_shards;        /* likewise, of a queue choice: where no member took it */

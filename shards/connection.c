@@ -372,8 +372,9 @@ void connection_timer_due(struct shard *shard, struct connection *connection)
 
 static void free_connection(struct shard *shard, struct connection *connection)
 {
-    struct list_link *links[] = {&connection->all,     &connection->with_output, &connection->sending,
-                                 &connection->waiting, &connection->served,      &connection->closing};
+    struct list_link *links[] = {&connection->all,      &connection->with_output, &connection->sending,
+                                 &connection->waiting,  &connection->served,      &connection->closing,
+                                 &connection->resyncing};
     for (size_t i = 0; i < COUNT_OF(links); i++) {
         if (list_linked(links[i]))
             list_remove(links[i]);

@@ -34,8 +34,9 @@ struct connection {
     struct list_link sending;     /* in shard.sending while a send is in flight, oldest first */
     struct list_link waiting;     /* in shard.full while a mailbox holds it back */
     struct list_link served;      /* in shard.served after a receive that ended for want of buffers */
-    struct list_link closing;     /* in shard.closing while subscriptions are left to remove */
-    struct block *held;           /* bytes received and not taken yet, from held_at on */
+    struct list_link resyncing; /* in shard.resyncing after a reload that changed what its account imports */
+    struct list_link closing;   /* in shard.closing while subscriptions are left to remove */
+    struct block *held;         /* bytes received and not taken yet, from held_at on */
     uint32_t held_at;
     uint32_t held_end;
     int64_t send_started_ns; /* of the batch: what was gathered then counts as one write for the deadline */

@@ -8,17 +8,31 @@
 #include "shards/router.h"
 #include "shards/shard.h"
 
+static enum host_result host_enter(struct client *client, const struct security_account *configured,
+                                   struct host_account **account)
+{
+    return accounts_enter(shard_of(client->context), client, configured, account);
+}
+
 static enum host_result host_subscribe(struct client *client, struct client_subscription *subscription,
                                        struct bytes subject, struct bytes queue)
 {
-    return router_subscribe(shard_of(client->context), &subscription->base, subject, queue);
+    return shadows_subscribe(shard_of(client->context), shard_account_of(client->account), subscription,
+                             subject, queue);
 }
 
 static enum host_result host_unsubscribe(struct client *client, struct client_subscription *subscription)
 {
     struct shard *shard = shard_of(client->context);
     bool limited = subscription_max(subscription) != 0; /* it may stand among the expired */
-    enum host_result result = router_unsubscribe(shard, &subscription->base);
+    struct shard_account *account = shard_account_of(client->account);
+    if (account->shadow_count > 0 && shadows_remove(shard, subscription) == HOST_FULL)
+        return HOST_FULL;
+    bool doubt = UNLIKELY(account->reply_count > 0) && subscription->base.interest != NULL &&
+                 replies_doubt(shard, account, &subscription->base);
+    enum host_result result = router_unsubscribe(shard, account, &subscription->base);
+    if (doubt)
+        replies_interest_gone(shard, account);
     for (uint32_t i = 0; result == HOST_DONE && limited && i < shard->expired_count; i++) {
         if (shard->expired[i] == subscription)
             shard->expired[i] = shard->expired[--shard->expired_count];
@@ -94,6 +108,7 @@ static enum host_result host_check_password(struct client *client, struct bytes 
 
 static void host_closing(struct client *client, bool flush)
 {
+    accounts_leave(shard_of(client->context), client);
     connection_closing(shard_of(client->context), connection_of(client), flush);
 }
 
@@ -115,6 +130,7 @@ static void host_stall(struct session_context *context, const struct publisher_p
 }
 
 static const struct host_operations operations = {
+    .enter = host_enter,
     .subscribe = host_subscribe,
     .unsubscribe = host_unsubscribe,
     .publish = host_publish,

@@ -32,6 +32,7 @@ void mail_release(const uint8_t *bytes, struct block_pool *pool)
         return;
     }
     case MAIL_SHORT_MESSAGE:
+    case MAIL_ACCOUNT_COUNT:
     case MAIL_STALL:
     case MAIL_CONNECTION_CLOSED:
     case MAIL_PASSWORD_CHECKED:

@@ -13,6 +13,7 @@ enum mail_kind {
     MAIL_MESSAGE,           /* shard -> shard: a message that some subscription there wants */
     MAIL_SHORT_MESSAGE,     /* the same, for what most are: plain, without headers, whole in the record */
     MAIL_INTEREST,          /* shard -> shard: how many subscriptions the sender has for a pattern */
+    MAIL_ACCOUNT_COUNT,     /* shard -> shard: how many clients an account has at the sender */
     MAIL_STALL,             /* shard -> shard: do not read from that publisher for a moment */
     MAIL_CONNECTION,        /* control -> shard: a new connection */
     MAIL_CONNECTION_CLOSED, /* shard -> control */
@@ -27,9 +28,10 @@ enum mail_kind {
 };
 
 enum mail_message_flags {
-    MAIL_TO_PLAIN = 1, /* deliver to the plain subscriptions */
-    MAIL_TO_GROUP = 2, /* and to a member of the group named */
-    MAIL_REPEATED = 4, /* the group's choice was made again, where nobody took it */
+    MAIL_TO_PLAIN = 1,     /* deliver to the plain subscriptions */
+    MAIL_TO_GROUP = 2,     /* and to a member of the group named */
+    MAIL_REPEATED = 4,     /* the group's choice was made again, where nobody took it */
+    MAIL_FROM_SERVICE = 8, /* message.from_service */
 };
 
 /* Followed by subject, reply, queue, the two size texts, and the body; all of that in `block` instead when it
@@ -44,6 +46,7 @@ struct mail_message {
     uint32_t queue_count;
     uint32_t header_bytes;
     uint32_t total_bytes;
+    uint32_t account;    /* its id; likewise below */
     struct block *block; /* the receiver's hold; NULL: everything follows inline */
     const uint8_t *body; /* inside `block`; NULL: the texts lie in the block too, the body behind them */
     struct publisher_place place;
@@ -55,23 +58,34 @@ struct mail_message {
  * kept small. */
 struct mail_short_message {
     uint8_t kind;
-    uint8_t total_size_count;
+    uint8_t total_size_count : 4; /* ten digits at most */
+    uint8_t account_low : 4;      /* the account's id; what is too large for these bits uses the long form */
     uint16_t subject_count;
     uint16_t reply_count;
     uint16_t total_bytes;
     uint64_t line_serial;
     uint64_t publisher_cid; /* with the slot, and the sender as shard, its place */
-    uint32_t publisher_slot;
+    uint32_t publisher_slot : 24;
+    uint32_t account_high : 8;
     uint16_t run_more;
     uint16_t run_stride;
 };
+enum { MAIL_SHORT_ACCOUNTS = 1 << 12, MAIL_SHORT_SLOTS = 1 << 24, MAIL_SHORT_SIZE_COUNT = 15 };
+_Static_assert(sizeof(struct mail_short_message) == 32, "no padding");
 
 struct mail_interest {
     uint8_t kind;
     uint32_t pattern_count;
     uint32_t queue_count;
     uint32_t count;
+    uint32_t account;
     struct block *block; /* pattern and queue; NULL: they follow inline */
+};
+
+struct mail_account_count {
+    uint8_t kind;
+    uint32_t account;
+    uint32_t count;
 };
 
 struct mail_stall {

@@ -291,7 +291,8 @@ static bool finish(struct server_options *options, struct config_text *why)
     if (options->security.timeout_ns == 0) /* a TLS handshake takes its own time before the login */
         options->security.timeout_ns =
             options->net.tls.on ? tls_options_timeout_ns(&options->net.tls) + NS_PER_SECOND : LOGIN_NS;
-    return net_options_validate(&options->net, why) && security_options_validate(&options->security, why);
+    return security_options_finish(&options->security, &options->arena, why) &&
+           net_options_validate(&options->net, why) && security_options_validate(&options->security, why);
 }
 
 /* ---- reload ---- */
@@ -343,6 +344,9 @@ enum err server_options_reload_from(const struct server_options *old, int argc, 
     enum err err = load_init(&attempt, argc, argv, source);
     if (err == ERR_OK)
         err = load_again(&attempt, old, &why);
+    if (err == ERR_OK)
+        err = security_accounts_inherit(&attempt.options->security.accounts, &old->security.accounts,
+                                        &attempt.options->arena);
     if (err == ERR_OK)
         err = options_compare(&attempt.rows.table, old, attempt.options, changes);
     if (err == ERR_OK && changes->refusal.count > 0) {

@@ -6,6 +6,7 @@
 #include "core/base/copy.h"
 #include "core/base/memory.h"
 #include "net/client.h"
+#include "shards/services.h"
 #include "shards/shard.h"
 
 enum {
@@ -14,11 +15,27 @@ enum {
 _Static_assert(sizeof(struct mail_message) + INLINE_BYTES_MAX <= MAILBOX_RECORD_BYTES_MAX,
                "a mail fits a record");
 
-static NEVER_INLINE const struct match *find_subject(struct shard *shard, const struct message *message,
-                                                     struct router_memo *memo)
+/* What a subject hits in an account. */
+static const struct match *subject_match(struct shard *shard, const struct shard_account *account,
+                                         struct bytes subject)
 {
     const struct match *match = NULL;
-    if (match_cache_find(shard->matches, shard->index, message->subject, &match) != ERR_OK)
+    uint8_t same[REPLY_PREFIX_BYTES + 1];
+    if (UNLIKELY(reply_is(subject))) {
+        /* Each of these is used once, but all with one prefix hit the same: nobody subscribes to a single
+         * one. */
+        memcpy(same, subject.data, REPLY_PREFIX_BYTES);
+        same[REPLY_PREFIX_BYTES] = '*';
+        subject = bytes_of(same, sizeof same);
+    }
+    return match_cache_find(shard->matches, account->index, subject, &match) == ERR_OK ? match : NULL;
+}
+
+static NEVER_INLINE const struct match *find_subject(struct shard *shard, const struct shard_account *account,
+                                                     const struct message *message, struct router_memo *memo)
+{
+    const struct match *match = subject_match(shard, account, message->subject);
+    if (match == NULL)
         return NULL;
     if (message->line_serial != 0)
         *memo = (struct router_memo){
@@ -27,14 +44,16 @@ static NEVER_INLINE const struct match *find_subject(struct shard *shard, const 
 }
 
 /* What the subject hits: of a control line that was seen lately from the memo, else from the cache. One set
- * of memos serves all connections. */
-static ALWAYS_INLINE const struct match *find(struct shard *shard, const struct message *message)
+ * of memos serves all connections, so the line may have been another account's. */
+static ALWAYS_INLINE const struct match *find(struct shard *shard, const struct shard_account *account,
+                                              const struct message *message)
 {
     struct router_memo *memo = &shard->router.memos[message->line_serial % ROUTER_MEMOS];
     if (LIKELY(message->line_serial != 0 && memo->line_serial == message->line_serial &&
-               memo->match->serial == memo->match_serial && match_current(memo->match)))
+               memo->match->serial == memo->match_serial && memo->match->index == account->index &&
+               match_current(memo->match)))
         return memo->match;
-    return find_subject(shard, message, memo);
+    return find_subject(shard, account, message, memo);
 }
 
 /* ---- mail ---- */
@@ -90,14 +109,15 @@ static struct block *block_for(struct shard *shard, const struct message *messag
 
 /* Writes one mail. False: no memory for its block; the receiver misses the message, its publisher is told by
  * HOST_MEMORY. */
-static bool mail_message(struct shard *shard, uint32_t to, const struct message *message, struct bytes queue,
-                         uint8_t flags, bool spare)
+static bool mail_message(struct shard *shard, const struct shard_account *account, uint32_t to,
+                         const struct message *message, struct bytes queue, uint8_t flags, bool spare)
 {
     uint32_t bytes = record_bytes(message, queue);
     uint32_t texts = texts_bytes(message, queue);
     struct mail_message header = {
         .kind = MAIL_MESSAGE,
-        .flags = flags,
+        .flags = (uint8_t)(flags | (message->from_service ? MAIL_FROM_SERVICE : 0)),
+        .account = account->id,
         .total_size_count = (uint8_t)message->total_size_text.count,
         .header_size_count = (uint8_t)message->header_size_text.count,
         .subject_count = (uint32_t)message->subject.count,
@@ -132,11 +152,13 @@ static bool mail_message(struct shard *shard, uint32_t to, const struct message 
 }
 
 /* Whether a message can travel in the short form. */
-static ALWAYS_INLINE bool is_short(const struct message *message)
+static ALWAYS_INLINE bool is_short(const struct shard_account *account, const struct message *message)
 {
     size_t texts = message->subject.count + message->reply.count + message->total_size_text.count;
     return LIKELY(message->header_size_text.count == 0 && texts + message->total_bytes <= INLINE_BYTES_MAX &&
-                  message->publisher != NULL);
+                  message->publisher != NULL && account->id < MAIL_SHORT_ACCOUNTS &&
+                  message->publisher->place.slot < MAIL_SHORT_SLOTS &&
+                  message->total_size_text.count <= MAIL_SHORT_SIZE_COUNT);
 }
 
 /* What a run takes in a mail: all from the first body to the CR LF behind the last, the control lines between
@@ -147,10 +169,10 @@ static ALWAYS_INLINE size_t run_bytes(const struct message *run)
 }
 
 /* How many messages of a run fit one short mail. */
-static uint32_t run_most(const struct message *run)
+static uint32_t run_most(const struct shard_account *account, const struct message *run)
 {
     size_t texts = run->subject.count + run->reply.count + run->total_size_text.count;
-    if (!is_short(run) || run->run_stride > UINT16_MAX)
+    if (!is_short(account, run) || run->run_stride > UINT16_MAX)
         return 1;
     size_t room = MAILBOX_RECORD_BYTES_MAX - sizeof(struct mail_short_message) - texts;
     return 1 + (uint32_t)((room - run->total_bytes - 2) / run->run_stride);
@@ -166,19 +188,22 @@ static ALWAYS_INLINE uint32_t short_mail_bytes(const struct message *run)
 }
 
 /* One mail for the plain subscriptions of a shard, in the short form when it can be. */
-static ALWAYS_INLINE bool mail_plain(struct shard *shard, uint32_t to, const struct message *run)
+static ALWAYS_INLINE bool mail_plain(struct shard *shard, const struct shard_account *account, uint32_t to,
+                                     const struct message *run)
 {
-    if (UNLIKELY(!is_short(run)))
-        return mail_message(shard, to, run, (struct bytes){NULL, 0}, MAIL_TO_PLAIN, false);
+    if (UNLIKELY(!is_short(account, run)))
+        return mail_message(shard, account, to, run, (struct bytes){NULL, 0}, MAIL_TO_PLAIN, false);
     struct mail_short_message header = {
         .kind = MAIL_SHORT_MESSAGE,
-        .total_size_count = (uint8_t)run->total_size_text.count,
+        .total_size_count = run->total_size_text.count & MAIL_SHORT_SIZE_COUNT,
+        .account_low = account->id & 15,
+        .account_high = account->id >> 4 & 255,
         .subject_count = (uint16_t)run->subject.count,
         .reply_count = (uint16_t)run->reply.count,
         .total_bytes = (uint16_t)run->total_bytes,
         .line_serial = run->line_serial,
         .publisher_cid = run->publisher->place.cid,
-        .publisher_slot = run->publisher->place.slot,
+        .publisher_slot = run->publisher->place.slot & (MAIL_SHORT_SLOTS - 1),
         .run_more = (uint16_t)run->run_more,
         .run_stride = (uint16_t)run->run_stride,
     };
@@ -226,7 +251,8 @@ static bool groups_remote(const struct match *match)
 /* Whether every mailbox that may be needed has room for the most that may be put there: one mail for the
  * plain subscriptions and one for each group. */
 static NEVER_INLINE bool room_in(struct shard *shard, const struct match *match,
-                                 const struct message *message, uint64_t shards)
+                                 const struct message *message, uint64_t shards, uint32_t bytes_least,
+                                 uint32_t times)
 {
     uint64_t mails = 1;
     if (match->group_count > 0 && groups_remote(match)) {
@@ -240,8 +266,10 @@ static NEVER_INLINE bool room_in(struct shard *shard, const struct match *match,
             longest = name;
     }
     uint32_t bytes = message->run_more > 0 ? short_mail_bytes(message) : record_bytes(message, longest);
+    bytes = bytes < bytes_least ? bytes_least : bytes;
     for (; shards != 0; shards &= shards - 1) {
-        if (!mailbox_has_room_for(post_box(&shard->post, (uint32_t)__builtin_ctzll(shards)), bytes, mails))
+        if (!mailbox_has_room_for(post_box(&shard->post, (uint32_t)__builtin_ctzll(shards)), bytes,
+                                  mails * times))
             return false;
     }
     return true;
@@ -251,46 +279,92 @@ static ALWAYS_INLINE bool room_for_all(struct shard *shard, const struct match *
                                        const struct message *message)
 {
     uint64_t shards = shards_involved(match);
-    return LIKELY(shards == 0 && match->group_count == 0) || room_in(shard, match, message, shards);
+    return LIKELY(shards == 0 && match->group_count == 0) || room_in(shard, match, message, shards, 0, 1);
 }
 
-static ALWAYS_INLINE bool deliver_plain(const struct match *match, const struct message *message)
+/* To what is no client's own subscription: the shadow of one in another account, or replies to the server. */
+static NEVER_INLINE bool foreign_deliver(struct shard *shard, struct subscription *subscription,
+                                         const struct message *run)
+{
+    struct foreign *foreign = CONTAINER_OF(subscription, struct foreign, base);
+    switch ((enum foreign_kind)foreign->kind) {
+    case FOREIGN_SHADOW:
+        return shadow_deliver(shard, CONTAINER_OF(foreign, struct shadow, foreign), run);
+    case FOREIGN_REPLIES:
+        return replies_note(shard, CONTAINER_OF(foreign, struct reply_prefix, foreign), run);
+    }
+    return false;
+}
+
+static ALWAYS_INLINE bool deliver_one(struct shard *shard, struct subscription *subscription,
+                                      const struct message *message)
+{
+    if (UNLIKELY(subscription->foreign))
+        return foreign_deliver(shard, subscription, message);
+    return client_deliver(CONTAINER_OF(subscription, struct client_subscription, base), message);
+}
+
+static ALWAYS_INLINE bool deliver_plain(struct shard *shard, const struct match *match,
+                                        const struct message *message)
 {
     bool taken = false;
     for (uint32_t i = 0; i < match->interest_count; i++) {
         const struct subscription_set *set = &match->interests[i]->plain;
-        for (uint32_t at = set->count; at > 0; at--) {
-            struct subscription *subscription = subscription_at(set, at - 1);
-            taken |= client_deliver(CONTAINER_OF(subscription, struct client_subscription, base), message);
-        }
+        for (uint32_t at = set->count; at > 0; at--)
+            taken |= deliver_one(shard, subscription_at(set, at - 1), message);
     }
     return taken;
 }
 
 /* Receiver by receiver, all messages of the run at once. */
-static NEVER_INLINE bool deliver_plain_run(const struct match *match, const struct message *run)
+static NEVER_INLINE bool deliver_plain_run(struct shard *shard, const struct match *match,
+                                           const struct message *run)
 {
     bool taken = false;
     for (uint32_t i = 0; i < match->interest_count; i++) {
         const struct subscription_set *set = &match->interests[i]->plain;
         for (uint32_t at = set->count; at > 0; at--) {
             struct subscription *subscription = subscription_at(set, at - 1);
-            taken |= client_deliver_run(CONTAINER_OF(subscription, struct client_subscription, base), run);
+            if (UNLIKELY(subscription->foreign))
+                taken |= foreign_deliver(shard, subscription, run);
+            else
+                taken |=
+                    client_deliver_run(CONTAINER_OF(subscription, struct client_subscription, base), run);
         }
     }
     return taken;
 }
 
+/* What was delivered to the server itself goes on: nobody looks at a match any more. */
+static ALWAYS_INLINE void replies_go_on(struct shard *shard)
+{
+    if (UNLIKELY(shard->replies.pending_count > 0))
+        replies_run(shard);
+}
+
 /* Message by message, each to all receivers. */
-static NEVER_INLINE void deliver_plain_each(const struct match *match, const struct message *run)
+static NEVER_INLINE void deliver_plain_each(struct shard *shard, struct shard_account *account,
+                                            const struct message *run)
 {
     struct message rest = *run;
     for (uint32_t left = message_count(run); left > 0; left--) {
         struct message single = message_first(&rest, 1);
-        (void)deliver_plain(match, &single);
+        const struct match *match = find(shard, account, &single);
+        if (match != NULL)
+            (void)deliver_plain(shard, match, &single);
+        replies_go_on(shard);
         if (left > 1)
             message_advance(&rest, 1);
     }
+}
+
+/* The client that a subscription delivers to; NULL: the server itself. */
+static struct client *receiver_of(struct subscription *subscription)
+{
+    if (LIKELY(!subscription->foreign))
+        return CONTAINER_OF(subscription, struct client_subscription, base)->client;
+    struct foreign *foreign = CONTAINER_OF(subscription, struct foreign, base);
+    return foreign->kind == FOREIGN_SHADOW ? CONTAINER_OF(foreign, struct shadow, foreign)->own.client : NULL;
 }
 
 /* Whether no client gets the same message twice: only then may one receiver get a whole run before the next
@@ -301,9 +375,8 @@ static NEVER_INLINE bool receivers_distinct(struct shard *shard, const struct ma
     for (uint32_t i = 0; i < match->interest_count; i++) {
         const struct subscription_set *set = &match->interests[i]->plain;
         for (uint32_t at = 0; at < set->count; at++) {
-            struct client *client =
-                CONTAINER_OF(subscription_at(set, at), struct client_subscription, base)->client;
-            if (client->run_seen == run)
+            struct client *client = receiver_of(subscription_at(set, at));
+            if (client == NULL || client->run_seen == run)
                 return false;
             client->run_seen = run;
         }
@@ -313,22 +386,23 @@ static NEVER_INLINE bool receivers_distinct(struct shard *shard, const struct ma
 
 /* How many messages of a run may be routed at once: a queue group chooses for each message anew, and a mail
  * has an end. */
-static ALWAYS_INLINE uint32_t run_length(struct shard *shard, const struct match *match,
-                                         const struct message *run)
+static ALWAYS_INLINE uint32_t run_length(struct shard *shard, const struct shard_account *account,
+                                         const struct match *match, const struct message *run)
 {
     uint32_t count = message_count(run);
     if (LIKELY(count == 1 || (match->interest_count == 0 && match->group_count == 0)))
         return count;
     if (match->group_count > 0 || !receivers_distinct(shard, match))
         return 1;
-    uint32_t most = shards_involved(match) == 0 ? count : run_most(run);
+    uint32_t most = shards_involved(match) == 0 ? count : run_most(account, run);
     return count < most ? count : most;
 }
 
 /* One member of a group, beginning at random, then one after the other until somebody takes it
  * (client-protocol 7.3). */
-static bool deliver_group(struct shard *shard, const struct match_group *group, const struct message *message,
-                          bool remote_too, uint8_t flags)
+static bool deliver_group(struct shard *shard, const struct shard_account *account,
+                          const struct match_group *group, const struct message *message, bool remote_too,
+                          uint8_t flags)
 {
     uint32_t size = match_group_size(group, remote_too);
     if (size == 0)
@@ -343,39 +417,85 @@ static bool deliver_group(struct shard *shard, const struct match_group *group, 
             continue;
         if (own == NULL) {
             bool spare = flags != 0;
-            if (mail_message(shard, to, message, queue_group_name(group->parts[0]), MAIL_TO_GROUP | flags,
-                             spare))
+            if (mail_message(shard, account, to, message, queue_group_name(group->parts[0]),
+                             MAIL_TO_GROUP | flags, spare))
                 return true;
-        } else if (client_deliver(CONTAINER_OF(own, struct client_subscription, base), message)) {
+        } else if (deliver_one(shard, own, message)) {
             return true;
         }
     }
     return false;
 }
 
-enum host_result router_publish_room(struct shard *shard, const struct message *message)
+/* To everybody that the match names; room was asked for. A match is good for nothing afterwards. */
+static ALWAYS_INLINE bool deliver_all(struct shard *shard, const struct shard_account *account,
+                                      const struct match *match, const struct message *message)
 {
-    const struct match *match = find(shard, message);
+    bool taken = message->run_more == 0 ? deliver_plain(shard, match, message)
+                                        : deliver_plain_run(shard, match, message);
+    for (uint64_t shards = shards_involved(match); shards != 0; shards &= shards - 1)
+        taken |= mail_plain(shard, account, (uint32_t)__builtin_ctzll(shards), message);
+    for (uint32_t g = 0; g < match->group_count; g++)
+        taken |= deliver_group(shard, account, &match->groups[g], message, true, 0);
+    replies_go_on(shard);
+    return taken;
+}
+
+enum host_result router_room(struct shard *shard, struct shard_account *account,
+                             const struct message *message)
+{
+    const struct match *match = find(shard, account, message);
     if (match == NULL)
         return HOST_MEMORY;
     return room_for_all(shard, match, message) ? HOST_DONE : HOST_FULL;
 }
 
+enum host_result router_room_times(struct shard *shard, struct shard_account *account,
+                                   const struct message *message, uint32_t times)
+{
+    const struct match *match = find(shard, account, message);
+    if (match == NULL)
+        return HOST_MEMORY;
+    uint32_t most = sizeof(struct mail_message) + INLINE_BYTES_MAX;
+    return room_in(shard, match, message, shards_involved(match), most, times) ? HOST_DONE : HOST_FULL;
+}
+
+bool router_wanted(struct shard *shard, struct shard_account *account, struct bytes subject)
+{
+    const struct match *match = subject_match(shard, account, subject);
+    return match == NULL || match->interest_count > 0;
+}
+
+bool router_route(struct shard *shard, struct shard_account *account, const struct message *message)
+{
+    const struct match *match = find(shard, account, message);
+    return match != NULL && deliver_all(shard, account, match, message);
+}
+
+enum host_result router_publish_room(struct shard *shard, const struct message *message)
+{
+    struct shard_account *account = shard_account_of(message->publisher->account);
+    if (UNLIKELY(account->services != NULL) && services_hit(shard, account, message))
+        return services_publish_room(shard, account, message);
+    return router_room(shard, account, message);
+}
+
 enum host_result router_publish(struct shard *shard, const struct message *run, uint32_t *done)
 {
-    const struct match *match = find(shard, run);
+    struct shard_account *account = shard_account_of(run->publisher->account);
+    if (UNLIKELY(account->services != NULL) && services_hit(shard, account, run)) {
+        struct message single = message_first(run, 1);
+        *done = 1;
+        return services_publish(shard, account, &single);
+    }
+    const struct match *match = find(shard, account, run);
     if (UNLIKELY(match == NULL))
         return HOST_MEMORY;
-    struct message message = message_first(run, run_length(shard, match, run));
+    struct message message = message_first(run, run_length(shard, account, match, run));
     if (UNLIKELY(!room_for_all(shard, match, &message)))
         return HOST_FULL;
     *done = message_count(&message);
-    bool taken = message.run_more == 0 ? deliver_plain(match, &message) : deliver_plain_run(match, &message);
-    for (uint64_t shards = shards_involved(match); shards != 0; shards &= shards - 1)
-        taken |= mail_plain(shard, (uint32_t)__builtin_ctzll(shards), &message);
-    for (uint32_t g = 0; g < match->group_count; g++)
-        taken |= deliver_group(shard, &match->groups[g], &message, true, 0);
-    return LIKELY(taken) ? HOST_DONE : HOST_NOBODY;
+    return LIKELY(deliver_all(shard, account, match, &message)) ? HOST_DONE : HOST_NOBODY;
 }
 
 /* ---- mail in ---- */
@@ -406,31 +526,34 @@ void router_mail_short_message(struct shard *shard, uint32_t from, const uint8_t
     message.body = at;
     message.run_more = header.run_more;
     message.run_stride = header.run_stride;
-    const struct match *match = find(shard, &message);
+    struct shard_account *account =
+        accounts_get(shard, (uint32_t)header.account_high << 4 | header.account_low);
+    const struct match *match = account == NULL ? NULL : find(shard, account, &message);
     if (UNLIKELY(match == NULL))
         return; /* without memory to match it, it is lost to this shard's receivers */
     if (header.run_more == 0)
-        (void)deliver_plain(match, &message);
+        (void)deliver_plain(shard, match, &message);
     else if (receivers_distinct(shard, match))
-        (void)deliver_plain_run(match, &message);
+        (void)deliver_plain_run(shard, match, &message);
     else
-        deliver_plain_each(match, &message);
+        deliver_plain_each(shard, account, &message);
+    replies_go_on(shard);
 }
 
-static void deliver_named_group(struct shard *shard, const struct match *match, struct bytes queue,
-                                const struct message *message)
+static void deliver_named_group(struct shard *shard, const struct shard_account *account,
+                                const struct match *match, struct bytes queue, const struct message *message)
 {
     for (uint32_t g = 0; g < match->group_count; g++) {
         const struct match_group *group = &match->groups[g];
         if (!bytes_equal(queue_group_name(group->parts[0]), queue))
             continue;
-        if (deliver_group(shard, group, message, false, 0))
+        if (deliver_group(shard, account, group, message, false, 0))
             return;
         /* Whoever was chosen has left, or may not have it: once more among the shards that were not asked
          * yet, into the spare part of the mailbox. */
         struct message again = *message;
         again.tried_shards |= 1ULL << shard->post.self;
-        (void)deliver_group(shard, group, &again, true, MAIL_REPEATED);
+        (void)deliver_group(shard, account, group, &again, true, MAIL_REPEATED);
         return;
     }
 }
@@ -443,7 +566,11 @@ void router_mail_message(struct shard *shard, const uint8_t *mail, uint32_t byte
     const uint8_t *at = mail + sizeof header;
     if (header.block != NULL && header.body == NULL)
         at = header.block->bytes;
-    struct message message = {.place = header.place, .tried_shards = header.tried_shards};
+    struct message message = {
+        .place = header.place,
+        .tried_shards = header.tried_shards,
+        .from_service = (header.flags & MAIL_FROM_SERVICE) != 0,
+    };
     message.subject = next_text(&at, header.subject_count);
     message.reply = next_text(&at, header.reply_count);
     struct bytes queue = next_text(&at, header.queue_count);
@@ -453,13 +580,15 @@ void router_mail_message(struct shard *shard, const uint8_t *mail, uint32_t byte
     message.total_bytes = header.total_bytes;
     message.body = header.body != NULL ? header.body : at;
     message.block = header.block;
-    const struct match *match = find(shard, &message);
+    struct shard_account *account = accounts_get(shard, header.account);
+    const struct match *match = account == NULL ? NULL : find(shard, account, &message);
     if (match != NULL) { /* without memory to match it, it is lost to this shard's receivers */
         if (header.flags & MAIL_TO_PLAIN)
-            (void)deliver_plain(match, &message);
+            (void)deliver_plain(shard, match, &message);
         if (header.flags & MAIL_TO_GROUP)
-            deliver_named_group(shard, match, queue, &message);
+            deliver_named_group(shard, account, match, queue, &message);
     }
+    replies_go_on(shard);
     block_release(&shard->context.pool.blocks, header.block);
 }
 
@@ -471,11 +600,13 @@ static uint32_t interest_record_bytes(struct bytes pattern, struct bytes queue)
     return bytes <= MAILBOX_RECORD_BYTES_MAX ? (uint32_t)bytes : (uint32_t)sizeof(struct mail_interest);
 }
 
-static bool interest_room(struct shard *shard, struct bytes pattern, struct bytes queue)
+bool router_subscribe_room(struct shard *shard, size_t texts_bytes, uint64_t count)
 {
-    uint32_t bytes = interest_record_bytes(pattern, queue);
+    size_t bytes = sizeof(struct mail_interest) + texts_bytes;
+    bytes = bytes <= MAILBOX_RECORD_BYTES_MAX ? bytes : sizeof(struct mail_interest);
     for (uint32_t to = 0; to < shard->shard_count; to++) {
-        if (to != shard->post.self && !mailbox_has_room_for(post_box(&shard->post, to), bytes, 1))
+        if (to != shard->post.self &&
+            !mailbox_has_room_for(post_box(&shard->post, to), (uint32_t)bytes, count))
             return false;
     }
     return true;
@@ -483,7 +614,8 @@ static bool interest_room(struct shard *shard, struct bytes pattern, struct byte
 
 /* Tells every other shard. Room was asked for before. False: no memory for a block that a long pattern needs.
  */
-static bool interest_tell(struct shard *shard, struct bytes pattern, struct bytes queue, uint32_t count)
+static bool interest_tell(struct shard *shard, const struct shard_account *account, struct bytes pattern,
+                          struct bytes queue, uint32_t count)
 {
     uint32_t bytes = interest_record_bytes(pattern, queue);
     struct mail_interest header = {
@@ -491,6 +623,7 @@ static bool interest_tell(struct shard *shard, struct bytes pattern, struct byte
         .pattern_count = (uint32_t)pattern.count,
         .queue_count = (uint32_t)queue.count,
         .count = count,
+        .account = account->id,
     };
     if (bytes == sizeof header && pattern.count + queue.count > 0) {
         header.block = block_take(&shard->context.pool.blocks, pattern.count + queue.count);
@@ -514,22 +647,23 @@ static bool interest_tell(struct shard *shard, struct bytes pattern, struct byte
     return true;
 }
 
-enum host_result router_subscribe(struct shard *shard, struct subscription *subscription,
-                                  struct bytes subject, struct bytes queue)
+enum host_result router_subscribe(struct shard *shard, struct shard_account *account,
+                                  struct subscription *subscription, struct bytes subject, struct bytes queue)
 {
-    if (!interest_room(shard, subject, queue))
+    if (!router_subscribe_room(shard, subject.count + queue.count, 1))
         return HOST_FULL;
-    if (index_add(shard->index, subject, queue, subscription) != ERR_OK)
+    if (index_add(account->index, subject, queue, subscription) != ERR_OK)
         return HOST_MEMORY;
     uint32_t count = index_own_count(subscription);
-    if ((queue.count > 0 || count == 1) && !interest_tell(shard, subject, queue, count)) {
-        index_remove(shard->index, subscription);
+    if ((queue.count > 0 || count == 1) && !interest_tell(shard, account, subject, queue, count)) {
+        index_remove(account->index, subscription);
         return HOST_MEMORY;
     }
     return HOST_DONE;
 }
 
-enum host_result router_unsubscribe(struct shard *shard, struct subscription *subscription)
+enum host_result router_unsubscribe(struct shard *shard, struct shard_account *account,
+                                    struct subscription *subscription)
 {
     if (subscription->interest == NULL)
         return HOST_DONE;
@@ -538,12 +672,12 @@ enum host_result router_unsubscribe(struct shard *shard, struct subscription *su
         subscription->group != NULL ? queue_group_name(subscription->group) : (struct bytes){NULL, 0};
     uint32_t left = index_own_count(subscription) - 1;
     if ((queue.count > 0 || left == 0) && !shard->stopping) { /* who stops has nobody left to tell */
-        if (!interest_room(shard, pattern, queue))
+        if (!router_subscribe_room(shard, pattern.count + queue.count, 1))
             return HOST_FULL;
-        if (!interest_tell(shard, pattern, queue, left))
+        if (!interest_tell(shard, account, pattern, queue, left))
             return HOST_FULL; /* memory may come back; nothing was told yet */
     }
-    index_remove(shard->index, subscription);
+    index_remove(account->index, subscription);
     return HOST_DONE;
 }
 
@@ -555,7 +689,8 @@ void router_mail_interest(struct shard *shard, uint32_t from, const uint8_t *mai
     const uint8_t *at = header.block != NULL ? header.block->bytes : mail + sizeof header;
     struct bytes pattern = next_text(&at, header.pattern_count);
     struct bytes queue = next_text(&at, header.queue_count);
-    if (index_remote_set(shard->index, pattern, queue, from, header.count) != ERR_OK) {
+    struct shard_account *account = accounts_get(shard, header.account);
+    if (account == NULL || index_remote_set(account->index, pattern, queue, from, header.count) != ERR_OK) {
         /* Without this interest the server would lose messages silently for as long as it runs: stop instead.
          */
         assert_failed("no memory for another shard's interest", __FILE__, __LINE__);
@@ -566,15 +701,15 @@ void router_mail_interest(struct shard *shard, uint32_t from, const uint8_t *mai
 struct client_subscription *router_own_subscription(struct shard *shard, const struct client *client,
                                                     struct bytes subject)
 {
-    const struct match *match = NULL;
-    if (match_cache_find(shard->matches, shard->index, subject, &match) != ERR_OK)
+    const struct match *match = subject_match(shard, shard_account_of(client->account), subject);
+    if (match == NULL)
         return NULL;
     for (uint32_t i = 0; i < match->interest_count; i++) {
         const struct subscription_set *set = &match->interests[i]->plain;
         for (uint32_t at = 0; at < set->count; at++) {
             struct client_subscription *own =
                 CONTAINER_OF(subscription_at(set, at), struct client_subscription, base);
-            if (own->client == client)
+            if (!own->base.foreign && own->client == client)
                 return own;
         }
     }

@@ -9,6 +9,7 @@
 #include "shards/mail.h"
 
 struct shard;
+struct shard_account;
 struct subscription;
 
 /* The host's publish(). HOST_FULL: a mailbox that the message needs has no room; nothing was delivered. */
@@ -17,16 +18,38 @@ enum host_result router_publish(struct shard *shard, const struct message *run, 
 /* The host's publish_room(). */
 enum host_result router_publish_room(struct shard *shard, const struct message *message);
 
+/* Whether every mailbox that this message, published in that account, may need has room: HOST_DONE,
+ * HOST_FULL; HOST_MEMORY. What the account imports as a service is not asked. */
+enum host_result router_room(struct shard *shard, struct shard_account *account,
+                             const struct message *message);
+
+/* The same for `times` messages like it, whatever becomes of their bodies: HOST_DONE, HOST_FULL; HOST_MEMORY.
+ */
+enum host_result router_room_times(struct shard *shard, struct shard_account *account,
+                                   const struct message *message, uint32_t times);
+
+/* Whether anybody, on any shard, would get a message of that subject. */
+bool router_wanted(struct shard *shard, struct shard_account *account, struct bytes subject);
+
+/* Delivers it, room was asked for; true: somebody took it. No match that was found before is good afterwards.
+ */
+bool router_route(struct shard *shard, struct shard_account *account, const struct message *message);
+
 /* A message that came by mailbox. */
 void router_mail_message(struct shard *shard, const uint8_t *mail, uint32_t bytes);
 
 /* The same for MAIL_SHORT_MESSAGE; `from` is the shard of the publisher. */
 void router_mail_short_message(struct shard *shard, uint32_t from, const uint8_t *mail, uint32_t bytes);
 
-/* Puts a subscription into the index and tells the other shards. */
-enum host_result router_subscribe(struct shard *shard, struct subscription *subscription,
-                                  struct bytes subject, struct bytes queue);
-enum host_result router_unsubscribe(struct shard *shard, struct subscription *subscription);
+/* Puts a subscription into an account's index and tells the other shards; takes it out. */
+enum host_result router_subscribe(struct shard *shard, struct shard_account *account,
+                                  struct subscription *subscription, struct bytes subject,
+                                  struct bytes queue);
+enum host_result router_unsubscribe(struct shard *shard, struct shard_account *account,
+                                    struct subscription *subscription);
+
+/* Whether `count` subscriptions whose pattern and queue have at most so many bytes would find room. */
+bool router_subscribe_room(struct shard *shard, size_t texts_bytes, uint64_t count);
 
 /* Another shard's interest. */
 void router_mail_interest(struct shard *shard, uint32_t from, const uint8_t *mail, uint32_t bytes);

@@ -46,6 +46,7 @@ struct server {
     bool worker_started;
     uint32_t shard_count;
     char server_id[NKEY_TEXT_BYTES];
+    char *name; /* a copy: the options that it came with go with the first reload */
 };
 
 /* ---- threads ---- */
@@ -157,10 +158,12 @@ static bool threads_start(struct server *server, const cpu_set_t *allowed)
 
 /* ---- what all threads share ---- */
 
-static const char *server_name(const struct server *server)
+static bool name_make(struct server *server)
 {
-    const char *name = server->setup->options->server_name;
-    return name != NULL && name[0] != 0 ? name : server->server_id;
+    const char *given = server->setup->options->server_name;
+    const char *name = given != NULL && given[0] != 0 ? given : server->server_id;
+    server->name = memory_copy(name, strlen(name));
+    return server->name != NULL;
 }
 
 static bool snapshot_make(struct server *server)
@@ -218,6 +221,7 @@ static void server_close(struct server *server)
     mail_discard(server);
     post_office_close(&server->office);
     memory_free(server->shards);
+    memory_free(server->name);
     if (server->control.snapshot != NULL) {
         server_options_free(server->control.snapshot->options);
         memory_free(server->control.snapshot);
@@ -241,7 +245,7 @@ static bool server_open(struct server *server)
         return false;
     }
     server->shards = memory_new_aligned(server->shard_count * sizeof *server->shards);
-    bool good = server->shards != NULL && snapshot_make(server) &&
+    bool good = server->shards != NULL && name_make(server) && snapshot_make(server) &&
                 post_office_init(&server->office, server->shard_count + 2,
                                  (uint64_t)options->mailbox_bytes) == ERR_OK;
     struct control_setup setup = {
@@ -253,7 +257,7 @@ static bool server_open(struct server *server)
         .arguments = server->setup->arguments,
         .program = server->setup->program,
         .server_id = server->server_id,
-        .server_name = good ? server_name(server) : "",
+        .server_name = good ? server->name : "",
     };
     if (!good || control_init(&server->control, &setup, why, sizeof why) != ERR_OK) {
         log_fatal(log, "%s", why);
@@ -271,7 +275,7 @@ static bool server_announce(struct server *server, const cpu_set_t *allowed)
     struct banner banner = {
         .program = server->setup->program,
         .server_id = server->server_id,
-        .server_name = server_name(server),
+        .server_name = server->name,
         .shards = server->shard_count,
     };
     banner_start(log, &banner, options);

@@ -119,12 +119,22 @@ static void take_password_checked(struct shard *shard, const uint8_t *bytes)
     connection_resume(shard, connection);
 }
 
+bool shard_scratch_make(struct shard *shard)
+{
+    if (shard->scratch == NULL)
+        shard->scratch = memory_new(SHARD_SCRATCH_BYTES);
+    return shard->scratch != NULL;
+}
+
 static void take_snapshot(struct shard *shard, const uint8_t *bytes)
 {
     struct mail_snapshot mail;
     memcpy(&mail, bytes, sizeof mail);
     struct mail_snapshot released = {.kind = MAIL_SNAPSHOT_RELEASED, .snapshot = shard->snapshot};
     shard_snapshot_use(shard, mail.snapshot);
+    if (!accounts_snapshot_use(shard))
+        log_error(shard->context.log, "No memory for the imports of services: some are not there any more");
+    shadows_snapshot_use(shard, &released.snapshot->options->security.accounts);
     uint32_t unpinned = 0;
     for (struct list_link *at = list_first(&shard->connections), *next = NULL; at != NULL; at = next) {
         next = list_next(&shard->connections, at);
@@ -186,6 +196,12 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
     case MAIL_INTEREST:
         router_mail_interest(shard, from, mail, bytes);
         return;
+    case MAIL_ACCOUNT_COUNT: {
+        struct mail_account_count count;
+        memcpy(&count, mail, sizeof count);
+        accounts_count_take(shard, from, count.account, count.count);
+        return;
+    }
     case MAIL_STALL: {
         struct mail_stall stall;
         memcpy(&stall, mail, sizeof stall);
@@ -271,6 +287,9 @@ static void expire_timers(struct shard *shard)
         case TIMER_TLS:
             connection_tls_timer_due(shard, CONTAINER_OF(timer, struct connection_tls, timer));
             break;
+        case TIMER_REPLY:
+            reply_due(shard, timer);
+            break;
         }
     }
 }
@@ -336,6 +355,17 @@ static void step_closing(struct shard *shard)
     }
 }
 
+/* Imports that a reload changed, connection by connection. */
+static void step_resyncing(struct shard *shard)
+{
+    struct list_link *at;
+    while ((at = list_first(&shard->resyncing)) != NULL) {
+        if (!shadows_resync(shard, LIST_ELEMENT(at, struct connection, resyncing)))
+            return; /* a mailbox is full: the next turn goes on */
+        list_remove(at);
+    }
+}
+
 /* How long the ring may wait: 0 while there is work that no completion announces. */
 static int64_t wait_ns(struct shard *shard)
 {
@@ -350,7 +380,8 @@ static int64_t wait_ns(struct shard *shard)
         due_ns = late_ns < due_ns ? late_ns : due_ns;
     }
     if (!list_empty(&shard->full) || !list_empty(&shard->closing) || shard->expired_count > 0 ||
-        shard->gone_count > 0)
+        shard->gone_count > 0 || shard->backlog.first != NULL || !list_empty(&shard->resyncing) ||
+        !list_empty(&shard->telling))
         due_ns = now_ns + RETRY_NS < due_ns ? now_ns + RETRY_NS : due_ns;
     if (shard->stopping && shard->stop_ns < due_ns)
         due_ns = shard->stop_ns;
@@ -419,7 +450,10 @@ bool shard_turn(struct shard *shard)
     check_write_deadlines(shard);
     retry_full(shard);
     shard_remove_expired(shard);
+    step_resyncing(shard);
     step_closing(shard);
+    backlog_retry(shard);
+    accounts_counts_tell(shard);
     gone_tell(shard);
     flush_outputs(shard);
     bool late = shard->context.now_ns >= shard->stop_ns;
@@ -435,6 +469,9 @@ void shard_snapshot_use(struct shard *shard, struct snapshot *snapshot)
     shard->context.security = &snapshot->options->security;
     permission_cache_forget(&shard->context.permissions);
     shard->context.info = &snapshot->info;
+    shard->router.service_serial = 0;
+    if (shard->context.lines != NULL) /* what was made of a line by the old options is not to be used again */
+        lines_forget(shard->context.lines);
 }
 
 enum err shard_init(struct shard *shard, const struct shard_setup *setup, char *why, size_t why_bytes)
@@ -452,6 +489,9 @@ enum err shard_init(struct shard *shard, const struct shard_setup *setup, char *
     list_init(&shard->full);
     list_init(&shard->closing);
     list_init(&shard->handshakes);
+    list_init(&shard->shadows);
+    list_init(&shard->resyncing);
+    list_init(&shard->telling);
     uint64_t seed = 0;
     if (random_secure(&seed, sizeof seed) != ERR_OK ||
         random_secure(&shard->context.hash_seed, sizeof shard->context.hash_seed) != ERR_OK) {
@@ -461,11 +501,10 @@ enum err shard_init(struct shard *shard, const struct shard_setup *setup, char *
     }
     shard->context.permissions.seed = shard->context.hash_seed;
     random_seed(&shard->context.random, seed);
-    shard->index = index_new();
     shard->matches = match_cache_new((uint32_t)options->match_cache_entries);
     /* Serials are unique over all shards: they travel. */
     shard->context.lines = lines_new((uint64_t)setup->self << LINE_SERIAL_BITS);
-    if (shard->index == NULL || shard->matches == NULL || shard->context.lines == NULL) {
+    if (accounts_get(shard, 0) == NULL || shard->matches == NULL || shard->context.lines == NULL) {
         snprintf(why, why_bytes, "no memory for a shard's index");
         shard_close(shard);
         return ERR_MEMORY;
@@ -494,7 +533,12 @@ void shard_close(struct shard *shard)
     for (struct list_link *at;
          shard->connections.ends.next != NULL && (at = list_first(&shard->connections)) != NULL;)
         connection_abandon(shard, LIST_ELEMENT(at, struct connection, all));
-    index_free(shard->index);
+    replies_close(shard);
+    backlog_close(shard);
+    accounts_close(shard);
+    index_table_close(&shard->shadow_table);
+    memory_free(shard->scratch);
+    memory_free(shard->context.mapped_subject);
     match_cache_free(shard->matches);
     lines_free(shard->context.lines);
     timers_close(&shard->context.timers);

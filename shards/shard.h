@@ -4,15 +4,19 @@
 #define SHARDS_SHARD_H
 
 #include "core/subject/index.h"
+#include "core/subject/index_table.h"
 #include "net/host.h"
+#include "shards/accounts.h"
+#include "shards/backlog.h"
 #include "shards/connection.h"
 #include "shards/patience.h"
 #include "shards/post.h"
+#include "shards/replies.h"
 #include "shards/snapshot.h"
 
 /* The kinds of operations on a shard's ring, and of its timers. */
 enum shard_op { OP_RECEIVE, OP_SEND, OP_WAKEUP };
-enum shard_timer { TIMER_CLIENT, TIMER_CONNECTION, TIMER_TLS };
+enum shard_timer { TIMER_CLIENT, TIMER_CONNECTION, TIMER_TLS, TIMER_REPLY };
 
 /* What the router keeps between messages: the matches of the control lines that it saw lately, by their
  * serials. A match belongs to the cache, which may give its place to another one: then that has another
@@ -25,13 +29,16 @@ struct router_memo {
 };
 struct router {
     struct router_memo memos[ROUTER_MEMOS]; /* by line_serial */
+    uint64_t service_serial; /* the control line that `service_hit` was asked for, and the account */
+    const struct shard_account *service_account;
+    bool service_hit;
 };
 
 struct shard {
     struct session_context context; /* first: a session finds its shard through it */
     struct loop *loop;
     struct post post;
-    struct index *index; /* account $G; accounts come with their own issue */
+    struct shard_accounts accounts; /* an index for each */
     struct match_cache *matches;
     struct router router;
     struct snapshot *snapshot;
@@ -45,6 +52,13 @@ struct shard {
     struct list handshakes; /* of TLS, that wait for their turn */
     uint8_t *plain;         /* what was decrypted last, CONNECTION_TLS_PLAIN_BYTES; NULL before the first */
     int64_t handshake_ns;   /* spent on handshakes in this turn */
+    struct list shadows;    /* all stream imports' subscriptions */
+    struct list resyncing;  /* connections whose shadows are to be brought to a new snapshot */
+    struct list telling;    /* accounts whose number of clients the other shards do not know yet */
+    struct index_table shadow_table; /* shadows by the subscription that they belong to */
+    struct replies replies;          /* of services in other accounts, outstanding */
+    struct backlog backlog;
+    uint8_t *scratch;          /* for subjects while they are changed; NULL: none was needed yet */
     struct connection **slots; /* by publisher_place.slot */
     uint32_t *free_slots;
     uint32_t slot_count;
@@ -102,6 +116,11 @@ void shard_slot_give(struct shard *shard, struct connection *connection);
 
 /* Tells the control core that a connection has gone. */
 void shard_connection_gone(struct shard *shard);
+
+enum { SHARD_SCRATCH_BYTES = 2 * TRANSFORM_SUBJECT_BYTES_MAX };
+
+/* Makes shard->scratch. False: memory is out. */
+MUST_USE bool shard_scratch_make(struct shard *shard);
 
 /* Removes the subscriptions that have had their last message, as far as mailboxes have room. Not while a
  * message is being delivered. */

@@ -16,8 +16,8 @@ bool authenticate_info_required(const struct security_options *options)
 
 bool authenticate_unannounced(const struct security_options *options)
 {
-    return options->no_auth_user.count > 0 &&
-           security_user_find(&options->users, options->no_auth_user) != NULL;
+    return options->global_open || (options->no_auth_user.count > 0 &&
+                                    security_user_find(&options->users, options->no_auth_user) != NULL);
 }
 
 bool authenticate_challenges(const struct security_options *options)
@@ -181,6 +181,8 @@ enum authenticate_verdict authenticate(const struct security_options *options,
         return AUTHENTICATE_ALLOWED;
     /* Operator mode comes here: a JWT decides, and nothing below is asked. */
     bool nothing = sends_nothing(credentials);
+    if (nothing && credentials->nkey.count == 0 && options->global_open)
+        return AUTHENTICATE_ALLOWED;
     if (users->nkey_count > 0) {
         const struct security_user *other = security_user_find_nkey(users, options->no_auth_user);
         if (nothing && credentials->nkey.count == 0 && other != NULL)

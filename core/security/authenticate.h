@@ -59,7 +59,7 @@ bool authenticate_required(const struct security_options *options);
 bool authenticate_info_required(const struct security_options *options);
 
 /* Whether a client may do something before CONNECT: it is then taken as no_auth_user, who must be one by
- * name, not by NKey. */
+ * name, not by NKey; or into $G beside a system account that alone has users. */
 bool authenticate_unannounced(const struct security_options *options);
 
 /* Whether INFO has to carry a nonce. */

@@ -11,7 +11,8 @@
         .name = field, .kind = OPTION_NOT_BUILT                                                              \
     }
 
-static option_parse parse_authorization, parse_users, parse_default_permissions, parse_timeout;
+static option_parse parse_authorization, parse_users, parse_default_permissions, parse_timeout,
+    parse_accounts, parse_mappings, parse_system;
 
 /* ---- the block ---- */
 
@@ -91,6 +92,17 @@ static const struct option block_rows[] = {
     NOT_BUILT("proxy_required"),
 };
 
+/* A single login or a token beside users in accounts; noted where the accounts' users are. */
+static void accounts_check(const struct security_options *options, struct option_errors *errors)
+{
+    if (!options->accounts.has_users)
+        return;
+    if (options->user.count > 0 || options->password.count > 0)
+        option_fail(errors, options->accounts.users_at, "Can not have a single user/pass and accounts");
+    else if (options->token.count > 0)
+        option_fail(errors, options->accounts.users_at, "Can not have a token and accounts");
+}
+
 static void parse_authorization(void *target, const struct config_entry *entry, struct arena *arena,
                                 struct option_errors *errors)
 {
@@ -114,6 +126,56 @@ static void parse_authorization(void *target, const struct config_entry *entry, 
     options->timeout_ns = block.timeout_ns;
     security_users_join(&options->users, &block.users, NULL, block.default_permissions, entry->position,
                         arena, errors);
+    accounts_check(options, errors);
+}
+
+/* ---- accounts ---- */
+
+static void parse_accounts(void *target, const struct config_entry *entry, struct arena *arena,
+                           struct option_errors *errors)
+{
+    struct security_options *options = target;
+    security_accounts_parse(&options->accounts, &options->users, entry, arena, errors);
+    accounts_check(options, errors);
+}
+
+static void parse_mappings(void *target, const struct config_entry *entry, struct arena *arena,
+                           struct option_errors *errors)
+{
+    struct security_options *options = target;
+    security_mappings_parse(&options->accounts.global_mappings, entry, arena, errors);
+}
+
+static void parse_system(void *target, const struct config_entry *entry, struct arena *arena,
+                         struct option_errors *errors)
+{
+    struct security_options *options = target;
+    if (entry->value->kind != CONFIG_STRING)
+        option_fail(errors, entry->position, "system account name must be a string");
+    else
+        options->accounts.system_name = option_copy(entry->value->string, entry->position, arena, errors);
+}
+
+/* nats-server: when nobody but the system account has users, a hidden user of $G is the no_auth_user, so that
+ * users for the system account do not lock out everybody else. */
+static bool only_system_users(const struct security_options *options)
+{
+    if (options->users.count == 0 || options->no_auth_user.count > 0 || options->accounts.count != 2 ||
+        options->accounts.system == NULL)
+        return false;
+    for (const struct security_user *user = options->users.first; user != NULL; user = user->next) {
+        if (user->account != options->accounts.system)
+            return false;
+    }
+    return true;
+}
+
+bool security_options_finish(struct security_options *options, struct arena *arena, struct config_text *why)
+{
+    if (!security_accounts_finish(&options->accounts, arena, why))
+        return false;
+    options->global_open = only_system_users(options);
+    return true;
 }
 
 /* ---- reload ---- */
@@ -164,6 +226,25 @@ static const struct option rows[] = {
      .offset = INTO(struct security_options, no_auth_user),
      .reload = RELOAD_NEVER,
      .compare = compare_no_auth_user},
+    {.name = "accounts", .kind = OPTION_CUSTOM, .reload = RELOAD_FREE, .parse = parse_accounts},
+    {.name = "mappings",
+     .aliases = "maps",
+     .kind = OPTION_CUSTOM,
+     .reload = RELOAD_FREE,
+     .parse = parse_mappings},
+    {.name = "system_account",
+     .aliases = "system",
+     .kind = OPTION_STRING,
+     .offset = INTO(struct security_options, accounts.system_name),
+     .reload = RELOAD_NEVER,
+     .internal = "SystemAccount",
+     .parse = parse_system},
+    {.name = "no_system_account",
+     .aliases = "no_system no_sys_acc",
+     .kind = OPTION_BOOL,
+     .offset = INTO(struct security_options, accounts.no_system),
+     .reload = RELOAD_NEVER,
+     .internal = "NoSystemAccount"},
     {.kind = OPTION_STRING,
      .offset = INTO(struct security_options, user),
      .section = SECTION_AUTHORIZATION,

@@ -5,7 +5,7 @@
 
 #include "core/base/bytes.h"
 #include "core/config/option.h"
-#include "core/security/user.h"
+#include "core/security/account.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,11 +17,18 @@ struct security_options {
     struct bytes token;          /* empty: none */
     struct security_users users; /* of `authorization` and of all accounts */
     struct bytes no_auth_user;   /* a name or an NKey; empty: none */
-    int64_t timeout_ns;          /* to authenticate; 0 until it is known whether there is TLS */
+    struct security_accounts accounts;
+    bool global_open;   /* all users are the system account's: without credentials one comes into $G */
+    int64_t timeout_ns; /* to authenticate; 0 until it is known whether there is TLS */
 };
 
 /* The rows that fill the struct; const for ever. Thread: any. */
 const struct option *security_option_rows(size_t *count);
+
+/* What follows from what was given, when file and flags are read: the accounts are finished. False: `why`
+ * says what is wrong. */
+MUST_USE bool security_options_finish(struct security_options *options, struct arena *arena,
+                                      struct config_text *why);
 
 /* What has to hold between its options, after file and flags (configuration.md 3.4). False: `why` says. */
 MUST_USE bool security_options_validate(const struct security_options *options, struct config_text *why);

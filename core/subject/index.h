@@ -32,9 +32,12 @@ struct queue_group;
 struct subscription {
     struct interest *interest; /* its pattern; NULL when in no index */
     struct queue_group *group; /* NULL: plain */
-    uint32_t position;         /* in its subscription_set */
-    uint32_t owner_word;       /* the owner's, for whatever it likes until it is removed */
+    uint32_t position : 31;    /* in its subscription_set */
+    uint32_t foreign : 1; /* the owner's: it is not a client's own, whoever delivers has to look closer */
+    uint32_t owner_word;  /* the owner's, for whatever it likes until it is removed */
 };
+
+#define SUBSCRIPTION_POSITION_MASK 0x7fffffffU /* a set is no longer than this */
 
 /* Subscriptions in no order. Removing puts the last one in the hole, so walk from the end: then a removal of
  * the one just visited disturbs nothing. A single one is held without an array. */

@@ -113,6 +113,39 @@ bool subject_collides(struct bytes a, struct bytes b)
     return a_at > a.count && b_at > b.count;
 }
 
+size_t subject_intersection(struct bytes a, struct bytes b, uint8_t *out, size_t capacity)
+{
+    size_t count = 0;
+    size_t a_at = 0;
+    size_t b_at = 0;
+    if (!subject_collides(a, b))
+        return 0;
+    while (a_at <= a.count && b_at <= b.count) {
+        size_t a_end = token_end(a, a_at);
+        size_t b_end = token_end(b, b_at);
+        struct bytes narrow = token_of(a, a_at, a_end);
+        bool a_rest = token_is(narrow, '>');
+        if (a_rest) /* then all that is left of the other one */
+            narrow = token_of(b, b_at, b.count);
+        else if (token_is(token_of(b, b_at, b_end), '>'))
+            narrow = token_of(a, a_at, a.count);
+        else if (token_is(narrow, '*'))
+            narrow = token_of(b, b_at, b_end);
+        bool rest = a_rest || token_is(token_of(b, b_at, b_end), '>');
+        if (narrow.count + (count > 0) > capacity - count)
+            return 0;
+        if (count > 0)
+            out[count++] = '.';
+        memcpy(out + count, narrow.data, narrow.count);
+        count += narrow.count;
+        if (rest)
+            return count;
+        a_at = a_end + 1;
+        b_at = b_end + 1;
+    }
+    return count;
+}
+
 /* What is not a pattern matches nothing; for permissions "not covered" is the safe answer. */
 static bool patterns_both_valid(struct bytes a, struct bytes b)
 {

@@ -27,4 +27,8 @@ bool subject_is_subset(struct bytes inner, struct bytes outer);
 /* Whether some subject is matched by both patterns. */
 bool subject_collides(struct bytes a, struct bytes b);
 
+/* Writes the pattern of all subjects that both patterns match; 0: there is none, or more than `capacity`
+ * bytes of it. */
+size_t subject_intersection(struct bytes a, struct bytes b, uint8_t *out, size_t capacity);
+
 #endif

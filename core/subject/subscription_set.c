@@ -21,7 +21,7 @@ enum err subscription_set_add(struct subscription_set *set, struct subscription 
         set->one = subscription;
     else
         set->many[set->count] = subscription;
-    subscription->position = set->count++;
+    subscription->position = set->count++ & SUBSCRIPTION_POSITION_MASK;
     return ERR_OK;
 }
 
@@ -42,7 +42,7 @@ void subscription_set_remove(struct subscription_set *set, struct subscription *
 
 static enum err set_grow(struct subscription_set *set)
 {
-    if (set->capacity > UINT32_MAX / 2)
+    if (set->capacity > SUBSCRIPTION_POSITION_MASK / 2)
         return ERR_FULL;
     uint32_t capacity = set->capacity == 0 ? CAPACITY_FIRST : set->capacity * 2;
     struct subscription **old = set->capacity == 0 ? NULL : set->many;

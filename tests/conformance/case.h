@@ -114,6 +114,48 @@ enum need { NEEDS_NOTHING, NEEDS_ACCOUNTS, NEEDS_MAPPINGS, NEEDS_CLUSTER, NEEDS 
                 "authorization { users = [ {user: \"src\", password: \"p\", permissions: {publish: "         \
                 "[\"m.>\"]}}, {user: \"dst\", password: \"p\", permissions: {publish: [\"dst.>\"]}}, "       \
                 "{user: \"any\", password: \"p\"} ] }\n")                                                    \
+    X(IMPORTS,                                                                                               \
+      "accounts {\n"                                                                                         \
+      " EXP { users: [ {user: \"exp\", password: \"p\"} ], mappings { \"one\": \"one.mapped\" }\n"           \
+      "  exports: [ {stream: \"pub.>\"}, {stream: \"turn.*.*\"}, {stream: \"both\"}, {service: "             \
+      "\"map.*.*\"}, {service: \"one\"}, "                                                                   \
+      "{service: \"many\", response: stream}, {service: \"slow\", threshold: \"300ms\"}, {service: "         \
+      "\"lat\", latency: "                                                                                   \
+      "{sampling: 100, subject: \"lat.out\"}}, {service: \"both\"}, {service: \"mid.*\"} ]\n"                \
+      "  imports: [ {service: {account: FAR, subject: \"end.*\"}, to: \"mid.*\"} ] }\n"                      \
+      " FAR { users: [ {user: \"far\", password: \"p\"} ], exports: [ {service: \"end.*\"} ] }\n"            \
+      " IMP { users: [ {user: \"imp\", password: \"p\"} ]\n"                                                 \
+      "  imports: [ {stream: {account: EXP, subject: \"pub.>\"}, prefix: \"from.exp\"}, {stream: {account: " \
+      "EXP, "                                                                                                \
+      "subject: \"turn.*.*\"}, to: \"turned.$2.$1\"}, {service: {account: EXP, subject: \"map.*.*\"}, to: "  \
+      "\"lmap.$2.$1\"}, {service: {account: EXP, subject: \"one\"}}, {service: {account: EXP, subject: "     \
+      "\"many\"}}, "                                                                                         \
+      "{service: {account: EXP, subject: \"slow\"}}, {service: {account: EXP, subject: \"lat\"}}, "          \
+      "{service: {account: EXP, subject: \"both\"}}, {service: {account: EXP, subject: \"mid.*\"}, to: "     \
+      "\"begin.*\"} ] }\n"                                                                                   \
+      " OTHER { users: [ {user: \"other\", password: \"p\"} ], imports: [ {stream: {account: EXP, subject: " \
+      "\"pub.>\"}}, "                                                                                        \
+      "{stream: {account: EXP, subject: \"both\"}} ] }\n"                                                    \
+      " SMALL { users: [ {user: \"small\", password: \"p\"} ], limits: { max_connections: 2, max_subs: 2, "  \
+      "max_payload: 10 } }\n"                                                                                \
+      "}\n")                                                                                                 \
+    X(SYSTEM_USERS,                                                                                          \
+      "accounts { SYS { users: [ {user: \"sys\", password: \"p\"} ] } }\nsystem_account: SYS\n")             \
+    X(WEIGHTS,                                                                                               \
+      "authorization { users = [ {user: \"any\", password: \"p\"} ] }\n"                                     \
+      "mappings = { \"w.80\": [ {destination: \"w.a\", weight: 80%}, {destination: \"w.b\", weight: 20%} "   \
+      "]\n"                                                                                                  \
+      " \"w.half\": [ {destination: \"w.c\", weight: 50} ]\n \"w.loss\": [ {destination: \"w.loss\", "       \
+      "weight: 50} ]\n"                                                                                      \
+      " \"chain.a\": \"chain.b\"\n \"chain.b\": \"chain.c\"\n"                                               \
+      " \"f.part.*\": \"r.{{partition(3,1)}}\"\n \"f.split.*\": \"r.{{split(1,-)}}\"\n"                      \
+      " \"f.left.*\": \"r.{{splitFromLeft(1,3)}}\"\n \"f.slice.*\": \"r.{{sliceFromRight(1,3)}}\"\n"         \
+      " \"f.rest.>\": \"r.>\" }\n")                                                                          \
+    X(MOVING,                                                                                                \
+      "accounts {\n EXP { users: [ {user: \"exp\", password: \"p\"} ], exports: [ {stream: \"s.>\"} ] }\n"   \
+      " IMP { users: [ {user: \"imp\", password: \"p\"} ], imports: [ {stream: {account: EXP, subject: "     \
+      "\"s.>\"}, "                                                                                           \
+      "prefix: p} ] }\n}\n")                                                                                 \
     X(CLUSTER, "cluster { name: \"cc\", listen: \"127.0.0.1:${port 1}\" }\n")                                \
     X(PORTS, "server_name: \"rose\"\naccounts { SYS { } }\nsystem_account: SYS\ncluster { name: \"cc\", "    \
              "listen: \"127.0.0.1:${port 1}\" }\n"                                                           \

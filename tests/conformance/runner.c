@@ -31,8 +31,8 @@ static const struct need_row {
     const char *missing[FLAVOURS];
 } needs_rows[NEEDS] = {
     [NEEDS_NOTHING] = {"nothing", {NULL}},
-    [NEEDS_ACCOUNTS] = {"accounts", {[FLAVOUR_MYELIN] = "accounts come later"}},
-    [NEEDS_MAPPINGS] = {"mappings", {[FLAVOUR_MYELIN] = "subject mappings come with accounts"}},
+    [NEEDS_ACCOUNTS] = {"accounts", {NULL}},
+    [NEEDS_MAPPINGS] = {"mappings", {NULL}},
     [NEEDS_CLUSTER] = {"other listeners", {[FLAVOUR_MYELIN] = "routes, gateways and leaf nodes come later"}},
 };
 

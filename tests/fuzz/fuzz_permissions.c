@@ -53,7 +53,8 @@ static void parts(struct bytes line, struct bytes *subject, struct bytes *queue)
     *queue = blank == NULL ? bytes_of(NULL, 0) : bytes_of(blank + 1, line.count - count - 1);
 }
 
-static void write_list(struct config_text *config, const struct lines *lines, uint8_t letter, const char *name)
+static void write_list(struct config_text *config, const struct lines *lines, uint8_t letter,
+                       const char *name)
 {
     config_text_add(config, "%s: [", name);
     for (uint32_t i = 0; i < lines->count; i++) {

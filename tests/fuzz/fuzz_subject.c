@@ -93,6 +93,21 @@ static void check_relations(struct bytes a, const struct naive *na, struct bytes
         must(bytes_equal(a, b), "only equal patterns are subsets of each other");
 }
 
+/* What two patterns have in common is in both, and holds every subject that is in both. */
+static void check_intersection(struct bytes a, struct bytes b)
+{
+    uint8_t out[1024];
+    if (a.count + b.count >= sizeof out)
+        return;
+    struct bytes both = bytes_of(out, subject_intersection(a, b, out, sizeof out));
+    must((both.count > 0) == subject_collides(a, b), "what collides has something in common");
+    if (both.count == 0)
+        return;
+    must(subject_is_subset(both, a) && subject_is_subset(both, b), "what is in common is in both");
+    if (subject_is_subset(a, b))
+        must(bytes_equal(both, a), "a subset is all that it has in common");
+}
+
 /* An index with one pattern answers as subject_matches() does. */
 static void check_index(struct bytes pattern, struct bytes subject)
 {
@@ -129,6 +144,8 @@ static void fuzz_subjects(struct bytes input)
     must(subject_token_count(a) == na.count, "subject_token_count");
     check_relations(a, &na, b, &nb);
     check_relations(b, &nb, a, &na);
+    if (na.pattern && nb.pattern)
+        check_intersection(a, b);
     if (na.pattern && a.count <= UINT16_MAX)
         check_index(a, b);
 }

@@ -123,7 +123,8 @@ int main(int argc, char **argv)
     shard.context.info = &info;
     list_init(&shard.with_output);
     list_init(&shard.closing);
-    shard.index = index_new();
+    list_init(&shard.shadows);
+    list_init(&shard.telling);
     shard.matches = match_cache_new(1024);
     struct client *publisher = &connection_make(&shard, 1)->client;
     struct client *subscriber = &connection_make(&shard, 2)->client;

@@ -1,6 +1,6 @@
 /* tests/server/soak.c - the soak's command line and its random choices.
  * Usage: soak --server HOST:PORT [--connections N] [--operations N] [--seed S] [--seconds MAX]
- *             [--strict-queues] [--sabotage KIND]
+ *             [--strict-queues] [--accounts N] [--sabotage KIND]
  * In the flow: main() -> rounds of operations_run() -> round_settle() -> model_judge().
  *
  * Prints the seed, figures, and "N passed, N failed" (verdicts); the exit code is 0 when all passed, 1 when
@@ -67,7 +67,7 @@ int main(int argument_count, char **arguments)
     soak->model.seed = (uint64_t)time(NULL) * 1000003 + (uint64_t)getpid();
     if (!options_read(soak, &options, argument_count, arguments)) {
         fprintf(stderr, "usage: soak --server HOST:PORT [--connections N] [--operations N] [--seed S] "
-                        "[--seconds MAX] [--strict-queues] [--sabotage KIND]\n");
+                        "[--seconds MAX] [--strict-queues] [--accounts N] [--sabotage KIND]\n");
         free(soak);
         return 2;
     }
@@ -114,10 +114,15 @@ static void summary_print(const struct soak *soak)
 static bool options_read(struct soak *soak, struct soak_options *options, int count, char **arguments)
 {
     static const struct option names[] = {
-        {"server", required_argument, NULL, 's'},     {"connections", required_argument, NULL, 'c'},
-        {"operations", required_argument, NULL, 'o'}, {"seed", required_argument, NULL, 'e'},
-        {"seconds", required_argument, NULL, 't'},    {"strict-queues", no_argument, NULL, 'q'},
-        {"sabotage", required_argument, NULL, 'b'},   {NULL, 0, NULL, 0},
+        {"server", required_argument, NULL, 's'},
+        {"connections", required_argument, NULL, 'c'},
+        {"operations", required_argument, NULL, 'o'},
+        {"seed", required_argument, NULL, 'e'},
+        {"seconds", required_argument, NULL, 't'},
+        {"strict-queues", no_argument, NULL, 'q'},
+        {"sabotage", required_argument, NULL, 'b'},
+        {"accounts", required_argument, NULL, 'a'},
+        {NULL, 0, NULL, 0},
     };
     bool good = true;
     bool server = false;
@@ -140,6 +145,10 @@ static bool options_read(struct soak *soak, struct soak_options *options, int co
         case 't':
             options->seconds = strtoull(optarg, NULL, 10);
             good = good && options->seconds <= 7 * 24 * 3600;
+            break;
+        case 'a':
+            soak->model.accounts = (uint32_t)strtoul(optarg, NULL, 10);
+            good = good && soak->model.accounts >= 2 && soak->model.accounts <= ACCOUNTS_MAX;
             break;
         case 'q':
             soak->model.strict_queues = true;
@@ -293,6 +302,8 @@ static void operation_subscribe(struct soak *soak, uint32_t slot)
     struct random *random = &soak->random;
     uint8_t group = random_below(random, 2) == 0 ? 0 : (uint8_t)(1 + random_below(random, GROUPS - 1));
     uint32_t max = random_below(random, 8) == 0 ? 1 + random_below(random, 12) : 0;
+    if (model_imports(model_account(&soak->model, slot)))
+        max = 0; /* it would not count what comes through the import */
     connection_subscribe(soak, slot, (uint16_t)random_below(random, PATTERNS), group, max);
 }
 

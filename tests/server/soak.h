@@ -26,6 +26,7 @@ enum {
     SUBJECTS_LONE = 8, /* the last ones: no wildcard matches them, and half of them nothing at all */
     PATTERNS = 112,    /* the subjects themselves, then wildcards */
     GROUPS = 13,       /* queue group names; group 0 stands for none */
+    ACCOUNTS_MAX = 16,
     SUBJECT_BYTES_MAX = 32,
     PUBLICATIONS_MAX = 2048,  /* per round */
     SUBSCRIPTIONS_MAX = 4096, /* of a round, those of earlier rounds that live on included */
@@ -53,6 +54,7 @@ struct soak_subscription {
     uint32_t closed_round;  /* in which its connection closed, 0: open */
     uint16_t pattern;
     uint8_t group; /* 0: plain */
+    uint8_t account;
 };
 
 struct soak_publication {
@@ -64,6 +66,7 @@ struct soak_publication {
     uint16_t slot; /* of the publisher */
     uint16_t subject;
     uint16_t no_responders; /* 503s that came for it */
+    uint8_t account;
     bool reply;
     bool header;
     bool echo; /* the publisher gets its own messages */
@@ -89,6 +92,7 @@ struct soak_model {
     uint32_t publication_count;
     uint32_t subscription_count;
     enum sabotage sabotage;
+    uint32_t accounts;  /* 0: there are none */
     bool strict_queues; /* a group that somebody is leaving must still deliver exactly once */
 
     uint64_t passed;
@@ -172,6 +176,11 @@ enum { INBOX_SID = 9999 }; /* of the subscription to the connection's own replie
 
 /* Makes subjects, patterns and the table of what matches what. `model` is all zero but for the options. */
 void model_init(struct soak_model *model, struct random *random);
+
+/* With accounts, connection slots are in them in turn: users u0, u1.. with their names as passwords. Each odd
+ * one imports all streams of the one before it, under the same subjects. */
+uint8_t model_account(const struct soak_model *model, uint32_t slot);
+bool model_imports(uint8_t account);
 
 /* Prints one line (the first few of a run only) and counts a failure. */
 void model_fail(struct soak_model *model, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -57,11 +57,15 @@ bool connection_open(struct soak *soak, uint32_t slot)
     for (uint32_t sid = 0; sid < SIDS; sid++) {
         connection->subscriptions[sid] = -1;
     }
+    char login[64] = "";
+    unsigned account = model_account(&soak->model, slot);
+    if (soak->model.accounts > 0)
+        snprintf(login, sizeof(login), "\"user\":\"u%u\",\"pass\":\"u%u\",", account, account);
     output_text(connection,
-                "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,"
+                "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,%s"
                 "\"echo\":%s,\"name\":\"soak\",\"lang\":\"c\",\"version\":\"1\",\"protocol\":1}\r\n"
                 "SUB _SOAK.%u.> %d\r\n",
-                connection->echo ? "true" : "false", connection->serial, INBOX_SID);
+                login, connection->echo ? "true" : "false", connection->serial, INBOX_SID);
     connection_ping(soak, slot);
     return true;
 }
@@ -100,6 +104,7 @@ void connection_subscribe(struct soak *soak, uint32_t slot, uint16_t pattern, ui
         .max = max,
         .pattern = pattern,
         .group = group,
+        .account = model_account(model, slot),
     };
     if (group == 0) {
         output_text(connection, "SUB %s %u\r\n", model->patterns[pattern], sid);
@@ -135,6 +140,7 @@ void connection_publish(struct soak *soak, uint32_t slot, const struct soak_publ
     p->confirmed = TICK_NEVER;
     p->connection = connection->serial;
     p->slot = (uint16_t)slot;
+    p->account = model_account(model, slot);
     p->echo = connection->echo;
     p->next = -1;
     if (connection->first_unconfirmed < 0) {

@@ -55,6 +55,22 @@ void model_init(struct soak_model *model, struct random *random)
     }
 }
 
+uint8_t model_account(const struct soak_model *model, uint32_t slot)
+{
+    return (uint8_t)(model->accounts == 0 ? 0 : slot % model->accounts);
+}
+
+bool model_imports(uint8_t account)
+{
+    return account % 2 == 1;
+}
+
+/* Whether what is published in one account is heard in another. */
+static bool hears(uint8_t listener, uint8_t publisher)
+{
+    return listener == publisher || (model_imports(listener) && listener - 1 == publisher);
+}
+
 void model_fail(struct soak_model *model, const char *format, ...)
 {
     model->failed++;
@@ -183,9 +199,10 @@ static void judge_publication(struct soak_model *model, uint32_t number)
     bool possible = false;
     for (uint32_t i = 0; i < model->subscription_count; i++) {
         struct soak_subscription *s = &model->subscriptions[i];
-        if (!model->matches[s->pattern][p->subject]) {
+        if (!model->matches[s->pattern][p->subject] || !hears(s->account, p->account)) {
             if (model->seen[number][i] != 0) {
-                model_fail(model, "%s came on %s", model->subjects[p->subject], model->patterns[s->pattern]);
+                model_fail(model, "%s of account %u came on %s of account %u", model->subjects[p->subject],
+                           p->account, model->patterns[s->pattern], s->account);
             }
             continue;
         }

@@ -46,6 +46,7 @@ struct fake_host {
     struct configured configured[FAKE_CONFIGURATIONS_MAX]; /* what `security` was and is made of */
     uint32_t configured_count;
     struct info_server info;
+    struct host_account account; /* the one there is */
     struct fake_client clients[FAKE_CLIENTS_MAX];
     struct fake_subscription subscriptions[FAKE_SUBSCRIPTIONS_MAX];
     uint32_t subscription_count;
@@ -99,6 +100,15 @@ static inline struct bytes fake_pattern(const struct fake_subscription *at)
 static inline struct bytes fake_queue(const struct fake_subscription *at)
 {
     return bytes_of(at->texts + at->subject_count, at->queue_count);
+}
+
+static inline enum host_result fake_enter(struct client *client, const struct security_account *configured,
+                                          struct host_account **account)
+{
+    struct fake_host *fake = fake_of(client->context);
+    fake->account.configured = configured;
+    *account = &fake->account;
+    return HOST_DONE;
 }
 
 static inline enum host_result fake_subscribe(struct client *client, struct client_subscription *subscription,
@@ -289,6 +299,7 @@ static inline void fake_stall(struct session_context *context, const struct publ
 }
 
 static const struct host_operations fake_operations = {
+    .enter = fake_enter,
     .subscribe = fake_subscribe,
     .unsubscribe = fake_unsubscribe,
     .publish = fake_publish,
@@ -347,6 +358,9 @@ static inline void fake_configure(struct fake_host *fake, const char *config)
     fake->security = configured->options;
     if (fake->security.timeout_ns == 0) /* as the server fills it in where there is no TLS */
         fake->security.timeout_ns = 2LL * 1000 * 1000 * 1000;
+    if (fake->account.configured != NULL) /* the account outlives what is configured for it */
+        fake->account.configured =
+            security_account_find(&fake->security.accounts, fake->account.configured->name);
     permission_cache_forget(&fake->context.permissions);
 }
 

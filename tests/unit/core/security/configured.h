@@ -42,6 +42,8 @@ static inline const char *configure(struct configured *configured, const char *c
     if (parser_read(&tree, "test.conf", &source, &configured->errors.errors) == ERR_OK)
         options_apply(&table, &configured->options, tree.root, &configured->arena, &configured->errors);
     config_tree_close(&tree);
+    if (configured->errors.errors.count == 0)
+        (void)!security_options_finish(&configured->options, &configured->arena, &configured->errors.errors);
     return config_text_string(&configured->errors.errors);
 }
 

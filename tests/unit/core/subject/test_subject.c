@@ -181,6 +181,8 @@ Test(subject, relations_agree_with_the_subjects_that_match, .timeout = 60)
                 continue;
             bool subset = true;
             bool collides = false;
+            uint8_t both[64];
+            struct bytes common = bytes_of(both, subject_intersection(text(a), text(b), both, sizeof both));
             for (size_t k = 0; sequence(subject_tokens, 3, k, s, sizeof(s)) != NULL; k++) {
                 for (unsigned more = 0; more < 2; more++) {
                     snprintf(longer, sizeof(longer), "%s%s", s, more ? ".z" : "");
@@ -188,6 +190,8 @@ Test(subject, relations_agree_with_the_subjects_that_match, .timeout = 60)
                     bool in_b = subject_matches(text(b), text(longer));
                     subset = subset && (!in_a || in_b);
                     collides = collides || (in_a && in_b);
+                    cr_expect_eq(common.count > 0 && subject_matches(common, text(longer)), in_a && in_b,
+                                 "'%s' in '%s' and '%s'", longer, a, b);
                 }
             }
             cr_expect_eq(subject_is_subset(text(a), text(b)), subset, "inner '%s', outer '%s'", a, b);

@@ -1,0 +1,318 @@
+/* shards/services.c - see services.h. One request can call several exporters, and an exporter can itself be
+ * an importer of what it is asked: so the calls are listed first, then every mailbox is asked for room, and
+ * only then anything is delivered. */
+#include "shards/services.h"
+
+#include "core/base/check.h"
+#include "core/base/memory.h"
+#include "net/client.h"
+#include "net/request_info.h"
+#include "shards/replies.h"
+#include "shards/router.h"
+#include "shards/shard.h"
+
+enum {
+    NO_PARENT = SERVICE_CALLS_MAX,
+    SCRATCH_BYTES = TRANSFORM_SUBJECT_BYTES_MAX, /* for the subjects of all calls of one request */
+};
+
+/* One import of an account, in its `services`. */
+struct service {
+    struct subscription base;
+    const struct service_import *import;
+};
+
+/* One exporter to be asked. */
+struct call {
+    const struct service_import *import;
+    struct shard_account *importer;
+    struct shard_account *exporter;
+    struct bytes subject; /* in the scratch, or the request's own */
+    struct reply *reply;  /* NULL: the request wants none */
+    uint32_t parent;      /* the call through which it came, or NO_PARENT */
+    bool taken;
+    char reply_text[REPLY_SUBJECT_BYTES];
+};
+
+struct calls {
+    struct call all[SERVICE_CALLS_MAX];
+    uint32_t count;
+    size_t scratch_used;
+};
+
+/* ---- what is imported ---- */
+
+enum err services_make(struct shard *shard, struct shard_account *account)
+{
+    const struct security_account *configured = account->host.configured;
+    (void)shard;
+    if (configured == NULL || configured->service_import_count == 0)
+        return ERR_OK;
+    account->service_all = memory_new(configured->service_import_count * sizeof *account->service_all);
+    account->services = index_new();
+    enum err err = account->service_all == NULL || account->services == NULL ? ERR_MEMORY : ERR_OK;
+    for (uint32_t i = 0; err == ERR_OK && i < configured->service_import_count; i++) {
+        struct service *service = &account->service_all[i];
+        service->import = &configured->service_imports[i];
+        err = index_add(account->services, service->import->local, (struct bytes){NULL, 0}, &service->base);
+        account->service_count += err == ERR_OK;
+    }
+    if (err != ERR_OK)
+        services_forget(account);
+    return err;
+}
+
+void services_forget(struct shard_account *account)
+{
+    for (uint32_t i = 0; i < account->service_count; i++)
+        index_remove(account->services, &account->service_all[i].base);
+    index_free(account->services);
+    memory_free(account->service_all);
+    account->services = NULL;
+    account->service_all = NULL;
+    account->service_count = 0;
+}
+
+bool services_hit(struct shard *shard, struct shard_account *account, const struct message *message)
+{
+    struct router *router = &shard->router;
+    const struct match *match = NULL;
+    if (message->line_serial != 0 && router->service_serial == message->line_serial &&
+        router->service_account == account)
+        return router->service_hit;
+    if (match_cache_find(shard->matches, account->services, message->subject, &match) != ERR_OK)
+        return false;
+    router->service_serial = message->line_serial;
+    router->service_account = account;
+    router->service_hit = match->interest_count > 0;
+    return router->service_hit;
+}
+
+/* ---- the list of calls ---- */
+
+/* What the exporter's mappings make of a subject, as of a client's there; the result lies in the scratch.
+ * False: it is lost. */
+static bool mapped(struct shard *shard, struct calls *calls, const struct shard_account *exporter,
+                   struct bytes *subject)
+{
+    const struct security_account *configured = exporter->host.configured;
+    const struct mapping *mapping =
+        configured == NULL ? NULL : mappings_find(&configured->mappings, *subject);
+    uint8_t *out = shard->scratch + calls->scratch_used;
+    size_t count = 0;
+    if (mapping == NULL)
+        return true;
+    switch (mapping_apply(mapping, *subject, &shard->context.random, out, SCRATCH_BYTES - calls->scratch_used,
+                          &count)) {
+    case MAPPING_SAME:
+        return true;
+    case MAPPING_LOST:
+        return false;
+    case MAPPING_TO:
+        break;
+    }
+    calls->scratch_used += count;
+    *subject = bytes_of(out, count);
+    return true;
+}
+
+/* The exporter's subject for a request. False: there is none. */
+static bool target(struct shard *shard, struct calls *calls, struct call *call, struct bytes subject)
+{
+    const struct service_import *import = call->import;
+    uint8_t *out = shard->scratch + calls->scratch_used;
+    call->subject = import->literal ? import->subject : subject;
+    if (!import->literal && import->request != NULL) {
+        size_t count =
+            transform_apply(import->request, subject, NULL, out, SCRATCH_BYTES - calls->scratch_used);
+        if (count == 0)
+            return false;
+        calls->scratch_used += count;
+        call->subject = bytes_of(out, count);
+    }
+    return mapped(shard, calls, call->exporter, &call->subject);
+}
+
+/* Whether the same export was entered before on the way to this call. */
+static bool entered(const struct calls *calls, uint32_t parent, const struct service_export *exported)
+{
+    for (; parent != NO_PARENT; parent = calls->all[parent].parent) {
+        if (calls->all[parent].import->exported == exported)
+            return true;
+    }
+    return false;
+}
+
+/* Adds what `account` calls by this subject. */
+static void calls_add(struct shard *shard, struct calls *calls, struct shard_account *account,
+                      struct bytes subject, uint32_t parent)
+{
+    const struct match *match = NULL;
+    uint32_t first = calls->count;
+    if (account->services == NULL ||
+        match_cache_find(shard->matches, account->services, subject, &match) != ERR_OK)
+        return;
+    for (uint32_t i = 0; i < match->interest_count; i++) {
+        const struct subscription_set *set = &match->interests[i]->plain;
+        for (uint32_t at = 0; at < set->count && calls->count < SERVICE_CALLS_MAX; at++) {
+            const struct service *service = CONTAINER_OF(subscription_at(set, at), struct service, base);
+            calls->all[calls->count] =
+                (struct call){.import = service->import, .importer = account, .parent = parent};
+            calls->count += !entered(calls, parent, service->import->exported);
+        }
+    }
+    for (uint32_t i = first; i < calls->count;) { /* now that nobody looks at the match */
+        struct call *call = &calls->all[i];
+        call->exporter = accounts_open(shard, call->import->account);
+        if (call->exporter != NULL && target(shard, calls, call, subject))
+            i++;
+        else
+            *call = calls->all[--calls->count];
+    }
+}
+
+static void calls_list(struct shard *shard, struct calls *calls, struct shard_account *account,
+                       const struct message *message)
+{
+    calls->count = 0;
+    calls->scratch_used = 0;
+    calls_add(shard, calls, account, message->subject, NO_PARENT);
+    for (uint32_t i = 0; i < calls->count; i++)
+        calls_add(shard, calls, calls->all[i].exporter, calls->all[i].subject, i);
+}
+
+/* ---- room ---- */
+
+static bool wants_reply(const struct message *message)
+{
+    return message->reply.count > 0 && !bytes_start_with(message->reply, TEXT("$JS.ACK."));
+}
+
+/* Whether all that will be put finds room; the exporters' prefixes are in place then. */
+static enum host_result room(struct shard *shard, struct shard_account *account, const struct calls *calls,
+                             const struct message *message)
+{
+    /* Two of them may go into the same mailbox: so each is asked as if all did. */
+    uint32_t times = calls->count + 1;
+    bool alone = shard->shard_count == 1; /* then no mailbox is needed */
+    enum host_result result = alone ? HOST_DONE : router_room_times(shard, account, message, times);
+    for (uint32_t i = 0; result == HOST_DONE && i < calls->count; i++) {
+        const struct call *call = &calls->all[i];
+        struct message request = *message;
+        request.subject = call->subject;
+        request.line_serial = 0;
+        if (wants_reply(message))
+            result = replies_prefix_open(shard, call->exporter);
+        if (result == HOST_DONE && !alone)
+            result = router_room_times(shard, call->exporter, &request, times);
+    }
+    return result;
+}
+
+/* ---- calling ---- */
+
+/* Makes the reply's mapping. False: memory is out, or the bound is reached: the exporter is not asked. */
+static bool reply_make(struct shard *shard, struct calls *calls, struct call *call,
+                       const struct message *message)
+{
+    const struct call *parent = call->parent == NO_PARENT ? NULL : &calls->all[call->parent];
+    struct bytes back =
+        parent == NULL ? message->reply : bytes_of(parent->reply_text, sizeof parent->reply_text);
+    const struct service_export *exported = call->import->exported;
+    if (parent != NULL && parent->reply == NULL)
+        return false;
+    call->reply = reply_new(shard, call->exporter, call->importer, back);
+    if (call->reply == NULL)
+        return false;
+    if (reply_wait(shard, call->reply, exported->response, exported->threshold_ns) != HOST_DONE) {
+        reply_free(shard, call->reply);
+        call->reply = NULL;
+        return false;
+    }
+    reply_subject(call->reply, call->reply_text);
+    return true;
+}
+
+/* The request as the exporter gets it. */
+static void call_make(struct shard *shard, struct shard_account *account, struct calls *calls,
+                      uint32_t number, const struct message *message)
+{
+    struct call *call = &calls->all[number];
+    const struct client *client = message->publisher;
+    const struct security_account *asks = account->host.configured;
+    const struct security_account *through = call->importer->host.configured;
+    struct message request = *message;
+    struct request_texts texts;
+    char json[REQUEST_INFO_BYTES_MAX];
+    if (wants_reply(message)) {
+        if (!reply_make(shard, calls, call, message))
+            return;
+        request.reply = bytes_of(call->reply_text, sizeof call->reply_text);
+    }
+    struct bytes name = asks == NULL ? (struct bytes){NULL, 0} : asks->name;
+    struct bytes service =
+        call->importer == account || through == NULL ? (struct bytes){NULL, 0} : through->name;
+    struct latency *sample =
+        latency_sample(shard, call->import->exported, client, name, call->import->share, message);
+    size_t count = request_info_json(json, sizeof json, client, name, service, call->import->share);
+    request.subject = call->subject;
+    struct block *block =
+        request_info_put(&request, bytes_of(json, count), &shard->context.pool.blocks, &texts);
+    if (block != NULL) {
+        request.from_service = true;
+        request.place = client->place;
+        request.publisher = NULL;
+        call->taken = router_route(shard, call->exporter, &request);
+        block_release(&shard->context.pool.blocks, block);
+    }
+    if (call->reply != NULL)
+        call->reply->latency = sample;
+    else
+        latency_publish(shard, call->exporter, sample, 400, NULL);
+}
+
+/* Who was asked for nothing waits for nothing. True: somebody took the request. */
+static bool calls_settle(struct shard *shard, struct calls *calls)
+{
+    bool taken = false;
+    for (uint32_t i = calls->count; i > 0; i--) {
+        struct call *call = &calls->all[i - 1];
+        if (call->taken && call->parent != NO_PARENT)
+            calls->all[call->parent].taken = true;
+        taken |= call->taken;
+        if (call->taken || call->reply == NULL)
+            continue;
+        struct latency *sample = call->reply->latency;
+        call->reply->latency = NULL;
+        latency_publish(shard, call->exporter, sample, 503, NULL);
+        reply_free(shard, call->reply);
+    }
+    return taken;
+}
+
+enum host_result services_publish(struct shard *shard, struct shard_account *account,
+                                  const struct message *message)
+{
+    struct calls calls;
+    if (!shard_scratch_make(shard))
+        return HOST_MEMORY;
+    calls_list(shard, &calls, account, message);
+    enum host_result result = room(shard, account, &calls, message);
+    if (result != HOST_DONE)
+        return result;
+    bool taken = router_route(shard, account, message);
+    for (uint32_t i = 0; i < calls.count; i++)
+        call_make(shard, account, &calls, i, message);
+    taken |= calls_settle(shard, &calls);
+    return taken ? HOST_DONE : HOST_NOBODY;
+}
+
+enum host_result services_publish_room(struct shard *shard, struct shard_account *account,
+                                       const struct message *message)
+{
+    struct calls calls;
+    if (!shard_scratch_make(shard))
+        return HOST_MEMORY;
+    calls_list(shard, &calls, account, message);
+    return room(shard, account, &calls, message);
+}
