@@ -41,12 +41,12 @@ const struct line *lines_none(const struct lines *lines)
     return &lines->none;
 }
 
-/* Which of 64 bytes are blanks, and which are control bytes: a bit for each. */
-static ALWAYS_INLINE void scan(const uint8_t *at, uint64_t *blanks, uint64_t *controls)
+/* Which of `count` bytes are blanks, and which are control bytes: a bit for each. */
+static ALWAYS_INLINE void scan(const uint8_t *at, unsigned count, uint64_t *blanks, uint64_t *controls)
 {
     *blanks = *controls = 0;
 #if defined(__SSE2__)
-    for (unsigned part = 0; part < LINE_BYTES / 16; part++) {
+    for (unsigned part = 0; part < count / 16; part++) {
         __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(at + part * 16));
         __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(' ' - 1)), bytes);
         __m128i blank = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(' '));
@@ -54,7 +54,7 @@ static ALWAYS_INLINE void scan(const uint8_t *at, uint64_t *blanks, uint64_t *co
         *blanks |= (uint64_t)(uint32_t)_mm_movemask_epi8(blank) << (part * 16);
     }
 #else
-    for (unsigned i = 0; i < LINE_BYTES; i++) {
+    for (unsigned i = 0; i < count; i++) {
         *controls |= (uint64_t)(at[i] < ' ') << i;
         *blanks |= (uint64_t)(at[i] == ' ') << i;
     }
@@ -117,7 +117,9 @@ static bool take_apart(struct line *line, const uint8_t *start, uint64_t blanks,
 const struct line *lines_find(struct lines *lines, const uint8_t *start)
 {
     uint64_t blanks, controls;
-    scan(start, &blanks, &controls);
+    scan(start, LINE_BYTES / 2, &blanks, &controls);
+    if (UNLIKELY(controls == 0)) /* a long line */
+        scan(start, LINE_BYTES, &blanks, &controls);
     unsigned end = controls == 0 ? LINE_BYTES : (unsigned)__builtin_ctzll(controls);
     if (end + 2 > LINE_BYTES || end < PUB_BYTES + 3 || start[end] != '\r' || start[end + 1] != '\n' ||
         memcmp(start, "PUB ", PUB_BYTES) != 0)

@@ -480,6 +480,14 @@ enum host_result router_publish_room(struct shard *shard, const struct message *
     return router_room(shard, account, message);
 }
 
+static ALWAYS_INLINE enum host_result publish_all(struct shard *shard, const struct shard_account *account,
+                                                  const struct match *match, const struct message *run)
+{
+    if (UNLIKELY(!room_for_all(shard, match, run)))
+        return HOST_FULL;
+    return LIKELY(deliver_all(shard, account, match, run)) ? HOST_DONE : HOST_NOBODY;
+}
+
 enum host_result router_publish(struct shard *shard, const struct message *run, uint32_t *done)
 {
     struct shard_account *account = shard_account_of(run->publisher->account);
@@ -491,11 +499,11 @@ enum host_result router_publish(struct shard *shard, const struct message *run, 
     const struct match *match = find(shard, account, run);
     if (UNLIKELY(match == NULL))
         return HOST_MEMORY;
-    struct message message = message_first(run, run_length(shard, account, match, run));
-    if (UNLIKELY(!room_for_all(shard, match, &message)))
-        return HOST_FULL;
-    *done = message_count(&message);
-    return LIKELY(deliver_all(shard, account, match, &message)) ? HOST_DONE : HOST_NOBODY;
+    *done = run_length(shard, account, match, run);
+    if (LIKELY(*done == message_count(run)))
+        return publish_all(shard, account, match, run);
+    struct message part = message_first(run, *done);
+    return publish_all(shard, account, match, &part);
 }
 
 /* ---- mail in ---- */
