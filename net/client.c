@@ -472,14 +472,14 @@ static void describe_user(const struct client *client, char *out, size_t out_byt
 {
     const struct security_user *user = client->user;
     struct bytes name = user == NULL ? connect_user(&client->connect) : user->name;
-    out[0] = 0;
-    if (!client->connect_received)
-        return;
     bool by_key = user != NULL && user->nkey.count > 0;
-    if (by_key || name.count > 0)
-        snprintf(out, out_bytes, "$G/%s:", by_key ? "nkey" : "user");
-    else if (client->login == AUTHENTICATE_TOKEN)
-        snprintf(out, out_bytes, "$G/token");
+    bool by_token = !by_key && name.count == 0 && client->login == AUTHENTICATE_TOKEN;
+    out[0] = 0;
+    if (!client->connect_received || (!by_key && !by_token && name.count == 0))
+        return;
+    const struct security_account *account = client->account->configured;
+    append_shown(out, out_bytes, account == NULL ? TEXT("$G") : account->name);
+    append_shown(out, out_bytes, by_key ? TEXT("/nkey:") : by_token ? TEXT("/token") : TEXT("/user:"));
     append_shown(out, out_bytes, by_key ? user->nkey : name);
 }
 
