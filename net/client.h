@@ -121,9 +121,32 @@ bool client_takes(const struct client_subscription *subscription, const struct m
  */
 bool client_deliver(struct client_subscription *subscription, const struct message *message);
 
+/* What a run became in the output of the first receiver: others whose control line is the same, because they
+ * chose the same sid, refer to these bytes. It holds the blocks that they lie in. */
+enum { RUN_PIECES_MAX = 8, RUN_LINE_BYTES_MOST = 256 };
+struct run_written {
+    uint32_t piece_count; /* 0: nothing that another one could use */
+    uint32_t line_count;
+    struct {
+        struct block *block;
+        struct bytes bytes;
+    } pieces[RUN_PIECES_MAX];
+    uint8_t line[RUN_LINE_BYTES_MOST];
+};
+
+static inline void run_written_init(struct run_written *written)
+{
+    written->piece_count = 0;
+}
+
+/* Lets go of the blocks. */
+void run_written_release(struct run_written *written, struct output_pool *pool);
+
 /* The same for all messages of a run: they have one control line, no headers, and lie in no counted block.
- * The receiver's bounds are looked at once, behind the last. */
-bool client_deliver_run(struct client_subscription *subscription, const struct message *run);
+ * The receiver's bounds are looked at once, behind the last. `written` passes from receiver to receiver; NULL
+ * where there is only one. */
+bool client_deliver_run(struct client_subscription *subscription, const struct message *run,
+                        struct run_written *written);
 
 /* Sends an INFO if the client may have one now (client-protocol 3.3). */
 void client_send_info(struct client *client);

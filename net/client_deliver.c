@@ -12,7 +12,6 @@
 enum {
     LINE_FIXED_BYTES =
         64, /* "HMSG ", blanks, two sizes of at most ten digits, CR LF, and slack for copy_short() */
-    RUN_LINE_BYTES_MOST = 256, /* a run with a longer control line is delivered one by one */
 };
 
 static ALWAYS_INLINE uint8_t *write_number(uint8_t *to, uint32_t value)
@@ -215,25 +214,75 @@ static void write_frames(uint8_t *to, struct bytes line, const struct message *r
     }
 }
 
-/* Fills block after block; how many frames were written: fewer than the run has when memory is out. */
-static uint32_t write_run(struct client *client, struct bytes line, const struct message *run)
+/* Notes a piece for the receivers that come behind. False: it finds no place. */
+static bool piece_note(struct run_written *written, struct block *block, struct bytes piece)
 {
+    if (written->piece_count == RUN_PIECES_MAX)
+        return false;
+    written->pieces[written->piece_count].block = block_hold(block);
+    written->pieces[written->piece_count++].bytes = piece;
+    return true;
+}
+
+void run_written_release(struct run_written *written, struct output_pool *pool)
+{
+    while (written->piece_count > 0)
+        block_release(&pool->blocks, written->pieces[--written->piece_count].block);
+}
+
+/* Fills block after block; how many frames were written: fewer than the run has when memory is out. */
+static uint32_t write_run(struct client *client, struct bytes line, const struct message *run,
+                          struct run_written *written)
+{
+    struct output_pool *pool = &client->context->pool;
     size_t frame_bytes = line.count + run->total_bytes + 2;
     uint32_t count = message_count(run);
     uint32_t done = 0;
+    bool notes = written != NULL && written->piece_count == 0;
+    bool all_noted = notes;
     while (done < count) {
-        uint8_t *to = output_reserve(&client->output, &client->context->pool, frame_bytes);
+        uint8_t *to = output_reserve(&client->output, pool, frame_bytes);
         if (UNLIKELY(to == NULL))
             break;
         uint32_t fit = (uint32_t)(client->output.last->room / frame_bytes);
         if (fit > count - done)
             fit = count - done;
         write_frames(to, line, run, run->body + (size_t)done * run->run_stride, fit);
+        all_noted =
+            all_noted && piece_note(written, client->output.last->block, bytes_of(to, fit * frame_bytes));
         output_commit(&client->output, fit * frame_bytes);
         done += fit;
     }
-    client->context->written_bytes += done * frame_bytes;
+    if (all_noted && done == count) {
+        written->line_count = (uint32_t)line.count;
+        memcpy(written->line, line.data, line.count);
+    } else if (notes) {
+        run_written_release(written, pool); /* who needs all of it gets nothing of it */
+    }
     return done;
+}
+
+/* Whether another receiver was sent these very bytes. */
+static ALWAYS_INLINE bool written_before(const struct run_written *written, struct bytes line)
+{
+    return written != NULL && written->piece_count > 0 &&
+           bytes_equal(bytes_of(written->line, written->line_count), line);
+}
+
+/* The bytes that another receiver was sent: referred to where that costs less than a copy. False: memory is
+ * out. */
+static bool write_again(struct client *client, const struct run_written *written)
+{
+    struct output_pool *pool = &client->context->pool;
+    for (uint32_t i = 0; i < written->piece_count; i++) {
+        struct bytes piece = written->pieces[i].bytes;
+        enum err err = piece.count >= OUTPUT_SHARE_BYTES_LEAST
+                           ? output_share(&client->output, pool, written->pieces[i].block, piece)
+                           : output_append(&client->output, pool, piece);
+        if (UNLIKELY(err != ERR_OK))
+            return false;
+    }
+    return true;
 }
 
 /* What needs a look at each message: a limit on their number, a trace, a line too long to be written once. */
@@ -251,10 +300,11 @@ static NEVER_INLINE bool deliver_one_by_one(struct client_subscription *subscrip
     return taken;
 }
 
-bool client_deliver_run(struct client_subscription *subscription, const struct message *run)
+bool client_deliver_run(struct client_subscription *subscription, const struct message *run,
+                        struct run_written *written)
 {
     struct client *client = subscription->client;
-    uint8_t line[RUN_LINE_BYTES_MOST];
+    uint8_t space[RUN_LINE_BYTES_MOST];
     ASSERT_HOT(run->header_bytes == 0);
     if (UNLIKELY(!client_takes(subscription, run)))
         return false;
@@ -262,10 +312,17 @@ bool client_deliver_run(struct client_subscription *subscription, const struct m
     if (UNLIKELY(run->run_more == 0 || subscription_max(subscription) != 0 ||
                  client->context->options->trace || line_most > RUN_LINE_BYTES_MOST))
         return deliver_one_by_one(subscription, run);
-    uint32_t count = write_run(client, run_line(client, subscription, run, line), run);
-    if (LIKELY(count > 0))
-        delivered(client, subscription, run, count);
-    if (UNLIKELY(count < message_count(run)))
+    struct bytes line = run_line(client, subscription, run, space);
+    uint32_t count = message_count(run);
+    uint32_t done = count;
+    if (!written_before(written, line))
+        done = write_run(client, line, run, written);
+    else if (UNLIKELY(!write_again(client, written)))
+        done = 0; /* a part of it may be there: it goes with the connection */
+    client->context->written_bytes += (uint64_t)done * (line.count + run->total_bytes + 2);
+    if (LIKELY(done > 0))
+        delivered(client, subscription, run, done);
+    if (UNLIKELY(done < count))
         client_close(client, CLOSED_WRITE_ERROR, NULL);
-    return count > 0;
+    return done > 0;
 }

@@ -321,17 +321,21 @@ static NEVER_INLINE bool deliver_plain_run(struct shard *shard, const struct mat
                                            const struct message *run)
 {
     bool taken = false;
+    struct run_written written;
+    run_written_init(&written);
     for (uint32_t i = 0; i < match->interest_count; i++) {
         const struct subscription_set *set = &match->interests[i]->plain;
+        bool alone = match->interest_count == 1 && set->count == 1;
         for (uint32_t at = set->count; at > 0; at--) {
             struct subscription *subscription = subscription_at(set, at - 1);
             if (UNLIKELY(subscription->foreign))
                 taken |= foreign_deliver(shard, subscription, run);
             else
-                taken |=
-                    client_deliver_run(CONTAINER_OF(subscription, struct client_subscription, base), run);
+                taken |= client_deliver_run(CONTAINER_OF(subscription, struct client_subscription, base), run,
+                                            alone ? NULL : &written);
         }
     }
+    run_written_release(&written, &shard->context.pool);
     return taken;
 }
 

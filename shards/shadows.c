@@ -195,7 +195,8 @@ bool shadow_deliver(struct shard *shard, struct shadow *shadow, const struct mes
         here.line_serial = 0; /* what its permissions said of the line was said of another subject */
     if (UNLIKELY(here.subject.count == 0))
         return false;
-    return here.run_more == 0 ? client_deliver(&shadow->own, &here) : client_deliver_run(&shadow->own, &here);
+    return here.run_more == 0 ? client_deliver(&shadow->own, &here)
+                              : client_deliver_run(&shadow->own, &here, NULL);
 }
 
 /* ---- a new snapshot ---- */

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { WAIT_MS = 5000, PATH_BYTES = 64, URL_BYTES = 64, FLAGS_BYTES = 128 };
+enum { WAIT_MS = 5000, NKEY_TRIES = 4, PATH_BYTES = 64, URL_BYTES = 64, FLAGS_BYTES = 128 };
 
 #define USER_KEY "UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK"
 #define USER_SEED "SUAAAAICAMCAKBQHBAEQUCYMBUHA6EARCIJRIFIWC4MBSGQ3DQOR4H776Y"
@@ -106,13 +106,29 @@ static natsStatus come_in(natsConnection **connection, const struct guarded *gua
     return status;
 }
 
+/* The same, but this client (3.4.1) sends no signature where its first byte is zero, once in 256 times and to
+ * any server: one that is right is tried again. */
+static natsStatus come_in_surely(natsConnection **connection, const struct guarded *guarded,
+                                 const struct credentials *credentials)
+{
+    natsStatus status = NATS_ERR;
+    for (int tries = 0; tries < NKEY_TRIES && status != NATS_OK; tries++) {
+        status = come_in(connection, guarded, credentials);
+        if (credentials->nkey == NULL) {
+            return status;
+        }
+    }
+    return status;
+}
+
 static void expect_logins(struct run *run, const struct guarded *guarded, const struct credentials *rows,
                           int right, int wrong)
 {
     for (int i = 0; i < right + wrong; i++) {
         natsConnection *connection = NULL;
-        EXPECT_STATUS(run, come_in(&connection, guarded, &rows[i]),
-                      i < right ? NATS_OK : NATS_CONNECTION_AUTH_FAILED);
+        natsStatus status = i < right ? come_in_surely(&connection, guarded, &rows[i])
+                                      : come_in(&connection, guarded, &rows[i]);
+        EXPECT_STATUS(run, status, i < right ? NATS_OK : NATS_CONNECTION_AUTH_FAILED);
         if (i < right && connection != NULL) {
             EXPECT_OK(run, natsConnection_FlushTimeout(connection, WAIT_MS));
         }

@@ -192,10 +192,11 @@ static inline bool fake_run_may(const struct fake_host *fake, const struct messa
     return true;
 }
 
-static inline bool fake_deliver(struct client_subscription *subscription, const struct message *message)
+static inline bool fake_deliver(struct client_subscription *subscription, const struct message *message,
+                                struct run_written *written)
 {
     return message->run_more == 0 ? client_deliver(subscription, message)
-                                  : client_deliver_run(subscription, message);
+                                  : client_deliver_run(subscription, message, written);
 }
 
 /* Takes a part of a run. */
@@ -217,15 +218,18 @@ static inline enum host_result fake_publish(struct client *client, const struct 
     fake->published += *done;
     if (message->block != NULL)
         fake->published_shared++;
+    struct run_written written;
+    run_written_init(&written);
     for (uint32_t i = 0; i < fake->subscription_count; i++) {
         if (!subject_matches(fake_pattern(&fake->subscriptions[i]), message->subject) ||
             fake_queue_served(fake, took, i))
             continue;
         bool takes = client_takes(fake->subscriptions[i].subscription, message);
-        took[i] = fake_deliver(fake->subscriptions[i].subscription, message);
+        took[i] = fake_deliver(fake->subscriptions[i].subscription, message, &written);
         ASSERT(takes || !took[i]);
         any = any || took[i];
     }
+    run_written_release(&written, &fake->context.pool);
     for (uint32_t i = fake->expired_count; i-- > 0;) {
         if (fake->expired[i]->client->state != CLIENT_CLOSED)
             (void)client_remove_expired(fake->expired[i]); /* refused: it stays for the next time */

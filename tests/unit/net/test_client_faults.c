@@ -120,7 +120,8 @@ Test(client_faults, a_run_that_finds_no_memory_closes_its_receiver_and_nobody_el
         struct fake_host *fake = fake_new();
         fake->run_most = UINT32_MAX;
         struct fake_client *one = enter(fake, 0, "CONNECT {\"verbose\":false}\r\nSUB a 1\r\n");
-        struct fake_client *two = enter(fake, 1, "CONNECT {\"verbose\":false}\r\nSUB * 2\r\n");
+        struct fake_client *two =
+            enter(fake, 1, "CONNECT {\"verbose\":false}\r\nSUB * 1\r\n"); /* the same bytes */
         struct fake_client *publisher = enter(fake, 2, "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n");
         if (!publisher->closed)
             (void)fake_feed(fake, publisher, bytes_of(words, count));
