@@ -255,7 +255,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 # Real clients and the soak: docs/interop.md.
-test_targets += c-client-test soak-test
+test_targets += c-client-test soak-test services-test
 c_client_sources := $(wildcard tests/interop/c_client/*.c)
 soak_sources := $(wildcard tests/server/soak*.c)
 
@@ -278,6 +278,11 @@ soak-test: $(out)/myelin $(out)/soak ## twice 20 s of random work across shards 
 	SOAK=$(out)/soak MYELIN_FLAGS="$(or $(MYELIN_FLAGS),--shards 3)" tests/server/soak.sh $(out)/myelin --seconds 20
 	SOAK=$(out)/soak SOAK_ACCOUNTS=4 MYELIN_FLAGS="$(or $(MYELIN_FLAGS),--shards 3)" tests/server/soak.sh $(out)/myelin \
 		--seconds 20
+
+.PHONY: services-test
+services-test: $(out)/myelin $(out)/myelin-bench ## requests to services in other accounts, across shards and small mailboxes
+	BENCH=$(out)/myelin-bench MYELIN_FLAGS="$(or $(MYELIN_FLAGS),--shards 3) --mailbox_bytes 65536" \
+		tests/server/services.sh $(out)/myelin
 
 # The conformance suite of the client protocol (docs/conformance.md): a program of its own, with no part of the server.
 test_targets += conformance

@@ -7,6 +7,7 @@
 #include "core/base/memory.h"
 #include "core/subject/subject.h"
 #include "net/client.h"
+#include "net/client_access.h"
 #include "shards/router.h"
 #include "shards/shard.h"
 
@@ -185,6 +186,17 @@ static struct bytes translated(struct shard *shard, struct shadow *shadow, const
     return bytes_of(shard->scratch, count);
 }
 
+/* Whether the subscription that the shadow belongs to may have the message: it was not taken away, by its
+ * number or by new permissions, and its user's deny list holds for what is imported as for everything else.
+ */
+static bool may_have(const struct shadow *shadow, const struct message *here)
+{
+    const struct client_subscription *of = shadow->of;
+    if (UNLIKELY(subscription_max(of) != 0 && of->delivered >= subscription_max(of)))
+        return false;
+    return LIKELY(!of->filtered) || client_access_takes(of, here);
+}
+
 bool shadow_deliver(struct shard *shard, struct shadow *shadow, const struct message *run)
 {
     if (UNLIKELY(shadow->import == NULL || run->from_service))
@@ -193,7 +205,7 @@ bool shadow_deliver(struct shard *shard, struct shadow *shadow, const struct mes
     here.subject = translated(shard, shadow, run);
     if (UNLIKELY(shadow->own.client->access != NULL) && shadow->import->forward != NULL)
         here.line_serial = 0; /* what its permissions said of the line was said of another subject */
-    if (UNLIKELY(here.subject.count == 0))
+    if (UNLIKELY(here.subject.count == 0 || !may_have(shadow, &here)))
         return false;
     return here.run_more == 0 ? client_deliver(&shadow->own, &here)
                               : client_deliver_run(&shadow->own, &here, NULL);

@@ -124,7 +124,8 @@ enum need { NEEDS_NOTHING, NEEDS_ACCOUNTS, NEEDS_MAPPINGS, NEEDS_CLUSTER, NEEDS 
       "{sampling: 100, subject: \"lat.out\"}}, {service: \"both\"}, {service: \"mid.*\"} ]\n"                \
       "  imports: [ {service: {account: FAR, subject: \"end.*\"}, to: \"mid.*\"} ] }\n"                      \
       " FAR { users: [ {user: \"far\", password: \"p\"} ], exports: [ {service: \"end.*\"} ] }\n"            \
-      " IMP { users: [ {user: \"imp\", password: \"p\"} ]\n"                                                 \
+      " IMP { users: [ {user: \"imp\", password: \"p\"}, {user: \"deaf\", password: \"p\", permissions: "    \
+      "{subscribe: {deny: [\"from.exp.pub.secret\", \"from.exp.pub.queued\"]}}} ]\n"                         \
       "  imports: [ {stream: {account: EXP, subject: \"pub.>\"}, prefix: \"from.exp\"}, {stream: {account: " \
       "EXP, "                                                                                                \
       "subject: \"turn.*.*\"}, to: \"turned.$2.$1\"}, {service: {account: EXP, subject: \"map.*.*\"}, to: "  \

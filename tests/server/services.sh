@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# tests/server/services.sh - requests from one account to a service in another one, over shards and small mailboxes.
+#
+# Usage: [BENCH=build/myelin-bench] tests/server/services.sh SERVER_BINARY
+#
+# Starts the server on a free loopback port (with the words of MYELIN_FLAGS). Eight requesters in account A send requests
+# to a queue group of four in account Z, through an import under another name; every request must be answered, and
+# measured by a latency sample in Z. The same for requests through a third account. Then the server must end
+# by itself, with exit code 0 (under a sanitizer: without a finding). Prints "N passed, N failed".
+set -euo pipefail
+
+readonly REQUESTS=20000
+readonly WAIT_SECONDS=100
+
+# shellcheck source=tests/server/server.sh
+source "$(dirname "${BASH_SOURCE[0]}")/server.sh"
+
+if (($# != 1)); then
+    echo "usage: $0 SERVER_BINARY" >&2
+    exit 2
+fi
+server_binary=$1
+bench=${BENCH:-build/myelin-bench}
+log=$(mktemp)
+configuration=$(mktemp)
+passed=0
+failed=0
+helpers=()
+
+clean_up() {
+    local helper
+    for helper in "${helpers[@]}"; do
+        kill "$helper" 2>/dev/null || true
+    done
+    server_stop
+    rm -f "$log" "$configuration"
+}
+trap clean_up EXIT
+
+# verdict CONDITION_STATUS TEXT
+verdict() {
+    if (($1 == 0)); then
+        passed=$((passed + 1))
+        echo "passed: $2"
+    else
+        failed=$((failed + 1))
+        echo "FAILED: $2"
+    fi
+}
+
+# as USER COMMAND [options ...]: the load generator as a user of that name.
+as() {
+    local user=$1 command=$2
+    shift 2
+    timeout -k 5 "$WAIT_SECONDS" "$bench" "$command" --server "127.0.0.1:$server_port" --user "$user" --pass "$user" \
+        --quiet "$@"
+}
+
+# round SUBJECT TEXT: requests on the subject as user a, answered in Z, with a sample for each.
+round() {
+    local status=0 samples answers probe=
+    # One of them is the request that shows, by not being refused, that it has subscribed; one request is not sampled.
+    as z sub --subject lat --messages "$REQUESTS" >/dev/null &
+    samples=$!
+    until [[ ${probe:-} == *"waited too long"* ]] || ((SECONDS >= WAIT_SECONDS)); do
+        probe=$(as z request --subject lat --messages 1 --subscribers 0 --timeout 1 2>&1 || true)
+    done
+    probe=
+    as z reply --subject svc --subscribers 4 --queue q --messages "$REQUESTS" >/dev/null &
+    answers=$!
+    helpers=("$samples" "$answers")
+    # Until the responders are there a request is refused; inside the account nothing is sampled.
+    until as z request --subject svc --messages 1 --subscribers 0 >/dev/null 2>&1 || ((SECONDS >= WAIT_SECONDS)); do
+        continue
+    done
+    as a request --subject "$1" --messages "$((REQUESTS - 1))" --publishers 8 --in-flight 32 --subscribers 0 >/dev/null ||
+        status=$?
+    verdict "$status" "every request is answered: $2"
+    status=0
+    wait "$answers" || status=$?
+    verdict "$status" "the service saw them all: $2"
+    status=0
+    wait "$samples" || status=$?
+    verdict "$status" "a latency sample for each: $2"
+    helpers=()
+}
+
+cat >"$configuration" <<'CONF'
+accounts {
+  A { users: [ {user: a, password: a} ], imports: [ {service: {account: Z, subject: svc}, to: near}, {service: {account: M, subject: mid}, to: far} ] }
+  M { users: [ {user: m, password: m} ], exports: [ {service: mid} ], imports: [ {service: {account: Z, subject: svc}, to: mid} ] }
+  Z { users: [ {user: z, password: z} ], exports: [ {service: svc, latency: {sampling: 100, subject: lat}} ] }
+}
+CONF
+MYELIN_FLAGS="${MYELIN_FLAGS:-} -c $configuration"
+if ! server_start "$log"; then
+    cat "$log"
+    echo "FAILED: the server does not start" >&2
+    exit 1
+fi
+round near "an import under another name"
+round far "a service behind a service"
+kill -TERM "$server_pid"
+status=0
+wait "$server_pid" || status=$?
+server_pid=
+verdict "$status" "the server ends by itself"
+((failed == 0)) || tail -n 40 "$log"
+echo "$passed passed, $failed failed"
+((failed == 0))
