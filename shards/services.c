@@ -29,7 +29,9 @@ struct call {
     struct shard_account *exporter;
     struct bytes subject; /* in the scratch, or the request's own */
     struct reply *reply;  /* NULL: the request wants none */
-    uint32_t parent;      /* the call through which it came, or NO_PARENT */
+    struct latency
+        *sample;     /* of a request that wants none; published when all calls have the room asked for */
+    uint32_t parent; /* the call through which it came, or NO_PARENT */
     bool taken;
     char reply_text[REPLY_SUBJECT_BYTES];
 };
@@ -268,7 +270,7 @@ static void call_make(struct shard *shard, struct shard_account *account, struct
     if (call->reply != NULL)
         call->reply->latency = sample;
     else
-        latency_publish(shard, call->exporter, sample, 400, NULL);
+        call->sample = sample;
 }
 
 /* Who was asked for nothing waits for nothing. True: somebody took the request. */
@@ -280,6 +282,7 @@ static bool calls_settle(struct shard *shard, struct calls *calls)
         if (call->taken && call->parent != NO_PARENT)
             calls->all[call->parent].taken = true;
         taken |= call->taken;
+        latency_publish(shard, call->exporter, call->sample, 400, NULL);
         if (call->taken || call->reply == NULL)
             continue;
         struct latency *sample = call->reply->latency;
