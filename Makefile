@@ -330,3 +330,8 @@ test_targets += permissions-check
 .PHONY: permissions-check
 permissions-check: $(out)/myelin ## permissions across shards
 	python3 tests/integration/test_permissions.py $(out)/myelin
+
+test_targets += secrets-check
+.PHONY: secrets-check
+secrets-check: $(out)/myelin ## logins of every kind with -DV: no line of the log holds a secret
+	python3 -B tests/integration/test_secrets.py $(out)/myelin
