@@ -335,3 +335,8 @@ test_targets += secrets-check
 .PHONY: secrets-check
 secrets-check: $(out)/myelin ## logins of every kind with -DV: no line of the log holds a secret
 	python3 -B tests/integration/test_secrets.py $(out)/myelin
+
+test_targets += reload-check
+.PHONY: reload-check
+reload-check: $(out)/myelin ## reloads of users, permissions, accounts and certificates under load, on three shards
+	python3 -B tests/integration/test_reload.py $(out)/myelin
