@@ -340,3 +340,8 @@ test_targets += reload-check
 .PHONY: reload-check
 reload-check: $(out)/myelin ## reloads of users, permissions, accounts and certificates under load, on three shards
 	python3 -B tests/integration/test_reload.py $(out)/myelin
+
+test_targets += imports-check
+.PHONY: imports-check
+imports-check: $(out)/myelin ## imports at their bounds: many, long, one subject as stream and service
+	python3 -B tests/integration/test_imports.py $(out)/myelin
