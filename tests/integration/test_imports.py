@@ -95,6 +95,26 @@ def one_line_means_what_its_account_makes_of_it(server):
         settled(both)
 
 
+def who_may_only_answer_answers_once(server):
+    """The reply that a service sees through an import is one that allow_responses allows; the rest stays refused."""
+    service, asker = login(server, "service"), login(server, "asker")
+    service.send(b"SUB svc 1\r\n")
+    asker.send(b"SUB in 9\r\n")
+    settled(service)
+    settled(asker)
+    for _ in range(3):
+        asker.send(b"PUB svc in 1\r\nq\r\nPUB in 1\r\nx\r\n")  # asker may not publish to its own inbox
+        asker.expect(b"-ERR 'Permissions Violation for Publish to \"in\"'")
+        reply = service.line().split()[3]
+        while service.line() != b"q":
+            pass
+        service.send(b"PUB %s 1\r\na\r\nPUB %s 1\r\nb\r\nPUB svc 1\r\nc\r\n" % (reply, reply))
+        for refused in (reply, b"svc"):
+            service.expect(b"-ERR 'Permissions Violation for Publish to \"%s\"'" % refused)
+        asker.expect(b"MSG in 9 1", b"a")
+        settled(asker)
+
+
 def user(name, more=""):
     return "users: [ {user: %s, password: p%s} ]\n" % (name, more)
 
@@ -115,10 +135,19 @@ LINES = """accounts {
 }
 """ % (user("mapped"), user("plain"), user("both", ", permissions: {subscribe: {deny: line}}"))
 
+ANSWER = """accounts {
+ EXP { %s exports: [ {service: svc} ] }
+ IMP { %s imports: [ {service: {account: EXP, subject: svc}} ] }
+}
+""" % (user("service", ", permissions: {subscribe: svc, allow_responses: true}"),
+       user("asker", ", permissions: {publish: svc, subscribe: in}"))
+
 SCENARIOS = (
     (more_imports_than_a_mailbox_holds, MANY, "--shards 3"),
     (long_subjects_keep_apart, LONG, "--shards 1"),
     (long_subjects_keep_apart, LONG, "--shards 3"),
+    (who_may_only_answer_answers_once, ANSWER, "--shards 1"),
+    (who_may_only_answer_answers_once, ANSWER, "--shards 3"),
     (one_line_means_what_its_account_makes_of_it, LINES, "--shards 1"),
     (one_line_means_what_its_account_makes_of_it, LINES, "--shards 3"),
 )
