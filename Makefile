@@ -330,3 +330,18 @@ test_targets += permissions-check
 .PHONY: permissions-check
 permissions-check: $(out)/myelin ## permissions across shards
 	python3 tests/integration/test_permissions.py $(out)/myelin
+
+test_targets += secrets-check
+.PHONY: secrets-check
+secrets-check: $(out)/myelin ## logins of every kind with -DV: no line of the log holds a secret
+	python3 -B tests/integration/test_secrets.py $(out)/myelin
+
+test_targets += reload-check
+.PHONY: reload-check
+reload-check: $(out)/myelin ## reloads of users, permissions, accounts and certificates under load, on three shards
+	python3 -B tests/integration/test_reload.py $(out)/myelin
+
+test_targets += imports-check
+.PHONY: imports-check
+imports-check: $(out)/myelin ## imports at their bounds: many, long, one subject as stream and service
+	python3 -B tests/integration/test_imports.py $(out)/myelin

@@ -33,6 +33,12 @@ enum err client_access_set(struct client *client, const struct security_permissi
     return ERR_OK;
 }
 
+void client_access_suspend(struct client *client)
+{
+    if (client->access != NULL)
+        client->access->permissions = NULL;
+}
+
 void client_access_close(struct client *client)
 {
     if (client->access == NULL)
@@ -127,6 +133,8 @@ bool client_access_takes(const struct client_subscription *subscription, const s
     struct client_access *access = client->access;
     if (access == NULL)
         return true; /* the user lost its permissions, and may have all from now on */
+    if (access->permissions == NULL)
+        return false;
     if (subscription->base.group != NULL)
         return permissions_deliver(access->permissions, message->subject,
                                    queue_group_name(subscription->base.group));
@@ -143,7 +151,7 @@ void client_access_delivered(struct client *client, const struct message *messag
 {
     struct client_access *access = client->access;
     struct session_context *context = client->context;
-    if (!access->permissions->responses.given ||
+    if (access->permissions == NULL || !access->permissions->responses.given ||
         permission_cache_publish(&context->permissions, access->permissions, message->reply))
         return;
     responses_note(&access->responses, &access->permissions->responses, message->reply, context->now_ns);

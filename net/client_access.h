@@ -17,7 +17,7 @@
 enum { ACCESS_LINES = 64 };
 
 struct client_access {
-    const struct security_permissions *permissions; /* the present snapshot's */
+    const struct security_permissions *permissions; /* the present snapshot's; NULL: suspended */
     uint64_t publish_lines[ACCESS_LINES];           /* serials whose subjects may be published to */
     uint64_t deliver_lines[ACCESS_LINES];           /* serials whose subjects may be delivered */
     bool by_response; /* the message at hand is allowed as a response: one by one, each is counted */
@@ -27,6 +27,10 @@ struct client_access {
 /* The user's permissions of the present snapshot, or NULL: none. ERR_MEMORY: the client may do nothing more,
  * the caller closes it. */
 MUST_USE enum err client_access_set(struct client *client, const struct security_permissions *permissions);
+
+/* The snapshot that the permissions lie in goes while the client is between two logins, or is closing: what
+ * is filtered is not delivered any more, until client_access_set(). */
+void client_access_suspend(struct client *client);
 
 /* Whether a message may be published; says so to the client and to the log when not. */
 bool client_access_publish(struct client *client, const struct message *message);

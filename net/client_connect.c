@@ -308,17 +308,21 @@ void client_options_changed(struct client *client, const struct security_options
 {
     if (client->state == CLIENT_CLOSED) {
         client->user = NULL; /* it goes with the old options */
+        client_access_suspend(client);
         return;
     }
     client_limits_take(client);
     if (client->state != CLIENT_ACTIVE) {
         client->user = NULL; /* a login that is under way is judged by the new options */
+        client_access_suspend(client);
         client->login_again = client->state == CLIENT_AUTHENTICATING;
         return;
     }
     login_review(client, before);
-    if (client->state == CLIENT_CLOSED)
+    if (client->state == CLIENT_CLOSED) {
         client->user = NULL;
+        client_access_suspend(client);
+    }
 }
 
 void client_enter_unannounced(struct client *client)

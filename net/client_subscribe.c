@@ -97,8 +97,10 @@ enum handled client_subscribe(struct client *client, const struct operation *ope
         client_ok(client);
         return HANDLED;
     }
-    sids_remove(&client->sids, subscription);
-    memory_free(subscription);
+    if (subscription->base.interest == NULL) { /* else it could not be taken out again; closing does that */
+        sids_remove(&client->sids, subscription);
+        memory_free(subscription);
+    }
     if (result == HOST_FULL)
         return HANDLED_LATER;
     client_close(client, CLOSED_READ_ERROR, NULL);

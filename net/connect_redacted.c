@@ -117,12 +117,29 @@ static size_t blanks_end(struct bytes json, size_t from)
 /* The offset of the value if what ends at `from` is a key, else 0. */
 static size_t value_of_key(struct bytes json, size_t from)
 {
-    if (from < json.count && json.data[from] == '"')
+    if (from < json.count && (json.data[from] == '"' || json.data[from] == '\''))
         from++; /* a stray quote: the text is no JSON, but may be a typing error in some */
     from = blanks_end(json, from);
     if (from >= json.count || (json.data[from] != ':' && json.data[from] != '='))
         return 0;
     return blanks_end(json, from + 1);
+}
+
+/* The offset behind a value that is no string. Only numbers and JSON's words have an end that is certain;
+ * with any other (a list, other quotes, none) the line will be refused, so nobody misses the rest of it. */
+static size_t bare_value_end(struct bytes json, size_t from)
+{
+    static const char *const words[] = {"null", "true", "false"};
+    size_t end = word_end(json, from);
+    struct bytes word = bytes_of(json.data + from, end - from);
+    bool certain = word.count > 0;
+    for (size_t i = 0; i < word.count; i++)
+        certain = certain && word.data[i] >= '0' && word.data[i] <= '9';
+    for (size_t i = 0; i < COUNT_OF(words); i++)
+        certain = certain || bytes_equal(word, text(words[i]));
+    size_t next = blanks_end(json, end);
+    return certain && next < json.count && (json.data[next] == ',' || json.data[next] == '}') ? end
+                                                                                              : json.count;
 }
 
 /* Stands at a secret's value: writes the stand-in and steps over it. */
@@ -135,13 +152,7 @@ static void value_hide(struct redaction *r)
         return;
     }
     put(r, "[REDACTED]");
-    if (first == '[' || first == '{') {
-        r->at =
-            r->json.count; /* no secret has that type: the line will be refused, so nobody misses the rest */
-        return;
-    }
-    while (r->at < r->json.count && r->json.data[r->at] != ',' && r->json.data[r->at] != '}')
-        r->at++;
+    r->at = bare_value_end(r->json, r->at);
 }
 
 size_t connect_redacted(char *out, size_t capacity, struct bytes json)

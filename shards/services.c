@@ -78,16 +78,18 @@ void services_forget(struct shard_account *account)
 bool services_hit(struct shard *shard, struct shard_account *account, const struct message *message)
 {
     struct router *router = &shard->router;
-    const struct match *match = NULL;
+    const struct match *match = router->service_match;
     if (message->line_serial != 0 && router->service_serial == message->line_serial &&
-        router->service_account == account)
-        return router->service_hit;
+        router->service_account == account && match->serial == router->service_match_serial)
+        return match->interest_count > 0;
+    router->service_serial = 0;
     if (match_cache_find(shard->matches, account->services, message->subject, &match) != ERR_OK)
         return false;
     router->service_serial = message->line_serial;
     router->service_account = account;
-    router->service_hit = match->interest_count > 0;
-    return router->service_hit;
+    router->service_match = match;
+    router->service_match_serial = match->serial;
+    return match->interest_count > 0;
 }
 
 /* ---- the list of calls ---- */
@@ -145,15 +147,11 @@ static bool entered(const struct calls *calls, uint32_t parent, const struct ser
     return false;
 }
 
-/* Adds what `account` calls by this subject. */
+/* Adds what `account` calls by this subject, which hits that of its services. */
 static void calls_add(struct shard *shard, struct calls *calls, struct shard_account *account,
-                      struct bytes subject, uint32_t parent)
+                      struct bytes subject, const struct match *match, uint32_t parent)
 {
-    const struct match *match = NULL;
     uint32_t first = calls->count;
-    if (account->services == NULL ||
-        match_cache_find(shard->matches, account->services, subject, &match) != ERR_OK)
-        return;
     for (uint32_t i = 0; i < match->interest_count; i++) {
         const struct subscription_set *set = &match->interests[i]->plain;
         for (uint32_t at = 0; at < set->count && calls->count < SERVICE_CALLS_MAX; at++) {
@@ -178,9 +176,15 @@ static void calls_list(struct shard *shard, struct calls *calls, struct shard_ac
 {
     calls->count = 0;
     calls->scratch_used = 0;
-    calls_add(shard, calls, account, message->subject, NO_PARENT);
-    for (uint32_t i = 0; i < calls->count; i++)
-        calls_add(shard, calls, calls->all[i].exporter, calls->all[i].subject, i);
+    /* services_hit() has just found it: the cache was not asked since. */
+    calls_add(shard, calls, account, message->subject, shard->router.service_match, NO_PARENT);
+    for (uint32_t i = 0; i < calls->count; i++) {
+        struct shard_account *exporter = calls->all[i].exporter;
+        const struct match *match = NULL;
+        if (exporter->services != NULL &&
+            match_cache_find(shard->matches, exporter->services, calls->all[i].subject, &match) == ERR_OK)
+            calls_add(shard, calls, exporter, calls->all[i].subject, match, i);
+    }
 }
 
 /* ---- room ---- */

@@ -18,7 +18,8 @@ void services_forget(struct shard_account *account);
 /* Whether a subject is one by which the account, which has `services`, calls some. */
 bool services_hit(struct shard *shard, struct shard_account *account, const struct message *message);
 
-/* Publishes a single message that hits: to its own account and to the exporters. As the host's publish(). */
+/* Publishes a single message of which services_hit() has just said so: to its own account and to the
+ * exporters. As the host's publish(). */
 enum host_result services_publish(struct shard *shard, struct shard_account *account,
                                   const struct message *message);
 

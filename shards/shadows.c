@@ -139,6 +139,12 @@ enum host_result shadows_remove(struct shard *shard, struct client_subscription 
     return HOST_DONE;
 }
 
+static void resync_later(struct shard *shard, struct connection *connection)
+{
+    if (!list_linked(&connection->resyncing))
+        list_push_last(&shard->resyncing, &connection->resyncing);
+}
+
 enum host_result shadows_subscribe(struct shard *shard, struct shard_account *account,
                                    struct client_subscription *subscription, struct bytes subject,
                                    struct bytes queue)
@@ -161,6 +167,10 @@ enum host_result shadows_subscribe(struct shard *shard, struct shard_account *ac
     }
     if (result == HOST_DONE || subscription->base.interest == NULL)
         return result;
+    if (result == HOST_FULL) { /* more imports than an empty mailbox takes: the rest in the next turns */
+        resync_later(shard, connection_of(subscription->client));
+        return HOST_DONE;
+    }
     /* Memory is out: the client closes, and on closing what could not be undone here is taken out. */
     if (shadows_remove(shard, subscription) == HOST_DONE)
         (void)router_unsubscribe(shard, account, &subscription->base);
@@ -182,19 +192,24 @@ static struct bytes translated(struct shard *shard, struct shadow *shadow, const
     shadow->subject_count = (uint16_t)count;
     if (count > 0)
         return bytes_of(shadow->subject, count);
-    count = transform_apply(forward, run->subject, NULL, shard->scratch, TRANSFORM_SUBJECT_BYTES_MAX);
-    return bytes_of(shard->scratch, count);
+    /* The first half may hold the subjects of a request's calls (services.c), which go out after this. */
+    uint8_t *out = shard->scratch + TRANSFORM_SUBJECT_BYTES_MAX;
+    count = transform_apply(forward, run->subject, NULL, out, TRANSFORM_SUBJECT_BYTES_MAX);
+    return bytes_of(out, count);
 }
 
-/* Whether the subscription that the shadow belongs to may have the message: it was not taken away, by its
- * number or by new permissions, and its user's deny list holds for what is imported as for everything else.
- */
-static bool may_have(const struct shadow *shadow, const struct message *here)
+/* Whether the subscription behind a shadow still takes messages, and its client may have this one. What the
+ * permissions said of a control line was said of its subject in the client's own account. */
+static bool may_have(const struct client_subscription *of, struct message *here)
 {
-    const struct client_subscription *of = shadow->of;
-    if (UNLIKELY(subscription_max(of) != 0 && of->delivered >= subscription_max(of)))
+    if (UNLIKELY(of->client->state == CLIENT_CLOSED))
+        return false; /* what it was permitted may be gone with an old snapshot */
+    if (UNLIKELY(subscription_max(of) != 0) && of->delivered >= subscription_max(of))
         return false;
-    return LIKELY(!of->filtered) || client_access_takes(of, here);
+    if (LIKELY(of->client->access == NULL))
+        return true;
+    here->line_serial = 0;
+    return !of->filtered || client_access_takes(of, here);
 }
 
 bool shadow_deliver(struct shard *shard, struct shadow *shadow, const struct message *run)
@@ -203,9 +218,7 @@ bool shadow_deliver(struct shard *shard, struct shadow *shadow, const struct mes
         return false;
     struct message here = *run;
     here.subject = translated(shard, shadow, run);
-    if (UNLIKELY(shadow->own.client->access != NULL) && shadow->import->forward != NULL)
-        here.line_serial = 0; /* what its permissions said of the line was said of another subject */
-    if (UNLIKELY(here.subject.count == 0 || !may_have(shadow, &here)))
+    if (UNLIKELY(here.subject.count == 0) || UNLIKELY(!may_have(shadow->of, &here)))
         return false;
     return here.run_more == 0 ? client_deliver(&shadow->own, &here)
                               : client_deliver_run(&shadow->own, &here, NULL);
@@ -259,9 +272,8 @@ void shadows_snapshot_use(struct shard *shard, const struct security_accounts *b
          at = list_next(&shard->connections, at)) {
         struct connection *connection = LIST_ELEMENT(at, struct connection, all);
         if (connection->client.account != NULL && /* NULL: closed before it got into one */
-            !imports_same(before, shard_account_of(connection->client.account)) &&
-            !list_linked(&connection->resyncing))
-            list_push_last(&shard->resyncing, &connection->resyncing);
+            !imports_same(before, shard_account_of(connection->client.account)))
+            resync_later(shard, connection);
     }
 }
 

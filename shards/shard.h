@@ -29,9 +29,10 @@ struct router_memo {
 };
 struct router {
     struct router_memo memos[ROUTER_MEMOS]; /* by line_serial */
-    uint64_t service_serial; /* the control line that `service_hit` was asked for, and the account */
+    uint64_t service_serial; /* the control line that services_hit() was asked for last, and the account */
     const struct shard_account *service_account;
-    bool service_hit;
+    const struct match *service_match; /* what it found */
+    uint64_t service_match_serial;
 };
 
 struct shard {

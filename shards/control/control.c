@@ -200,4 +200,5 @@ void control_close(struct control *control)
         close(control->signal_fd);
     loop_free(control->loop);
     timers_close(&control->timers);
+    option_changes_close(&control->changes);
 }

@@ -5,6 +5,7 @@
 #define SHARDS_CONTROL_CONTROL_H
 
 #include "core/base/log.h"
+#include "core/config/option.h"
 #include "core/loop/loop.h"
 #include "core/loop/timers.h"
 #include "net/info.h"
@@ -26,9 +27,10 @@ struct control {
     struct loop *loop;
     struct timers timers;
     struct log *log;
-    struct snapshot *snapshot; /* the one in force */
-    struct snapshot *retired;  /* an older one that some shard still has; a reload waits for it */
-    struct timer timer;        /* accept again; next eviction */
+    struct snapshot *snapshot;     /* the one in force */
+    struct snapshot *retired;      /* an older one that some shard still has; a reload waits for it */
+    struct option_changes changes; /* what that reload has changed, to be logged when it is over */
+    struct timer timer;            /* accept again; next eviction */
     struct timer accept_timer;
     struct timer throttle_timer;        /* end of a second with refused handshakes */
     struct tls_ticket_keys ticket_keys; /* of all contexts, so that sessions outlive a reload */
@@ -58,6 +60,7 @@ struct control {
     uint16_t port; /* the real one */
     uint8_t state; /* enum control_state */
     bool accepting;
+    bool reload_again; /* SIGHUP came while a reload was under way */
     int exit_code;
     char ports_path[CONTROL_PATH_BYTES]; /* of the ports file; empty: none */
 };

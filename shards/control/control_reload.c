@@ -1,6 +1,7 @@
 /* shards/control/control_reload.c - SIGHUP: new options for everybody, or a line that says why not
  * (spec/configuration.md 5). One reload at a time: the next one waits until every shard has let go of the
- * last snapshot. */
+ * last snapshot. Only then the log says that it was done: whoever reads so finds the new rules on every
+ * shard. */
 #include "core/base/check.h"
 #include "core/base/log.h"
 #include "core/base/memory.h"
@@ -41,16 +42,6 @@ void control_info_make(const struct control *control, struct snapshot *snapshot)
         tls_context_tickets(tls->context, &control->ticket_keys);
 }
 
-void control_snapshot_released(struct control *control, struct snapshot *snapshot)
-{
-    ASSERT(snapshot == control->retired && snapshot->holders > 0);
-    if (--snapshot->holders > 0)
-        return;
-    control->retired = NULL;
-    server_options_free(snapshot->options);
-    memory_free(snapshot);
-}
-
 /* Every line of a text as a log line of its own. */
 static void log_lines(struct log *log, const struct config_text *lines)
 {
@@ -60,6 +51,22 @@ static void log_lines(struct log *log, const struct config_text *lines)
         log_notice(log, "%.*s", (int)(end - at), at);
         at = *end == 0 ? end : end + 1;
     }
+}
+
+void control_snapshot_released(struct control *control, struct snapshot *snapshot)
+{
+    ASSERT(snapshot == control->retired && snapshot->holders > 0);
+    if (--snapshot->holders > 0)
+        return;
+    control->retired = NULL;
+    server_options_free(snapshot->options);
+    memory_free(snapshot);
+    log_lines(control->log, &control->changes.lines);
+    option_changes_close(&control->changes);
+    if (!control->reload_again)
+        return;
+    control->reload_again = false;
+    control_reload(control);
 }
 
 static void hand_out(struct control *control, struct snapshot *snapshot)
@@ -111,20 +118,15 @@ static void log_and_files(struct control *control)
     control_files_moved(control, control->retired->options);
 }
 
-static const char *refusal(const struct control *control)
-{
-    if (control->state != CONTROL_RUNNING)
-        return "the server is about to stop";
-    if (control->retired != NULL)
-        return "another reload is under way";
-    return NULL;
-}
-
 void control_reload(struct control *control)
 {
     struct server_options *options = NULL;
     struct option_changes changes = {0};
-    const char *why = refusal(control);
+    const char *why = control->state == CONTROL_RUNNING ? NULL : "the server is about to stop";
+    if (why == NULL && control->retired != NULL) {
+        control->reload_again = true;
+        return;
+    }
     struct snapshot *snapshot = why == NULL ? memory_new(sizeof *snapshot) : NULL;
     if (why == NULL && (snapshot == NULL || !room_for_snapshot(control)))
         why = "no memory";
@@ -145,6 +147,5 @@ void control_reload(struct control *control)
     hand_out(control, snapshot);
     log_and_files(control);
     close_surplus(control);
-    log_lines(control->log, &changes.lines);
-    option_changes_close(&changes);
+    control->changes = changes;
 }

@@ -125,7 +125,8 @@ enum need { NEEDS_NOTHING, NEEDS_ACCOUNTS, NEEDS_MAPPINGS, NEEDS_CLUSTER, NEEDS 
       "  imports: [ {service: {account: FAR, subject: \"end.*\"}, to: \"mid.*\"} ] }\n"                      \
       " FAR { users: [ {user: \"far\", password: \"p\"} ], exports: [ {service: \"end.*\"} ] }\n"            \
       " IMP { users: [ {user: \"imp\", password: \"p\"}, {user: \"deaf\", password: \"p\", permissions: "    \
-      "{subscribe: {deny: [\"from.exp.pub.secret\", \"from.exp.pub.queued\"]}}} ]\n"                         \
+      "{subscribe: {deny: [\"from.exp.pub.secret\", \"from.exp.pub.queued\"]}}}, {user: \"few\", password: " \
+      "\"p\", permissions: {subscribe: {deny: [\"from.exp.pub.no\", \"from.exp.pub.q q\"]}}} ]\n"            \
       "  imports: [ {stream: {account: EXP, subject: \"pub.>\"}, prefix: \"from.exp\"}, {stream: {account: " \
       "EXP, "                                                                                                \
       "subject: \"turn.*.*\"}, to: \"turned.$2.$1\"}, {service: {account: EXP, subject: \"map.*.*\"}, to: "  \

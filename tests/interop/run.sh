@@ -82,7 +82,7 @@ prepare_js() {
         return
     fi
     mkdir -p "$work/js" &&
-        cp "$here"/js/{package.json,package-lock.json,.npmrc,main.mjs,harness.mjs,login.mjs,scenarios.mjs} "$work/js/" &&
+        cp "$here"/js/{package.json,package-lock.json,.npmrc,main.mjs,accounts.mjs,harness.mjs,login.mjs,scenarios.mjs} "$work/js/" &&
         (cd "$work/js" && once_per package-lock.json .installed-lock npm ci --silent) || return
     command=(node "$work/js/main.mjs")
 }

@@ -57,14 +57,16 @@ class Server:
             return sum(text in line for line in self.lines)
 
     def reload(self, configuration):
-        before = self.count("Reloaded server configuration")
+        """Returns when the new configuration is in force on every shard."""
+        before = len(self.lines)
+
+        def said(text):
+            return any(text in line for line in self.lines[before:])
         self.write(configuration)
         self.process.send_signal(signal.SIGHUP)
         with self.changed:
-            self.changed.wait_for(
-                lambda: sum("Reloaded server configuration" in line for line in self.lines) > before or
-                any("Failed to reload" in line for line in self.lines), PATIENCE)
-            if sum("Reloaded server configuration" in line for line in self.lines) <= before:
+            self.changed.wait_for(lambda: said("Reloaded server configuration") or said("Failed to reload"), PATIENCE)
+            if not said("Reloaded server configuration"):
                 raise AssertionError("no reload:\n" + "\n".join(self.lines))
 
     def stop(self):

@@ -32,9 +32,9 @@ func (r *run) temporary(content string) (string, func()) {
 	return file.Name(), func() { os.Remove(file.Name()) }
 }
 
-// guarded starts a server with the configuration above, and without the flags of the run, which may ask for TLS.
-func (r *run) guarded() (*run, func()) {
-	config, remove := r.temporary(logins)
+// guarded starts a server with a configuration, and without the flags of the run, which may ask for TLS.
+func (r *run) guarded(content string) (*run, func()) {
+	config, remove := r.temporary(content)
 	flags := os.Getenv("MYELIN_FLAGS")
 	os.Setenv("MYELIN_FLAGS", "-c "+config)
 	defer os.Setenv("MYELIN_FLAGS", flags)
@@ -45,8 +45,19 @@ func (r *run) guarded() (*run, func()) {
 	return &run{url: fmt.Sprintf("nats://127.0.0.1:%d", port)}, func() { killServer(server); remove() }
 }
 
+func (r *run) token() {
+	own, stop := r.guarded("authorization { token: t0ken }\n")
+	defer stop()
+	_, err := nats.Connect(own.url, nats.Token("token"))
+	r.must(errors.Is(err, nats.ErrAuthorization), "expected an authorization violation, got %v", err)
+	connection, err := nats.Connect(own.url, nats.Token("t0ken"))
+	r.ok(err, "token")
+	connection.Close()
+}
+
 func loginsAndPermissions(r *run) {
-	own, stop := r.guarded()
+	r.token()
+	own, stop := r.guarded(logins)
 	defer stop()
 	seed, remove := r.temporary(userSeed + "\n")
 	defer remove()

@@ -39,6 +39,7 @@ var scenarios = []struct {
 	{"mixed_bytes", mixedMessages, false},
 	{"reconnect", reconnect, true},
 	{"logins", loginsAndPermissions, true},
+	{"accounts", accounts, true},
 }
 
 func publishSubscribe(r *run) {

@@ -17,11 +17,11 @@ const config = `authorization { users: [
 ] }
 `;
 
-/** Starts a server with the configuration above, and without the flags of the run, which may ask for TLS. */
-async function guarded(run, play) {
+/** Starts a server with a configuration, and without the flags of the run, which may ask for TLS. */
+export async function guarded(run, content, play) {
   const folder = await mkdtemp(path.join(tmpdir(), "interop-js-"));
   const file = path.join(folder, "server.conf");
-  await writeFile(file, config);
+  await writeFile(file, content);
   const flags = process.env.MYELIN_FLAGS;
   process.env.MYELIN_FLAGS = `-c ${file}`;
   const port = await freePort();
@@ -45,7 +45,11 @@ async function refused(options) {
 }
 
 export async function logins(run) {
-  await guarded(run, async (servers) => {
+  await guarded(run, "authorization { token: t0ken }\n", async (servers) => {
+    await refused({ servers, token: "token" });
+    await (await connect({ servers, token: "t0ken" })).close();
+  });
+  await guarded(run, config, async (servers) => {
     await refused({ servers, user: "plain", pass: "Secret" });
     await refused({ servers, user: "hashed", pass: "U*V" });
     await refused({ servers, user: "nobody", pass: "secret" });

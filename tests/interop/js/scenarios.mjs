@@ -1,6 +1,7 @@
 // What is checked. Publisher and subscriber are different connections, so that a server of many threads has them on
 // different ones, and a flush of the subscriber stands between SUB and the first publish.
 import { connect, headers, RequestError } from "@nats-io/transport-node";
+import { accounts } from "./accounts.mjs";
 import { logins } from "./login.mjs";
 import { freePort, killServer, Mailbox, must, startServer, until, waitMs } from "./harness.mjs";
 
@@ -309,4 +310,5 @@ export const scenarios = [
   { name: "mixed_bytes", play: mixedMessages },
   { name: "reconnect", play: reconnect, needsBinary: true },
   { name: "logins", play: logins, needsBinary: true },
+  { name: "accounts", play: accounts, needsBinary: true },
 ];

@@ -18,12 +18,14 @@ CONFIG = """authorization { users: [
 ] }
 """
 
+TOKEN = "authorization { token: t0ken }\n"
 
-async def start_guarded(binary, port, folder):
-    """A server with the configuration above, and without the flags of the run, which may ask for TLS."""
+
+async def start_guarded(binary, port, folder, config=CONFIG):
+    """A server with a configuration, and without the flags of the run, which may ask for TLS."""
     path = os.path.join(folder, "server.conf")
     with open(path, "w", encoding="ascii") as file:
-        file.write(CONFIG)
+        file.write(config)
     flags = os.environ.get("MYELIN_FLAGS", "")
     os.environ["MYELIN_FLAGS"] = f"-c {path}"
     try:
@@ -66,9 +68,24 @@ async def check_permissions(limited, plain, violations):
     must(not out.messages, "a refused subscription got a message")
 
 
+async def check_token(run):
+    port = free_port()
+    url = f"nats://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as folder:
+        server = await start_guarded(run.binary, port, folder, TOKEN)
+        try:
+            await refused(url, token="token")
+            connection = await nats.connect(url, token="t0ken")
+            await settle(connection)
+            await connection.close()
+        finally:
+            kill_server(server)
+
+
 async def logins(run):
     """Users, a token and NKeys, right and wrong; what is refused and what is held back."""
     violations = []
+    await check_token(run)
 
     async def note(error):
         violations.append(str(error))

@@ -8,6 +8,7 @@ import time
 import nats
 from nats.errors import NoRespondersError
 
+from accounts import accounts
 from harness import WAIT_S, Mailbox, free_port, kill_server, must, settle, start_server, until
 from login import logins
 
@@ -296,5 +297,6 @@ SCENARIOS = (
     mixed_bytes,
     reconnect,
     logins,
+    accounts,
 )
-NEEDS_BINARY = (reconnect, logins)
+NEEDS_BINARY = (reconnect, logins, accounts)

@@ -1,0 +1,314 @@
+#!/usr/bin/env python3
+"""tests/integration/test_reload.py SERVER - what a reload changes while messages flow, on three shards.
+
+Method: some publishers never stop; under that load the file changes again and again: users come, go and change,
+permissions and mappings change, imports and exports come and go, certificates are rotated, a file is wrong. Behind
+each reload the new rules hold on every shard, and whoever the change does not concern has missed nothing.
+"""
+import os
+import re
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tls"))
+from authority import Authority  # noqa: E402
+from server import PATIENCE, Client, Server, trust  # noqa: E402
+
+EACH = 6  # clients of a kind: with three shards each shard has some
+ROUNDS = 20
+
+
+def login(server, user, **more):
+    return Client(server).hello(user=user, **{"pass": "p"}, **more)
+
+
+class Load:
+    """Publishers and one subscriber in an account that no reload concerns; every message has to come, in order."""
+
+    def __init__(self, server):
+        self.subscriber = login(server, "witness")
+        self.subscriber.send(b"SUB load.* 1\r\nPING\r\n")
+        self.subscriber.expect(b"PONG")
+        self.stopping, self.problem, self.sent = threading.Event(), None, 0
+        self.threads = [threading.Thread(target=self.guard, args=(work, server)) for work in (self.publish, self.take)]
+        for thread in self.threads:
+            thread.start()
+
+    def guard(self, work, server):
+        try:
+            work(server)
+        except Exception as error:  # pylint: disable=broad-except
+            self.problem = self.problem or f"the load: {error!r}"
+
+    def publish(self, server):
+        publishers = [login(server, "witness") for _ in range(EACH)]
+        while not self.stopping.is_set():
+            for number, client in enumerate(publishers):
+                client.send(b"PUB load.%d 8\r\n%08d\r\n" % (number, self.sent) * 10)
+                client.send(b"PING\r\n")
+                client.expect(b"PONG")
+            self.sent += 1
+        for client in publishers:
+            client.send(b"PUB load.end 3\r\nend\r\nPING\r\n")
+            client.expect(b"PONG")
+
+    def take(self, _server):
+        last, ends, count = {}, 0, 0
+        while ends < EACH:
+            line = self.subscriber.line()
+            if line == b"PING":
+                self.subscriber.send(b"PONG\r\n")
+            elif line.startswith(b"MSG load.end "):
+                ends += 1
+                self.subscriber.line()
+            elif line.startswith(b"MSG "):
+                subject, number = line.split()[1], int(self.subscriber.line())
+                assert last.get(subject, 0) <= number <= last.get(subject, -1) + 1, (line, number, last)
+                last[subject] = number
+                count += 1
+        assert count == 10 * EACH * self.sent, (count, self.sent)
+
+    def finish(self):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join(2 * PATIENCE)
+        assert self.problem is None, self.problem
+        assert self.sent > 0
+
+
+WITNESS = 'W { users: [ {user: witness, password: p} ] }\n'
+
+
+def users(*lines):
+    return "accounts {\n" + WITNESS + " A { users: [\n" + "\n".join(lines) + "\n] }\n}\n"
+
+
+def settled(client):
+    client.send(b"PING\r\n")
+    client.expect(b"PONG")
+
+
+def last_words(client):
+    """Up to the end, without the INFO behind the first PONG."""
+    return re.sub(rb"INFO .*\r\n", b"", client.rest())
+
+
+def users_come_go_and_change(program, folder):
+    """Nobody but those whom it concerns is closed; each in the way that it should."""
+    kept, gone, changed = "{user: kept, password: p}", "{user: gone, password: p}", "{user: changed, password: p}"
+    server = Server(program, folder, users(kept, gone, changed))
+    load = Load(server)
+    stays = [login(server, "kept") for _ in range(EACH)]
+    for _ in range(ROUNDS):
+        leaving = [login(server, "gone") for _ in range(EACH)]
+        refused = [login(server, "changed") for _ in range(EACH)]
+        server.reload(users(kept, "{user: new, password: p}", "{user: changed, password: q}"))
+        for client in leaving:
+            assert last_words(client) == b"", client.buffer
+        for client in refused:
+            assert last_words(client) == b"-ERR 'Authorization Violation'\r\n", client.buffer
+        for client in stays + [login(server, "new")]:
+            settled(client)
+        server.reload(users(kept, gone, changed))
+    load.finish()
+    return server
+
+
+def permissions_change(program, folder):
+    """From the answer of the reload on nothing that is denied comes, to plain subscriptions and groups."""
+    def limited(deny):
+        return users("{user: limited, password: p, permissions: {subscribe: {deny: [%s]}}}" % deny,
+                     "{user: any, password: p}")
+    server = Server(program, folder, limited('"never"'))
+    load = Load(server)
+    clients = [login(server, "limited") for _ in range(EACH)]
+    publishers = [login(server, "any") for _ in range(EACH)]
+    for client in clients:
+        client.send(b"SUB x.* 1\r\nSUB x.* q 2\r\n")
+        settled(client)
+    for denied, allowed in [("x.a", "x.b"), ("x.b", "x.a")] * (ROUNDS // 2):
+        server.reload(limited(f'"{denied}"'))
+        for client in clients:
+            settled(client)  # its shard has the new options
+        for publisher in publishers:
+            settled(publisher)
+            publisher.send(b"PUB %s 1\r\nx\r\nPUB %s 1\r\ny\r\n" % (denied.encode(), allowed.encode()))
+            settled(publisher)
+        plain = grouped = 0
+        for client in clients:
+            client.send(b"PING\r\n")
+            while (line := client.line()) != b"PONG":
+                if line.startswith(b"MSG "):
+                    assert line.split()[1] == allowed.encode(), line
+                    plain += line.split()[2] == b"1"
+                    grouped += line.split()[2] == b"2"
+        assert plain == EACH * EACH and grouped == EACH, (plain, grouped)
+    load.finish()
+    return server
+
+
+def imports_and_mappings_change(program, folder):
+    """Streams and services through an import that moves, and a mapping that turns."""
+    def moved(prefix, service, mapping):
+        return ("accounts {\n" + WITNESS +
+                " EXP { users: [ {user: exp, password: p} ], exports: [ {stream: \"s.>\"}, {service: \"svc.*\"} ]\n"
+                "  mappings { \"m\": \"%s\" } }\n IMP { users: [ {user: imp, password: p} ], imports: [\n"
+                "  {stream: {account: EXP, subject: \"s.>\"}, prefix: %s}\n"
+                "  {service: {account: EXP, subject: \"svc.*\"}, to: \"%s.*\"} ] }\n}\n" % (mapping, prefix, service))
+    server = Server(program, folder, moved("p0", "ask0", "m.0"))
+    load = Load(server)
+    importers = [login(server, "imp", headers=True, no_responders=True) for _ in range(EACH)]
+    exporter, publisher = login(server, "exp"), login(server, "exp")
+    for number, client in enumerate(importers):
+        client.send(b"SUB *.s.> 1\r\nSUB in.%d 2\r\n" % number)
+        settled(client)
+    exporter.send(b"SUB svc.* 1\r\nSUB m.* 2\r\n")
+    settled(exporter)
+    for number in range(1, ROUNDS):
+        server.reload(moved(f"p{number}", f"ask{number}", f"m.{number}"))
+        for client in importers + [exporter, publisher]:
+            settled(client)
+        for client in importers:
+            settled(client)  # a second turn: what mailboxes held back is done
+        publisher.send(b"PUB s.a 1\r\nx\r\n" * 3 + b"PUB m 1\r\ny\r\n" * 2)
+        settled(publisher)
+        exporter.expect(*[b"MSG m.%d 2 1" % number, b"y"] * 2)
+        for client in importers:
+            client.expect(*[b"MSG p%d.s.a 1 1" % number, b"x"] * 3)
+        for which, client in enumerate(importers):
+            client.send(b"PUB ask%d.%d in.%d 1\r\nq\r\n" % (number, which, which))
+            header = exporter.line().split()
+            assert header[:3] == [b"MSG", b"svc.%d" % which, b"1"], header
+            assert exporter.line() == b"q"
+            exporter.send(b"PUB %s 1\r\na\r\n" % header[3])
+            client.expect(b"MSG in.%d 2 1" % which, b"a")
+            client.send(b"PUB ask%d.x in.%d 1\r\nq\r\n" % (number - 1, which))  # the old name is nobody's
+            assert client.line().startswith(b"HMSG in.%d 2 " % which), client.buffer
+            for expected in (b"NATS/1.0 503", b"Nats-Subject: ask%d.x" % (number - 1), b"", b""):
+                client.expect(expected)
+    load.finish()
+    return server
+
+
+def certificates_are_rotated(program, folder):
+    """Live connections go on, each new one sees the newest certificate."""
+    authority = Authority(folder)
+    pairs = [authority.issue(name, names="DNS:localhost,IP:127.0.0.1") for name in ("one", "two")]
+
+    def text(number):
+        return users("{user: any, password: p}") + \
+            "tls { cert_file: \"%s\", key_file: \"%s\" }\nallow_non_tls: true\n" % pairs[number]
+    server = Server(program, folder, text(0))
+    load = Load(server)
+    old = []
+    for number in range(ROUNDS):
+        client = Client(server).secure(trust(authority))
+        client.hello(user="any", **{"pass": "p"})
+        name = dict(part[0] for part in client.socket.getpeercert()["subject"])["commonName"]
+        assert name == ("one", "two")[number % 2], (name, number)
+        old.append(client)
+        server.reload(text((number + 1) % 2))
+        for client in old:
+            settled(client)
+    load.finish()
+    return server
+
+
+def a_wrong_file_changes_nothing(program, folder):
+    """One line says what is wrong, and where; everybody stays, and the rules are the old ones."""
+    good = users("{user: any, password: p}")
+    server = Server(program, folder, good)
+    load = Load(server)
+    client = login(server, "any")
+    wrong = [
+        (users("{user: any, password: p, permissions: {subscribe: {deny: \"a..b\"}}}"), r"server\.conf:4:\d+"),
+        (users("{user: any, password: p}", "{user: any, password: q}"), r"server\.conf:\d+:\d+"),
+        (users("{nkey: UNKNOWN}"), r"server\.conf:4:\d+"),
+        (good + "accounts { B { imports: [ {stream: {account: NONE, subject: s}} ] } }\n", r"server\.conf:\d+:\d+"),
+        (good + "mappings { \"a.*\": \"b.$2\" }\n", r"server\.conf:7:\d+"),
+        (good + "tls { cert_file: \"none.pem\", key_file: \"none.pem\" }\n", r"server\.conf:7:\d+"),
+        (good + "no_auth_user: nobody\n", "no_auth_user: \"nobody\" not present"),
+        (good + "authorization { timeout: [] }\n", r"server\.conf:7:\d+"),
+        (good + "authorization { users: [\n", "Parse error on line 8: "),
+    ]
+    for text, place in wrong:
+        before = len(server.lines)
+        server.write(text)
+        server.process.send_signal(signal.SIGHUP)
+        with server.changed:
+            server.changed.wait_for(lambda: any("reload" in line.lower() and "[ERR]" in line
+                                                for line in server.lines[before:]), PATIENCE)
+            said = server.lines[before:]
+        assert any("[ERR]" in line and re.search(place, line) for line in said), (text, said)
+        settled(client)
+        login(server, "any").close()
+    server.reload(good)
+    load.finish()
+    return server
+
+
+def logins_under_way(program, folder):
+    """A reload between a password and its verdict: by the new options, and what is denied stays denied meanwhile."""
+    done = subprocess.run([program, "mkpasswd", "--password-stdin", "-c", "9"], input="p\n", text=True,
+                          capture_output=True, check=True)
+    hashed = re.search(r"\$2\S+", done.stdout).group(0)
+
+    def text(more):
+        return ("authorization { users: [ {user: witness, password: p}\n"
+                "{user: nobody, password: p, permissions: {subscribe: {deny: secret}}}\n"
+                "{user: hashed, password: \"%s\", permissions: {subscribe: {deny: [secret, %s]}}} ] }\n"
+                "no_auth_user: nobody\n" % (hashed, more))
+    server = Server(program, folder, text("a"))
+    load = Load(server)
+    publisher = login(server, "witness")
+    for number in range(ROUNDS // 2):
+        clients = [Client(server) for _ in range(EACH)]
+        for client in clients:
+            client.send(b"SUB > 1\r\n")  # as nobody, before CONNECT
+            client.expect(b"+OK")
+            client.send(b"PING\r\n")
+        for client in clients:
+            client.send(b'CONNECT {"verbose":false,"user":"hashed","pass":"p"}\r\nPING\r\n')
+        server.reload(text(f"b{number}"))
+        publisher.send(b"PUB secret in 1\r\nx\r\n" * 100)
+        settled(publisher)
+        for client in clients:
+            for _ in range(2):
+                while (line := client.line()) != b"PONG":
+                    assert b"secret" not in line and not line.startswith(b"-ERR"), line
+            client.close()
+    load.finish()
+    return server
+
+
+SCENARIOS = (users_come_go_and_change, permissions_change, imports_and_mappings_change, certificates_are_rotated,
+             a_wrong_file_changes_nothing, logins_under_way)
+
+
+def main():
+    passed = failed = 0
+    os.environ["MYELIN_FLAGS"] = "--shards 3"
+    wanted = sys.argv[2:]
+    for scenario in SCENARIOS:
+        if wanted and scenario.__name__ not in wanted:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                server = scenario(os.path.abspath(sys.argv[1]), folder)
+                end = server.stop()
+                assert end is None, end + "\n" + "\n".join(server.lines[-40:])
+                passed += 1
+            except (AssertionError, OSError, ssl.SSLError) as error:
+                failed += 1
+                print(f"FAILED {scenario.__name__}: {str(error)[:3000]}")
+    print(f"reload: {passed} passed, {failed} failed")
+    sys.stdout.flush()
+    os._exit(1 if failed or passed == 0 else 0)  # threads of a failed load may wait for a server that goes on
+
+
+if __name__ == "__main__":
+    main()
