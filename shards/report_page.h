@@ -1,0 +1,37 @@
+/* shards/report_page.h - writing pages of a report, and reading them.
+ * In the flow:  reports_step(), closed_remember() -> page_*() || report_records_next() <- the control core
+ * A page is a block of the standard size, or as large as the one record that does not fit into that. One
+ * thread's. */
+#ifndef SHARDS_REPORT_PAGE_H
+#define SHARDS_REPORT_PAGE_H
+
+#include "net/client.h"
+#include "shards/report.h"
+
+struct report_page {
+    struct block_pool *pool;
+    struct block *block; /* NULL while empty */
+    uint32_t used;
+    bool failed; /* memory was out */
+};
+
+/* Room for so many bytes behind what is there. NULL: the page is full, or failed. */
+MUST_USE uint8_t *page_reserve(struct report_page *page, size_t bytes);
+
+/* Copies. False: the page is full, or failed. */
+MUST_USE bool page_put(struct report_page *page, const void *data, size_t bytes);
+
+/* One client with its head, as `pick`. The name of the account is that of its own. */
+size_t report_client_bytes(const struct client *client);
+void report_client_write(uint8_t *to, const struct client *client, uint32_t pick, int64_t now_ns);
+
+/* One of its subscriptions. 0: it is in no index. */
+size_t report_subscription_bytes(const struct client_subscription *subscription, bool with_account);
+void report_subscription_write(uint8_t *to, const struct client_subscription *subscription, uint32_t pick,
+                               bool with_account);
+
+/* As whom the client is in, and in which account. */
+struct bytes report_client_user(const struct client *client);
+struct bytes report_client_account(const struct client *client);
+
+#endif
