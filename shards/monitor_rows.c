@@ -1,0 +1,47 @@
+/* shards/monitor_rows.c - the rows of the monitoring port (spec/configuration.md 4.2). A reload changes none
+ * of them. */
+#include "shards/options.h"
+
+enum { PORT_MAX = 65535 };
+
+static void parse_http(void *target, const struct config_entry *entry, struct arena *arena,
+                       struct option_errors *errors)
+{
+    struct server_options *options = target;
+    option_read_address(&options->http_host, &options->http_port, entry, arena, errors);
+}
+
+#define FIELD(field) INTO(struct server_options, field)
+
+static const struct option rows[] = {
+    {.name = "http", .kind = OPTION_CUSTOM, .reload = RELOAD_FREE, .parse = parse_http},
+    {.kind = OPTION_TEXT,
+     .offset = FIELD(http_host),
+     .fallback = "",
+     .reload = RELOAD_NEVER,
+     .internal = "HTTPHost"},
+    {.name = "http_port",
+     .aliases = "monitor_port",
+     .kind = OPTION_INTEGER,
+     .offset = FIELD(http_port),
+     .fallback = "0",
+     .least = -1,
+     .most = PORT_MAX,
+     .reload = RELOAD_NEVER,
+     .internal = "HTTPPort",
+     .section = SECTION_SERVER,
+     .flags = "m http_port",
+     .argument = "<port>",
+     .help = "Port for monitoring over HTTP; -1: any free one"},
+    {.name = "http_base_path",
+     .kind = OPTION_TEXT,
+     .offset = FIELD(http_base_path),
+     .reload = RELOAD_NEVER,
+     .internal = "HTTPBasePath"},
+};
+
+const struct option *monitor_option_rows(size_t *count)
+{
+    *count = COUNT_OF(rows);
+    return rows;
+}
