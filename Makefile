@@ -330,3 +330,9 @@ test_targets += permissions-check
 .PHONY: permissions-check
 permissions-check: $(out)/myelin ## permissions across shards
 	python3 tests/integration/test_permissions.py $(out)/myelin
+
+# Compared with the nats-server that is installed, and with the newest one where bench/compare.py has built it.
+test_targets += monitoring-check
+.PHONY: monitoring-check
+monitoring-check: $(out)/myelin ## compare monitoring with nats-server's, key by key
+	python3 tests/integration/test_monitoring.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)

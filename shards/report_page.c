@@ -45,8 +45,11 @@ struct bytes report_client_user(const struct client *client)
     return connect_user(&client->connect);
 }
 
+/* One that was closed before it entered its account is listed there all the same. */
 struct bytes report_client_account(const struct client *client)
 {
+    if (client->user != NULL && client->user->account != NULL)
+        return client->user->account->name;
     if (client->account == NULL || client->account->configured == NULL)
         return TEXT("$G");
     return client->account->configured->name;
@@ -68,6 +71,9 @@ void report_client_write(uint8_t *to, const struct client *client, uint32_t pick
     struct bytes name = connect_text(connect, CONNECT_NAME), lang = connect_text(connect, CONNECT_LANG);
     struct bytes version = connect_text(connect, CONNECT_VERSION);
     struct bytes user = report_client_user(client), account = report_client_account(client);
+    bool gone = client->state == CLIENT_CLOSED;
+    bool flushed =
+        closed_reason_flushes((enum closed_reason)client->closed_reason); /* what is pending is sent yet */
     struct report_record head = {
         .bytes = (uint32_t)report_client_bytes(client), .pick = pick, .kind = REPORT_RECORD_CONNECTION};
     struct report_connection record = {
@@ -80,12 +86,12 @@ void report_client_write(uint8_t *to, const struct client *client, uint32_t pick
         .in_bytes = client->in_bytes,
         .out_messages = client->out_messages,
         .out_bytes = client->out_bytes,
-        .pending_bytes = client->output.pending_bytes,
+        .pending_bytes = gone && flushed ? 0 : client->output.pending_bytes,
         .subscriptions = client->sids.count,
         .stalls = client->stalls,
         .port = client->port,
         .reason = client->closed_reason,
-        .closed = client->state == CLIENT_CLOSED,
+        .closed = gone,
         .token = client->user == NULL && client->login == AUTHENTICATE_TOKEN,
         .address_count = (uint8_t)address.count,
         .name_count = (uint32_t)name.count,

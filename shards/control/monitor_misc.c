@@ -97,17 +97,12 @@ void routez_begin(struct control *control, struct monitor_task *task)
 
 void gatewayz_begin(struct control *control, struct monitor_task *task)
 {
-    char given[HTTP_PARAMETER_BYTES];
     bool accounts, subscriptions;
     if (!subscriptions_wanted(task, &subscriptions) || !monitor_bool(task, "accs", &accounts))
         return;
     begin(control, task);
-    if (monitor_text(task, "gw_name", given).count > 0) {
-        json_put_null(&task->document, "outbound_gateways");
-    } else {
-        json_put_object(&task->document, "outbound_gateways");
-        json_put_object_end(&task->document);
-    }
+    json_put_object(&task->document, "outbound_gateways");
+    json_put_object_end(&task->document);
     json_put_object(&task->document, "inbound_gateways");
     json_put_object_end(&task->document);
     end(task);

@@ -416,8 +416,6 @@ static bool run_connect_port(struct run *run, int peer, enum setup setup, int po
 static bool run_reason(struct run *run)
 {
     char why[RUN_FAILURE_BYTES];
-    if (!run->server->values.monitoring)
-        return true;
     uint64_t id = info_client_id(run->peers[0].info);
     if (monitoring_closed_reason_is(run->server->values.ports[4], id, run->row->closed_reason, why,
                                     sizeof why))
