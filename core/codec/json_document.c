@@ -38,13 +38,12 @@ static bool reserve(struct json_document *document, size_t bytes)
     if (document->failed)
         return false;
     size_t needed = document->count + bytes;
-    if (needed <= document->capacity)
+    if (needed <= document->capacity && needed <= document->bytes_most)
         return true;
     size_t capacity = document->capacity == 0 ? FIRST_BYTES : document->capacity;
     while (capacity < needed)
         capacity *= 2;
-    char *data =
-        document->count + bytes > document->bytes_most ? NULL : memory_grow(document->data, capacity);
+    char *data = needed > document->bytes_most ? NULL : memory_grow(document->data, capacity);
     if (data == NULL) {
         document->failed = true;
         return false;
