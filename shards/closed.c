@@ -55,16 +55,18 @@ static void subscriptions_write(uint8_t *to, const struct client *client, size_t
     }
 }
 
-void closed_remember(struct closed_ring *ring, struct client *client, int64_t most, int64_t now_ns)
+void closed_remember(struct closed_ring *ring, const struct connection *connection, int64_t most,
+                     int64_t now_ns)
 {
-    size_t connection_bytes = report_client_bytes(client);
+    const struct client *client = &connection->client;
+    size_t connection_bytes = report_connection_bytes(connection);
     size_t subscription_bytes = subscriptions_bytes(client);
     if (!make_room(ring, most))
         return;
     struct closed_connection *closed = memory_new(sizeof *closed + connection_bytes + subscription_bytes);
     if (closed == NULL)
         return;
-    report_client_write(closed->bytes, client, 0, now_ns);
+    report_connection_write(closed->bytes, connection, 0, now_ns);
     memcpy(&closed->figures, closed->bytes + sizeof(struct report_record), sizeof closed->figures);
     subscriptions_write(closed->bytes + connection_bytes, client, subscription_bytes);
     closed->connection_bytes = (uint32_t)connection_bytes;
@@ -85,12 +87,13 @@ static struct bytes text_from_end(const struct closed_connection *closed, uint32
 
 struct bytes closed_account(const struct closed_connection *closed)
 {
-    return text_from_end(closed, 0, closed->figures.account_count);
+    return text_from_end(closed, 0, closed->figures.text_counts[REPORT_ACCOUNT]);
 }
 
 struct bytes closed_user(const struct closed_connection *closed)
 {
-    return text_from_end(closed, closed->figures.account_count, closed->figures.user_count);
+    return text_from_end(closed, closed->figures.text_counts[REPORT_ACCOUNT],
+                         closed->figures.text_counts[REPORT_USER]);
 }
 
 void closed_close(struct closed_ring *ring)

@@ -6,7 +6,7 @@
 #ifndef SHARDS_CLOSED_H
 #define SHARDS_CLOSED_H
 
-#include "net/client.h"
+#include "shards/connection.h"
 #include "shards/report.h"
 
 enum { CLOSED_SUBSCRIPTIONS_BYTES_MAX = 4096 };
@@ -27,7 +27,8 @@ struct closed_ring {
 };
 
 /* `most`: how many are kept. */
-void closed_remember(struct closed_ring *ring, struct client *client, int64_t most, int64_t now_ns);
+void closed_remember(struct closed_ring *ring, const struct connection *connection, int64_t most,
+                     int64_t now_ns);
 
 /* The one with that number, or NULL: it is forgotten, or there was none. */
 static inline const struct closed_connection *closed_at(const struct closed_ring *ring, uint64_t number)

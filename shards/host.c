@@ -109,7 +109,7 @@ static enum host_result host_check_password(struct client *client, struct bytes 
 static void host_closing(struct client *client, bool flush)
 {
     struct shard *shard = shard_of(client->context);
-    closed_remember(&shard->closed, client, shard->context.options->max_closed_clients,
+    closed_remember(&shard->closed, connection_of(client), shard->context.options->max_closed_clients,
                     shard->context.now_ns);
     accounts_leave(shard, client);
     connection_closing(shard, connection_of(client), flush);

@@ -105,7 +105,20 @@ struct report_account {
     uint64_t subscriptions, interests, inserts, removes, matches;
 };
 
-/* Followed by the texts in the order of their counts. Moments are of the monotonic clock. */
+/* The texts of a connection. */
+enum report_text {
+    REPORT_ADDRESS,
+    REPORT_NAME,
+    REPORT_LANG,
+    REPORT_VERSION,
+    REPORT_TLS_VERSION,
+    REPORT_TLS_SUITE,
+    REPORT_USER,
+    REPORT_ACCOUNT,
+};
+enum { REPORT_TEXTS = REPORT_ACCOUNT + 1 };
+
+/* Followed by its texts. Moments are of the monotonic clock. */
 struct report_connection {
     uint64_t cid;
     int64_t start_ns, last_activity_ns, rtt_ns;
@@ -118,8 +131,8 @@ struct report_connection {
     uint8_t reason; /* enum closed_reason */
     bool closed;
     bool token; /* it came by one: `user` is empty */
-    uint8_t address_count;
-    uint32_t name_count, lang_count, version_count, user_count, account_count;
+    bool tls_first;
+    uint32_t text_counts[REPORT_TEXTS];
 };
 
 /* Followed by the texts in the order of their counts. */

@@ -5,6 +5,7 @@
 #include "core/security/account.h"
 #include "core/security/authenticate.h"
 #include "core/subject/index.h"
+#include "shards/connection_tls.h"
 
 uint8_t *page_reserve(struct report_page *page, size_t bytes)
 {
@@ -55,28 +56,48 @@ struct bytes report_client_account(const struct client *client)
     return client->account->configured->name;
 }
 
-size_t report_client_bytes(const struct client *client)
+/* Its texts, in the order in which they stand behind the record. */
+struct texts {
+    struct bytes at[REPORT_TEXTS];
+};
+
+static struct texts texts_of(const struct connection *connection)
 {
-    const struct connect_options *connect = &client->connect;
-    return sizeof(struct report_record) + sizeof(struct report_connection) + strlen(client->address) +
-           connect_text(connect, CONNECT_NAME).count + connect_text(connect, CONNECT_LANG).count +
-           connect_text(connect, CONNECT_VERSION).count + report_client_user(client).count +
-           report_client_account(client).count;
+    const struct client *client = &connection->client;
+    const struct connection_tls *tls = connection->tls;
+    bool sealed = tls != NULL && tls->state == CONNECTION_TLS_OPEN && tls_stream_open(tls->stream);
+    return (struct texts){{
+        text(client->address),
+        connect_text(&client->connect, CONNECT_NAME),
+        connect_text(&client->connect, CONNECT_LANG),
+        connect_text(&client->connect, CONNECT_VERSION),
+        sealed ? text(tls_stream_version(tls->stream)) : TEXT(""),
+        sealed ? text(tls_stream_suite(tls->stream)) : TEXT(""),
+        report_client_user(client),
+        report_client_account(client),
+    }};
 }
 
-void report_client_write(uint8_t *to, const struct client *client, uint32_t pick, int64_t now_ns)
+static size_t texts_bytes(const struct texts *texts)
 {
-    const struct connect_options *connect = &client->connect;
-    struct bytes address = text(client->address);
-    struct bytes name = connect_text(connect, CONNECT_NAME), lang = connect_text(connect, CONNECT_LANG);
-    struct bytes version = connect_text(connect, CONNECT_VERSION);
-    struct bytes user = report_client_user(client), account = report_client_account(client);
+    size_t sum = 0;
+    for (size_t i = 0; i < REPORT_TEXTS; i++)
+        sum += texts->at[i].count;
+    return sum;
+}
+
+size_t report_connection_bytes(const struct connection *connection)
+{
+    struct texts texts = texts_of(connection);
+    return sizeof(struct report_record) + sizeof(struct report_connection) + texts_bytes(&texts);
+}
+
+static void figures_fill(struct report_connection *record, const struct client *client, int64_t now_ns)
+{
     bool gone = client->state == CLIENT_CLOSED;
     bool flushed =
-        closed_reason_flushes((enum closed_reason)client->closed_reason); /* what is pending is sent yet */
-    struct report_record head = {
-        .bytes = (uint32_t)report_client_bytes(client), .pick = pick, .kind = REPORT_RECORD_CONNECTION};
-    struct report_connection record = {
+        closed_reason_flushes((enum closed_reason)client->closed_reason); /* the rest is sent yet */
+    *record = (struct report_connection){
         .cid = client->cid,
         .start_ns = client->start_ns,
         .last_activity_ns = client->last_activity_ns,
@@ -93,18 +114,27 @@ void report_client_write(uint8_t *to, const struct client *client, uint32_t pick
         .reason = client->closed_reason,
         .closed = gone,
         .token = client->user == NULL && client->login == AUTHENTICATE_TOKEN,
-        .address_count = (uint8_t)address.count,
-        .name_count = (uint32_t)name.count,
-        .lang_count = (uint32_t)lang.count,
-        .version_count = (uint32_t)version.count,
-        .user_count = (uint32_t)user.count,
-        .account_count = (uint32_t)account.count,
+    };
+}
+
+void report_connection_write(uint8_t *to, const struct connection *connection, uint32_t pick, int64_t now_ns)
+{
+    struct texts texts = texts_of(connection);
+    struct report_connection record;
+    figures_fill(&record, &connection->client, now_ns);
+    record.tls_first = connection->tls != NULL && connection->tls->first;
+    for (size_t i = 0; i < REPORT_TEXTS; i++)
+        record.text_counts[i] = (uint32_t)texts.at[i].count;
+    struct report_record head = {
+        .bytes = (uint32_t)(sizeof(struct report_record) + sizeof record + texts_bytes(&texts)),
+        .pick = pick,
+        .kind = REPORT_RECORD_CONNECTION,
     };
     memcpy(to, &head, sizeof head);
     memcpy(to + sizeof head, &record, sizeof record);
-    to = put_text(to + sizeof head + sizeof record, address);
-    to = put_text(put_text(put_text(to, name), lang), version);
-    (void)put_text(put_text(to, user), account);
+    to += sizeof head + sizeof record;
+    for (size_t i = 0; i < REPORT_TEXTS; i++)
+        to = put_text(to, texts.at[i]);
 }
 
 static struct bytes subscription_queue(const struct client_subscription *subscription)

@@ -5,7 +5,7 @@
 #ifndef SHARDS_REPORT_PAGE_H
 #define SHARDS_REPORT_PAGE_H
 
-#include "net/client.h"
+#include "shards/connection.h"
 #include "shards/report.h"
 
 struct report_page {
@@ -21,9 +21,9 @@ MUST_USE uint8_t *page_reserve(struct report_page *page, size_t bytes);
 /* Copies. False: the page is full, or failed. */
 MUST_USE bool page_put(struct report_page *page, const void *data, size_t bytes);
 
-/* One client with its head, as `pick`. The name of the account is that of its own. */
-size_t report_client_bytes(const struct client *client);
-void report_client_write(uint8_t *to, const struct client *client, uint32_t pick, int64_t now_ns);
+/* One connection with its head, as `pick`. */
+size_t report_connection_bytes(const struct connection *connection);
+void report_connection_write(uint8_t *to, const struct connection *connection, uint32_t pick, int64_t now_ns);
 
 /* One of its subscriptions. 0: it is in no index. */
 size_t report_subscription_bytes(const struct client_subscription *subscription, bool with_account);

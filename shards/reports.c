@@ -293,13 +293,14 @@ static bool subscriptions_put(struct answering *answering, const struct client *
     }
 }
 
-static bool open_put(struct answering *answering, struct client *client, uint32_t pick)
+static bool open_put(struct answering *answering, struct connection *connection, uint32_t pick)
 {
+    struct client *client = &connection->client;
     if (answering->at.minor == 0) {
-        uint8_t *room = page_reserve(&answering->page, report_client_bytes(client));
+        uint8_t *room = page_reserve(&answering->page, report_connection_bytes(connection));
         if (room == NULL)
             return false;
-        report_client_write(room, client, pick, answering->shard->context.now_ns);
+        report_connection_write(room, connection, pick, answering->shard->context.now_ns);
         client_rtt_ask(client);
         answering->at.minor = 1;
     }
@@ -340,7 +341,7 @@ static bool pick_put(struct answering *answering, const struct report_key *key, 
     struct connection *connection = shard_connection_at(shard, &place);
     if (connection == NULL || connection->client.state == CLIENT_CLOSED)
         return true; /* it left meanwhile */
-    return open_put(answering, &connection->client, pick);
+    return open_put(answering, connection, pick);
 }
 
 /* major: the pick; minor 0: from its beginning, else see subscriptions_put(). */

@@ -372,7 +372,7 @@ static void put_connection(struct control *control, struct monitor_task *task, c
     json_put_unsigned(document, "cid", c.cid);
     json_put_text(document, "kind", TEXT("Client"));
     json_put_text(document, "type", TEXT("nats"));
-    json_put_text(document, "ip", monitor_text_take(&texts, c.address_count));
+    json_put_text(document, "ip", monitor_text_take(&texts, c.text_counts[REPORT_ADDRESS]));
     json_put_int(document, "port", c.port);
     monitor_put_time(document, "start", control, c.start_ns);
     monitor_put_time(document, "last_activity", control, c.last_activity_ns);
@@ -390,11 +390,15 @@ static void put_connection(struct control *control, struct monitor_task *task, c
     json_put_unsigned(document, "out_bytes", c.out_bytes);
     json_put_unsigned_some(document, "stalls", c.stalls);
     json_put_unsigned(document, "subscriptions", c.subscriptions);
-    json_put_text_some(document, "name", monitor_text_take(&texts, c.name_count));
-    json_put_text_some(document, "lang", monitor_text_take(&texts, c.lang_count));
-    json_put_text_some(document, "version", monitor_text_take(&texts, c.version_count));
-    struct bytes user = monitor_text_take(&texts, c.user_count);
-    struct bytes account = monitor_text_take(&texts, c.account_count);
+    json_put_text_some(document, "name", monitor_text_take(&texts, c.text_counts[REPORT_NAME]));
+    json_put_text_some(document, "lang", monitor_text_take(&texts, c.text_counts[REPORT_LANG]));
+    json_put_text_some(document, "version", monitor_text_take(&texts, c.text_counts[REPORT_VERSION]));
+    json_put_text_some(document, "tls_version", monitor_text_take(&texts, c.text_counts[REPORT_TLS_VERSION]));
+    json_put_text_some(document, "tls_cipher_suite",
+                       monitor_text_take(&texts, c.text_counts[REPORT_TLS_SUITE]));
+    json_put_true(document, "tls_first", c.tls_first);
+    struct bytes user = monitor_text_take(&texts, c.text_counts[REPORT_USER]);
+    struct bytes account = monitor_text_take(&texts, c.text_counts[REPORT_ACCOUNT]);
     put_account(task, &c, user, account);
 }
 

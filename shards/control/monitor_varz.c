@@ -80,6 +80,8 @@ static void put_configuration(struct json_document *document, const struct contr
     json_put_text(document, "host", text(options->host));
     json_put_int(document, "port", control->port);
     json_put_true(document, "auth_required", authenticate_info_required(&options->security));
+    json_put_true(document, "tls_required", options->net.tls.on && !options->net.allow_non_tls);
+    json_put_true(document, "tls_verify", options->net.tls.on && options->net.tls.verify);
     json_put_int(document, "max_connections",
                  options->net.max_connections < 0 ? 0 : options->net.max_connections);
     json_put_unsigned_some(document, "max_subscriptions", (uint64_t)options->net.max_subscriptions);
@@ -98,7 +100,7 @@ static void put_configuration(struct json_document *document, const struct contr
         json_put_object(document, off[i]);
         json_put_object_end(document);
     }
-    json_put_double(document, "tls_timeout", 2);
+    json_put_double(document, "tls_timeout", seconds(tls_options_timeout_ns(&options->net.tls)));
     json_put_int(document, "write_deadline", options->net.write_deadline_ns);
     static const char *const timeouts[] = {"", "close", "retry"};
     json_put_text_some(document, "write_timeout", text(timeouts[options->net.write_timeout]));
