@@ -124,7 +124,7 @@ static enum http_result refuse(enum http_status with, enum http_status *status)
 static enum http_result head_parse(struct http_session *session, struct bytes head,
                                    struct http_request *request, enum http_status *status, const char **why)
 {
-    struct bytes line, target;
+    struct bytes line = {0}, target = {0};
     struct headers headers = {0};
     *request = (struct http_request){0};
     (void)line_take(&head, &line);
@@ -245,7 +245,9 @@ static bool length_parse(struct bytes digits, uint64_t *value)
 static enum http_status header_line(struct bytes line, struct headers *headers)
 {
     const uint8_t *colon = memchr(line.data, ':', line.count);
-    struct bytes name = bytes_of(line.data, colon == NULL ? 0 : (size_t)(colon - line.data));
+    if (colon == NULL)
+        return HTTP_BAD_REQUEST;
+    struct bytes name = bytes_of(line.data, (size_t)(colon - line.data));
     if (!is_token(name)) /* so is a line that continues another one: obsolete, and a way to smuggle */
         return HTTP_BAD_REQUEST;
     struct bytes value = bytes_of(colon + 1, line.count - name.count - 1);

@@ -95,7 +95,7 @@ static void begin(struct json_document *document, const char *key)
     json_document_add(document, document->indent > 0 ? TEXT(": ") : TEXT(":"));
 }
 
-static void open(struct json_document *document, const char *key, struct bytes bracket)
+static void scope_open(struct json_document *document, const char *key, struct bytes bracket)
 {
     begin(document, key);
     json_document_add(document, bracket);
@@ -103,7 +103,7 @@ static void open(struct json_document *document, const char *key, struct bytes b
     document->comma = false;
 }
 
-static void close(struct json_document *document, struct bytes bracket)
+static void scope_close(struct json_document *document, struct bytes bracket)
 {
     bool empty = !document->comma;
     document->depth--;
@@ -115,22 +115,22 @@ static void close(struct json_document *document, struct bytes bracket)
 
 void json_put_object(struct json_document *document, const char *key)
 {
-    open(document, key, TEXT("{"));
+    scope_open(document, key, TEXT("{"));
 }
 
 void json_put_array(struct json_document *document, const char *key)
 {
-    open(document, key, TEXT("["));
+    scope_open(document, key, TEXT("["));
 }
 
 void json_put_object_end(struct json_document *document)
 {
-    close(document, TEXT("}"));
+    scope_close(document, TEXT("}"));
 }
 
 void json_put_array_end(struct json_document *document)
 {
-    close(document, TEXT("]"));
+    scope_close(document, TEXT("]"));
 }
 
 void json_put_text(struct json_document *document, const char *key, struct bytes value)

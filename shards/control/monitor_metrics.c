@@ -67,6 +67,7 @@ static void add_varz(struct control *control, struct monitor_task *task)
     const struct report_account *sum = &task->figures.sum;
     struct monitor_process process = monitor_process(control);
     struct monitor_sums sums = monitor_sums(control, task);
+    int64_t start_ms = (control->monitor.start_ns + control->monitor.wall_minus_ns) / NS_PER_MS;
     const struct {
         const char *name;
         double value;
@@ -95,8 +96,7 @@ static void add_varz(struct control *control, struct monitor_task *task)
         {"gnatsd_varz_slow_consumer_stats_clients", (double)sums.slow_consumers},
         {"gnatsd_varz_stale_connections", (double)sums.stale_connections},
         {"gnatsd_varz_stalled_clients", (double)sums.stalls},
-        {"gnatsd_varz_start",
-         (double)((control->monitor.start_ns + control->monitor.wall_minus_ns) / NS_PER_MS)},
+        {"gnatsd_varz_start", (double)start_ms},
         {"gnatsd_varz_subscriptions", (double)sum->subscriptions},
         {"gnatsd_varz_total_connections", (double)(control->next_cid - 1)},
         {"gnatsd_varz_write_deadline", (double)net->write_deadline_ns},
