@@ -11,6 +11,13 @@ static void parse_http(void *target, const struct config_entry *entry, struct ar
     option_read_address(&options->http_host, &options->http_port, entry, arena, errors);
 }
 
+static void parse_https(void *target, const struct config_entry *entry, struct arena *arena,
+                        struct option_errors *errors)
+{
+    struct server_options *options = target;
+    option_read_address(&options->http_host, &options->https_port, entry, arena, errors);
+}
+
 #define FIELD(field) INTO(struct server_options, field)
 
 static const struct option rows[] = {
@@ -33,6 +40,19 @@ static const struct option rows[] = {
      .flags = "m http_port",
      .argument = "<port>",
      .help = "Port for monitoring over HTTP; -1: any free one"},
+    {.name = "https", .kind = OPTION_CUSTOM, .reload = RELOAD_FREE, .parse = parse_https},
+    {.name = "https_port",
+     .kind = OPTION_INTEGER,
+     .offset = FIELD(https_port),
+     .fallback = "0",
+     .least = -1,
+     .most = PORT_MAX,
+     .reload = RELOAD_NEVER,
+     .internal = "HTTPSPort",
+     .section = SECTION_SERVER,
+     .flags = "ms https_port",
+     .argument = "<port>",
+     .help = "Port for monitoring over HTTPS; -1: any free one"},
     {.name = "http_base_path",
      .kind = OPTION_TEXT,
      .offset = FIELD(http_base_path),

@@ -31,6 +31,7 @@ struct server_options {
     uint32_t server_tag_count;
     const char *http_host; /* of monitoring; NULL or empty: as `host` */
     int64_t http_port;     /* 0: no monitoring; -1: any free one */
+    int64_t https_port;    /* the same over TLS; not both */
     const char *http_base_path;
     const char *pid_file;
     const char *ports_file_dir;

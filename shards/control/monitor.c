@@ -5,8 +5,10 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/memory.h"
+#include "net/tls_stream.h"
 #include "shards/control/control_internal.h"
 #include "shards/control/monitor_task.h"
+#include "shards/control/monitor_tls.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -16,7 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CAUSE_BYTES = 384 };
+enum { CAUSE_BYTES = 448, SEALED_BYTES_MOST = 256 * 1024 /* made ahead of the socket */ };
 #define HEAD_NS (5 * NS_PER_SECOND)
 #define IDLE_NS (120 * NS_PER_SECOND)
 #define SEND_NS (60 * NS_PER_SECOND)
@@ -25,6 +27,7 @@ static void connection_end(struct control *control, struct monitor_connection *c
 static void connection_free(struct control *control, struct monitor_connection *connection);
 static void request_next(struct control *control, struct monitor_connection *connection);
 static void send_on(struct control *control, struct monitor_connection *connection);
+static bool sealed_send(struct control *control, struct monitor_connection *connection);
 
 /* ---- the port ---- */
 
@@ -47,29 +50,53 @@ static char *base_path_make(const char *configured)
     return clean;
 }
 
+const char *monitor_host(const struct server_options *options)
+{
+    return options->http_host != NULL && options->http_host[0] != 0 ? options->http_host : options->host;
+}
+
+/* The listening socket, or -1 with the reason. */
+static int port_open(struct control *control, char *cause, size_t cause_bytes)
+{
+    struct monitor *monitor = &control->monitor;
+    const struct server_options *options = control->snapshot->options;
+    bool https = options->https_port != 0;
+    char why[CAUSE_BYTES] = "";
+    if (https && options->http_port != 0) {
+        snprintf(cause, cause_bytes, "can't specify both HTTP (%lld) and HTTPs (%lld) ports",
+                 (long long)options->http_port, (long long)options->https_port);
+        return -1;
+    }
+    if (https && monitor_tls_make(control, cause, cause_bytes) != ERR_OK)
+        return -1;
+    monitor->base_path = base_path_make(options->http_base_path);
+    if (monitor->base_path == NULL) {
+        snprintf(cause, cause_bytes, "out of memory");
+        return -1;
+    }
+    int fd = control_socket_listen(monitor_host(options), https ? options->https_port : options->http_port,
+                                   &monitor->port, why, sizeof why);
+    if (fd < 0)
+        snprintf(cause, cause_bytes, "can't listen to the monitor port: %s", why);
+    return fd;
+}
+
 enum err monitor_open(struct control *control, char *why, size_t why_bytes)
 {
     struct monitor *monitor = &control->monitor;
     const struct server_options *options = control->snapshot->options;
-    char cause[CAUSE_BYTES] = "";
-    if (options->http_port == 0)
+    char cause[CAUSE_BYTES + 64] = "";
+    if (options->http_port == 0 && options->https_port == 0)
         return ERR_OK;
-    const char *host =
-        options->http_host != NULL && options->http_host[0] != 0 ? options->http_host : options->host;
-    monitor->base_path = base_path_make(options->http_base_path);
-    if (monitor->base_path == NULL)
-        snprintf(cause, sizeof cause, "out of memory");
-    else
-        monitor->listen_fd =
-            control_socket_listen(host, options->http_port, &monitor->port, cause, sizeof cause);
+    monitor->listen_fd = port_open(control, cause, sizeof cause);
     if (monitor->listen_fd < 0) {
-        snprintf(why, why_bytes, "Can't start monitoring: can't listen to the monitor port: %s", cause);
+        snprintf(why, why_bytes, "Can't start monitoring: %s", cause);
         return ERR_SYSTEM;
     }
+    const char *host = monitor_host(options);
     log_notice(control->log,
-               strchr(host, ':') != NULL ? "Starting http monitor on [%s]:%u"
-                                         : "Starting http monitor on %s:%u",
-               host, monitor->port);
+               strchr(host, ':') != NULL ? "Starting %s monitor on [%s]:%u" : "Starting %s monitor on %s:%u",
+               options->https_port != 0 ? "https" : "http", host, monitor->port);
     return ERR_OK;
 }
 
@@ -104,6 +131,12 @@ static void connection_new(struct control *control, int fd)
     connection->receive.kind = CONTROL_OP_MONITOR_RECEIVE;
     connection->send.kind = CONTROL_OP_MONITOR_SEND;
     connection->timer.kind = CONTROL_TIMER_MONITOR;
+    if (!monitor_tls_begin(control, connection)) {
+        memory_free(head);
+        memory_free(connection);
+        close(fd);
+        return;
+    }
     list_push_last(&monitor->connections, &connection->all);
     monitor->connection_count++;
     loop_receive(control->loop, &connection->receive, fd);
@@ -160,6 +193,7 @@ static void connection_free(struct control *control, struct monitor_connection *
     list_remove(&connection->all);
     control->monitor.connection_count--;
     http_close(&connection->session);
+    tls_stream_free(connection->stream);
     memory_free(connection->target);
     memory_free(connection->head_out);
     memory_free(connection->body);
@@ -174,13 +208,46 @@ static void free_when_home(struct control *control, struct monitor_connection *c
         connection_free(control, connection);
 }
 
+/* The answer to what is no request; `why` NULL: it came in clear to a port with TLS. */
+static void refuse(struct control *control, struct monitor_connection *connection, enum http_status status,
+                   const char *why)
+{
+    char body[128];
+    int count = why == NULL
+                    ? snprintf(body, sizeof body, "Client sent an HTTP request to an HTTPS server.\n")
+                    : snprintf(body, sizeof body, "%d %s%s", (int)status, http_status_text(status), why);
+    struct http_reply reply = {.status = status, .content_type = "text/plain; charset=utf-8"};
+    connection->close = true;
+    connection->only_head = false;
+    monitor_reply(control, connection, &reply, memory_copy(body, (size_t)count), (size_t)count);
+}
+
+/* Bytes from the socket, to the session or to the stream before it. */
+static void give(struct control *control, struct monitor_connection *connection, struct bytes bytes)
+{
+    bool clear = connection->stream != NULL && !connection->begun && bytes.data[0] != TLS_RECORD_HANDSHAKE;
+    connection->begun = true;
+    if (clear) {
+        tls_stream_free(connection->stream);
+        connection->stream = NULL;
+        connection->state = MONITOR_WAITING;
+        refuse(control, connection, HTTP_BAD_REQUEST, NULL);
+        return;
+    }
+    enum err err = connection->stream == NULL ? http_give(&connection->session, bytes)
+                                              : monitor_tls_received(connection, bytes);
+    if (connection->stream != NULL && connection->send.in_flight == 0)
+        sealed_send(control, connection); /* the stream's own words: handshakes, alerts */
+    if (err != ERR_OK)
+        connection_end(control, connection);
+}
+
 void monitor_received(struct control *control, const struct loop_completion *completion)
 {
     struct monitor_connection *connection = CONTAINER_OF(completion->op, struct monitor_connection, receive);
     if (completion->has_buffer) {
-        if (completion->result > 0 && connection->state != MONITOR_ENDING &&
-            http_give(&connection->session, completion->received) != ERR_OK)
-            connection_end(control, connection);
+        if (completion->result > 0 && connection->state != MONITOR_ENDING)
+            give(control, connection, completion->received);
         loop_buffer_return(control->loop, completion->buffer);
     }
     bool again = completion->result > 0 || completion->result == -ENOBUFS || completion->result == -EINTR ||
@@ -194,18 +261,6 @@ void monitor_received(struct control *control, const struct loop_completion *com
     if (!completion->more)
         receive_arm(control, connection);
     free_when_home(control, connection);
-}
-
-/* The answer to what is no request. */
-static void refuse(struct control *control, struct monitor_connection *connection, enum http_status status,
-                   const char *why)
-{
-    char body[128];
-    int count = snprintf(body, sizeof body, "%d %s%s", (int)status, http_status_text(status), why);
-    struct http_reply reply = {.status = status, .content_type = "text/plain; charset=utf-8"};
-    connection->close = true;
-    connection->only_head = false;
-    monitor_reply(control, connection, &reply, memory_copy(body, (size_t)count), (size_t)count);
 }
 
 /* The request's texts lie in the session's buffer, which more bytes may move. */
@@ -277,9 +332,9 @@ void monitor_reply(struct control *control, struct monitor_connection *connectio
     send_on(control, connection);
 }
 
-static void send_on(struct control *control, struct monitor_connection *connection)
+/* The parts of the reply that were not sent yet. */
+static uint32_t parts_left(const struct monitor_connection *connection, struct iovec parts[2])
 {
-    struct iovec parts[2];
     uint32_t count = 0;
     size_t sent = connection->sent;
     if (sent < connection->head_count)
@@ -287,13 +342,56 @@ static void send_on(struct control *control, struct monitor_connection *connecti
     size_t body_sent = sent > connection->head_count ? sent - connection->head_count : 0;
     if (body_sent < connection->body_count)
         parts[count++] = (struct iovec){connection->body + body_sent, connection->body_count - body_sent};
-    if (count > 0) {
+    return count;
+}
+
+/* Sends what the stream has to say, and the reply through it. False: there is nothing. */
+static bool sealed_send(struct control *control, struct monitor_connection *connection)
+{
+    struct iovec parts[LOOP_SEND_PARTS_MAX];
+    struct iovec plain[2];
+    uint32_t count = connection->state == MONITOR_SENDING ? parts_left(connection, plain) : 0;
+    bool good = true;
+    for (uint32_t i = 0; i < count && good; i++) {
+        struct bytes piece = bytes_of(plain[i].iov_base, plain[i].iov_len);
+        good = tls_stream_put(connection->stream, &piece, SEALED_BYTES_MOST);
+        connection->sent += plain[i].iov_len - piece.count;
+        if (piece.count > 0)
+            break;
+    }
+    if (!good) {
+        connection_end(control, connection);
+        return true;
+    }
+    if (connection->state == MONITOR_SENDING && parts_left(connection, plain) == 0 && connection->close)
+        tls_stream_shutdown(connection->stream);
+    count = output_gather(tls_stream_output(connection->stream), parts, LOOP_SEND_PARTS_MAX);
+    if (count > 0)
         loop_send(control->loop, &connection->send, connection->fd, parts, count);
-        timer_in(control, connection, SEND_NS);
-        return;
+    return count > 0;
+}
+
+static void send_on(struct control *control, struct monitor_connection *connection)
+{
+    struct iovec parts[2];
+    if (connection->stream != NULL) {
+        if (connection->send.in_flight != 0)
+            return; /* its end goes on from here */
+        if (sealed_send(control, connection)) {
+            timer_in(control, connection, SEND_NS);
+            return;
+        }
+    } else {
+        uint32_t count = parts_left(connection, parts);
+        if (count > 0) {
+            loop_send(control->loop, &connection->send, connection->fd, parts, count);
+            timer_in(control, connection, SEND_NS);
+            return;
+        }
     }
     memory_free(connection->body);
     connection->body = NULL;
+    connection->body_count = 0;
     if (connection->close || connection->ended) {
         connection_end(control, connection);
         return;
@@ -307,14 +405,20 @@ void monitor_sent(struct control *control, const struct loop_completion *complet
 {
     struct monitor_connection *connection = CONTAINER_OF(completion->op, struct monitor_connection, send);
     bool again = completion->result == -EINTR || completion->result == -EAGAIN;
-    if (completion->result > 0)
+    bool good = completion->result > 0 || again;
+    if (completion->result > 0 && connection->stream == NULL)
         connection->sent += (size_t)completion->result;
-    if (connection->state == MONITOR_SENDING) {
-        if (completion->result > 0 || again)
-            send_on(control, connection);
-        else
-            connection_end(control, connection);
-    }
+    else if (completion->result > 0)
+        output_sent(tls_stream_output(connection->stream), &control->monitor.pool,
+                    (uint64_t)completion->result);
+    if (connection->state == MONITOR_ENDING)
+        good = true; /* it ends anyway */
+    else if (good && connection->state == MONITOR_SENDING)
+        send_on(control, connection);
+    else if (good && connection->stream != NULL)
+        (void)sealed_send(control, connection);
+    if (!good)
+        connection_end(control, connection);
     free_when_home(control, connection);
 }
 
@@ -382,4 +486,6 @@ void monitor_close(struct control *control)
          monitor->connections.ends.next != NULL && (at = list_first(&monitor->connections)) != NULL;)
         connection_free(control, LIST_ELEMENT(at, struct monitor_connection, all));
     memory_free(monitor->base_path);
+    tls_context_release(monitor->tls);
+    output_pool_close(&monitor->pool);
 }

@@ -12,6 +12,7 @@
 #include "core/loop/loop.h"
 #include "core/loop/timers.h"
 #include "net/http.h"
+#include "net/output.h"
 #include "shards/report.h"
 
 enum {
@@ -22,6 +23,9 @@ enum {
 
 struct control;
 struct monitor_task;
+struct server_options;
+struct tls_context;
+struct tls_stream;
 
 enum monitor_connection_state {
     MONITOR_READING,
@@ -43,12 +47,14 @@ struct monitor_connection {
     size_t head_count;
     char *body; /* owned */
     size_t body_count;
-    size_t sent; /* of head and body */
+    size_t sent;               /* of head and body; with TLS: given to the stream */
+    struct tls_stream *stream; /* over HTTPS; NULL: in clear */
     int fd;
     uint8_t state;   /* enum monitor_connection_state */
     bool only_head;  /* of the request: HEAD */
     bool old;        /* it speaks HTTP/1.0 */
     bool close;      /* behind this reply */
+    bool begun;      /* the first byte has come */
     bool ended;      /* the peer's FIN came, or reading failed */
     bool head_begun; /* a part of a request is here, and the timer runs for it */
 };
@@ -67,14 +73,22 @@ struct monitor {
     int64_t cpu_sampled_ns;
     int64_t cpu_used_ns; /* at that sample */
     double cpu_percent;
-    int listen_fd; /* -1: off */
+    struct tls_context *tls; /* of HTTPS; NULL: in clear */
+    struct output_pool pool; /* of its streams */
+    int listen_fd;           /* -1: off */
     uint16_t port;
 };
+
+/* On which address the port is, as configured. */
+const char *monitor_host(const struct server_options *options);
 
 /* What the control core's loop has to know of it: kinds of operations are CONTROL_OP_MONITOR_*. */
 
 /* Opens the port, if there is to be one, and says so in the log. ERR_SYSTEM: `why` is the line to log. */
 MUST_USE enum err monitor_open(struct control *control, char *why, size_t why_bytes);
+
+/* New options are in force: certificates for those that come from now on. */
+void monitor_reloaded(struct control *control);
 
 void monitor_arm(struct control *control);
 void monitor_accepted(struct control *control, const struct loop_completion *completion);

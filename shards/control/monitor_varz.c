@@ -74,9 +74,8 @@ static double seconds(int64_t span_ns)
 static void put_configuration(struct json_document *document, const struct control *control)
 {
     const struct server_options *options = control->snapshot->options;
-    const char *http_host =
-        options->http_host != NULL && options->http_host[0] != 0 ? options->http_host : options->host;
-    bool http = options->http_port != 0;
+    bool https = options->https_port != 0;
+    bool any = https || options->http_port != 0;
     json_put_text(document, "host", text(options->host));
     json_put_int(document, "port", control->port);
     json_put_true(document, "auth_required", authenticate_info_required(&options->security));
@@ -87,10 +86,10 @@ static void put_configuration(struct json_document *document, const struct contr
     json_put_unsigned_some(document, "max_subscriptions", (uint64_t)options->net.max_subscriptions);
     json_put_int(document, "ping_interval", options->net.ping_interval_ns);
     json_put_int(document, "ping_max", options->net.ping_max);
-    json_put_text(document, "http_host", http ? text(http_host) : TEXT(""));
-    json_put_int(document, "http_port", control->monitor.port);
+    json_put_text(document, "http_host", any ? text(monitor_host(options)) : TEXT(""));
+    json_put_int(document, "http_port", https ? 0 : control->monitor.port);
     json_put_text(document, "http_base_path", optional(options->http_base_path));
-    json_put_int(document, "https_port", 0);
+    json_put_int(document, "https_port", https ? control->monitor.port : 0);
     json_put_double(document, "auth_timeout", seconds(options->security.timeout_ns));
     json_put_int(document, "max_control_line", options->net.max_control_line_bytes);
     json_put_int(document, "max_payload", options->net.max_payload_bytes);

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -82,12 +83,13 @@ DIFFERENCES = [
 # ---- servers ----
 
 class Server:
-    def __init__(self, program):
+    def __init__(self, program, config=CONFIG):
         self.program = program
+        self.tls = None
         self.folder = tempfile.TemporaryDirectory()
         path = os.path.join(self.folder.name, "compared.conf")
         with open(path, "w", encoding="ascii") as file:
-            file.write(CONFIG)
+            file.write(config)
         self.log = open(os.path.join(self.folder.name, "log"), "w+", encoding="utf-8")
         self.process = subprocess.Popen([program, "-c", path], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         self.client_port = self.http_port = None
@@ -96,7 +98,7 @@ class Server:
     def ready(self):
         with open(self.log.name, encoding="utf-8") as file:
             said = file.read()
-        http = re.search(r"Starting http monitor on \S+:(\d+)", said)
+        http = re.search(r"Starting https? monitor on \S+:(\d+)", said)
         client = re.search(r"Listening for client connections on \S+:(\d+)", said)
         if self.process.poll() is not None:
             raise RuntimeError("%s does not start: %s" % (self.program, said))
@@ -115,9 +117,13 @@ class Server:
         self.log.close()
         self.folder.cleanup()
 
+    def connect(self):
+        connection = socket.create_connection(("127.0.0.1", self.http_port), timeout=PATIENCE_SECONDS)
+        return connection if self.tls is None else self.tls.wrap_socket(connection, server_hostname="localhost")
+
     def raw(self, request):
         """All that the server answers before it closes."""
-        with socket.create_connection(("127.0.0.1", self.http_port), timeout=PATIENCE_SECONDS) as connection:
+        with self.connect() as connection:
             connection.sendall(request)
             answer = b""
             while piece := connection.recv(65536):
@@ -437,6 +443,73 @@ def check_http(server):
     return found
 
 
+PLACES = """
+listen: "127.0.0.1:-1"
+ports_file_dir: "%(folder)s"
+%(lines)s
+"""
+
+
+def certificate(folder):
+    """A certificate for localhost that vouches for itself; the paths of its file and of its key."""
+    paths = [os.path.join(folder, name) for name in ("cert.pem", "key.pem")]
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-out", paths[0],
+                    "-keyout", paths[1]], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+    return paths
+
+
+def check_places(program):
+    """Base path and HTTPS: where the port is and who may look."""
+    found = []
+
+    def expect(what, good):
+        if not good:
+            found.append("places: " + what)
+
+    def ports(folder):
+        return [name for name in os.listdir(folder) if name.endswith(".ports")]
+
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(program, PLACES % {"folder": folder, "lines": 'http: "127.0.0.1:-1"\nhttp_base_path: "mon/x"'})
+        expect("the base path is the index", server.get("/mon/x")[0] == 200 and server.get("/mon/x/")[0] == 404)
+        expect("endpoints are below it", server.get("/mon/x/healthz")[0] == 200 and server.get("/healthz")[0] == 404)
+        expect("links repeat it", b"./mon/x/varz" in server.get("/mon/x")[2])
+        expect("/varz shows it as written", server.json("/mon/x/varz")["http_base_path"] == "mon/x")
+        wait_for("the ports file is there", lambda: ports(folder))
+        with open(os.path.join(folder, ports(folder)[0]), encoding="utf-8") as file:
+            listed = json.load(file)
+        expect("the ports file names it", listed["monitoring"] == ["http://127.0.0.1:%d" % server.http_port])
+        server.stop()
+
+        cert, key = certificate(folder)
+        tls = 'tls { cert_file: "%s", key_file: "%s", ca_file: "%s", verify: true }' % (cert, key, cert)
+        server = Server(program, PLACES % {"folder": folder, "lines": 'https: "127.0.0.1:-1"\n' + tls})
+        answer = server.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        expect("clear text is answered in clear",
+               b" 400 " in answer and answer.endswith(b"Client sent an HTTP request to an HTTPS server.\n"))
+        server.tls = ssl.create_default_context(cafile=cert)
+        expect("nobody needs a certificate to look", server.get("/healthz")[0] == 200)
+        varz = server.json("/varz")
+        # nats-server shows -1 when it was told so.
+        expect("/varz tells of TLS", varz["https_port"] in (server.http_port, -1) and varz["http_port"] == 0 and
+               varz["tls_required"] and varz["tls_verify"])
+        answer = server.raw((b"GET /accountz HTTP/1.1\r\nHost: x\r\n\r\n" * 50) +
+                            b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        expect("fifty pipelined requests", answer.count(b"HTTP/1.1 200 ") == 51)
+        server.stop()
+
+        for lines, why in (('http: "127.0.0.1:-1"\nhttps_port: 27998\n' + tls, "can't specify both HTTP (-1) and HTTPs (27998) ports"),
+                           ('https: "127.0.0.1:-1"', "TLS cert and key required for HTTPS")):
+            try:
+                Server(program, PLACES % {"folder": folder, "lines": lines}).stop()
+                expect(why, False)
+            except RuntimeError as error:
+                expect(why, "Can't start monitoring: " + why in str(error))
+    return found
+
+
 def check_own(server):
     """What only Myelin has, or has as the newest nats-server."""
     found = []
@@ -469,10 +542,12 @@ def main():
     try:
         for server in [myelin] + references:
             clients += workload(server)
-        results = [("Myelin's rows", check_rows(myelin) + check_http(myelin) + check_own(myelin))]
+        results = [("Myelin's rows", check_rows(myelin) + check_http(myelin) + check_own(myelin)),
+                   ("Myelin's places", check_places(myelin.program))]
         for reference in references:
             newest = not reference.json("/varz")["version"].startswith("2.9.")
             results.append(("nats-server's rows", check_rows(reference) + check_http(reference)))
+            results.append(("nats-server's places", check_places(reference.program)))
             results.append(("compared with %s" % reference.json("/varz")["version"], compare(reference, myelin, newest)))
         for what, found in results:
             print("monitoring: %s: %s" % (what, "as expected" if not found else "%d differences" % len(found)))
