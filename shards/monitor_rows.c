@@ -18,15 +18,24 @@ static void parse_https(void *target, const struct config_entry *entry, struct a
     option_read_address(&options->http_host, &options->https_port, entry, arena, errors);
 }
 
+static void compare_host(const void *old, const void *new, struct option_changes *changes)
+{
+    const struct server_options *before = old, *after = new;
+    const char *was = before->http_host == NULL ? "" : before->http_host;
+    const char *is = after->http_host == NULL ? "" : after->http_host;
+    if (strcmp(was, is) != 0 && changes->refusal.count == 0)
+        config_text_add(&changes->refusal, "config reload not supported for HTTPHost: old=%s, new=%s", was,
+                        is);
+}
+
 #define FIELD(field) INTO(struct server_options, field)
 
 static const struct option rows[] = {
-    {.name = "http", .kind = OPTION_CUSTOM, .reload = RELOAD_FREE, .parse = parse_http},
-    {.kind = OPTION_TEXT,
-     .offset = FIELD(http_host),
-     .fallback = "",
+    {.name = "http",
+     .kind = OPTION_CUSTOM,
      .reload = RELOAD_NEVER,
-     .internal = "HTTPHost"},
+     .parse = parse_http,
+     .compare = compare_host}, /* of `https` too: they share it */
     {.name = "http_port",
      .aliases = "monitor_port",
      .kind = OPTION_INTEGER,

@@ -510,6 +510,80 @@ def check_places(program):
     return found
 
 
+CROWD = """
+listen: "127.0.0.1:-1"
+http: "127.0.0.1:-1"
+max_closed_clients: 200
+shards: 3
+"""
+CROWD_CLIENTS = 700  # more than the 256 of a page on each of three shards, and than two windows of 128
+CROWD_SUBSCRIPTIONS = 3000  # of one client: their texts fill several pages
+
+
+def moment(written):
+    """A time so that texts are in the order of times: zeros at its end are cut."""
+    whole, _, fraction = written.rstrip("Z").partition(".")
+    return whole + "." + fraction.ljust(9, "0")
+
+
+def check_pages(program):
+    """More of everything than fits into one page, over several shards: nothing is lost, doubled or out of order."""
+    found = []
+
+    def expect(what, good):
+        if not good:
+            found.append("pages: " + what)
+
+    server = Server(program, CROWD)
+    clients = [Client(server, "", "c%d" % number) for number in range(CROWD_CLIENTS)]
+    for number, client in enumerate(clients):
+        client.run("".join("SUB s.%d.%d %d\r\n" % (number, sid, sid) for sid in range(number % 4)))
+    large = Client(server, "", "large")
+    large.run("".join("SUB large.%s.%d %d\r\n" % ("x" * 30, sid, sid) for sid in range(CROWD_SUBSCRIPTIONS)))
+    large.run("PUB s.1.0 3\r\nabc\r\n" * 100)
+    count = CROWD_CLIENTS + 1
+    subscriptions = CROWD_SUBSCRIPTIONS + sum(number % 4 for number in range(CROWD_CLIENTS))
+
+    whole = server.json("/connz?limit=100000")
+    cids = [connection["cid"] for connection in whole["connections"]]
+    expect("all connections are listed once, by cid", cids == sorted(set(cids)) and len(cids) == count == whole["total"])
+    parts = []
+    for offset in range(0, count, 90):
+        page = server.json("/connz?limit=90&offset=%d" % offset)
+        parts += [connection["cid"] for connection in page["connections"]]
+        expect("each page tells how long it is", page["num_connections"] == len(page["connections"]) <= 90)
+    expect("pages make up the whole", parts == cids)
+    by_subs = [c["subscriptions"] for c in server.json("/connz?sort=subs&limit=400")["connections"]]
+    expect("the largest come first", by_subs == sorted(by_subs, reverse=True) and by_subs[0] == CROWD_SUBSCRIPTIONS)
+    listed = server.json("/connz?subs=1&limit=100000")["connections"]
+    expect("all subscriptions of all", all(len(set(c.get("subscriptions_list", []))) == c["subscriptions"] for c in listed))
+    one = server.json("/connz?subs=detail&cid=%d" % cids[-1])["connections"][0]
+    expect("one connection in detail", len({s["sid"] for s in one["subscriptions_list_detail"]}) == CROWD_SUBSCRIPTIONS)
+
+    everything = server.json("/subsz?subs=1&limit=100000")
+    subjects = [s["subject"] for s in everything["subscriptions_list"]]
+    expect("all subscriptions once", len(set(subjects)) == len(subjects) == everything["total"] == subscriptions)
+    parts = []
+    for offset in range(0, subscriptions, 700):
+        parts += [s["subject"] for s in server.json("/subsz?subs=1&limit=700&offset=%d" % offset)["subscriptions_list"]]
+    expect("pages of subscriptions make up the whole", parts == subjects)
+    expect("a test subject", server.json("/subsz?subs=1&test=s.5.0")["total"] == 1)
+    varz = server.json("/varz")
+    expect("sums over shards", (varz["connections"], varz["subscriptions"], varz["in_msgs"], varz["out_msgs"]) ==
+           (count, subscriptions, 100, 100))
+
+    for client in clients + [large]:
+        client.close()
+    wait_for("all are closed", lambda: server.json("/varz")["connections"] == 0)
+    closed = server.json("/connz?state=closed&limit=100000&sort=stop")
+    expect("as many closed ones as each shard keeps", closed["total"] == 3 * 200 == len(closed["connections"]))
+    expect("and those are the last", closed["connections"][0]["cid"] > CROWD_CLIENTS / 2)
+    stops = [moment(connection["stop"]) for connection in closed["connections"]]
+    expect("the last of them first", stops == sorted(stops, reverse=True))
+    server.stop()
+    return found
+
+
 def check_own(server):
     """What only Myelin has, or has as the newest nats-server."""
     found = []
@@ -543,7 +617,7 @@ def main():
         for server in [myelin] + references:
             clients += workload(server)
         results = [("Myelin's rows", check_rows(myelin) + check_http(myelin) + check_own(myelin)),
-                   ("Myelin's places", check_places(myelin.program))]
+                   ("Myelin's places", check_places(myelin.program)), ("Myelin's pages", check_pages(myelin.program))]
         for reference in references:
             newest = not reference.json("/varz")["version"].startswith("2.9.")
             results.append(("nats-server's rows", check_rows(reference) + check_http(reference)))
