@@ -59,18 +59,19 @@ void closed_remember(struct closed_ring *ring, const struct connection *connecti
                      int64_t now_ns)
 {
     const struct client *client = &connection->client;
-    size_t connection_bytes = report_connection_bytes(connection);
-    size_t subscription_bytes = subscriptions_bytes(client);
+    struct report_record_draft draft;
     if (!make_room(ring, most))
         return;
-    struct closed_connection *closed = memory_new(sizeof *closed + connection_bytes + subscription_bytes);
+    report_record_make(&draft, connection, now_ns);
+    size_t subscription_bytes = subscriptions_bytes(client);
+    struct closed_connection *closed = memory_new(sizeof *closed + draft.bytes + subscription_bytes);
     if (closed == NULL)
         return;
-    report_connection_write(closed->bytes, connection, 0, now_ns);
-    memcpy(&closed->figures, closed->bytes + sizeof(struct report_record), sizeof closed->figures);
-    subscriptions_write(closed->bytes + connection_bytes, client, subscription_bytes);
-    closed->connection_bytes = (uint32_t)connection_bytes;
-    closed->bytes_count = (uint32_t)(connection_bytes + subscription_bytes);
+    report_record_write(closed->bytes, &draft, 0);
+    closed->figures = draft.figures;
+    subscriptions_write(closed->bytes + draft.bytes, client, subscription_bytes);
+    closed->connection_bytes = (uint32_t)draft.bytes;
+    closed->bytes_count = (uint32_t)(draft.bytes + subscription_bytes);
     uint32_t place = (uint32_t)(ring->next_number % ring->capacity);
     if (ring->count == ring->capacity)
         memory_free(ring->at[place]);

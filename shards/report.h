@@ -113,6 +113,7 @@ enum report_text {
     REPORT_VERSION,
     REPORT_TLS_VERSION,
     REPORT_TLS_SUITE,
+    REPORT_TLS_PEERS, /* struct tls_peer, one behind the other */
     REPORT_USER,
     REPORT_ACCOUNT,
 };

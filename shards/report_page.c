@@ -5,7 +5,6 @@
 #include "core/security/account.h"
 #include "core/security/authenticate.h"
 #include "core/subject/index.h"
-#include "shards/connection_tls.h"
 
 uint8_t *page_reserve(struct report_page *page, size_t bytes)
 {
@@ -61,20 +60,23 @@ struct texts {
     struct bytes at[REPORT_TEXTS];
 };
 
-static struct texts texts_of(const struct connection *connection)
+/* `peers` is where the certificates of the peer go, which the texts then point to. */
+static struct texts texts_of(const struct connection *connection, struct tls_peer peers[TLS_PEERS_MAX])
 {
     const struct client *client = &connection->client;
     const struct connection_tls *tls = connection->tls;
     bool sealed = tls != NULL && tls->state == CONNECTION_TLS_OPEN && tls_stream_open(tls->stream);
+    uint32_t peer_count = sealed ? tls_stream_peers(tls->stream, peers) : 0;
     return (struct texts){{
-        text(client->address),
-        connect_text(&client->connect, CONNECT_NAME),
-        connect_text(&client->connect, CONNECT_LANG),
-        connect_text(&client->connect, CONNECT_VERSION),
-        sealed ? text(tls_stream_version(tls->stream)) : TEXT(""),
-        sealed ? text(tls_stream_suite(tls->stream)) : TEXT(""),
-        report_client_user(client),
-        report_client_account(client),
+        [REPORT_ADDRESS] = text(client->address),
+        [REPORT_NAME] = connect_text(&client->connect, CONNECT_NAME),
+        [REPORT_LANG] = connect_text(&client->connect, CONNECT_LANG),
+        [REPORT_VERSION] = connect_text(&client->connect, CONNECT_VERSION),
+        [REPORT_TLS_VERSION] = sealed ? text(tls_stream_version(tls->stream)) : TEXT(""),
+        [REPORT_TLS_SUITE] = sealed ? text(tls_stream_suite(tls->stream)) : TEXT(""),
+        [REPORT_TLS_PEERS] = bytes_of(peers, peer_count * sizeof *peers),
+        [REPORT_USER] = report_client_user(client),
+        [REPORT_ACCOUNT] = report_client_account(client),
     }};
 }
 
@@ -84,12 +86,6 @@ static size_t texts_bytes(const struct texts *texts)
     for (size_t i = 0; i < REPORT_TEXTS; i++)
         sum += texts->at[i].count;
     return sum;
-}
-
-size_t report_connection_bytes(const struct connection *connection)
-{
-    struct texts texts = texts_of(connection);
-    return sizeof(struct report_record) + sizeof(struct report_connection) + texts_bytes(&texts);
 }
 
 static void figures_fill(struct report_connection *record, const struct client *client, int64_t now_ns)
@@ -117,24 +113,28 @@ static void figures_fill(struct report_connection *record, const struct client *
     };
 }
 
-void report_connection_write(uint8_t *to, const struct connection *connection, uint32_t pick, int64_t now_ns)
+void report_record_make(struct report_record_draft *draft, const struct connection *connection,
+                        int64_t now_ns)
 {
-    struct texts texts = texts_of(connection);
-    struct report_connection record;
-    figures_fill(&record, &connection->client, now_ns);
-    record.tls_first = connection->tls != NULL && connection->tls->first;
-    for (size_t i = 0; i < REPORT_TEXTS; i++)
-        record.text_counts[i] = (uint32_t)texts.at[i].count;
+    struct texts texts = texts_of(connection, draft->peers);
+    figures_fill(&draft->figures, &connection->client, now_ns);
+    draft->figures.tls_first = connection->tls != NULL && connection->tls->first;
+    for (size_t i = 0; i < REPORT_TEXTS; i++) {
+        draft->texts[i] = texts.at[i];
+        draft->figures.text_counts[i] = (uint32_t)texts.at[i].count;
+    }
+    draft->bytes = sizeof(struct report_record) + sizeof draft->figures + texts_bytes(&texts);
+}
+
+void report_record_write(uint8_t *to, const struct report_record_draft *draft, uint32_t pick)
+{
     struct report_record head = {
-        .bytes = (uint32_t)(sizeof(struct report_record) + sizeof record + texts_bytes(&texts)),
-        .pick = pick,
-        .kind = REPORT_RECORD_CONNECTION,
-    };
+        .bytes = (uint32_t)draft->bytes, .pick = pick, .kind = REPORT_RECORD_CONNECTION};
     memcpy(to, &head, sizeof head);
-    memcpy(to + sizeof head, &record, sizeof record);
-    to += sizeof head + sizeof record;
+    memcpy(to + sizeof head, &draft->figures, sizeof draft->figures);
+    to += sizeof head + sizeof draft->figures;
     for (size_t i = 0; i < REPORT_TEXTS; i++)
-        to = put_text(to, texts.at[i]);
+        to = put_text(to, draft->texts[i]);
 }
 
 static struct bytes subscription_queue(const struct client_subscription *subscription)

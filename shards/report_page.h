@@ -6,6 +6,7 @@
 #define SHARDS_REPORT_PAGE_H
 
 #include "shards/connection.h"
+#include "shards/connection_tls.h"
 #include "shards/report.h"
 
 struct report_page {
@@ -21,9 +22,20 @@ MUST_USE uint8_t *page_reserve(struct report_page *page, size_t bytes);
 /* Copies. False: the page is full, or failed. */
 MUST_USE bool page_put(struct report_page *page, const void *data, size_t bytes);
 
-/* One connection with its head, as `pick`. */
-size_t report_connection_bytes(const struct connection *connection);
-void report_connection_write(uint8_t *to, const struct connection *connection, uint32_t pick, int64_t now_ns);
+/* A connection's record before it is written: certificates are hashed once, for its size and for itself. Not
+ * to be copied, its texts may point into it. */
+struct report_record_draft {
+    struct report_connection figures;
+    struct bytes texts[REPORT_TEXTS]; /* the connection's, or here */
+    size_t bytes;                     /* with the head */
+    struct tls_peer peers[TLS_PEERS_MAX];
+};
+
+void report_record_make(struct report_record_draft *draft, const struct connection *connection,
+                        int64_t now_ns);
+
+/* `draft->bytes` of it, as `pick`. */
+void report_record_write(uint8_t *to, const struct report_record_draft *draft, uint32_t pick);
 
 /* One of its subscriptions. 0: it is in no index. */
 size_t report_subscription_bytes(const struct client_subscription *subscription, bool with_account);

@@ -297,10 +297,12 @@ static bool open_put(struct answering *answering, struct connection *connection,
 {
     struct client *client = &connection->client;
     if (answering->at.minor == 0) {
-        uint8_t *room = page_reserve(&answering->page, report_connection_bytes(connection));
+        struct report_record_draft draft;
+        report_record_make(&draft, connection, answering->shard->context.now_ns);
+        uint8_t *room = page_reserve(&answering->page, draft.bytes);
         if (room == NULL)
             return false;
-        report_connection_write(room, connection, pick, answering->shard->context.now_ns);
+        report_record_write(room, &draft, pick);
         client_rtt_ask(client);
         answering->at.minor = 1;
     }

@@ -5,6 +5,7 @@
 #include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "net/closed_reason.h"
+#include "net/tls_stream.h"
 #include "shards/control/control_internal.h"
 #include "shards/control/monitor_task.h"
 #include "shards/mail.h"
@@ -362,6 +363,31 @@ static void put_account(struct monitor_task *task, const struct report_connectio
         json_put_text_some(&task->document, "account", account);
 }
 
+static void put_digest(struct json_document *document, const char *key, const uint8_t digest[TLS_PIN_BYTES])
+{
+    char hex[2 * TLS_PIN_BYTES + 1];
+    for (size_t i = 0; i < TLS_PIN_BYTES; i++)
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    json_put_text(document, key, text(hex));
+}
+
+static void put_peers(struct json_document *document, struct bytes peers)
+{
+    if (peers.count == 0)
+        return;
+    json_put_array(document, "tls_peer_certs");
+    for (size_t at = 0; at < peers.count; at += sizeof(struct tls_peer)) {
+        struct tls_peer peer;
+        memcpy(&peer, peers.data + at, sizeof peer);
+        json_put_object(document, NULL);
+        json_put_text_some(document, "subject", bytes_of(peer.subject, peer.subject_count));
+        put_digest(document, "spki_sha256", peer.spki_sha256);
+        put_digest(document, "cert_sha256", peer.cert_sha256);
+        json_put_object_end(document);
+    }
+    json_put_array_end(document);
+}
+
 static void put_connection(struct control *control, struct monitor_task *task, const uint8_t *record)
 {
     struct json_document *document = &task->document;
@@ -396,6 +422,9 @@ static void put_connection(struct control *control, struct monitor_task *task, c
     json_put_text_some(document, "tls_version", monitor_text_take(&texts, c.text_counts[REPORT_TLS_VERSION]));
     json_put_text_some(document, "tls_cipher_suite",
                        monitor_text_take(&texts, c.text_counts[REPORT_TLS_SUITE]));
+    struct bytes peers = monitor_text_take(&texts, c.text_counts[REPORT_TLS_PEERS]);
+    if (task->connz.auth)
+        put_peers(document, peers);
     json_put_true(document, "tls_first", c.tls_first);
     struct bytes user = monitor_text_take(&texts, c.text_counts[REPORT_USER]);
     struct bytes account = monitor_text_take(&texts, c.text_counts[REPORT_ACCOUNT]);

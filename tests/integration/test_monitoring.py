@@ -6,6 +6,7 @@ key by key: which keys there are, their types, and the values of all that is not
 DIFFERENCES, with the reason that docs/monitoring.md gives. Then come the rows that every server has to answer alike:
 status, headers and texts of right and wrong requests. Without a reference only these run.
 """
+import hashlib
 import json
 import os
 import re
@@ -169,10 +170,14 @@ def wait_for(what, happened):
 # ---- the workload ----
 
 class Client:
-    def __init__(self, server, user, name, **options):
+    def __init__(self, server, user, name, tls=None, **options):
         self.socket = socket.create_connection(("127.0.0.1", server.client_port), timeout=PATIENCE_SECONDS)
+        line = b""
+        while not line.endswith(b"\n"):  # not one byte more: what follows may be TLS
+            line += self.socket.recv(1)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self.stream = self.socket.makefile("rb")
-        self.info = json.loads(self.stream.readline()[5:])
         if user is not None:
             connect = {"verbose": False, "pedantic": False, "user": user, "pass": user, "name": name, "lang": "py",
                        "version": "0.1", "protocol": 1, "headers": True, **options}
@@ -491,6 +496,23 @@ def check_places(program):
                b" 400 " in answer and answer.endswith(b"Client sent an HTTP request to an HTTPS server.\n"))
         server.tls = ssl.create_default_context(cafile=cert)
         expect("nobody needs a certificate to look", server.get("/healthz")[0] == 200)
+        shown = ssl.create_default_context(cafile=cert)
+        shown.load_cert_chain(cert, key)
+        client = Client(server, "", "sealed", tls=shown)
+        client.sync()
+        sealed = server.json("/connz?auth=1")["connections"][0]
+        expect("TLS of a connection", sealed["tls_version"] == "1.3" and sealed["tls_cipher_suite"].startswith("TLS_"))
+        with open(cert, encoding="ascii") as file:
+            der = ssl.PEM_cert_to_DER_cert(file.read())
+        expect("its certificate", [(peer["subject"], peer["cert_sha256"], len(peer["spki_sha256"]))
+                                   for peer in sealed["tls_peer_certs"]] ==
+               [("CN=localhost", hashlib.sha256(der).hexdigest(), 64)])
+        expect("certificates are for who asks", "tls_peer_certs" not in server.json("/connz")["connections"][0] or
+               server.json("/varz")["version"].startswith("2.9."))
+        client.close()
+        wait_for("it is gone", lambda: server.json("/connz?state=closed")["connections"])
+        gone = server.json("/connz?state=closed&auth=1")["connections"][0]
+        expect("and when it is closed", gone["tls_version"] == "1.3" and len(gone.get("tls_peer_certs", [0])) == 1)
         varz = server.json("/varz")
         # nats-server shows -1 when it was told so.
         expect("/varz tells of TLS", varz["https_port"] in (server.http_port, -1) and varz["http_port"] == 0 and
