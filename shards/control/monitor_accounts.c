@@ -63,7 +63,7 @@ void accountz_told(struct control *control, struct monitor_task *task)
 }
 
 /* Weights add up, as the draw sees them; a target without a transform keeps the subject. */
-static void put_mappings(struct json_document *document, const struct mappings *mappings)
+static void put_mappings(struct json_output *document, const struct mappings *mappings)
 {
     if (mappings->count == 0)
         return;
@@ -87,7 +87,7 @@ static void put_mappings(struct json_document *document, const struct mappings *
     json_put_object_end(document);
 }
 
-static void put_approval(struct json_document *document, const struct account_approval *approval)
+static void put_approval(struct json_output *document, const struct account_approval *approval)
 {
     json_put_unsigned_some(document, "account_token_position", approval->token_position);
     if (approval->account_count == 0)
@@ -98,7 +98,7 @@ static void put_approval(struct json_document *document, const struct account_ap
     json_put_array_end(document);
 }
 
-static void put_latency(struct json_document *document, const struct service_latency *latency)
+static void put_latency(struct json_output *document, const struct service_latency *latency)
 {
     if (latency->subject.count == 0)
         return;
@@ -111,7 +111,7 @@ static void put_latency(struct json_document *document, const struct service_lat
     json_put_object_end(document);
 }
 
-static void put_exports(struct json_document *document, const struct security_account *account)
+static void put_exports(struct json_output *document, const struct security_account *account)
 {
     static const char *const responses[] = {
         [RESPONSE_SINGLETON] = "Singleton", [RESPONSE_STREAM] = "Streamed", [RESPONSE_CHUNKED] = "Chunked"};
@@ -139,7 +139,7 @@ static void put_exports(struct json_document *document, const struct security_ac
     json_put_array_end(document);
 }
 
-static void put_import_end(struct json_document *document, const char *type, bool share)
+static void put_import_end(struct json_output *document, const char *type, bool share)
 {
     json_put_text(document, "type", text(type));
     json_put_bool(document, "invalid", false);
@@ -148,7 +148,7 @@ static void put_import_end(struct json_document *document, const char *type, boo
     json_put_object_end(document);
 }
 
-static void put_imports(struct json_document *document, const struct security_account *account)
+static void put_imports(struct json_output *document, const struct security_account *account)
 {
     if (account->service_import_count + account->stream_import_count == 0)
         return;
@@ -173,7 +173,7 @@ static void put_imports(struct json_document *document, const struct security_ac
     json_put_array_end(document);
 }
 
-static void put_index(struct json_document *document, const struct report_account *figures)
+static void put_index(struct json_output *document, const struct report_account *figures)
 {
     json_put_object(document, "sublist_stats");
     json_put_unsigned(document, "num_subscriptions", figures->subscriptions);
@@ -190,7 +190,7 @@ static void put_index(struct json_document *document, const struct report_accoun
 static void account_detail(struct control *control, struct monitor_task *task,
                            const struct security_account *account)
 {
-    struct json_document *document = &task->document;
+    struct json_output *document = &task->document;
     struct report_account figures = monitor_account(task, account->id);
     json_put_object(document, "account_detail");
     json_put_text(document, "account_name", account->name);
@@ -218,7 +218,7 @@ void accstatz_begin(struct control *control, struct monitor_task *task)
         monitor_figures_ask(control, task);
 }
 
-static void put_traffic(struct json_document *document, const char *key, uint64_t messages, uint64_t bytes)
+static void put_traffic(struct json_output *document, const char *key, uint64_t messages, uint64_t bytes)
 {
     static const char *const others[] = {"gateways", "routes", "leafs"};
     json_put_object(document, key);
@@ -235,7 +235,7 @@ static void put_traffic(struct json_document *document, const char *key, uint64_
 
 void accstatz_told(struct control *control, struct monitor_task *task)
 {
-    struct json_document *document = &task->document;
+    struct json_output *document = &task->document;
     const struct security_accounts *accounts = accounts_of(control);
     json_put_object(document, NULL);
     monitor_put_now(document, control);

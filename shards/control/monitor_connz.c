@@ -128,7 +128,7 @@ static bool read_parameters(struct monitor_task *task)
 
 static void head_write(struct control *control, struct monitor_task *task, bool known)
 {
-    struct json_document *document = &task->document;
+    struct json_output *document = &task->document;
     const struct monitor_connz *connz = &task->connz;
     uint64_t offset = (uint64_t)connz->offset;
     uint64_t count = connz->pick_count > offset ? connz->pick_count - offset : 0;
@@ -363,7 +363,7 @@ static void put_account(struct monitor_task *task, const struct report_connectio
         json_put_text_some(&task->document, "account", account);
 }
 
-static void put_digest(struct json_document *document, const char *key, const uint8_t digest[TLS_PIN_BYTES])
+static void put_digest(struct json_output *document, const char *key, const uint8_t digest[TLS_PIN_BYTES])
 {
     char hex[2 * TLS_PIN_BYTES + 1];
     for (size_t i = 0; i < TLS_PIN_BYTES; i++)
@@ -371,7 +371,7 @@ static void put_digest(struct json_document *document, const char *key, const ui
     json_put_text(document, key, text(hex));
 }
 
-static void put_peers(struct json_document *document, struct bytes peers)
+static void put_peers(struct json_output *document, struct bytes peers)
 {
     if (peers.count == 0)
         return;
@@ -390,7 +390,7 @@ static void put_peers(struct json_document *document, struct bytes peers)
 
 static void put_connection(struct control *control, struct monitor_task *task, const uint8_t *record)
 {
-    struct json_document *document = &task->document;
+    struct json_output *document = &task->document;
     struct report_connection c;
     memcpy(&c, record, sizeof c);
     const uint8_t *texts = record + sizeof c;
@@ -470,7 +470,7 @@ static void window_write(struct control *control, struct monitor_task *task)
     window_ask(control, task);
 }
 
-void connz_free(struct control *control, struct monitor_task *task)
+void connz_close(struct control *control, struct monitor_task *task)
 {
     pages_drop(control, &task->connz);
     memory_free(task->connz.pages);

@@ -14,31 +14,31 @@ enum { LINE_BYTES = 256, ESCAPED_BYTES = 4 * HTTP_PARAMETER_BYTES };
 /* ---- the format ---- */
 
 /* The lines before a metric's values. */
-static void family(struct json_document *out, const char *name, const char *type, const char *help)
+static void family(struct json_output *out, const char *name, const char *type, const char *help)
 {
     char line[LINE_BYTES];
     int count = snprintf(line, sizeof line, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-    json_document_add(out, bytes_of(line, (size_t)count < sizeof line ? (size_t)count : sizeof line - 1));
+    json_output_add(out, bytes_of(line, (size_t)count < sizeof line ? (size_t)count : sizeof line - 1));
 }
 
-static void add_value(struct json_document *out, double value)
+static void add_value(struct json_output *out, double value)
 {
     char line[LINE_BYTES];
     /* Whole numbers up to 2^53 have all their digits. */
     int count = snprintf(line, sizeof line, " %.16g\n", value);
-    json_document_add(out, bytes_of(line, (size_t)count));
+    json_output_add(out, bytes_of(line, (size_t)count));
 }
 
 /* name{server_id="..."} value */
-static void sample(struct control *control, struct json_document *out, const char *name, double value)
+static void sample(struct control *control, struct json_output *out, const char *name, double value)
 {
     char line[LINE_BYTES];
     int count = snprintf(line, sizeof line, "%s{server_id=\"%s\"}", name, control->server_id);
-    json_document_add(out, bytes_of(line, (size_t)count));
+    json_output_add(out, bytes_of(line, (size_t)count));
     add_value(out, value);
 }
 
-static void gauge(struct control *control, struct json_document *out, const char *name, const char *help,
+static void gauge(struct control *control, struct json_output *out, const char *name, const char *help,
                   double value)
 {
     family(out, name, "gauge", help);
@@ -62,7 +62,7 @@ static struct bytes escaped(struct bytes value, char out[ESCAPED_BYTES])
 
 static void add_varz(struct control *control, struct monitor_task *task)
 {
-    struct json_document *out = &task->document;
+    struct json_output *out = &task->document;
     const struct net_options *net = &control->snapshot->options->net;
     const struct report_account *sum = &task->figures.sum;
     struct monitor_process process = monitor_process(control);
@@ -181,9 +181,9 @@ static void add_accounts(struct control *control, struct monitor_task *task)
             struct report_account figures = monitor_account(task, accounts->all[i]->id);
             int count = snprintf(line, sizeof line, "%s{server_id=\"%s\",account=\"", rows[row].name,
                                  control->server_id);
-            json_document_add(&task->document, bytes_of(line, (size_t)count));
-            json_document_add(&task->document, account);
-            json_document_add(&task->document, TEXT("\"}"));
+            json_output_add(&task->document, bytes_of(line, (size_t)count));
+            json_output_add(&task->document, account);
+            json_output_add(&task->document, TEXT("\"}"));
             add_value(&task->document, (double)account_value(&figures, rows[row].which));
         }
     }
@@ -228,7 +228,7 @@ static const struct shard_row shard_rows[] = {
 
 static void add_shards(struct control *control, struct monitor_task *task)
 {
-    struct json_document *out = &task->document;
+    struct json_output *out = &task->document;
     for (size_t row = 0; row < COUNT_OF(shard_rows); row++) {
         family(out, shard_rows[row].name, shard_rows[row].type, shard_rows[row].help);
         for (uint32_t i = 0; i < control->shard_count; i++) {
@@ -236,7 +236,7 @@ static void add_shards(struct control *control, struct monitor_task *task)
             uint64_t value;
             memcpy(&value, (const uint8_t *)&task->figures.shards[i] + shard_rows[row].offset, sizeof value);
             int count = snprintf(line, sizeof line, "%s{shard=\"%u\"}", shard_rows[row].name, i);
-            json_document_add(out, bytes_of(line, (size_t)count));
+            json_output_add(out, bytes_of(line, (size_t)count));
             add_value(out, (double)value * shard_rows[row].scale);
         }
     }
@@ -244,13 +244,13 @@ static void add_shards(struct control *control, struct monitor_task *task)
 
 void metrics_told(struct control *control, struct monitor_task *task)
 {
-    struct json_document *out = &task->document;
+    struct json_output *out = &task->document;
     char line[LINE_BYTES];
     family(out, "myelin_info", "gauge", "Versions.");
     int count =
         snprintf(line, sizeof line, "myelin_info{version=\"%s\",nats_version=\"%s\",server_id=\"%s\"} 1\n",
                  MYELIN_VERSION, MYELIN_NATS_VERSION, control->server_id);
-    json_document_add(out, bytes_of(line, (size_t)count));
+    json_output_add(out, bytes_of(line, (size_t)count));
     add_varz(control, task);
     add_requests(control, task);
     add_accounts(control, task);

@@ -18,40 +18,40 @@ static const struct {
 };
 
 /* A path of the configuration inside an attribute. */
-static void add_attribute(struct json_document *document, const char *words)
+static void add_attribute(struct json_output *document, const char *words)
 {
     for (; *words != 0; words++) {
         if (strchr("<>&\"'", *words) == NULL) {
-            json_document_add(document, bytes_of(words, 1));
+            json_output_add(document, bytes_of(words, 1));
             continue;
         }
-        json_document_add(document, *words == '<'   ? TEXT("&lt;")
-                                    : *words == '>' ? TEXT("&gt;")
-                                    : *words == '&' ? TEXT("&amp;")
-                                    : *words == '"' ? TEXT("&quot;")
-                                                    : TEXT("&#39;"));
+        json_output_add(document, *words == '<'   ? TEXT("&lt;")
+                                  : *words == '>' ? TEXT("&gt;")
+                                  : *words == '&' ? TEXT("&amp;")
+                                  : *words == '"' ? TEXT("&quot;")
+                                                  : TEXT("&#39;"));
     }
 }
 
 void index_begin(struct control *control, struct monitor_task *task)
 {
-    struct json_document *document = &task->document;
-    json_document_add(document,
-                      TEXT("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                           "<title>Myelin</title>\n<style>\n"
-                           "body { font-family: system-ui, sans-serif; margin: 2em }\n"
-                           "a { display: block; padding: 0.2em 0 }\n</style>\n</head>\n<body>\n"
-                           "<h1>Myelin</h1>\n<p>v" MYELIN_NATS_VERSION " (Myelin " MYELIN_VERSION ")</p>\n"));
+    struct json_output *document = &task->document;
+    json_output_add(document,
+                    TEXT("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                         "<title>Myelin</title>\n<style>\n"
+                         "body { font-family: system-ui, sans-serif; margin: 2em }\n"
+                         "a { display: block; padding: 0.2em 0 }\n</style>\n</head>\n<body>\n"
+                         "<h1>Myelin</h1>\n<p>v" MYELIN_NATS_VERSION " (Myelin " MYELIN_VERSION ")</p>\n"));
     for (size_t i = 0; i < COUNT_OF(links); i++) {
-        json_document_add(document, TEXT("<a href=\"."));
+        json_output_add(document, TEXT("<a href=\"."));
         add_attribute(document, control->monitor.base_path);
-        json_document_add(document, TEXT("/"));
-        json_document_add(document, text(links[i].path));
-        json_document_add(document, TEXT("\">"));
-        json_document_add(document, text(links[i].words));
-        json_document_add(document, TEXT("</a>\n"));
+        json_output_add(document, TEXT("/"));
+        json_output_add(document, text(links[i].path));
+        json_output_add(document, TEXT("\">"));
+        json_output_add(document, text(links[i].words));
+        json_output_add(document, TEXT("</a>\n"));
     }
-    json_document_add(document, TEXT("</body>\n</html>\n"));
+    json_output_add(document, TEXT("</body>\n</html>\n"));
     task->content_type = "text/html; charset=utf-8";
     task->plain = task->done = true;
 }
@@ -81,7 +81,7 @@ static bool subscriptions_wanted(struct monitor_task *task, bool *wanted)
 
 void routez_begin(struct control *control, struct monitor_task *task)
 {
-    struct json_document *document = &task->document;
+    struct json_output *document = &task->document;
     bool subscriptions;
     if (!subscriptions_wanted(task, &subscriptions))
         return;
@@ -144,7 +144,7 @@ void jsz_begin(struct control *control, struct monitor_task *task)
     static const char *const before[] = {"memory",           "storage",  "reserved_memory",
                                          "reserved_storage", "accounts", "ha_assets"};
     static const char *const after[] = {"streams", "consumers", "messages", "bytes", "total"};
-    struct json_document *document = &task->document;
+    struct json_output *document = &task->document;
     if (!jsz_parameters(task))
         return;
     json_put_object(document, NULL);
@@ -185,7 +185,7 @@ void healthz_begin(struct control *control, struct monitor_task *task)
         wrong = "account must not be empty when checking stream health";
     else if (!stream_given && monitor_text(task, "consumer", consumer).count > 0)
         wrong = "stream must not be empty when checking consumer health";
-    json_document_init(&task->document, 0, MONITOR_BODY_BYTES_MAX);
+    json_output_init(&task->document, 0, MONITOR_BODY_BYTES_MAX);
     json_put_object(&task->document, NULL);
     json_put_text(&task->document, "status", wrong == NULL ? TEXT("ok") : TEXT("error"));
     if (wrong != NULL) {
@@ -209,7 +209,7 @@ void ipqueuesz_begin(struct control *control, struct monitor_task *task)
     (void)control;
     if (!monitor_bool(task, "all", &all))
         return;
-    json_document_init(&task->document, 3, MONITOR_BODY_BYTES_MAX);
+    json_output_init(&task->document, 3, MONITOR_BODY_BYTES_MAX);
     json_put_object(&task->document, NULL);
     end(task);
 }
@@ -217,8 +217,8 @@ void ipqueuesz_begin(struct control *control, struct monitor_task *task)
 void stacksz_begin(struct control *control, struct monitor_task *task)
 {
     (void)control;
-    json_document_add(&task->document,
-                      TEXT("Myelin has no goroutines. Its threads: shards, control core, worker; "
-                           "what each does is in /metrics.\n"));
+    json_output_add(&task->document,
+                    TEXT("Myelin has no goroutines. Its threads: shards, control core, worker; "
+                         "what each does is in /metrics.\n"));
     task->done = true;
 }

@@ -76,7 +76,7 @@ static struct report_account figures_of(const struct control *control, const str
     return account == NULL ? (struct report_account){0} : monitor_account(task, account->id);
 }
 
-static void put_head(struct control *control, struct monitor_task *task, struct json_document *document)
+static void put_head(struct control *control, struct monitor_task *task, struct json_output *document)
 {
     uint64_t entries;
     double hit_rate;
@@ -99,18 +99,18 @@ static void put_head(struct control *control, struct monitor_task *task, struct 
 /* Puts the list, which was written as a document of its own at the right depth, behind the head. */
 static void finish(struct control *control, struct monitor_task *task)
 {
-    struct json_document whole;
-    json_document_init(&whole, 2, MONITOR_BODY_BYTES_MAX);
+    struct json_output whole;
+    json_output_init(&whole, 2, MONITOR_BODY_BYTES_MAX);
     put_head(control, task, &whole);
     if (task->subsz.listed && task->document.comma) {
         json_put_array(&whole, "subscriptions_list");
-        json_document_add(&whole, bytes_of(task->document.data, task->document.count));
+        json_output_add(&whole, bytes_of(task->document.data, task->document.count));
         whole.comma = true;
         json_put_array_end(&whole);
     }
     json_put_object_end(&whole);
     whole.failed = whole.failed || task->document.failed;
-    json_document_close(&task->document);
+    json_output_close(&task->document);
     task->document = whole;
     task->done = true;
 }
@@ -136,7 +136,7 @@ struct bytes monitor_text_take(const uint8_t **at, uint32_t count)
     return words;
 }
 
-void monitor_put_subscription(struct json_document *document, const uint8_t *record, bool detail)
+void monitor_put_subscription(struct json_output *document, const uint8_t *record, bool detail)
 {
     struct report_subscription s;
     memcpy(&s, record, sizeof s);

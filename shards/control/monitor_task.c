@@ -23,7 +23,8 @@ static const struct monitor_endpoint endpoints[] = {
      .begin = connz_begin,
      .page = connz_page,
      .told = connz_told,
-     .step = connz_step},
+     .step = connz_step,
+     .close = connz_close},
     {.path = "routez", .counter = "/routez", .parses_first = true, .begin = routez_begin},
     {.path = "gatewayz", .counter = "/gatewayz", .begin = gatewayz_begin},
     {.path = "leafz", .counter = "/leafz", .begin = leafz_begin},
@@ -79,40 +80,42 @@ static const struct monitor_endpoint *endpoint_find(const struct monitor *monito
 static void redirect(struct control *control, struct monitor_connection *connection, struct bytes path,
                      struct bytes query)
 {
-    struct json_document body;
-    struct json_document location;
+    struct json_output body;
+    struct json_output location;
     size_t count = 0;
-    json_document_init(&body, 0, MONITOR_BODY_BYTES_MAX);
-    json_document_init(&location, 0, MONITOR_BODY_BYTES_MAX);
+    json_output_init(&body, 0, MONITOR_BODY_BYTES_MAX);
+    json_output_init(&location, 0, MONITOR_BODY_BYTES_MAX);
     for (size_t i = 0; i < path.count;
          i++) { /* what was decoded is encoded again where it would break a line */
         char byte[4];
         bool plain = path.data[i] > ' ' && path.data[i] < 0x7f && strchr("\"<>%?#", path.data[i]) == NULL;
         int bytes = snprintf(byte, sizeof byte, plain ? "%c" : "%%%02X", path.data[i]);
-        json_document_add(&location, bytes_of(byte, (size_t)bytes));
+        json_output_add(&location, bytes_of(byte, (size_t)bytes));
     }
     if (query.count > 0) {
-        json_document_add(&location, TEXT("?"));
-        json_document_add(&location, query);
+        json_output_add(&location, TEXT("?"));
+        json_output_add(&location, query);
     }
-    json_document_add(&body, TEXT("Moved Permanently.\n"));
+    json_output_add(&body, TEXT("Moved Permanently.\n"));
     struct http_reply reply = {
         .status = HTTP_MOVED_PERMANENTLY,
         .content_type = "text/plain; charset=utf-8",
         .location = bytes_of(location.data, location.count),
     };
-    char *text_of = json_document_take(&body, &count);
+    char *text_of = json_output_take(&body, &count);
     monitor_reply(control, connection, &reply, text_of, count);
-    json_document_close(&location);
+    json_output_close(&location);
 }
 
-static void not_found(struct control *control, struct monitor_connection *connection)
+/* The text of an error, for what never became a task. */
+static void refuse(struct control *control, struct monitor_connection *connection, enum http_status status,
+                   const char *words)
 {
-    static const char words[] = "404 page not found\n";
     struct http_reply reply = {
-        .status = HTTP_NOT_FOUND, .content_type = "text/plain; charset=utf-8", .no_sniff = true};
-    char *body = memory_copy(words, sizeof words - 1);
-    monitor_reply(control, connection, &reply, body, body == NULL ? 0 : sizeof words - 1);
+        .status = status, .content_type = "text/plain; charset=utf-8", .no_sniff = true};
+    size_t count = strlen(words);
+    char *body = memory_copy(words, count);
+    monitor_reply(control, connection, &reply, body, body == NULL ? 0 : count);
 }
 
 static void reply_when_done(struct control *control);
@@ -129,8 +132,10 @@ void monitor_task_begin(struct control *control, struct monitor_connection *conn
     struct monitor_task *task = endpoint == NULL ? NULL : memory_new(sizeof *task);
     if (!same && clean != NULL)
         redirect(control, connection, bytes_of(clean, clean_count), query);
+    else if (endpoint == NULL && clean != NULL)
+        refuse(control, connection, HTTP_NOT_FOUND, "404 page not found\n");
     else if (task == NULL)
-        not_found(control, connection);
+        refuse(control, connection, HTTP_UNAVAILABLE, "memory is out\n");
     memory_free(clean);
     if (task == NULL)
         return;
@@ -140,7 +145,7 @@ void monitor_task_begin(struct control *control, struct monitor_connection *conn
     task->query = query;
     task->status = HTTP_OK;
     connection->target = NULL;
-    json_document_init(&task->document, 2, MONITOR_BODY_BYTES_MAX);
+    json_output_init(&task->document, 2, MONITOR_BODY_BYTES_MAX);
     monitor->task = task;
     if (!endpoint->parses_first)
         monitor->request_counts[endpoint - endpoints]++;
@@ -154,9 +159,9 @@ void monitor_task_begin(struct control *control, struct monitor_connection *conn
 
 void monitor_fail(struct monitor_task *task, enum http_status status, const char *why)
 {
-    json_document_close(&task->document);
-    json_document_init(&task->document, 0, MONITOR_BODY_BYTES_MAX);
-    json_document_add(&task->document, text(why));
+    json_output_close(&task->document);
+    json_output_init(&task->document, 0, MONITOR_BODY_BYTES_MAX);
+    json_output_add(&task->document, text(why));
     task->status = status;
     task->content_type = "text/plain; charset=utf-8";
     task->failed = task->done = true;
@@ -169,14 +174,14 @@ static bool wrap(struct monitor_task *task)
     struct bytes callback = monitor_text(task, "callback", given);
     if (task->plain || task->failed || callback.count == 0)
         return false;
-    struct json_document wrapped;
-    json_document_init(&wrapped, 0, MONITOR_BODY_BYTES_MAX);
-    json_document_add(&wrapped, callback);
-    json_document_add(&wrapped, TEXT("("));
-    json_document_add(&wrapped, bytes_of(task->document.data, task->document.count));
-    json_document_add(&wrapped, TEXT(")"));
+    struct json_output wrapped;
+    json_output_init(&wrapped, 0, MONITOR_BODY_BYTES_MAX);
+    json_output_add(&wrapped, callback);
+    json_output_add(&wrapped, TEXT("("));
+    json_output_add(&wrapped, bytes_of(task->document.data, task->document.count));
+    json_output_add(&wrapped, TEXT(")"));
     wrapped.failed = wrapped.failed || task->document.failed;
-    json_document_close(&task->document);
+    json_output_close(&task->document);
     task->document = wrapped;
     return true;
 }
@@ -199,7 +204,7 @@ static void reply_when_done(struct control *control)
                                                          : "application/json",
             .any_origin = !task->failed && !task->plain,
         };
-        char *body = json_document_take(&task->document, &count);
+        char *body = json_output_take(&task->document, &count);
         monitor_reply(control, task->connection, &reply, body, body == NULL ? 0 : count);
     }
     monitor_task_free(control);
@@ -210,9 +215,9 @@ void monitor_task_free(struct control *control)
     struct monitor_task *task = control->monitor.task;
     if (task == NULL)
         return;
-    if (task->endpoint->step != NULL)
-        connz_free(control, task);
-    json_document_close(&task->document);
+    if (task->endpoint->close != NULL)
+        task->endpoint->close(control, task);
+    json_output_close(&task->document);
     memory_free(task->figures.accounts);
     memory_free(task->target);
     memory_free(task);

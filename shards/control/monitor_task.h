@@ -7,7 +7,7 @@
 #ifndef SHARDS_CONTROL_MONITOR_TASK_H
 #define SHARDS_CONTROL_MONITOR_TASK_H
 
-#include "core/codec/json_document.h"
+#include "core/codec/json_output.h"
 #include "shards/control/monitor.h"
 #include "shards/post.h"
 
@@ -60,7 +60,7 @@ struct monitor_task {
     struct bytes query;                    /* of the target that `target` holds */
     char *target;                          /* owned */
     struct report_query report;
-    struct json_document document;
+    struct json_output document;
     const char *content_type; /* NULL: that of JSON */
     enum http_status status;
     bool failed;                 /* the document is the text of an error */
@@ -93,6 +93,8 @@ struct monitor_endpoint {
     void (*told)(struct control *control, struct monitor_task *task);
     /* Goes on with what would take too long at once; sets step_wanted for more. */
     void (*step)(struct control *control, struct monitor_task *task);
+    /* Frees what only this endpoint has. */
+    void (*close)(struct control *control, struct monitor_task *task);
 };
 
 /* All endpoints; an entry's position is its counter's. */
@@ -136,7 +138,7 @@ void connz_begin(struct control *control, struct monitor_task *task);
 void connz_page(struct control *control, struct monitor_task *task, uint32_t from, struct mail_report *mail);
 void connz_told(struct control *control, struct monitor_task *task);
 void connz_step(struct control *control, struct monitor_task *task);
-void connz_free(struct control *control, struct monitor_task *task);
+void connz_close(struct control *control, struct monitor_task *task);
 void subsz_begin(struct control *control, struct monitor_task *task);
 void subsz_page(struct control *control, struct monitor_task *task, uint32_t from, struct mail_report *mail);
 void subsz_told(struct control *control, struct monitor_task *task);
@@ -159,17 +161,17 @@ void stacksz_begin(struct control *control, struct monitor_task *task);
 /* The next text behind a record. */
 struct bytes monitor_text_take(const uint8_t **at, uint32_t count);
 /* A subscription's record: its subject, or all about it. */
-void monitor_put_subscription(struct json_document *document, const uint8_t *record, bool detail);
+void monitor_put_subscription(struct json_output *document, const uint8_t *record, bool detail);
 
 /* A moment of the monotonic clock as RFC 3339 in UTC. */
-void monitor_put_time(struct json_document *document, const char *key, const struct control *control,
+void monitor_put_time(struct json_output *document, const char *key, const struct control *control,
                       int64_t moment_ns);
 /* The present moment, and the server's id before it. */
-void monitor_put_now(struct json_document *document, const struct control *control);
+void monitor_put_now(struct json_output *document, const struct control *control);
 /* "3d4h0m12s". */
-void monitor_put_span(struct json_document *document, const char *key, int64_t span_ns);
+void monitor_put_span(struct json_output *document, const char *key, int64_t span_ns);
 /* A round trip as Go writes durations, cut to whole microseconds between one and a thousand of them. */
-void monitor_put_rtt(struct json_document *document, const char *key, int64_t rtt_ns);
+void monitor_put_rtt(struct json_output *document, const char *key, int64_t rtt_ns);
 
 enum { MONITOR_TIME_BYTES = 40 };
 const char *monitor_time_text(char out[MONITOR_TIME_BYTES], int64_t wall_ns);

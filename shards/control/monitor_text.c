@@ -80,26 +80,26 @@ const char *monitor_rtt_text(char out[MONITOR_TIME_BYTES], int64_t rtt_ns)
     return out;
 }
 
-void monitor_put_time(struct json_document *document, const char *key, const struct control *control,
+void monitor_put_time(struct json_output *document, const char *key, const struct control *control,
                       int64_t moment_ns)
 {
     char out[MONITOR_TIME_BYTES];
     json_put_text(document, key, text(monitor_time_text(out, moment_ns + control->monitor.wall_minus_ns)));
 }
 
-void monitor_put_now(struct json_document *document, const struct control *control)
+void monitor_put_now(struct json_output *document, const struct control *control)
 {
     json_put_text(document, "server_id", text(control->server_id));
     monitor_put_time(document, "now", control, clock_monotonic_ns());
 }
 
-void monitor_put_span(struct json_document *document, const char *key, int64_t span_ns)
+void monitor_put_span(struct json_output *document, const char *key, int64_t span_ns)
 {
     char out[MONITOR_TIME_BYTES];
     json_put_text(document, key, text(monitor_span_text(out, span_ns)));
 }
 
-void monitor_put_rtt(struct json_document *document, const char *key, int64_t rtt_ns)
+void monitor_put_rtt(struct json_output *document, const char *key, int64_t rtt_ns)
 {
     char out[MONITOR_TIME_BYTES];
     json_put_text(document, key, text(monitor_rtt_text(out, rtt_ns)));

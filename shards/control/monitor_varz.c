@@ -71,7 +71,7 @@ static double seconds(int64_t span_ns)
     return (double)span_ns / (double)NS_PER_SECOND;
 }
 
-static void put_configuration(struct json_document *document, const struct control *control)
+static void put_configuration(struct json_output *document, const struct control *control)
 {
     const struct server_options *options = control->snapshot->options;
     bool https = options->https_port != 0;
@@ -105,7 +105,7 @@ static void put_configuration(struct json_document *document, const struct contr
     json_put_text_some(document, "write_timeout", text(timeouts[options->net.write_timeout]));
 }
 
-static void put_kinds(struct json_document *document, const char *key, uint64_t clients)
+static void put_kinds(struct json_output *document, const char *key, uint64_t clients)
 {
     static const char *const others[] = {"routes", "gateways", "leafs"};
     json_put_object(document, key);
@@ -115,7 +115,7 @@ static void put_kinds(struct json_document *document, const char *key, uint64_t 
     json_put_object_end(document);
 }
 
-static void put_traffic(struct json_document *document, const struct monitor_task *task)
+static void put_traffic(struct json_output *document, const struct monitor_task *task)
 {
     const struct report_account *sum = &task->figures.sum;
     json_put_unsigned(document, "in_msgs", sum->in_messages);
@@ -129,7 +129,7 @@ static void put_traffic(struct json_document *document, const struct monitor_tas
 }
 
 /* Sorted by path, as Go writes maps; only what was asked for. */
-static void put_requests(struct json_document *document, const struct control *control)
+static void put_requests(struct json_output *document, const struct control *control)
 {
     size_t count;
     const struct monitor_endpoint *endpoints = monitor_endpoints(&count);
@@ -153,7 +153,7 @@ static void put_requests(struct json_document *document, const struct control *c
 
 static void put_run_time(struct control *control, struct monitor_task *task)
 {
-    struct json_document *document = &task->document;
+    struct json_output *document = &task->document;
     struct monitor_process process = monitor_process(control);
     struct monitor_sums sums = monitor_sums(control, task);
     int64_t now_ns = clock_monotonic_ns();
@@ -179,7 +179,7 @@ static void put_run_time(struct control *control, struct monitor_task *task)
 
 static void put_after(struct control *control, struct monitor_task *task)
 {
-    struct json_document *document = &task->document;
+    struct json_output *document = &task->document;
     const struct server_options *options = control->snapshot->options;
     const struct security_account *system = options->security.accounts.system;
     struct monitor_sums sums = monitor_sums(control, task);
@@ -199,7 +199,7 @@ static void put_after(struct control *control, struct monitor_task *task)
 
 void varz_told(struct control *control, struct monitor_task *task)
 {
-    struct json_document *document = &task->document;
+    struct json_output *document = &task->document;
     json_put_object(document, NULL);
     json_put_text(document, "server_id", text(control->server_id));
     json_put_text(document, "server_name", text(control->server_name));

@@ -3,6 +3,7 @@
 #include "net/http.h"
 
 #include "core/base/memory.h"
+#include "tests/unit/faults.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -231,4 +232,25 @@ Test(http_query, reads_values_as_go_does)
     cr_expect(http_parameter_unsigned(TEXT("a=18446744073709551615"), "a", &size, why) && size == UINT64_MAX);
     cr_expect_not(http_parameter_unsigned(TEXT("a=-1"), "a", &size, why));
     cr_expect_str_eq(why, "Error decoding uint64 for 'a': strconv.ParseUint: parsing \"-1\": invalid syntax");
+}
+
+Test(http, memory_out_leaves_the_session_as_it_was)
+{
+    static const char request[] = "GET /varz HTTP/1.1\r\n" HOST "\r\n";
+    char padding[8 * 1024];
+    memset(padding, '\n', sizeof padding);
+    FOR_EACH_FAULT(plan)
+    {
+        struct http_session session = {0};
+        struct story story = {0};
+        bool first = http_give(&session, bytes_of(padding, 100)) == ERR_OK;
+        bool second = http_give(&session, bytes_of(padding, sizeof padding)) == ERR_OK;
+        cr_assert(faults_met() || (first && second));
+        faults_pause();
+        cr_assert_eq(http_give(&session, bytes_of(request, sizeof request - 1)), ERR_OK);
+        cr_assert(take(&session, &story));
+        cr_expect_str_eq(story.words, "/varz?;");
+        faults_resume();
+        http_close(&session);
+    }
 }

@@ -1,23 +1,24 @@
-/* Tests core/codec/json_document.c: layout, escapes, numbers, and the bound. Expected texts are what Go's
+/* Tests core/codec/json_output.c: layout, escapes, numbers, and the bound. Expected texts are what Go's
  * MarshalIndent writes. */
 #include "core/base/memory.h"
-#include "core/codec/json_document.h"
+#include "core/codec/json_output.h"
+#include "tests/unit/faults.h"
 
 #include <criterion/criterion.h>
 
 /* The document as a string. Owner: the caller. */
-static char *finish(struct json_document *document)
+static char *finish(struct json_output *document)
 {
-    json_document_add(document, bytes_of("", 1));
+    json_output_add(document, bytes_of("", 1));
     cr_assert(!document->failed);
     size_t count;
-    return json_document_take(document, &count);
+    return json_output_take(document, &count);
 }
 
-Test(json_document, indents_as_go_does)
+Test(json_output, indents_as_go_does)
 {
-    struct json_document d;
-    json_document_init(&d, 2, 1 << 20);
+    struct json_output d;
+    json_output_init(&d, 2, 1 << 20);
     json_put_object(&d, NULL);
     json_put_int(&d, "a", -1);
     json_put_array(&d, "list");
@@ -39,10 +40,10 @@ Test(json_document, indents_as_go_does)
     memory_free(text_of);
 }
 
-Test(json_document, is_compact_without_indent)
+Test(json_output, is_compact_without_indent)
 {
-    struct json_document d;
-    json_document_init(&d, 0, 1 << 20);
+    struct json_output d;
+    json_output_init(&d, 0, 1 << 20);
     json_put_object(&d, NULL);
     json_put_text(&d, "status", TEXT("ok"));
     json_put_unsigned(&d, "n", UINT64_MAX);
@@ -52,10 +53,10 @@ Test(json_document, is_compact_without_indent)
     memory_free(text_of);
 }
 
-Test(json_document, leaves_out_what_is_empty)
+Test(json_output, leaves_out_what_is_empty)
 {
-    struct json_document d;
-    json_document_init(&d, 0, 1 << 20);
+    struct json_output d;
+    json_output_init(&d, 0, 1 << 20);
     json_put_object(&d, NULL);
     json_put_text_some(&d, "a", TEXT(""));
     json_put_unsigned_some(&d, "b", 0);
@@ -88,11 +89,11 @@ static const struct number_case number_cases[] = {
     {1.0 / 0.0, "0"},
 };
 
-Test(json_document, numbers_are_as_short_as_they_can_be)
+Test(json_output, numbers_are_as_short_as_they_can_be)
 {
     for (size_t i = 0; i < COUNT_OF(number_cases); i++) {
-        struct json_document d;
-        json_document_init(&d, 0, 1 << 20);
+        struct json_output d;
+        json_output_init(&d, 0, 1 << 20);
         json_put_double(&d, NULL, number_cases[i].value);
         char *text_of = finish(&d);
         cr_expect_str_eq(text_of, number_cases[i].shown);
@@ -100,10 +101,10 @@ Test(json_document, numbers_are_as_short_as_they_can_be)
     }
 }
 
-Test(json_document, stops_at_its_bound)
+Test(json_output, stops_at_its_bound)
 {
-    struct json_document d;
-    json_document_init(&d, 2, 5000);
+    struct json_output d;
+    json_output_init(&d, 2, 5000);
     json_put_array(&d, NULL);
     for (int i = 0; i < 10000 && !d.failed; i++)
         json_put_text(&d, NULL, TEXT("words"));
@@ -111,5 +112,20 @@ Test(json_document, stops_at_its_bound)
     cr_expect_leq(d.count, 5000);
     json_put_array_end(&d);
     cr_expect_leq(d.count, 5000);
-    json_document_close(&d);
+    json_output_close(&d);
+}
+
+Test(json_output, memory_out_is_failed_and_leaks_nothing)
+{
+    FOR_EACH_FAULT(plan)
+    {
+        struct json_output d;
+        json_output_init(&d, 2, 1 << 20);
+        json_put_array(&d, NULL);
+        for (int i = 0; i < 2000; i++)
+            json_put_text(&d, NULL, TEXT("words"));
+        json_put_array_end(&d);
+        cr_assert_eq(d.failed, faults_met());
+        json_output_close(&d);
+    }
 }

@@ -1,5 +1,5 @@
-/* core/codec/json_document.c - see json_document.h. */
-#include "core/codec/json_document.h"
+/* core/codec/json_output.c - see json_output.h. */
+#include "core/codec/json_output.h"
 
 #include "core/base/memory.h"
 #include "core/codec/json_writer.h"
@@ -11,19 +11,19 @@
 
 enum { FIRST_BYTES = 4096, NUMBER_BYTES = 32, ESCAPED_MOST = 6 /* of one byte */ };
 
-void json_document_init(struct json_document *document, unsigned indent, size_t bytes_most)
+void json_output_init(struct json_output *document, unsigned indent, size_t bytes_most)
 {
-    *document = (struct json_document){.indent = indent, .bytes_most = bytes_most};
+    *document = (struct json_output){.indent = indent, .bytes_most = bytes_most};
 }
 
-void json_document_close(struct json_document *document)
+void json_output_close(struct json_output *document)
 {
     memory_free(document->data);
     document->data = NULL;
     document->count = document->capacity = 0;
 }
 
-char *json_document_take(struct json_document *document, size_t *count)
+char *json_output_take(struct json_output *document, size_t *count)
 {
     char *data = document->data;
     *count = document->count;
@@ -33,7 +33,7 @@ char *json_document_take(struct json_document *document, size_t *count)
 }
 
 /* Room for so many bytes behind what is there. */
-static bool reserve(struct json_document *document, size_t bytes)
+static bool reserve(struct json_output *document, size_t bytes)
 {
     if (document->failed)
         return false;
@@ -53,7 +53,7 @@ static bool reserve(struct json_document *document, size_t bytes)
     return true;
 }
 
-void json_document_add(struct json_document *document, struct bytes bytes)
+void json_output_add(struct json_output *document, struct bytes bytes)
 {
     if (bytes.count == 0 || !reserve(document, bytes.count))
         return;
@@ -61,7 +61,7 @@ void json_document_add(struct json_document *document, struct bytes bytes)
     document->count += bytes.count;
 }
 
-static void new_line(struct json_document *document)
+static void new_line(struct json_output *document)
 {
     size_t spaces = (size_t)document->indent * document->depth;
     if (document->indent == 0 || !reserve(document, spaces + 1))
@@ -71,7 +71,7 @@ static void new_line(struct json_document *document)
     document->count += spaces;
 }
 
-static void add_escaped(struct json_document *document, struct bytes value)
+static void add_escaped(struct json_output *document, struct bytes value)
 {
     struct json_writer writer;
     if (!reserve(document, value.count * ESCAPED_MOST + 2))
@@ -82,89 +82,89 @@ static void add_escaped(struct json_document *document, struct bytes value)
 }
 
 /* Comma, line, key: all that comes before a value. */
-static void begin(struct json_document *document, const char *key)
+static void begin(struct json_output *document, const char *key)
 {
     if (document->comma)
-        json_document_add(document, TEXT(","));
+        json_output_add(document, TEXT(","));
     if (document->depth > 0)
         new_line(document);
     document->comma = true;
     if (key == NULL)
         return;
     add_escaped(document, text(key));
-    json_document_add(document, document->indent > 0 ? TEXT(": ") : TEXT(":"));
+    json_output_add(document, document->indent > 0 ? TEXT(": ") : TEXT(":"));
 }
 
-static void scope_open(struct json_document *document, const char *key, struct bytes bracket)
+static void scope_open(struct json_output *document, const char *key, struct bytes bracket)
 {
     begin(document, key);
-    json_document_add(document, bracket);
+    json_output_add(document, bracket);
     document->depth++;
     document->comma = false;
 }
 
-static void scope_close(struct json_document *document, struct bytes bracket)
+static void scope_close(struct json_output *document, struct bytes bracket)
 {
     bool empty = !document->comma;
     document->depth--;
     if (!empty)
         new_line(document);
-    json_document_add(document, bracket);
+    json_output_add(document, bracket);
     document->comma = true;
 }
 
-void json_put_object(struct json_document *document, const char *key)
+void json_put_object(struct json_output *document, const char *key)
 {
     scope_open(document, key, TEXT("{"));
 }
 
-void json_put_array(struct json_document *document, const char *key)
+void json_put_array(struct json_output *document, const char *key)
 {
     scope_open(document, key, TEXT("["));
 }
 
-void json_put_object_end(struct json_document *document)
+void json_put_object_end(struct json_output *document)
 {
     scope_close(document, TEXT("}"));
 }
 
-void json_put_array_end(struct json_document *document)
+void json_put_array_end(struct json_output *document)
 {
     scope_close(document, TEXT("]"));
 }
 
-void json_put_text(struct json_document *document, const char *key, struct bytes value)
+void json_put_text(struct json_output *document, const char *key, struct bytes value)
 {
     begin(document, key);
     add_escaped(document, value);
 }
 
-void json_put_int(struct json_document *document, const char *key, int64_t value)
+void json_put_int(struct json_output *document, const char *key, int64_t value)
 {
     char digits[NUMBER_BYTES];
     int count = snprintf(digits, sizeof digits, "%" PRId64, value);
     begin(document, key);
-    json_document_add(document, bytes_of(digits, (size_t)count));
+    json_output_add(document, bytes_of(digits, (size_t)count));
 }
 
-void json_put_unsigned(struct json_document *document, const char *key, uint64_t value)
+void json_put_unsigned(struct json_output *document, const char *key, uint64_t value)
 {
     char digits[NUMBER_BYTES];
     int count = snprintf(digits, sizeof digits, "%" PRIu64, value);
     begin(document, key);
-    json_document_add(document, bytes_of(digits, (size_t)count));
+    json_output_add(document, bytes_of(digits, (size_t)count));
 }
 
-void json_put_bool(struct json_document *document, const char *key, bool value)
+void json_put_bool(struct json_output *document, const char *key, bool value)
 {
     begin(document, key);
-    json_document_add(document, value ? TEXT("true") : TEXT("false"));
+    json_output_add(document, value ? TEXT("true") : TEXT("false"));
 }
 
-void json_put_null(struct json_document *document, const char *key)
+void json_put_null(struct json_output *document, const char *key)
 {
     begin(document, key);
-    json_document_add(document, TEXT("null"));
+    json_output_add(document, TEXT("null"));
 }
 
 /* The least digits that are read back as the same number, as "d.ddde[+-]xx". */
@@ -177,7 +177,7 @@ static void shortest(double value, char out[NUMBER_BYTES])
     }
 }
 
-void json_put_double(struct json_document *document, const char *key, double value)
+void json_put_double(struct json_output *document, const char *key, double value)
 {
     char number[NUMBER_BYTES];
     char plain[NUMBER_BYTES * 2];
@@ -187,7 +187,7 @@ void json_put_double(struct json_document *document, const char *key, double val
     double size = fabs(value);
     shortest(value, number);
     if (size != 0 && (size < 1e-6 || size >= 1e21)) {
-        json_document_add(document, text(number));
+        json_output_add(document, text(number));
         return;
     }
     const char *exponent = strchr(number, 'e');
@@ -195,22 +195,22 @@ void json_put_double(struct json_document *document, const char *key, double val
     long digits = point == NULL ? 0 : (long)(exponent - point) - 1;
     long decimals = digits - strtol(exponent + 1, NULL, 10);
     int count = snprintf(plain, sizeof plain, "%.*f", decimals > 0 ? (int)decimals : 0, value);
-    json_document_add(document, bytes_of(plain, (size_t)count));
+    json_output_add(document, bytes_of(plain, (size_t)count));
 }
 
-void json_put_text_some(struct json_document *document, const char *key, struct bytes value)
+void json_put_text_some(struct json_output *document, const char *key, struct bytes value)
 {
     if (value.count > 0)
         json_put_text(document, key, value);
 }
 
-void json_put_unsigned_some(struct json_document *document, const char *key, uint64_t value)
+void json_put_unsigned_some(struct json_output *document, const char *key, uint64_t value)
 {
     if (value > 0)
         json_put_unsigned(document, key, value);
 }
 
-void json_put_true(struct json_document *document, const char *key, bool value)
+void json_put_true(struct json_output *document, const char *key, bool value)
 {
     if (value)
         json_put_bool(document, key, true);
