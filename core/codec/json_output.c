@@ -4,7 +4,6 @@
 #include "core/base/memory.h"
 #include "core/codec/json_writer.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,9 +70,25 @@ static void new_line(struct json_output *document)
     document->count += spaces;
 }
 
+/* Whether a byte stands for itself. */
+static bool plain(uint8_t byte)
+{
+    return byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\' && byte != '<' && byte != '>' &&
+           byte != '&';
+}
+
 static void add_escaped(struct json_output *document, struct bytes value)
 {
     struct json_writer writer;
+    size_t plain_count = 0;
+    while (plain_count < value.count && plain(value.data[plain_count]))
+        plain_count++;
+    if (plain_count == value.count) { /* nearly all texts, and all keys but a few */
+        json_output_add(document, TEXT("\""));
+        json_output_add(document, value);
+        json_output_add(document, TEXT("\""));
+        return;
+    }
     if (!reserve(document, value.count * ESCAPED_MOST + 2))
         return;
     json_writer_init(&writer, document->data + document->count, document->capacity - document->count);
@@ -139,20 +154,32 @@ void json_put_text(struct json_output *document, const char *key, struct bytes v
     add_escaped(document, value);
 }
 
+/* The digits end where `end` points. */
+static struct bytes digits_of(uint64_t value, bool negative, char *end)
+{
+    char *at = end;
+    do {
+        *--at = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    if (negative)
+        *--at = '-';
+    return bytes_of(at, (size_t)(end - at));
+}
+
 void json_put_int(struct json_output *document, const char *key, int64_t value)
 {
     char digits[NUMBER_BYTES];
-    int count = snprintf(digits, sizeof digits, "%" PRId64, value);
+    uint64_t size = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
     begin(document, key);
-    json_output_add(document, bytes_of(digits, (size_t)count));
+    json_output_add(document, digits_of(size, value < 0, digits + sizeof digits));
 }
 
 void json_put_unsigned(struct json_output *document, const char *key, uint64_t value)
 {
     char digits[NUMBER_BYTES];
-    int count = snprintf(digits, sizeof digits, "%" PRIu64, value);
     begin(document, key);
-    json_output_add(document, bytes_of(digits, (size_t)count));
+    json_output_add(document, digits_of(value, false, digits + sizeof digits));
 }
 
 void json_put_bool(struct json_output *document, const char *key, bool value)

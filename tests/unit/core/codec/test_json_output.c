@@ -53,6 +53,33 @@ Test(json_output, is_compact_without_indent)
     memory_free(text_of);
 }
 
+Test(json_output, writes_all_integers)
+{
+    struct json_output d;
+    json_output_init(&d, 0, 1 << 20);
+    json_put_array(&d, NULL);
+    json_put_int(&d, NULL, INT64_MIN);
+    json_put_int(&d, NULL, INT64_MAX);
+    json_put_int(&d, NULL, 0);
+    json_put_unsigned(&d, NULL, 10);
+    json_put_array_end(&d);
+    char *text_of = finish(&d);
+    cr_expect_str_eq(text_of, "[-9223372036854775808,9223372036854775807,0,10]");
+    memory_free(text_of);
+}
+
+Test(json_output, escapes_keys_and_texts)
+{
+    struct json_output d;
+    json_output_init(&d, 0, 1 << 20);
+    json_put_object(&d, NULL);
+    json_put_text(&d, "a.>", TEXT("\"\\\n\x01\xff\xc2\xb5"));
+    json_put_object_end(&d);
+    char *text_of = finish(&d);
+    cr_expect_str_eq(text_of, "{\"a.\\u003e\":\"\\\"\\\\\\n\\u0001\\ufffd\xc2\xb5\"}");
+    memory_free(text_of);
+}
+
 Test(json_output, leaves_out_what_is_empty)
 {
     struct json_output d;
