@@ -345,3 +345,9 @@ test_targets += imports-check
 .PHONY: imports-check
 imports-check: $(out)/myelin ## imports at their bounds: many, long, one subject as stream and service
 	python3 -B tests/integration/test_imports.py $(out)/myelin
+
+# Compared with the nats-server that is installed, and with the newest one where bench/compare.py has built it.
+test_targets += monitoring-check
+.PHONY: monitoring-check
+monitoring-check: $(out)/myelin ## compare monitoring with nats-server's, key by key
+	python3 tests/integration/test_monitoring.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)

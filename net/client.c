@@ -354,6 +354,21 @@ static bool ping_needed(const struct client *client)
     return now_ns - client->last_activity_ns >= client->context->options->ping_interval_ns;
 }
 
+static void ping_send(struct client *client)
+{
+    client->ping_sent_ns = client->context->now_ns;
+    if (UNLIKELY(client->context->options->trace))
+        client_trace_out(client, "PING", (struct bytes){0});
+    client_write(client, TEXT("PING\r\n"));
+}
+
+void client_rtt_ask(struct client *client)
+{
+    bool library = connect_text(&client->connect, CONNECT_LANG).count > 0;
+    if (client->state == CLIENT_ACTIVE && library && client->rtt_ns == 0 && client->ping_sent_ns == 0)
+        ping_send(client);
+}
+
 static void ping_due(struct client *client)
 {
     struct session_context *context = client->context;
@@ -362,14 +377,12 @@ static void ping_due(struct client *client)
             char prefix[CLIENT_PREFIX_BYTES];
             log_debug(context->log, "%s - Stale Client Connection - Closing",
                       client_prefix(client, prefix, sizeof prefix));
+            context->stale_connections++;
             client_close(client, CLOSED_STALE_CONNECTION, error_text(ERROR_STALE_CONNECTION));
             return;
         }
         client->pings_unanswered++;
-        client->ping_sent_ns = context->now_ns;
-        if (UNLIKELY(context->options->trace))
-            client_trace_out(client, "PING", (struct bytes){0});
-        client_write(client, TEXT("PING\r\n"));
+        ping_send(client);
     }
     client_timer_set(client, context->now_ns + context->options->ping_interval_ns);
 }
@@ -391,6 +404,13 @@ void client_timer_due(struct client *client)
 
 /* ---- closing ---- */
 
+static void slow_consumer_count(struct client *client)
+{
+    client->context->slow_consumers++;
+    if (client->account != NULL)
+        client->account->traffic.slow_consumers++;
+}
+
 void client_close(struct client *client, enum closed_reason reason, const char *error)
 {
     struct session_context *context = client->context;
@@ -399,6 +419,7 @@ void client_close(struct client *client, enum closed_reason reason, const char *
         return;
     client->closed_reason = (uint8_t)reason;
     bool flush = closed_reason_flushes(reason);
+    bool greeted_only = client->state == CLIENT_GREETED;
     if (error != NULL && flush) {
         char line[256];
         int count = snprintf(line, sizeof line, "-ERR '%s'\r\n", error);
@@ -412,12 +433,13 @@ void client_close(struct client *client, enum closed_reason reason, const char *
     timers_cancel(&context->timers, &client->timer);
     client_prefix(client, prefix, sizeof prefix);
     if (reason == CLOSED_SLOW_CONSUMER_PENDING_BYTES) {
-        context->slow_consumers++;
+        slow_consumer_count(client);
         log_notice(context->log, "%s - Slow Consumer Detected: MaxPending of %lld Exceeded", prefix,
                    (long long)context->options->max_pending_bytes);
     }
     if (reason == CLOSED_SLOW_CONSUMER_WRITE_DEADLINE) {
-        context->slow_consumers++;
+        if (!greeted_only)
+            slow_consumer_count(client); /* one that never said CONNECT is not counted */
         log_notice(context->log,
                    "%s - Slow Consumer Detected: WriteDeadline of %.3gs exceeded with %llu total bytes.",
                    prefix, (double)context->options->write_deadline_ns / 1e9,
@@ -445,10 +467,6 @@ bool client_remove_subscriptions(struct client *client, uint32_t most)
 void client_free_parts(struct client *client)
 {
     ASSERT(client->state == CLIENT_CLOSED && client->sids.count == 0);
-    client->context->in_messages += client->in_messages;
-    client->context->in_bytes += client->in_bytes;
-    client->context->out_messages += client->out_messages;
-    client->context->out_bytes += client->out_bytes;
     sids_close(&client->sids);
     parser_close(&client->parser);
     output_clear(&client->output, &client->context->pool);

@@ -43,6 +43,7 @@ struct client {
     int64_t ping_sent_ns;     /* 0: none is unanswered */
     int64_t rtt_ns;           /* 0: not known */
     int64_t rtt_measured_ns;
+    uint32_t stalls;       /* how often it was held back for a slow receiver */
     uint64_t run_seen;     /* the last run that was looked at for this client: session_context.runs */
     uint64_t stalled_turn; /* when it last asked for a stall, and of whom */
     uint64_t stalled_cid;
@@ -110,6 +111,9 @@ void client_input_ended(struct client *client, bool failed);
 
 /* The answer to host->check_password(). */
 void client_password_checked(struct client *client, bool matches);
+
+/* Asks a client whose round trip nobody knows for it, with a PING; for monitoring. */
+void client_rtt_ask(struct client *client);
 
 /* Its timer was due. */
 void client_timer_due(struct client *client);

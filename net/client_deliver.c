@@ -154,13 +154,19 @@ static ALWAYS_INLINE bool write_message(struct client *client, const struct clie
            output_append(&client->output, pool, TEXT("\r\n")) == ERR_OK;
 }
 
-/* Counts what was written, and looks whether the receiver can still follow. */
+/* Counts what was written, `skipped` bytes of each left out, and looks whether the receiver can still follow.
+ * For server and account a message counts whole, whatever the client could take of it
+ * (spec/monitoring.md 7.1). */
 static ALWAYS_INLINE void delivered(struct client *client, struct client_subscription *subscription,
-                                    const struct message *message, uint32_t count)
+                                    const struct message *message, uint32_t count, uint32_t skipped)
 {
+    struct host_traffic *traffic = &client->account->traffic;
+    uint64_t bytes = (uint64_t)count * message->total_bytes;
     subscription->delivered += count;
     client->out_messages += count;
-    client->out_bytes += (uint64_t)count * message->total_bytes;
+    client->out_bytes += bytes - skipped;
+    traffic->out_messages += count;
+    traffic->out_bytes += bytes;
     client_output_note(client);
     if (UNLIKELY(client->access != NULL && message->reply.count > 0))
         client_access_delivered(client, message);
@@ -182,7 +188,7 @@ bool client_deliver(struct client_subscription *subscription, const struct messa
         client_close(client, CLOSED_WRITE_ERROR, NULL);
         return false;
     }
-    delivered(client, subscription, message, 1);
+    delivered(client, subscription, message, 1, with_headers ? 0 : message->header_bytes);
     return true;
 }
 
@@ -321,7 +327,7 @@ bool client_deliver_run(struct client_subscription *subscription, const struct m
         done = 0; /* a part of it may be there: it goes with the connection */
     client->context->written_bytes += (uint64_t)done * (line.count + run->total_bytes + 2);
     if (LIKELY(done > 0))
-        delivered(client, subscription, run, done);
+        delivered(client, subscription, run, done, 0);
     if (UNLIKELY(done < count))
         client_close(client, CLOSED_WRITE_ERROR, NULL);
     return done > 0;

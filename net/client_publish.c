@@ -117,8 +117,12 @@ static ALWAYS_INLINE enum host_result publish_some(struct client *client, const 
 static ALWAYS_INLINE void published(struct client *client, const struct message *run, enum host_result result,
                                     uint32_t done)
 {
+    struct host_traffic *traffic = &client->account->traffic;
+    uint64_t bytes = (uint64_t)done * run->total_bytes;
     client->in_messages += done;
-    client->in_bytes += (uint64_t)done * run->total_bytes;
+    client->in_bytes += bytes;
+    traffic->in_messages += done;
+    traffic->in_bytes += bytes;
     if (UNLIKELY(result == HOST_MEMORY))
         client_close(client, CLOSED_READ_ERROR, NULL);
     if (result == HOST_NOBODY && client->no_responders && run->reply.count > 0) {

@@ -26,10 +26,19 @@ enum host_result {
     HOST_MEMORY, /* nothing was done: memory is out; the session closes */
 };
 
+/* What the clients of an account have sent and been sent, on this thread; for monitoring. Written once a
+ * message or run beside the client's own counts, so that nobody has to add up connections. Bytes are headers
+ * and payload. */
+struct host_traffic {
+    uint64_t in_messages, in_bytes, out_messages, out_bytes;
+    uint64_t slow_consumers;
+};
+
 /* An account as the host knows it, as long as the host lives: what is configured changes with the snapshot.
  * The host embeds it in what it knows of the account. */
 struct host_account {
     const struct security_account *configured; /* the present snapshot's; NULL: it is there no longer */
+    struct host_traffic traffic;
 };
 
 struct host_operations {
@@ -82,9 +91,9 @@ struct session_context {
     uint8_t *mapped_subject; /* TRANSFORM_SUBJECT_BYTES_MAX for what mappings make; the host frees it. NULL:
                                 none was needed yet */
     uint64_t written_bytes;  /* what deliveries have added to outputs */
-    /* Figures of this thread, read by nobody else; of clients that are gone: the living have their own. */
-    uint64_t in_messages, in_bytes, out_messages, out_bytes;
+    /* Figures of this thread, read by nobody else; messages are counted by account. */
     uint64_t slow_consumers;
+    uint64_t stale_connections;
 };
 
 #endif

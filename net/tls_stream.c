@@ -11,7 +11,10 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 
-enum { GATHER_BELOW_BYTES = 4096 }; /* pieces from this size on are records of their own, uncopied */
+enum {
+    GATHER_BELOW_BYTES = 4096,    /* pieces from this size on are records of their own, uncopied */
+    NAMES_BYTES_MAX = 256 * 1024, /* more than any certificate that OpenSSL takes has */
+};
 
 struct tls_stream {
     SSL *ssl;
@@ -314,15 +317,50 @@ bool tls_stream_peer_current(const struct tls_stream *stream)
                             X509_cmp_current_time(X509_get0_notAfter(peer)) > 0);
 }
 
+static bool key_digest(const X509 *certificate, uint8_t digest[TLS_PIN_BYTES])
+{
+    uint8_t *der = NULL;
+    unsigned count = 0;
+    int der_bytes = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der);
+    bool good = der_bytes > 0 && EVP_Digest(der, (size_t)der_bytes, digest, &count, EVP_sha256(), NULL) == 1;
+    OPENSSL_free(der);
+    return good;
+}
+
 bool tls_stream_pin(const struct tls_stream *stream, uint8_t pin[TLS_PIN_BYTES])
 {
     const X509 *peer = SSL_get0_peer_certificate(stream->ssl);
-    uint8_t *der = NULL;
+    return peer != NULL && key_digest(peer, pin);
+}
+
+static void peer_describe(const X509 *certificate, struct tls_peer *peer)
+{
+    struct arena arena = {.limit_bytes = NAMES_BYTES_MAX};
+    struct certificate_names names = {0};
     unsigned count = 0;
-    int der_bytes = peer == NULL ? 0 : i2d_X509_PUBKEY(X509_get_X509_PUBKEY(peer), &der);
-    bool good = der_bytes > 0 && EVP_Digest(der, (size_t)der_bytes, pin, &count, EVP_sha256(), NULL) == 1;
-    OPENSSL_free(der);
-    return good;
+    *peer = (struct tls_peer){0};
+    (void)key_digest(certificate, peer->spki_sha256);
+    (void)X509_digest(certificate, EVP_sha256(), peer->cert_sha256, &count);
+    if (tls_names_take(certificate, &names, &arena) == ERR_OK)
+        peer->subject_count =
+            (uint32_t)certificate_subject_text(peer->subject, sizeof peer->subject, &names, false);
+    arena_close(&arena);
+}
+
+uint32_t tls_stream_peers(const struct tls_stream *stream, struct tls_peer peers[TLS_PEERS_MAX])
+{
+    const X509 *own = SSL_get0_peer_certificate(stream->ssl);
+    const STACK_OF(X509) *chain = SSL_get_peer_cert_chain(stream->ssl);
+    uint32_t count = 0;
+    if (own == NULL)
+        return 0;
+    peer_describe(own, &peers[count++]);
+    for (int i = 0; chain != NULL && i < sk_X509_num(chain) && count < TLS_PEERS_MAX; i++) {
+        const X509 *next = sk_X509_value(chain, i);
+        if (X509_cmp(next, own) != 0) /* a client's chain begins with it, a server's does not */
+            peer_describe(next, &peers[count++]);
+    }
+    return count;
 }
 
 enum err tls_stream_names(const struct tls_stream *stream, struct certificate_names *names,

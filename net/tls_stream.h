@@ -84,6 +84,19 @@ MUST_USE bool tls_stream_pin(const struct tls_stream *stream, uint8_t pin[TLS_PI
 MUST_USE enum err tls_stream_names(const struct tls_stream *stream, struct certificate_names *names,
                                    struct arena *arena);
 
+/* What monitoring tells of a certificate. */
+enum { TLS_PEERS_MAX = 8, TLS_SUBJECT_BYTES = 512 };
+struct tls_peer {
+    uint8_t spki_sha256[TLS_PIN_BYTES];
+    uint8_t cert_sha256[TLS_PIN_BYTES];
+    uint32_t subject_count;
+    char subject[TLS_SUBJECT_BYTES]; /* as Go writes it; empty when it is longer */
+};
+
+/* The peer's certificates, its own first; how many, at most TLS_PEERS_MAX. 0: it has shown none. Cost: two
+ * hashes of each. */
+uint32_t tls_stream_peers(const struct tls_stream *stream, struct tls_peer peers[TLS_PEERS_MAX]);
+
 /* Whether a host name in a certificate means that host: label by label in any case, as many of each, and a
  * first label of "*" is any one label (verify_cert_and_check_known_urls, spec/security.md 4.7). */
 bool tls_host_matches(struct bytes name, struct bytes host);

@@ -247,6 +247,8 @@ void connection_stall(struct shard *shard, struct connection *connection, int64_
     if (timers_set(&shard->context.timers, &connection->timer, shard->context.now_ns + stall_ns) != ERR_OK)
         return; /* no memory to wait with: it is not slowed */
     connection->stalled = true;
+    connection->client.stalls++;
+    shard->stall_count++;
     loop_cancel(shard->loop, &connection->receive);
 }
 

@@ -108,8 +108,11 @@ static enum host_result host_check_password(struct client *client, struct bytes 
 
 static void host_closing(struct client *client, bool flush)
 {
-    accounts_leave(shard_of(client->context), client);
-    connection_closing(shard_of(client->context), connection_of(client), flush);
+    struct shard *shard = shard_of(client->context);
+    closed_remember(&shard->closed, connection_of(client), shard->context.options->max_closed_clients,
+                    shard->context.now_ns);
+    accounts_leave(shard, client);
+    connection_closing(shard, connection_of(client), flush);
 }
 
 static void host_stall(struct session_context *context, const struct publisher_place *place, int64_t stall_ns)

@@ -31,6 +31,12 @@ void mail_release(const uint8_t *bytes, struct block_pool *pool)
         close(mail.fd);
         return;
     }
+    case MAIL_REPORT: {
+        struct mail_report mail;
+        memcpy(&mail, bytes, sizeof mail);
+        block_release(pool, mail.block);
+        return;
+    }
     case MAIL_SHORT_MESSAGE:
     case MAIL_ACCOUNT_COUNT:
     case MAIL_STALL:
@@ -42,6 +48,7 @@ void mail_release(const uint8_t *bytes, struct block_pool *pool)
     case MAIL_CLOSE_CLIENTS:
     case MAIL_STOP:
     case MAIL_STOPPED:
+    case MAIL_REPORT_ASK:
         return;
     }
 }

@@ -6,6 +6,7 @@
 
 #include "core/base/block.h"
 #include "net/message.h"
+#include "shards/report.h"
 
 #include <stdint.h>
 
@@ -25,6 +26,8 @@ enum mail_kind {
     MAIL_CLOSE_CLIENTS,     /* control -> shard: close so many */
     MAIL_STOP,              /* control -> all: end */
     MAIL_STOPPED,           /* shard, worker -> control: nothing more will come from here */
+    MAIL_REPORT_ASK,        /* control -> shard: a page of figures, please: report.h */
+    MAIL_REPORT,            /* shard -> control */
 };
 
 enum mail_message_flags {

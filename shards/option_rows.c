@@ -15,43 +15,47 @@ static bool parse_port_text(struct bytes digits, int64_t *port)
     return config_integer_parse(digits, port, &range) && digits.data[digits.count - 1] <= '9';
 }
 
-/* "host:port", "[::1]:port", or a bare port, which clears the host. */
-static void parse_listen(void *target, const struct config_entry *entry, struct arena *arena,
-                         struct option_errors *errors)
+void option_read_address(const char **host, int64_t *port, const struct config_entry *entry,
+                         struct arena *arena, struct option_errors *errors)
 {
-    struct server_options *options = target;
     if (entry->value->kind == CONFIG_INTEGER) {
-        options->host = NULL;
-        options->port = entry->value->integer;
+        *host = NULL;
+        *port = entry->value->integer;
     } else if (entry->value->kind == CONFIG_STRING) {
         struct bytes address = entry->value->string;
         const uint8_t *colon = address.count == 0 ? NULL : memrchr(address.data, ':', address.count);
-        struct bytes host = bytes_of(address.data, colon == NULL ? 0 : (size_t)(colon - address.data));
-        bool brackets = host.count >= 2 && host.data[0] == '[' && host.data[host.count - 1] == ']';
+        struct bytes name = bytes_of(address.data, colon == NULL ? 0 : (size_t)(colon - address.data));
+        bool brackets = name.count >= 2 && name.data[0] == '[' && name.data[name.count - 1] == ']';
         if (brackets)
-            host = bytes_of(host.data + 1, host.count - 2);
+            name = bytes_of(name.data + 1, name.count - 2);
         bool torn =
-            !brackets && host.count > 0 &&
-            (memchr(host.data, ':', host.count) != NULL || memchr(host.data, '[', host.count) != NULL);
+            !brackets && name.count > 0 &&
+            (memchr(name.data, ':', name.count) != NULL || memchr(name.data, '[', name.count) != NULL);
         if (colon == NULL || torn) {
             option_fail(errors, entry->position, "could not parse address string \"%.*s\"",
                         BYTES_PRINTF(address));
             return;
         }
-        struct bytes port = bytes_of(colon + 1, address.count - (size_t)(colon + 1 - address.data));
-        if (port.count == 0 || !parse_port_text(port, &options->port)) {
-            option_fail(errors, entry->position, "could not parse port \"%.*s\"", BYTES_PRINTF(port));
+        struct bytes digits = bytes_of(colon + 1, address.count - (size_t)(colon + 1 - address.data));
+        if (digits.count == 0 || !parse_port_text(digits, port)) {
+            option_fail(errors, entry->position, "could not parse port \"%.*s\"", BYTES_PRINTF(digits));
             return;
         }
-        options->host = (const char *)option_copy(host, entry->position, arena, errors).data;
+        *host = (const char *)option_copy(name, entry->position, arena, errors).data;
     } else {
         option_fail(errors, entry->position, "expected port or host:port, got %s",
                     config_type_name(entry->value));
         return;
     }
-    if (options->port < -1 || options->port > PORT_MAX)
-        option_fail(errors, entry->position, "port must be from -1 to %d, not %" PRId64, PORT_MAX,
-                    options->port);
+    if (*port < -1 || *port > PORT_MAX)
+        option_fail(errors, entry->position, "port must be from -1 to %d, not %" PRId64, PORT_MAX, *port);
+}
+
+static void parse_listen(void *target, const struct config_entry *entry, struct arena *arena,
+                         struct option_errors *errors)
+{
+    struct server_options *options = target;
+    option_read_address(&options->host, &options->port, entry, arena, errors);
 }
 
 static void parse_server_name(void *target, const struct config_entry *entry, struct arena *arena,

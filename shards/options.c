@@ -56,8 +56,10 @@ void server_option_table_init(struct server_option_table *table)
     table->groups[1] = (struct option_group){rows, count, offsetof(struct server_options, net)};
     rows = security_option_rows(&count);
     table->groups[2] = (struct option_group){rows, count, offsetof(struct server_options, security)};
-    rows = planned_option_rows(&count);
+    rows = monitor_option_rows(&count);
     table->groups[3] = (struct option_group){rows, count, 0};
+    rows = planned_option_rows(&count);
+    table->groups[4] = (struct option_group){rows, count, 0};
     table->table = (struct option_table){table->groups, COUNT_OF(table->groups)};
 }
 

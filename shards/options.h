@@ -29,6 +29,10 @@ struct server_options {
     const char *server_name;
     struct bytes *server_tags;
     uint32_t server_tag_count;
+    const char *http_host; /* of monitoring; NULL or empty: as `host` */
+    int64_t http_port;     /* 0: no monitoring; -1: any free one */
+    int64_t https_port;    /* the same over TLS; not both */
+    const char *http_base_path;
     const char *pid_file;
     const char *ports_file_dir;
     int64_t lame_duck_duration_ns;
@@ -98,7 +102,7 @@ void server_options_free(struct server_options *options);
 
 /* ---- for the two files behind this header, and for tests that walk the rows ---- */
 
-enum { SERVER_OPTION_GROUPS = 4 };
+enum { SERVER_OPTION_GROUPS = 5 };
 
 struct server_option_table {
     struct option_group groups[SERVER_OPTION_GROUPS];
@@ -110,6 +114,11 @@ void server_option_table_init(struct server_option_table *table);
 
 /* The rows of shards themselves, and of what nats-server has and this version has not. */
 const struct option *server_option_rows(size_t *count);
+const struct option *monitor_option_rows(size_t *count);
 const struct option *planned_option_rows(size_t *count);
+
+/* "host:port", "[::1]:port", or a bare port, for which *host becomes NULL. */
+void option_read_address(const char **host, int64_t *port, const struct config_entry *entry,
+                         struct arena *arena, struct option_errors *errors);
 
 #endif

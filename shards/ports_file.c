@@ -21,8 +21,16 @@ static bool wildcard(const char *host)
     return host[0] == 0 || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
 }
 
+/* One that listens. */
+struct listener {
+    const char *key;
+    const char *scheme;
+    const char *host;
+    uint16_t port;
+};
+
 static void url_write(struct json_writer *json, const struct sockaddr *address,
-                      const struct ports_file *ports)
+                      const struct listener *listener)
 {
     char text_of[INET6_ADDRSTRLEN] = "";
     char url[URL_BYTES_MAX];
@@ -31,8 +39,8 @@ static void url_write(struct json_writer *json, const struct sockaddr *address,
                           : (const void *)&((const struct sockaddr_in *)(const void *)address)->sin_addr;
     if (inet_ntop(address->sa_family, raw, text_of, sizeof text_of) == NULL)
         return;
-    int count = snprintf(url, sizeof url, six ? "%s://[%s]:%u" : "%s://%s:%u", ports->tls ? "tls" : "nats",
-                         text_of, ports->port);
+    int count = snprintf(url, sizeof url, six ? "%s://[%s]:%u" : "%s://%s:%u", listener->scheme, text_of,
+                         listener->port);
     json_write_text(json, bytes_of(url, (size_t)count));
 }
 
@@ -42,41 +50,51 @@ static bool is_internet(const struct sockaddr *address)
 }
 
 /* One URL for each address of each local interface. */
-static void urls_of_interfaces(struct json_writer *json, const struct ports_file *ports)
+static void urls_of_interfaces(struct json_writer *json, const struct listener *listener)
 {
     struct ifaddrs *first = NULL;
     if (getifaddrs(&first) != 0)
         return; /* an empty list says that nothing is known */
     for (const struct ifaddrs *at = first; at != NULL; at = at->ifa_next) {
         if (is_internet(at->ifa_addr))
-            url_write(json, at->ifa_addr, ports);
+            url_write(json, at->ifa_addr, listener);
     }
     freeifaddrs(first);
 }
 
-static void urls_of_host(struct json_writer *json, const struct ports_file *ports)
+static void urls_of_host(struct json_writer *json, const struct listener *listener)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
-    if (getaddrinfo(ports->host, NULL, &hints, &found) != 0)
+    if (getaddrinfo(listener->host, NULL, &hints, &found) != 0)
         return;
     if (is_internet(found->ai_addr))
-        url_write(json, found->ai_addr, ports);
+        url_write(json, found->ai_addr, listener);
     freeaddrinfo(found);
+}
+
+static void urls_write(struct json_writer *json, const struct listener *listener)
+{
+    json_write_key(json, listener->key);
+    json_write_array_begin(json);
+    if (wildcard(listener->host))
+        urls_of_interfaces(json, listener);
+    else
+        urls_of_host(json, listener);
+    json_write_array_end(json);
 }
 
 static size_t content_make(const struct ports_file *ports, char *content)
 {
     struct json_writer json;
+    const struct listener clients = {"nats", ports->tls ? "tls" : "nats", ports->host, ports->port};
+    const struct listener monitoring = {"monitoring", ports->https ? "https" : "http", ports->http_host,
+                                        ports->http_port};
     json_writer_init(&json, content, CONTENT_BYTES_MAX);
     json_write_object_begin(&json);
-    json_write_key(&json, "nats");
-    json_write_array_begin(&json);
-    if (wildcard(ports->host))
-        urls_of_interfaces(&json, ports);
-    else
-        urls_of_host(&json, ports);
-    json_write_array_end(&json);
+    urls_write(&json, &clients);
+    if (ports->http_port != 0)
+        urls_write(&json, &monitoring);
     json_write_object_end(&json);
     return json_writer_count(&json);
 }

@@ -15,7 +15,10 @@ struct ports_file {
     const char *program; /* the file is <directory>/<program>_<pid>.ports */
     const char *host;    /* as configured; a wildcard stands for every local address */
     uint16_t port;
-    bool tls; /* which clients must use: another scheme */
+    bool tls;              /* which clients must use: another scheme */
+    const char *http_host; /* of the monitoring port, likewise */
+    uint16_t http_port;    /* 0: there is none */
+    bool https;
 };
 
 /* Writes it and says where in `path`. ERR_SYSTEM: `why` is the line for the log, `path` is empty. */

@@ -147,6 +147,16 @@ bool post_pending(const struct post *post)
     return false;
 }
 
+uint64_t post_waiting_bytes(const struct post *post)
+{
+    uint64_t sum = 0;
+    for (uint32_t from = 0; from < post->office->threads; from++) {
+        if (from != post->self)
+            sum += mailbox_waiting_bytes(post_inbox(post, from));
+    }
+    return sum;
+}
+
 bool post_may_sleep(struct post *post)
 {
     wakeup_prepare_sleep(&post->office->wakeups[post->self]);

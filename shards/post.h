@@ -68,6 +68,9 @@ void post_drain(struct post *post, post_taker *taker, void *context);
 /* Whether mail may be there: a look without order, for who looks again soon. */
 bool post_pending(const struct post *post);
 
+/* Bytes that lie in its inboxes, as far as they are shown; for figures. */
+uint64_t post_waiting_bytes(const struct post *post);
+
 /* Says that this thread will sleep. False: there is mail, do not. Take it back with post_awake(). */
 bool post_may_sleep(struct post *post);
 void post_awake(struct post *post);

@@ -281,6 +281,10 @@ static bool server_announce(struct server *server, const cpu_set_t *allowed)
     banner_start(log, &banner, options);
     if (control_pid_file_write(&server->control, LOG_FATAL) != ERR_OK)
         return false;
+    if (monitor_open(&server->control, why, sizeof why) != ERR_OK) {
+        log_fatal(log, "%s", why);
+        return false;
+    }
     if (control_listen(&server->control, why, sizeof why) != ERR_OK) {
         log_fatal(log, "%s", why);
         return false;

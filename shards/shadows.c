@@ -212,6 +212,21 @@ static bool may_have(const struct client_subscription *of, struct message *here)
     return !of->filtered || client_access_takes(of, here);
 }
 
+/* Delivers, and books what was sent on the account where it was published, as nats-server does. */
+static bool deliver_counted(struct shadow *shadow, const struct message *here)
+{
+    struct host_traffic *importer = &shadow->own.client->account->traffic;
+    struct host_traffic *exporter = &shadow->exporter->host.traffic;
+    struct host_traffic before = *importer;
+    bool taken = here->run_more == 0 ? client_deliver(&shadow->own, here)
+                                     : client_deliver_run(&shadow->own, here, NULL);
+    exporter->out_messages += importer->out_messages - before.out_messages;
+    exporter->out_bytes += importer->out_bytes - before.out_bytes;
+    importer->out_messages = before.out_messages;
+    importer->out_bytes = before.out_bytes;
+    return taken;
+}
+
 bool shadow_deliver(struct shard *shard, struct shadow *shadow, const struct message *run)
 {
     if (UNLIKELY(shadow->import == NULL || run->from_service))
@@ -220,8 +235,7 @@ bool shadow_deliver(struct shard *shard, struct shadow *shadow, const struct mes
     here.subject = translated(shard, shadow, run);
     if (UNLIKELY(here.subject.count == 0) || UNLIKELY(!may_have(shadow->of, &here)))
         return false;
-    return here.run_more == 0 ? client_deliver(&shadow->own, &here)
-                              : client_deliver_run(&shadow->own, &here, NULL);
+    return deliver_counted(shadow, &here);
 }
 
 /* ---- a new snapshot ---- */

@@ -69,8 +69,7 @@ void shard_slot_give(struct shard *shard, struct connection *connection)
     shard->free_slots[shard->free_slot_count++] = connection->client.place.slot;
 }
 
-/* A mail to the control core. The spare part may be used: the control core always drains. */
-static bool tell_control(struct shard *shard, const void *mail, uint32_t bytes)
+bool shard_tell_control(struct shard *shard, const void *mail, uint32_t bytes)
 {
     uint8_t *record = post_reserve(&shard->post, shard->shard_count, bytes, true);
     if (record == NULL)
@@ -83,7 +82,7 @@ static bool tell_control(struct shard *shard, const void *mail, uint32_t bytes)
 static void gone_tell(struct shard *shard)
 {
     struct mail_closed mail = {.kind = MAIL_CONNECTION_CLOSED, .count = shard->gone_count};
-    if (shard->gone_count > 0 && tell_control(shard, &mail, sizeof mail))
+    if (shard->gone_count > 0 && shard_tell_control(shard, &mail, sizeof mail))
         shard->gone_count = 0;
 }
 
@@ -144,7 +143,7 @@ static void take_snapshot(struct shard *shard, const uint8_t *bytes)
     }
     if (unpinned > 0)
         log_notice(shard->context.log, "Disconnect %u clients due to pinned certs reload", unpinned);
-    if (!tell_control(shard, &released, sizeof released))
+    if (!shard_tell_control(shard, &released, sizeof released))
         log_warning(shard->context.log, "The old options could not be given back: their memory stays in use");
 }
 
@@ -226,10 +225,14 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
     case MAIL_STOP:
         take_stop(shard);
         return;
+    case MAIL_REPORT_ASK:
+        reports_ask_take(shard, mail);
+        return;
     case MAIL_CONNECTION_CLOSED:
     case MAIL_PASSWORD:
     case MAIL_SNAPSHOT_RELEASED:
     case MAIL_STOPPED:
+    case MAIL_REPORT:
         break;
     }
     UNREACHABLE("a mail that no shard gets");
@@ -381,7 +384,7 @@ static int64_t wait_ns(struct shard *shard)
     }
     if (!list_empty(&shard->full) || !list_empty(&shard->closing) || shard->expired_count > 0 ||
         shard->gone_count > 0 || shard->backlog.first != NULL || !list_empty(&shard->resyncing) ||
-        !list_empty(&shard->telling))
+        !list_empty(&shard->telling) || shard->reports.owed)
         due_ns = now_ns + RETRY_NS < due_ns ? now_ns + RETRY_NS : due_ns;
     if (shard->stopping && shard->stop_ns < due_ns)
         due_ns = shard->stop_ns;
@@ -407,6 +410,7 @@ static bool look_for_work(struct shard *shard, int64_t until_ns)
 static bool sleep_or_collect(struct shard *shard, int64_t limit_ns)
 {
     bool sleeps = limit_ns != 0 && post_may_sleep(&shard->post);
+    shard->sleep_count += sleeps;
     loop_wait(shard->loop, sleeps ? limit_ns : 0);
     if (sleeps)
         post_awake(&shard->post);
@@ -422,6 +426,7 @@ static void wait(struct shard *shard)
     } else {
         int64_t began_ns = clock_monotonic_ns();
         bool looks = (limit_ns < 0 || limit_ns > most_ns) && patience_looks(&shard->patience);
+        shard->look_count += looks;
         bool found = looks && look_for_work(shard, began_ns + most_ns);
         bool slept = sleep_or_collect(shard, found                   ? 0
                                              : looks && limit_ns > 0 ? limit_ns - most_ns
@@ -455,6 +460,7 @@ bool shard_turn(struct shard *shard)
     backlog_retry(shard);
     accounts_counts_tell(shard);
     gone_tell(shard);
+    reports_step(shard);
     flush_outputs(shard);
     bool late = shard->context.now_ns >= shard->stop_ns;
     return !(shard->stopping && (late || list_empty(&shard->connections)));
@@ -533,6 +539,8 @@ void shard_close(struct shard *shard)
     for (struct list_link *at;
          shard->connections.ends.next != NULL && (at = list_first(&shard->connections)) != NULL;)
         connection_abandon(shard, LIST_ELEMENT(at, struct connection, all));
+    reports_close(shard);
+    closed_close(&shard->closed);
     replies_close(shard);
     backlog_close(shard);
     accounts_close(shard);

@@ -8,10 +8,12 @@
 #include "net/host.h"
 #include "shards/accounts.h"
 #include "shards/backlog.h"
+#include "shards/closed.h"
 #include "shards/connection.h"
 #include "shards/patience.h"
 #include "shards/post.h"
 #include "shards/replies.h"
+#include "shards/reports.h"
 #include "shards/snapshot.h"
 
 /* The kinds of operations on a shard's ring, and of its timers. */
@@ -71,6 +73,11 @@ struct shard {
     uint64_t wakeup_value;
     uint64_t output_mark; /* context.written_bytes at the last flush of outputs */
     struct patience patience;
+    struct closed_ring closed; /* connections that are gone */
+    struct reports reports;    /* what the control core asks */
+    uint64_t stall_count;
+    uint64_t look_count;  /* waits that began by looking, */
+    uint64_t sleep_count; /* and that ended in sleep */
     uint32_t shard_count;
     uint32_t gone_count; /* connections that ended and were not told of yet */
     int64_t stop_ns;     /* when stopping: not to wait for anybody any longer */
@@ -114,6 +121,11 @@ struct connection *shard_connection_at(struct shard *shard, const struct publish
 /* A place for a connection. ERR_MEMORY: none. */
 MUST_USE enum err shard_slot_take(struct shard *shard, struct connection *connection);
 void shard_slot_give(struct shard *shard, struct connection *connection);
+
+/* A mail to the control core, from the spare part of the mailbox too: the control core always drains. False:
+ * no room.
+ */
+MUST_USE bool shard_tell_control(struct shard *shard, const void *mail, uint32_t bytes);
 
 /* Tells the control core that a connection has gone. */
 void shard_connection_gone(struct shard *shard);

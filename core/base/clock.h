@@ -14,7 +14,8 @@ int64_t clock_monotonic_ns(void);
 /* Nanoseconds since 1970 (UTC). */
 int64_t clock_wall_ns(void);
 
-/* CPU time that the whole process has used, in nanoseconds. */
+/* CPU time that the whole process has used, in nanoseconds; that the calling thread has. */
 int64_t clock_process_cpu_ns(void);
+int64_t clock_thread_cpu_ns(void);
 
 #endif

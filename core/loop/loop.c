@@ -373,6 +373,11 @@ void loop_buffer_return(struct loop *loop, uint16_t buffer)
     loop->spare[loop->spare_count++] = buffer;
 }
 
+uint32_t loop_buffers_shown(const struct loop *loop)
+{
+    return loop->shown;
+}
+
 uint64_t loop_enters(const struct loop *loop)
 {
     return loop->enters;

@@ -73,6 +73,9 @@ bool loop_next(struct loop *loop, struct loop_completion *completion);
 /* The receive buffer may be used again. */
 void loop_buffer_return(struct loop *loop, uint16_t buffer);
 
+/* Receive buffers that the kernel has now, for figures. */
+uint32_t loop_buffers_shown(const struct loop *loop);
+
 /* System calls made so far, for figures. */
 uint64_t loop_enters(const struct loop *loop);
 

@@ -145,6 +145,11 @@ bool mailbox_pending(const struct mailbox *mailbox)
     return atomic_load_explicit(&mailbox->written, memory_order_relaxed) != mailbox->read_at;
 }
 
+uint64_t mailbox_waiting_bytes(const struct mailbox *mailbox)
+{
+    return atomic_load_explicit(&mailbox->written, memory_order_relaxed) - mailbox->read_at;
+}
+
 bool mailbox_empty(struct mailbox *mailbox)
 {
     return atomic_load_explicit(&mailbox->written, memory_order_seq_cst) == mailbox->read_at;

@@ -74,6 +74,9 @@ void mailbox_done(struct mailbox *mailbox);
 /* Whether a record waits, as far as can be seen at once. Thread: the reader's. */
 bool mailbox_pending(const struct mailbox *mailbox);
 
+/* Bytes of the records that wait, heads included. Thread: the reader's. */
+uint64_t mailbox_waiting_bytes(const struct mailbox *mailbox);
+
 /* Whether a record waits, asked with full order against a flush (before sleeping). Thread: the reader's. */
 bool mailbox_empty(struct mailbox *mailbox);
 

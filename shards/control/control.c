@@ -71,6 +71,11 @@ enum err control_init(struct control *control, const struct control_setup *setup
     control->wakeup.kind = CONTROL_OP_WAKEUP;
     control->timer.kind = CONTROL_TIMER_LAME_DUCK;
     control->accept_timer.kind = CONTROL_TIMER_ACCEPT;
+    control->monitor_timer.kind = CONTROL_TIMER_MONITOR_ACCEPT;
+    control->monitor.accept.kind = CONTROL_OP_MONITOR_ACCEPT;
+    control->monitor.listen_fd = -1;
+    list_init(&control->monitor.connections);
+    list_init(&control->monitor.waiting);
     control->throttle_timer.kind = CONTROL_TIMER_THROTTLE;
     if (tls_ticket_keys_make(&control->ticket_keys) != ERR_OK) {
         snprintf(why, why_bytes, "no random numbers for TLS session tickets");
@@ -89,6 +94,8 @@ enum err control_init(struct control *control, const struct control_setup *setup
         return ERR_SYSTEM;
     }
     control->now_ns = clock_monotonic_ns();
+    control->monitor.start_ns = control->monitor.loaded_ns = control->now_ns;
+    control->monitor.wall_minus_ns = clock_wall_ns() - control->now_ns;
     loop_read(control->loop, &control->signal, control->signal_fd, control->signal_bytes,
               sizeof(struct signalfd_siginfo));
     loop_read(control->loop, &control->wakeup, post_event_fd(&control->post), &control->wakeup_value,
@@ -115,6 +122,9 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
         control_snapshot_released(control, released.snapshot);
         return;
     }
+    case MAIL_REPORT:
+        monitor_report_take(control, from, mail);
+        return;
     case MAIL_STOPPED:
         ASSERT(control->running_threads > 0);
         if (--control->running_threads == 0)
@@ -146,6 +156,15 @@ static void complete(struct control *control, const struct loop_completion *comp
         loop_read(control->loop, &control->wakeup, post_event_fd(&control->post), &control->wakeup_value,
                   sizeof control->wakeup_value);
         return;
+    case CONTROL_OP_MONITOR_ACCEPT:
+        monitor_accepted(control, completion);
+        return;
+    case CONTROL_OP_MONITOR_RECEIVE:
+        monitor_received(control, completion);
+        return;
+    case CONTROL_OP_MONITOR_SEND:
+        monitor_sent(control, completion);
+        return;
     }
     UNREACHABLE("an operation that the control core never starts");
 }
@@ -164,15 +183,30 @@ static void expire_timers(struct control *control)
         case CONTROL_TIMER_THROTTLE:
             control_throttle_due(control);
             break;
+        case CONTROL_TIMER_MONITOR_ACCEPT:
+            monitor_arm(control);
+            break;
+        case CONTROL_TIMER_MONITOR:
+            monitor_timer_due(control, timer);
+            break;
         }
     }
 }
 
-static void turn(struct control *control)
+/* How long the ring may wait: 0 while there is work that no completion announces. */
+static int64_t wait_ns(const struct control *control, bool more)
+{
+    int64_t due_ns = timers_next_ns(&control->timers);
+    if (more || due_ns <= control->now_ns)
+        return 0;
+    return due_ns == INT64_MAX ? -1 : due_ns - control->now_ns;
+}
+
+/* `more`: something is left to do. The same comes back. */
+static bool turn(struct control *control, bool more)
 {
     struct loop_completion completion;
-    int64_t due_ns = timers_next_ns(&control->timers);
-    int64_t limit_ns = due_ns == INT64_MAX ? -1 : due_ns > control->now_ns ? due_ns - control->now_ns : 0;
+    int64_t limit_ns = wait_ns(control, more);
     bool sleeps = limit_ns != 0 && post_may_sleep(&control->post);
     loop_wait(control->loop, sleeps ? limit_ns : 0);
     if (sleeps)
@@ -182,14 +216,18 @@ static void turn(struct control *control)
     while (loop_next(control->loop, &completion))
         complete(control, &completion);
     expire_timers(control);
+    more = monitor_step(control);
     post_flush(&control->post);
+    return more;
 }
 
 int control_run(struct control *control)
 {
+    bool more = false;
     control_accept_arm(control);
+    monitor_arm(control);
     while (control->state != CONTROL_STOPPED)
-        turn(control);
+        more = turn(control, more);
     return control->exit_code;
 }
 
@@ -199,6 +237,8 @@ void control_close(struct control *control)
     if (control->signal_fd >= 0)
         close(control->signal_fd);
     loop_free(control->loop);
+    monitor_close(control);
+    block_pool_close(&control->blocks);
     timers_close(&control->timers);
     option_changes_close(&control->changes);
 }

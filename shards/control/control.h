@@ -10,6 +10,7 @@
 #include "core/loop/timers.h"
 #include "net/info.h"
 #include "net/tls_context.h"
+#include "shards/control/monitor.h"
 #include "shards/post.h"
 #include "shards/snapshot.h"
 
@@ -37,6 +38,9 @@ struct control {
     int64_t throttle_end_ns;            /* of the window in which handshakes are counted */
     int64_t throttle_count;
     uint64_t throttle_rejected; /* since the last line about it */
+    struct timer monitor_timer; /* accept on the monitoring port again */
+    struct monitor monitor;
+    struct block_pool blocks; /* of what came by mail */
     struct loop_op accept;
     struct loop_op signal;
     struct loop_op wakeup;

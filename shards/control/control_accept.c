@@ -22,6 +22,7 @@ enum {
      */
     LISTEN_TRIES = 100,
     LISTEN_PAUSE_MS = 10,
+    WHY_BYTES = 384,
 };
 #define ACCEPT_DELAY_LEAST_NS (10 * NS_PER_MS)
 #define ACCEPT_DELAY_MOST_NS NS_PER_SECOND
@@ -72,31 +73,40 @@ static int open_first(const struct addrinfo *addresses)
     return fd;
 }
 
+int control_socket_listen(const char *host, int64_t wanted, uint16_t *port, char *why, size_t why_bytes)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *addresses = NULL;
+    char digits[16];
+    long number = wanted == -1 ? 0 : (long)wanted;
+    snprintf(digits, sizeof digits, "%ld", number);
+    int result = getaddrinfo(host, digits, &hints, &addresses);
+    if (result != 0) {
+        snprintf(why, why_bytes, "listen tcp: lookup %s: %s", host, gai_strerror(result));
+        return -1;
+    }
+    int fd = open_first(addresses);
+    int error = errno;
+    freeaddrinfo(addresses);
+    if (fd < 0)
+        snprintf(why, why_bytes, "listen tcp %s:%ld: bind: %s", host, number,
+                 error == EADDRINUSE ? "address already in use" : strerror(error));
+    else
+        *port = real_port(fd);
+    return fd;
+}
+
 enum err control_listen(struct control *control, char *why, size_t why_bytes)
 {
     const struct server_options *options = control->snapshot->options;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    struct addrinfo *addresses = NULL;
-    char port[16];
-    long wanted = options->port == -1 ? 0 : options->port;
-    snprintf(port, sizeof port, "%ld", wanted);
-    int result = getaddrinfo(options->host, port, &hints, &addresses);
-    if (result != 0) {
-        snprintf(why, why_bytes, "Error listening on port: %s:%ld, \"listen tcp: lookup %s: %s\"",
-                 options->host, wanted, options->host, gai_strerror(result));
-        return ERR_SYSTEM;
-    }
-    control->listen_fd = open_first(addresses);
-    int error = errno;
-    freeaddrinfo(addresses);
-    if (control->listen_fd < 0) {
-        snprintf(why, why_bytes, "Error listening on port: %s:%ld, \"listen tcp %s:%ld: bind: %s\"",
-                 options->host, wanted, options->host, wanted,
-                 error == EADDRINUSE ? "address already in use" : strerror(error));
-        return ERR_SYSTEM;
-    }
-    control->port = real_port(control->listen_fd);
-    return ERR_OK;
+    char cause[WHY_BYTES] = "";
+    control->listen_fd =
+        control_socket_listen(options->host, options->port, &control->port, cause, sizeof cause);
+    if (control->listen_fd >= 0)
+        return ERR_OK;
+    snprintf(why, why_bytes, "Error listening on port: %s:%lld, \"%s\"", options->host,
+             (long long)(options->port == -1 ? 0 : options->port), cause);
+    return ERR_SYSTEM;
 }
 
 void control_listen_close(struct control *control)

@@ -41,6 +41,9 @@ void control_ports_file_write(struct control *control)
         .host = options->host,
         .port = control->port,
         .tls = options->net.tls.on && !options->net.allow_non_tls,
+        .http_host = monitor_host(options),
+        .http_port = control->monitor.port,
+        .https = options->https_port != 0,
     };
     if (ports_file_write(&ports, control->ports_path, sizeof control->ports_path, why, sizeof why) != ERR_OK)
         log_error(control->log, "%s", why);

@@ -6,8 +6,21 @@
 
 #include <signal.h>
 
-enum control_op { CONTROL_OP_ACCEPT, CONTROL_OP_SIGNAL, CONTROL_OP_WAKEUP };
-enum control_timer { CONTROL_TIMER_ACCEPT, CONTROL_TIMER_LAME_DUCK, CONTROL_TIMER_THROTTLE };
+enum control_op {
+    CONTROL_OP_ACCEPT,
+    CONTROL_OP_SIGNAL,
+    CONTROL_OP_WAKEUP,
+    CONTROL_OP_MONITOR_ACCEPT,
+    CONTROL_OP_MONITOR_RECEIVE,
+    CONTROL_OP_MONITOR_SEND,
+};
+enum control_timer {
+    CONTROL_TIMER_ACCEPT,
+    CONTROL_TIMER_LAME_DUCK,
+    CONTROL_TIMER_THROTTLE,
+    CONTROL_TIMER_MONITOR_ACCEPT,
+    CONTROL_TIMER_MONITOR, /* of a connection to the monitoring port */
+};
 
 void control_move(struct control *control, enum control_state next);
 
@@ -16,6 +29,10 @@ bool control_tell(struct control *control, uint32_t to, const void *mail, uint32
 uint64_t control_open_connections(const struct control *control);
 
 /* control_accept.c */
+
+/* A socket that listens; `wanted` -1: on any free port. *port is the real one. -1: `why` says why not, as Go
+ * does. */
+int control_socket_listen(const char *host, int64_t wanted, uint16_t *port, char *why, size_t why_bytes);
 void control_accept_arm(struct control *control);
 void control_accepted(struct control *control, const struct loop_completion *completion);
 void control_throttle_due(struct control *control);

@@ -145,6 +145,7 @@ void control_reload(struct control *control)
     *snapshot = (struct snapshot){.options = options, .holders = control->shard_count};
     control_info_make(control, snapshot);
     hand_out(control, snapshot);
+    monitor_reloaded(control);
     log_and_files(control);
     close_surplus(control);
     control->changes = changes;

@@ -33,6 +33,7 @@ static void stop(struct control *control)
         return;
     log_notice(control->log, "Initiating Shutdown...");
     control_listen_close(control);
+    monitor_stop(control);
     control_move(control, CONTROL_STOPPING);
     for (uint32_t to = 0; to < control->post.office->threads; to++) {
         if (to == control->post.self)

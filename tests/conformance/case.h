@@ -324,7 +324,7 @@ struct conformance_case {
     const char *const *expect_each; /* when each has its own answer */
     bool unordered;
     enum then then;
-    const char *closed_reason; /* what monitoring says afterwards, where the server has monitoring */
+    const char *closed_reason; /* what monitoring says afterwards */
 
     const struct step *steps;  /* or a script */
     bool (*run)(struct run *); /* or a function of measured.c */

@@ -1,6 +1,6 @@
 /* tests/conformance/main.c - the command line of the conformance suite of the client protocol.
  *
- *    conformance --server PROGRAM [--flavour NAME] [--only PATTERN] [--jobs N] [--monitoring] [--keep] [-v]
+ *    conformance --server PROGRAM [--flavour NAME] [--only PATTERN] [--jobs N] [--keep] [-v]
  *    conformance --list | --differences
  *
  * Exit status: 0 all passed, 1 some failed, 2 the command line is wrong or nothing could be run.
@@ -69,12 +69,15 @@ int main(int count, char **words)
 
 static bool options_read(struct options *options, int count, char **words)
 {
-    static const struct option known[] = {
-        {"server", required_argument, NULL, 's'}, {"flavour", required_argument, NULL, 'f'},
-        {"only", required_argument, NULL, 'o'},   {"jobs", required_argument, NULL, 'j'},
-        {"list", no_argument, NULL, 'l'},         {"differences", no_argument, NULL, 'd'},
-        {"monitoring", no_argument, NULL, 'm'},   {"verbose", no_argument, NULL, 'v'},
-        {"keep", no_argument, NULL, 'k'},         {NULL, 0, NULL, 0}};
+    static const struct option known[] = {{"server", required_argument, NULL, 's'},
+                                          {"flavour", required_argument, NULL, 'f'},
+                                          {"only", required_argument, NULL, 'o'},
+                                          {"jobs", required_argument, NULL, 'j'},
+                                          {"list", no_argument, NULL, 'l'},
+                                          {"differences", no_argument, NULL, 'd'},
+                                          {"verbose", no_argument, NULL, 'v'},
+                                          {"keep", no_argument, NULL, 'k'},
+                                          {NULL, 0, NULL, 0}};
     int option;
     while ((option = getopt_long(count, words, "v", known, NULL)) != -1) {
         switch (option) {
@@ -100,9 +103,6 @@ static bool options_read(struct options *options, int count, char **words)
         case 'v':
             options->verbose = true;
             break;
-        case 'm':
-            options->suite.monitoring = true;
-            break;
         case 'k':
             options->keep = true;
             break;
@@ -118,7 +118,7 @@ static int usage(const char *problem)
     fprintf(stderr,
             "conformance: %s\n"
             "usage: conformance --server PROGRAM [--flavour myelin|nats-2.9|nats-new] [--only PATTERN]\n"
-            "                   [--jobs 1..%d] [--monitoring] [--keep] [-v]\n"
+            "                   [--jobs 1..%d] [--keep] [-v]\n"
             "       conformance --list | --differences\n",
             problem, JOBS_MAX);
     return EXIT_USAGE;
@@ -179,7 +179,6 @@ static int run_all(struct options *options)
         return EXIT_USAGE;
     }
     suite->directory = directory;
-    suite->monitoring = suite->monitoring || suite->flavour != FLAVOUR_MYELIN;
     (void)signal(SIGPIPE, SIG_IGN);
     descriptors_allow();
     int status = EXIT_USAGE;

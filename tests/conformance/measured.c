@@ -334,8 +334,6 @@ static bool ends_without_error(struct run *run, int peer, const char *reason)
     }
     if (!p->ended)
         return run_fail(run, "a slow consumer is still connected");
-    if (!run->server->values.monitoring)
-        return true;
     return monitoring_closed_reason_is(run->server->values.ports[SERVER_PORTS - 1], info_client_id(p->info),
                                        reason, why, sizeof why) ||
            run_fail(run, "%s", why);

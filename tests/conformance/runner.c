@@ -195,7 +195,7 @@ static bool group_start_server(struct suite *suite, struct server *server, size_
     struct outcome *outcome = &suite->outcomes[index];
     (void)snprintf(directory, sizeof directory, "%s/%d", suite->directory, number);
     enum err err = server_start(server, suite->program, directory,
-                                configuration_texts[suite->rows[index]->configuration], suite->monitoring,
+                                configuration_texts[suite->rows[index]->configuration],
                                 suite->rows[index]->server_files);
     if (err == ERR_OK)
         return true;

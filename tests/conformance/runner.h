@@ -19,7 +19,6 @@ struct outcome {
 struct suite {
     const char *program;
     enum flavour flavour;
-    bool monitoring;     /* the server has a monitoring port */
     const char *pattern; /* of names or numbers; NULL: all */
     const char *directory;
     int jobs;

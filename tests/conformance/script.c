@@ -258,10 +258,10 @@ static bool run_second_server(struct run *run, const char *source)
     struct buffer configuration = {0};
     (void)snprintf(directory, sizeof directory, "%.480s/second", run->server->directory);
     /* Expanded with the first server's ports: that is what a second one has to know. */
-    bool ok = run_expand(run, 1, source, &configuration) &&
-              buffer_append(&configuration, bytes_of("", 1)) == ERR_OK &&
-              server_start(&run->second, run->program, directory, (const char *)configuration.data, false,
-                           0) == ERR_OK;
+    bool ok =
+        run_expand(run, 1, source, &configuration) &&
+        buffer_append(&configuration, bytes_of("", 1)) == ERR_OK &&
+        server_start(&run->second, run->program, directory, (const char *)configuration.data, 0) == ERR_OK;
     buffer_close(&configuration);
     return ok || run_fail(run, "the second server does not start");
 }
@@ -416,8 +416,6 @@ static bool run_connect_port(struct run *run, int peer, enum setup setup, int po
 static bool run_reason(struct run *run)
 {
     char why[RUN_FAILURE_BYTES];
-    if (!run->server->values.monitoring)
-        return true;
     uint64_t id = info_client_id(run->peers[0].info);
     if (monitoring_closed_reason_is(run->server->values.ports[4], id, run->row->closed_reason, why,
                                     sizeof why))

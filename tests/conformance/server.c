@@ -36,10 +36,9 @@ static enum err server_launch(struct server *server, const char *program, int fi
 static enum err server_wait_until_ready(struct server *server);
 
 enum err server_start(struct server *server, const char *program, const char *directory,
-                      const char *configuration, bool monitoring, int files)
+                      const char *configuration, int files)
 {
     *server = (struct server){0};
-    server->values.monitoring = monitoring;
     int written = snprintf(server->directory, sizeof server->directory, "%s", directory);
     if (written < 0 || (size_t)written >= sizeof server->directory || mkdir(directory, 0700) != 0)
         return ERR_SYSTEM;

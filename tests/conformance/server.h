@@ -22,7 +22,7 @@ struct server {
  * its output is in <directory>/server.log. ERR_SYSTEM, or ERR_INVALID when the server does not take the
  * configuration. */
 MUST_USE enum err server_start(struct server *server, const char *program, const char *directory,
-                               const char *configuration, bool monitoring, int files);
+                               const char *configuration, int files);
 
 /* Replaces the configuration file of a running server, with the ports it has. */
 MUST_USE enum err server_rewrite(const struct server *server, const char *configuration);

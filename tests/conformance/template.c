@@ -89,8 +89,6 @@ static enum err template_placeholder(struct bytes inside, const struct template_
     if (bytes_start_with(inside, TEXT("port ")))
         return template_port(bytes_of(inside.data + 5, inside.count - 5), values, into);
     if (bytes_equal(inside, TEXT("http"))) {
-        if (!values->monitoring)
-            return ERR_OK;
         enum err err = buffer_append(into, TEXT("http: \"127.0.0.1:"));
         if (err == ERR_OK)
             err = template_port(TEXT("4"), values, into);

@@ -3,7 +3,7 @@
  *    ${a*4096}    the text before the last '*', so many times
  *    ${hex ff00}  these bytes (needed for zero bytes, and readable after digits)
  *    ${port 1}    the decimal number of the server's port 1 (0 is the client port)
- *    ${http}      the monitoring line of a configuration, when the server under test has monitoring
+ *    ${http}      the monitoring line of a configuration
  * Place in the flow: tables -> template -> peer and server. */
 #ifndef TESTS_CONFORMANCE_TEMPLATE_H
 #define TESTS_CONFORMANCE_TEMPLATE_H
@@ -26,7 +26,6 @@ struct buffer {
 /* What placeholders refer to. */
 struct template_values {
     uint16_t ports[SERVER_PORTS];
-    bool monitoring;
 };
 
 MUST_USE enum err buffer_append(struct buffer *buffer, struct bytes bytes);

@@ -245,6 +245,10 @@ static const char *show(const struct server_options *o, const char *what)
         snprintf(shown, sizeof(shown), "shards %lld poll %lld buffer %lld mailbox %lld pin %d",
                  (long long)o->shards, (long long)o->busy_poll_ns, (long long)o->receive_buffer_bytes,
                  (long long)o->mailbox_bytes, o->pin);
+    else if (strcmp(what, "monitoring") == 0)
+        snprintf(shown, sizeof(shown), "%s http %lld https %lld base %s",
+                 o->http_host == NULL ? "" : o->http_host, (long long)o->http_port, (long long)o->https_port,
+                 o->http_base_path == NULL ? "none" : o->http_base_path);
     else if (strcmp(what, "tags") == 0)
         for (uint32_t i = 0; i < o->server_tag_count; i++)
             snprintf(shown + strlen(shown), sizeof(shown) - strlen(shown), "%.*s;",
@@ -306,6 +310,13 @@ static const struct value_case value_cases[] = {
      "shards 2 poll 30000 buffer 4096 mailbox 1048576 pin 1"},
     {WITH_FILE, "server_tags: [a, b]", "tags", "a;b;"},
     {WITH_FILE, "server_tags: a", "tags", "a;"},
+    {"nats-server", NULL, "monitoring", " http 0 https 0 base none"},
+    {WITH_FILE, "http: 8222", "monitoring", " http 8222 https 0 base none"},
+    {WITH_FILE, "http: \"h:-1\"\nhttp_base_path: /x", "monitoring", "h http -1 https 0 base /x"},
+    {WITH_FILE, "https: \"[::1]:8443\"", "monitoring", "::1 http 0 https 8443 base none"},
+    {WITH_FILE, "monitor_port: 5\nhttps_port: 6", "monitoring", " http 5 https 6 base none"},
+    {WITH_FILE " -m 7", "http: \"h:5\"", "monitoring", "h http 7 https 0 base none"},
+    {"nats-server -ms 8", NULL, "monitoring", " http 0 https 8 base none"},
     {WITH_FILE, "jetstream: disabled\nwebsocket: false\nprof_block_rate: 5\n", "address", "0.0.0.0 4222"},
 };
 
@@ -515,6 +526,12 @@ static const struct reload_case reload_cases[] = {
      NULL, "config reload not supported for NoAuthUser: old=, new=a"},
     {WITH_FILE, "authorization {users: [{user: a}, {user: b}]}\nno_auth_user: a",
      "authorization {users: [{user: b}]}", "", NULL},
+    {WITH_FILE, "http: 1", "http: 2", NULL, "config reload not supported for HTTPPort: old=1, new=2"},
+    {WITH_FILE, "http: \"a:1\"", "http: \"b:1\"", NULL,
+     "config reload not supported for HTTPHost: old=a, new=b"},
+    {WITH_FILE, "https_port: 1", "", NULL, "config reload not supported for HTTPSPort: old=1, new=0"},
+    {WITH_FILE, "http_base_path: a", "http_base_path: b", NULL,
+     "config reload not supported for HTTPBasePath: old=a, new=b"},
     {WITH_FILE, "port: 1", "port: 1\nfoo: 1", NULL, "c.conf:2:1: unknown field \"foo\""},
     {WITH_FILE, "port: 1", "port: 1\nmax_pending: 1", NULL,
      "max_payload (1048576) cannot be higher than max_pending (1)"},

@@ -33,11 +33,16 @@ Test(ports_file, names_the_url_and_is_gone_at_the_end)
     static const struct {
         const char *host;
         bool tls;
+        uint16_t http_port;
         const char *expect;
     } rows[] = {
-        {"127.0.0.1", false, "{\"nats\":[\"nats://127.0.0.1:4333\"]}"},
-        {"::1", false, "{\"nats\":[\"nats://[::1]:4333\"]}"},
-        {"127.0.0.1", true, "{\"nats\":[\"tls://127.0.0.1:4333\"]}"},
+        {"127.0.0.1", false, 0, "{\"nats\":[\"nats://127.0.0.1:4333\"]}"},
+        {"::1", false, 0, "{\"nats\":[\"nats://[::1]:4333\"]}"},
+        {"127.0.0.1", true, 0, "{\"nats\":[\"tls://127.0.0.1:4333\"]}"},
+        {"127.0.0.1", false, 80,
+         "{\"nats\":[\"nats://127.0.0.1:4333\"],\"monitoring\":[\"http://127.0.0.2:80\"]}"},
+        {"127.0.0.1", true, 80,
+         "{\"nats\":[\"tls://127.0.0.1:4333\"],\"monitoring\":[\"https://127.0.0.2:80\"]}"},
     };
     char directory[] = "/tmp/myelin-test-XXXXXX";
     char path[128];
@@ -50,7 +55,10 @@ Test(ports_file, names_the_url_and_is_gone_at_the_end)
                                    .program = "myelin",
                                    .host = rows[i].host,
                                    .port = 4333,
-                                   .tls = rows[i].tls};
+                                   .tls = rows[i].tls,
+                                   .http_host = "127.0.0.2",
+                                   .http_port = rows[i].http_port,
+                                   .https = rows[i].tls};
         cr_assert_eq(ports_file_write(&ports, path, sizeof path, why, sizeof why), ERR_OK, "%s", why);
         snprintf(expect, sizeof expect, "%s/myelin_%ld.ports", directory, (long)getpid());
         cr_expect_str_eq(path, expect);

@@ -1,0 +1,262 @@
+/* shards/control/monitor_accounts.c - /accountz and /accstatz (spec/monitoring.md 2.7, 2.8). What is
+ * configured comes from the snapshot in force, figures from the shards. */
+#include "core/base/clock.h"
+#include "core/security/account.h"
+#include "shards/control/control.h"
+#include "shards/control/monitor_task.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static const struct security_accounts *accounts_of(const struct control *control)
+{
+    return &control->snapshot->options->security.accounts;
+}
+
+/* ---- /accountz ---- */
+
+static void account_detail(struct control *control, struct monitor_task *task,
+                           const struct security_account *account);
+
+static void head_write(struct control *control, struct monitor_task *task)
+{
+    const struct security_account *system = accounts_of(control)->system;
+    json_put_object(&task->document, NULL);
+    monitor_put_now(&task->document, control);
+    if (system != NULL)
+        json_put_text(&task->document, "system_account", system->name);
+}
+
+void accountz_begin(struct control *control, struct monitor_task *task)
+{
+    char why[HTTP_WHY_BYTES];
+    const struct security_accounts *accounts = accounts_of(control);
+    task->report.account = monitor_text(task, "acc", task->account);
+    if (task->report.account.count > 0) {
+        if (security_account_find(accounts, task->report.account) != NULL) {
+            monitor_figures_ask(control, task);
+            return;
+        }
+        snprintf(why, sizeof why, "Account %.*s does not exist", BYTES_PRINTF(task->report.account));
+        monitor_fail(task, HTTP_BAD_REQUEST, why);
+        return;
+    }
+    head_write(control, task);
+    json_put_array(&task->document, "accounts");
+    for (uint32_t i = 0; i < accounts->count; i++)
+        json_put_text(&task->document, NULL, accounts->all[i]->name);
+    json_put_array_end(&task->document);
+    json_put_object_end(&task->document);
+    task->done = true;
+}
+
+void accountz_told(struct control *control, struct monitor_task *task)
+{
+    /* It may have gone by a reload while the shards told of it. */
+    const struct security_account *account =
+        security_account_find(accounts_of(control), task->report.account);
+    head_write(control, task);
+    if (account != NULL)
+        account_detail(control, task, account);
+    json_put_object_end(&task->document);
+    task->done = true;
+}
+
+/* Weights add up, as the draw sees them; a target without a transform keeps the subject. */
+static void put_mappings(struct json_output *document, const struct mappings *mappings)
+{
+    if (mappings->count == 0)
+        return;
+    json_put_object(document, "mappings");
+    for (uint32_t i = 0; i < mappings->count; i++) {
+        const struct mapping *mapping = &mappings->all[i];
+        char source[HTTP_PARAMETER_BYTES];
+        snprintf(source, sizeof source, "%.*s", BYTES_PRINTF(mapping->source));
+        json_put_array(document, source);
+        for (uint32_t k = 0; k < mapping->target_count; k++) {
+            const struct mapping_target *target = &mapping->targets[k];
+            json_put_object(document, NULL);
+            json_put_text(document, "subject",
+                          target->transform == NULL ? mapping->source : target->transform->destination);
+            json_put_int(document, "weight", target->up_to);
+            json_put_text_some(document, "cluster", target->cluster);
+            json_put_object_end(document);
+        }
+        json_put_array_end(document);
+    }
+    json_put_object_end(document);
+}
+
+static void put_approval(struct json_output *document, const struct account_approval *approval)
+{
+    json_put_unsigned_some(document, "account_token_position", approval->token_position);
+    if (approval->account_count == 0)
+        return;
+    json_put_array(document, "approved_accounts");
+    for (uint32_t i = 0; i < approval->account_count; i++)
+        json_put_text(document, NULL, approval->accounts[i]->name);
+    json_put_array_end(document);
+}
+
+static void put_latency(struct json_output *document, const struct service_latency *latency)
+{
+    if (latency->subject.count == 0)
+        return;
+    json_put_object(document, "service_latency");
+    if (latency->headers)
+        json_put_text(document, "sampling", TEXT("headers"));
+    else
+        json_put_int(document, "sampling", latency->percent);
+    json_put_text(document, "results", latency->subject);
+    json_put_object_end(document);
+}
+
+static void put_exports(struct json_output *document, const struct security_account *account)
+{
+    static const char *const responses[] = {
+        [RESPONSE_SINGLETON] = "Singleton", [RESPONSE_STREAM] = "Streamed", [RESPONSE_CHUNKED] = "Chunked"};
+    if (account->service_export_count + account->stream_export_count == 0)
+        return;
+    json_put_array(document, "exports");
+    for (uint32_t i = 0; i < account->service_export_count; i++) {
+        const struct service_export *service = &account->service_exports[i];
+        json_put_object(document, NULL);
+        json_put_text(document, "subject", service->subject);
+        json_put_text(document, "type", TEXT("service"));
+        json_put_text(document, "response_type", text(responses[service->response]));
+        put_latency(document, &service->latency);
+        put_approval(document, &service->approval);
+        json_put_object_end(document);
+    }
+    for (uint32_t i = 0; i < account->stream_export_count; i++) {
+        const struct stream_export *stream = &account->stream_exports[i];
+        json_put_object(document, NULL);
+        json_put_text(document, "subject", stream->subject);
+        json_put_text(document, "type", TEXT("stream"));
+        put_approval(document, &stream->approval);
+        json_put_object_end(document);
+    }
+    json_put_array_end(document);
+}
+
+static void put_import_end(struct json_output *document, const char *type, bool share)
+{
+    json_put_text(document, "type", text(type));
+    json_put_bool(document, "invalid", false);
+    json_put_bool(document, "share", share);
+    json_put_bool(document, "tracking", false);
+    json_put_object_end(document);
+}
+
+static void put_imports(struct json_output *document, const struct security_account *account)
+{
+    if (account->service_import_count + account->stream_import_count == 0)
+        return;
+    json_put_array(document, "imports");
+    for (uint32_t i = 0; i < account->stream_import_count; i++) {
+        const struct stream_import *stream = &account->stream_imports[i];
+        json_put_object(document, NULL);
+        json_put_text(document, "subject", stream->subject);
+        json_put_text(document, "account", stream->account->name);
+        json_put_text(document, "local_subject", stream->local);
+        put_import_end(document, "stream", false);
+    }
+    for (uint32_t i = 0; i < account->service_import_count; i++) {
+        const struct service_import *service = &account->service_imports[i];
+        json_put_object(document, NULL);
+        json_put_text(document, "subject", service->subject);
+        json_put_text(document, "account", service->account->name);
+        json_put_text(document, "to", service->local);
+        json_put_text(document, "local_subject", service->local);
+        put_import_end(document, "service", service->share);
+    }
+    json_put_array_end(document);
+}
+
+static void put_index(struct json_output *document, const struct report_account *figures)
+{
+    json_put_object(document, "sublist_stats");
+    json_put_unsigned(document, "num_subscriptions", figures->subscriptions);
+    json_put_int(document, "num_cache", 0);
+    json_put_unsigned(document, "num_inserts", figures->inserts);
+    json_put_unsigned(document, "num_removes", figures->removes);
+    json_put_unsigned(document, "num_matches", figures->matches);
+    json_put_int(document, "cache_hit_rate", 0);
+    json_put_int(document, "max_fanout", 0);
+    json_put_int(document, "avg_fanout", 0);
+    json_put_object_end(document);
+}
+
+static void account_detail(struct control *control, struct monitor_task *task,
+                           const struct security_account *account)
+{
+    struct json_output *document = &task->document;
+    struct report_account figures = monitor_account(task, account->id);
+    json_put_object(document, "account_detail");
+    json_put_text(document, "account_name", account->name);
+    monitor_put_time(document, "update_time", control, control->monitor.loaded_ns);
+    json_put_true(document, "is_system", account == accounts_of(control)->system);
+    json_put_bool(document, "expired", false);
+    json_put_bool(document, "complete", true);
+    json_put_bool(document, "jetstream_enabled", false);
+    json_put_int(document, "leafnode_connections", 0);
+    json_put_unsigned(document, "client_connections", figures.clients);
+    json_put_unsigned(document, "subscriptions", figures.subscriptions);
+    put_mappings(document, &account->mappings);
+    put_exports(document, account);
+    put_imports(document, account);
+    json_put_text(document, "name_tag", account->name);
+    put_index(document, &figures);
+    json_put_object_end(document);
+}
+
+/* ---- /accstatz ---- */
+
+void accstatz_begin(struct control *control, struct monitor_task *task)
+{
+    if (monitor_bool(task, "unused", &task->unused))
+        monitor_figures_ask(control, task);
+}
+
+static void put_traffic(struct json_output *document, const char *key, uint64_t messages, uint64_t bytes)
+{
+    static const char *const others[] = {"gateways", "routes", "leafs"};
+    json_put_object(document, key);
+    json_put_unsigned(document, "msgs", messages);
+    json_put_unsigned(document, "bytes", bytes);
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        json_put_object(document, others[i]);
+        json_put_int(document, "msgs", 0);
+        json_put_int(document, "bytes", 0);
+        json_put_object_end(document);
+    }
+    json_put_object_end(document);
+}
+
+void accstatz_told(struct control *control, struct monitor_task *task)
+{
+    struct json_output *document = &task->document;
+    const struct security_accounts *accounts = accounts_of(control);
+    json_put_object(document, NULL);
+    monitor_put_now(document, control);
+    json_put_array(document, "account_statz");
+    for (uint32_t i = 0; i < accounts->count; i++) {
+        struct report_account figures = monitor_account(task, accounts->all[i]->id);
+        if (figures.clients == 0 && !task->unused)
+            continue;
+        json_put_object(document, NULL);
+        json_put_text(document, "acc", accounts->all[i]->name);
+        json_put_text(document, "name", accounts->all[i]->name);
+        json_put_unsigned(document, "conns", figures.clients);
+        json_put_int(document, "leafnodes", 0);
+        json_put_unsigned(document, "total_conns", figures.clients);
+        json_put_unsigned(document, "num_subscriptions", figures.subscriptions);
+        put_traffic(document, "sent", figures.out_messages, figures.out_bytes);
+        put_traffic(document, "received", figures.in_messages, figures.in_bytes);
+        json_put_unsigned(document, "slow_consumers", figures.slow_consumers);
+        json_put_object_end(document);
+    }
+    json_put_array_end(document);
+    json_put_object_end(document);
+    task->done = true;
+}

@@ -1,0 +1,260 @@
+/* shards/control/monitor_metrics.c - /metrics: the text format of Prometheus 0.0.4. First what the NATS
+ * exporter derives from /varz, /subsz, /accstatz and /healthz, by its names, then Myelin's own figures of
+ * each shard. */
+#include "core/base/clock.h"
+#include "core/base/version.h"
+#include "shards/control/control_internal.h"
+#include "shards/control/monitor_varz.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { LINE_BYTES = 256, ESCAPED_BYTES = 4 * HTTP_PARAMETER_BYTES };
+
+/* ---- the format ---- */
+
+/* The lines before a metric's values. */
+static void family(struct json_output *out, const char *name, const char *type, const char *help)
+{
+    char line[LINE_BYTES];
+    int count = snprintf(line, sizeof line, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+    json_output_add(out, bytes_of(line, (size_t)count < sizeof line ? (size_t)count : sizeof line - 1));
+}
+
+static void add_value(struct json_output *out, double value)
+{
+    char line[LINE_BYTES];
+    /* Whole numbers up to 2^53 have all their digits. */
+    int count = snprintf(line, sizeof line, " %.16g\n", value);
+    json_output_add(out, bytes_of(line, (size_t)count));
+}
+
+/* name{server_id="..."} value */
+static void sample(struct control *control, struct json_output *out, const char *name, double value)
+{
+    char line[LINE_BYTES];
+    int count = snprintf(line, sizeof line, "%s{server_id=\"%s\"}", name, control->server_id);
+    json_output_add(out, bytes_of(line, (size_t)count));
+    add_value(out, value);
+}
+
+static void gauge(struct control *control, struct json_output *out, const char *name, const char *help,
+                  double value)
+{
+    family(out, name, "gauge", help);
+    sample(control, out, name, value);
+}
+
+/* A label's value: backslash, quote and line feed are escaped. */
+static struct bytes escaped(struct bytes value, char out[ESCAPED_BYTES])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < value.count && count + 2 < ESCAPED_BYTES; i++) {
+        char byte = (char)value.data[i];
+        if (byte == '\\' || byte == '"' || byte == '\n')
+            out[count++] = '\\';
+        out[count++] = byte == '\n' ? 'n' : byte;
+    }
+    return bytes_of(out, count);
+}
+
+/* ---- what the exporter has ---- */
+
+static void add_varz(struct control *control, struct monitor_task *task)
+{
+    struct json_output *out = &task->document;
+    const struct net_options *net = &control->snapshot->options->net;
+    const struct report_account *sum = &task->figures.sum;
+    struct monitor_process process = monitor_process(control);
+    struct monitor_sums sums = monitor_sums(control, task);
+    int64_t start_ms = (control->monitor.start_ns + control->monitor.wall_minus_ns) / NS_PER_MS;
+    const struct {
+        const char *name;
+        double value;
+    } rows[] = {
+        {"gnatsd_varz_auth_timeout", (double)control->snapshot->options->security.timeout_ns / 1e9},
+        {"gnatsd_varz_connections", (double)control_open_connections(control)},
+        {"gnatsd_varz_cores", (double)process.cores},
+        {"gnatsd_varz_cpu", process.cpu_percent},
+        {"gnatsd_varz_gomaxprocs", (double)control->shard_count},
+        {"gnatsd_varz_in_bytes", (double)sum->in_bytes},
+        {"gnatsd_varz_in_msgs", (double)sum->in_messages},
+        {"gnatsd_varz_leafnodes", 0},
+        {"gnatsd_varz_max_connections", (double)(net->max_connections < 0 ? 0 : net->max_connections)},
+        {"gnatsd_varz_max_control_line", (double)net->max_control_line_bytes},
+        {"gnatsd_varz_max_payload", (double)net->max_payload_bytes},
+        {"gnatsd_varz_max_pending", (double)net->max_pending_bytes},
+        {"gnatsd_varz_mem", (double)process.resident_bytes},
+        {"gnatsd_varz_out_bytes", (double)sum->out_bytes},
+        {"gnatsd_varz_out_msgs", (double)sum->out_messages},
+        {"gnatsd_varz_ping_interval", (double)net->ping_interval_ns},
+        {"gnatsd_varz_ping_max", (double)net->ping_max},
+        {"gnatsd_varz_port", (double)control->port},
+        {"gnatsd_varz_remotes", 0},
+        {"gnatsd_varz_routes", 0},
+        {"gnatsd_varz_slow_consumers", (double)sums.slow_consumers},
+        {"gnatsd_varz_slow_consumer_stats_clients", (double)sums.slow_consumers},
+        {"gnatsd_varz_stale_connections", (double)sums.stale_connections},
+        {"gnatsd_varz_stalled_clients", (double)sums.stalls},
+        {"gnatsd_varz_start", (double)start_ms},
+        {"gnatsd_varz_subscriptions", (double)sum->subscriptions},
+        {"gnatsd_varz_total_connections", (double)(control->next_cid - 1)},
+        {"gnatsd_varz_write_deadline", (double)net->write_deadline_ns},
+        {"gnatsd_healthz_status", 0}, /* the exporter's sense: 0 is well */
+        {"gnatsd_subsz_num_subscriptions", (double)sum->subscriptions},
+        {"gnatsd_subsz_num_inserts", (double)sum->inserts},
+        {"gnatsd_subsz_num_removes", (double)sum->removes},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        gauge(control, out, rows[i].name, strchr(rows[i].name, '_') + 1, rows[i].value);
+}
+
+static void add_requests(struct control *control, struct monitor_task *task)
+{
+    size_t count;
+    const struct monitor_endpoint *endpoints = monitor_endpoints(&count);
+    for (size_t i = 0; i < count; i++) {
+        char name[LINE_BYTES];
+        if (endpoints[i].counter == NULL || endpoints[i].path[0] == 0 ||
+            control->monitor.request_counts[i] == 0)
+            continue;
+        snprintf(name, sizeof name, "gnatsd_varz_http_req_stats_%s", endpoints[i].path);
+        gauge(control, &task->document, name, "requests", (double)control->monitor.request_counts[i]);
+    }
+}
+
+enum account_figure {
+    ACCOUNT_CONNECTIONS,
+    ACCOUNT_TOTAL,
+    ACCOUNT_SUBSCRIPTIONS,
+    ACCOUNT_SENT_MESSAGES,
+    ACCOUNT_SENT_BYTES,
+    ACCOUNT_RECEIVED_MESSAGES,
+    ACCOUNT_RECEIVED_BYTES,
+    ACCOUNT_SLOW,
+};
+
+static uint64_t account_value(const struct report_account *figures, enum account_figure which)
+{
+    switch (which) {
+    case ACCOUNT_CONNECTIONS:
+    case ACCOUNT_TOTAL:
+        return figures->clients;
+    case ACCOUNT_SUBSCRIPTIONS:
+        return figures->subscriptions;
+    case ACCOUNT_SENT_MESSAGES:
+        return figures->out_messages;
+    case ACCOUNT_SENT_BYTES:
+        return figures->out_bytes;
+    case ACCOUNT_RECEIVED_MESSAGES:
+        return figures->in_messages;
+    case ACCOUNT_RECEIVED_BYTES:
+        return figures->in_bytes;
+    case ACCOUNT_SLOW:
+        return figures->slow_consumers;
+    }
+    return 0;
+}
+
+static void add_accounts(struct control *control, struct monitor_task *task)
+{
+    static const struct {
+        const char *name;
+        enum account_figure which;
+    } rows[] = {
+        {"gnatsd_accstatz_current_connections", ACCOUNT_CONNECTIONS},
+        {"gnatsd_accstatz_total_connections", ACCOUNT_TOTAL},
+        {"gnatsd_accstatz_subscriptions", ACCOUNT_SUBSCRIPTIONS},
+        {"gnatsd_accstatz_sent_messages", ACCOUNT_SENT_MESSAGES},
+        {"gnatsd_accstatz_sent_bytes", ACCOUNT_SENT_BYTES},
+        {"gnatsd_accstatz_received_messages", ACCOUNT_RECEIVED_MESSAGES},
+        {"gnatsd_accstatz_received_bytes", ACCOUNT_RECEIVED_BYTES},
+        {"gnatsd_accstatz_slow_consumers", ACCOUNT_SLOW},
+    };
+    const struct security_accounts *accounts = &control->snapshot->options->security.accounts;
+    for (size_t row = 0; row < COUNT_OF(rows); row++) {
+        family(&task->document, rows[row].name, "gauge", strchr(rows[row].name, '_') + 1);
+        for (uint32_t i = 0; i < accounts->count; i++) {
+            char name[ESCAPED_BYTES];
+            char line[LINE_BYTES];
+            struct bytes account = escaped(accounts->all[i]->name, name);
+            struct report_account figures = monitor_account(task, accounts->all[i]->id);
+            int count = snprintf(line, sizeof line, "%s{server_id=\"%s\",account=\"", rows[row].name,
+                                 control->server_id);
+            json_output_add(&task->document, bytes_of(line, (size_t)count));
+            json_output_add(&task->document, account);
+            json_output_add(&task->document, TEXT("\"}"));
+            add_value(&task->document, (double)account_value(&figures, rows[row].which));
+        }
+    }
+}
+
+/* ---- the engine ---- */
+
+struct shard_row {
+    const char *name;
+    const char *type;
+    const char *help;
+    size_t offset; /* of a uint64_t in struct report_shard */
+    double scale;
+};
+
+#define SHARD(field) offsetof(struct report_shard, field)
+
+static const struct shard_row shard_rows[] = {
+    {"myelin_shard_connections", "gauge", "Open connections.", SHARD(connections), 1},
+    {"myelin_shard_cpu_seconds_total", "counter", "CPU time of the thread.", SHARD(cpu_ns), 1e-9},
+    {"myelin_shard_turns_total", "counter", "Turns of the loop.", SHARD(turns), 1},
+    {"myelin_shard_ring_enters_total", "counter", "System calls into the ring.", SHARD(enters), 1},
+    {"myelin_shard_looks_total", "counter", "Waits that began by looking for work.", SHARD(looks), 1},
+    {"myelin_shard_sleeps_total", "counter", "Waits that ended in sleep.", SHARD(sleeps), 1},
+    {"myelin_shard_match_cache_hits_total", "counter", "Subjects found in the match cache.",
+     SHARD(cache_hits), 1},
+    {"myelin_shard_match_cache_misses_total", "counter", "Subjects looked up in the index.",
+     SHARD(cache_misses), 1},
+    {"myelin_shard_match_cache_entries", "gauge", "Subjects in the match cache.", SHARD(cache_entries), 1},
+    {"myelin_shard_match_cache_bytes", "gauge", "Memory of the match cache.", SHARD(cache_bytes), 1},
+    {"myelin_shard_receive_buffers", "gauge", "Receive buffers.", SHARD(buffers), 1},
+    {"myelin_shard_receive_buffers_window", "gauge", "Receive buffers that the kernel has.",
+     SHARD(buffers_window), 1},
+    {"myelin_shard_mailbox_bytes", "gauge", "Mail that waits in the inboxes.", SHARD(mailbox_bytes), 1},
+    {"myelin_shard_written_bytes_total", "counter", "Bytes of deliveries.", SHARD(written_bytes), 1},
+    {"myelin_shard_stalls_total", "counter", "Publishers held back for a slow receiver.", SHARD(stalls), 1},
+    {"myelin_shard_slow_consumers_total", "counter", "Connections closed as slow.", SHARD(slow_consumers), 1},
+    {"myelin_shard_stale_connections_total", "counter", "Connections closed as stale.",
+     SHARD(stale_connections), 1},
+    {"myelin_shard_closed_kept", "gauge", "Closed connections remembered.", SHARD(closed_kept), 1},
+};
+
+static void add_shards(struct control *control, struct monitor_task *task)
+{
+    struct json_output *out = &task->document;
+    for (size_t row = 0; row < COUNT_OF(shard_rows); row++) {
+        family(out, shard_rows[row].name, shard_rows[row].type, shard_rows[row].help);
+        for (uint32_t i = 0; i < control->shard_count; i++) {
+            char line[LINE_BYTES];
+            uint64_t value;
+            memcpy(&value, (const uint8_t *)&task->figures.shards[i] + shard_rows[row].offset, sizeof value);
+            int count = snprintf(line, sizeof line, "%s{shard=\"%u\"}", shard_rows[row].name, i);
+            json_output_add(out, bytes_of(line, (size_t)count));
+            add_value(out, (double)value * shard_rows[row].scale);
+        }
+    }
+}
+
+void metrics_told(struct control *control, struct monitor_task *task)
+{
+    struct json_output *out = &task->document;
+    char line[LINE_BYTES];
+    family(out, "myelin_info", "gauge", "Versions.");
+    int count =
+        snprintf(line, sizeof line, "myelin_info{version=\"%s\",nats_version=\"%s\",server_id=\"%s\"} 1\n",
+                 MYELIN_VERSION, MYELIN_NATS_VERSION, control->server_id);
+    json_output_add(out, bytes_of(line, (size_t)count));
+    add_varz(control, task);
+    add_requests(control, task);
+    add_accounts(control, task);
+    add_shards(control, task);
+    task->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    task->plain = task->done = true;
+}

@@ -1,0 +1,224 @@
+/* shards/control/monitor_misc.c - the endpoints that need nothing of the shards: the index, and the shapes of
+ * what this server has not (spec/monitoring.md 1.7, 2.3, 2.4, 2.5, 2.9, 2.10, 2.11). */
+#include "core/base/clock.h"
+#include "core/base/version.h"
+#include "shards/control/control.h"
+#include "shards/control/monitor_task.h"
+
+/* ---- the index ---- */
+
+static const struct {
+    const char *path;
+    const char *words;
+} links[] = {
+    {"varz", "General"},      {"jsz", "JetStream"},          {"connz", "Connections"},
+    {"accountz", "Accounts"}, {"accstatz", "Account Stats"}, {"subsz", "Subscriptions"},
+    {"routez", "Routes"},     {"leafz", "LeafNodes"},        {"gatewayz", "Gateways"},
+    {"raftz", "Raft Groups"}, {"healthz", "Health Probe"},   {"metrics", "Metrics"},
+};
+
+/* A path of the configuration inside an attribute. */
+static void add_attribute(struct json_output *document, const char *words)
+{
+    for (; *words != 0; words++) {
+        if (strchr("<>&\"'", *words) == NULL) {
+            json_output_add(document, bytes_of(words, 1));
+            continue;
+        }
+        json_output_add(document, *words == '<'   ? TEXT("&lt;")
+                                  : *words == '>' ? TEXT("&gt;")
+                                  : *words == '&' ? TEXT("&amp;")
+                                  : *words == '"' ? TEXT("&quot;")
+                                                  : TEXT("&#39;"));
+    }
+}
+
+void index_begin(struct control *control, struct monitor_task *task)
+{
+    struct json_output *document = &task->document;
+    json_output_add(document,
+                    TEXT("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                         "<title>Myelin</title>\n<style>\n"
+                         "body { font-family: system-ui, sans-serif; margin: 2em }\n"
+                         "a { display: block; padding: 0.2em 0 }\n</style>\n</head>\n<body>\n"
+                         "<h1>Myelin</h1>\n<p>v" MYELIN_NATS_VERSION " (Myelin " MYELIN_VERSION ")</p>\n"));
+    for (size_t i = 0; i < COUNT_OF(links); i++) {
+        json_output_add(document, TEXT("<a href=\"."));
+        add_attribute(document, control->monitor.base_path);
+        json_output_add(document, TEXT("/"));
+        json_output_add(document, text(links[i].path));
+        json_output_add(document, TEXT("\">"));
+        json_output_add(document, text(links[i].words));
+        json_output_add(document, TEXT("</a>\n"));
+    }
+    json_output_add(document, TEXT("</body>\n</html>\n"));
+    task->content_type = "text/html; charset=utf-8";
+    task->plain = task->done = true;
+}
+
+/* ---- nothing of it here ---- */
+
+static void begin(struct control *control, struct monitor_task *task)
+{
+    json_put_object(&task->document, NULL);
+    monitor_put_now(&task->document, control);
+}
+
+static void end(struct monitor_task *task)
+{
+    json_put_object_end(&task->document);
+    task->done = true;
+}
+
+/* `subs` where it may be a word. False: the task has failed. */
+static bool subscriptions_wanted(struct monitor_task *task, bool *wanted)
+{
+    char given[HTTP_PARAMETER_BYTES];
+    struct bytes word = monitor_text(task, "subs", given);
+    *wanted = word.count == 6 && strncasecmp((const char *)word.data, "detail", 6) == 0;
+    return *wanted || monitor_bool(task, "subs", wanted);
+}
+
+void routez_begin(struct control *control, struct monitor_task *task)
+{
+    struct json_output *document = &task->document;
+    bool subscriptions;
+    if (!subscriptions_wanted(task, &subscriptions))
+        return;
+    json_put_object(document, NULL);
+    json_put_text(document, "server_id", text(control->server_id));
+    json_put_text(document, "server_name", text(control->server_name));
+    monitor_put_time(document, "now", control, clock_monotonic_ns());
+    json_put_int(document, "num_routes", 0);
+    json_put_array(document, "routes");
+    json_put_array_end(document);
+    end(task);
+}
+
+void gatewayz_begin(struct control *control, struct monitor_task *task)
+{
+    bool accounts, subscriptions;
+    if (!subscriptions_wanted(task, &subscriptions) || !monitor_bool(task, "accs", &accounts))
+        return;
+    begin(control, task);
+    json_put_object(&task->document, "outbound_gateways");
+    json_put_object_end(&task->document);
+    json_put_object(&task->document, "inbound_gateways");
+    json_put_object_end(&task->document);
+    end(task);
+}
+
+void leafz_begin(struct control *control, struct monitor_task *task)
+{
+    bool subscriptions;
+    if (!monitor_bool(task, "subs", &subscriptions))
+        return;
+    begin(control, task);
+    json_put_int(&task->document, "leafnodes", 0);
+    json_put_array(&task->document, "leafs");
+    json_put_array_end(&task->document);
+    end(task);
+}
+
+static bool jsz_parameters(struct monitor_task *task)
+{
+    static const char *const flags[] = {"accounts", "streams",     "consumers", "direct-consumers",
+                                        "config",   "leader-only", "raft",      "stream-leader-only"};
+    int64_t offset, limit;
+    bool leader_only = false;
+    for (size_t i = 0; i < COUNT_OF(flags); i++) {
+        bool set;
+        if (!monitor_bool(task, flags[i], &set))
+            return false;
+        leader_only = leader_only || (set && strcmp(flags[i], "leader-only") == 0);
+    }
+    if (!monitor_paging(task, &offset, &limit))
+        return false;
+    if (leader_only)
+        monitor_fail(task, HTTP_BAD_REQUEST, "filtered response: not leader");
+    return !leader_only;
+}
+
+void jsz_begin(struct control *control, struct monitor_task *task)
+{
+    static const char *const before[] = {"memory",           "storage",  "reserved_memory",
+                                         "reserved_storage", "accounts", "ha_assets"};
+    static const char *const after[] = {"streams", "consumers", "messages", "bytes", "total"};
+    struct json_output *document = &task->document;
+    if (!jsz_parameters(task))
+        return;
+    json_put_object(document, NULL);
+    for (size_t i = 0; i < COUNT_OF(before); i++)
+        json_put_int(document, before[i], 0);
+    json_put_object(document, "api");
+    json_put_int(document, "level", 0);
+    json_put_int(document, "total", 0);
+    json_put_int(document, "errors", 0);
+    json_put_object_end(document);
+    monitor_put_now(document, control);
+    json_put_bool(document, "disabled", true);
+    json_put_object(document, "config");
+    json_put_int(document, "max_memory", 0);
+    json_put_int(document, "max_storage", 0);
+    json_put_object_end(document);
+    for (size_t i = 0; i < COUNT_OF(after); i++)
+        json_put_int(document, after[i], 0);
+    end(task);
+}
+
+/* ---- health ---- */
+
+void healthz_begin(struct control *control, struct monitor_task *task)
+{
+    static const char *const flags[] = {"js-enabled", "js-enabled-only", "js-server-only", "js-meta-only",
+                                        "details"};
+    char account[HTTP_PARAMETER_BYTES], stream[HTTP_PARAMETER_BYTES], consumer[HTTP_PARAMETER_BYTES];
+    bool set;
+    (void)control;
+    for (size_t i = 0; i < COUNT_OF(flags); i++) {
+        if (!monitor_bool(task, flags[i], &set))
+            return;
+    }
+    bool stream_given = monitor_text(task, "stream", stream).count > 0;
+    const char *wrong = NULL;
+    if (stream_given && monitor_text(task, "account", account).count == 0)
+        wrong = "account must not be empty when checking stream health";
+    else if (!stream_given && monitor_text(task, "consumer", consumer).count > 0)
+        wrong = "stream must not be empty when checking consumer health";
+    json_output_init(&task->document, 0, MONITOR_BODY_BYTES_MAX);
+    json_put_object(&task->document, NULL);
+    json_put_text(&task->document, "status", wrong == NULL ? TEXT("ok") : TEXT("error"));
+    if (wrong != NULL) {
+        json_put_text(&task->document, "error", text(wrong));
+        task->status = HTTP_BAD_REQUEST;
+    }
+    end(task);
+}
+
+/* ---- insides that this server has not ---- */
+
+void raftz_begin(struct control *control, struct monitor_task *task)
+{
+    (void)control;
+    monitor_fail(task, HTTP_NOT_FOUND, "No Raft nodes registered");
+}
+
+void ipqueuesz_begin(struct control *control, struct monitor_task *task)
+{
+    bool all;
+    (void)control;
+    if (!monitor_bool(task, "all", &all))
+        return;
+    json_output_init(&task->document, 3, MONITOR_BODY_BYTES_MAX);
+    json_put_object(&task->document, NULL);
+    end(task);
+}
+
+void stacksz_begin(struct control *control, struct monitor_task *task)
+{
+    (void)control;
+    json_output_add(&task->document,
+                    TEXT("Myelin has no goroutines. Its threads: shards, control core, worker; "
+                         "what each does is in /metrics.\n"));
+    task->done = true;
+}

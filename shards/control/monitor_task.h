@@ -1,0 +1,181 @@
+/* shards/control/monitor_task.h - one request to the monitoring port, from its path to its reply: what it
+ * asks the shards, page by page, and what it makes of that (docs/monitoring.md 2). In the flow:
+ * monitor_task_begin() -> endpoint.begin() -> MAIL_REPORT_ASK .. MAIL_REPORT -> endpoint.page() -> when all
+ * shards have told all: endpoint.done() -> monitor_reply() At the bounds: a body above
+ * MONITOR_BODY_BYTES_MAX, or memory out, is a 503. A peer that goes away meanwhile leaves its task behind,
+ * which ends when the shards have answered. Thread: the control core's. */
+#ifndef SHARDS_CONTROL_MONITOR_TASK_H
+#define SHARDS_CONTROL_MONITOR_TASK_H
+
+#include "core/codec/json_output.h"
+#include "shards/control/monitor.h"
+#include "shards/post.h"
+
+struct control;
+
+/* The figures of all shards together. */
+struct monitor_figures {
+    struct report_shard shards[SHARDS_MAX];
+    struct report_account *accounts; /* by id, summed over the shards; owned */
+    uint32_t account_count;          /* the highest id that any shard has met, and one */
+    struct report_account sum;       /* over the accounts */
+};
+
+/* One page, until it is used. */
+struct monitor_page {
+    struct block *block;
+    uint32_t bytes;
+    uint32_t shard;
+};
+
+struct monitor_connz {
+    int64_t offset, limit;
+    bool auth, subscriptions, detail;
+    struct report_key
+        *picks; /* the best offset + limit of them, as a heap with the last in order on top; owned */
+    size_t pick_count;
+    size_t pick_capacity;
+    size_t sorted_from; /* picks from here on are in order */
+    uint64_t total;
+    size_t window_at; /* the picks that are told of now: window_count from here on */
+    size_t window_count;
+    uint64_t told;
+    struct monitor_page *pages; /* of the window; owned */
+    uint32_t page_count;
+    uint32_t page_capacity;
+    uint64_t page_bytes;
+};
+
+struct monitor_subsz {
+    int64_t offset, limit;
+    uint64_t total;
+    bool listed;
+};
+
+struct monitor_endpoint;
+
+struct monitor_task {
+    const struct monitor_endpoint *endpoint;
+    struct monitor_connection *connection; /* NULL: the peer has gone */
+    struct bytes query;                    /* of the target that `target` holds */
+    char *target;                          /* owned */
+    struct report_query report;
+    struct json_output document;
+    const char *content_type; /* NULL: that of JSON */
+    enum http_status status;
+    bool failed;                 /* the document is the text of an error */
+    bool plain;                  /* no JSONP, no CORS */
+    bool step_wanted;            /* endpoint.step() is to be called in the next turn */
+    bool done;                   /* reply, then forget it */
+    uint32_t asked;              /* shards that have not answered */
+    struct report_cursor cursor; /* for the shard that is asked next, where they are asked in turn */
+    uint32_t shard_next;
+    struct monitor_figures figures;
+    char account[HTTP_PARAMETER_BYTES];
+    char user[HTTP_PARAMETER_BYTES];
+    char test[HTTP_PARAMETER_BYTES];
+    union {
+        struct monitor_connz connz;
+        struct monitor_subsz subsz;
+        bool unused;
+    };
+};
+
+struct monitor_endpoint {
+    const char *path;    /* without slash; "" is the index */
+    const char *counter; /* in http_req_stats; NULL: not counted */
+    bool parses_first;   /* a wrong parameter is not counted */
+    /* Reads the parameters, asks the shards, or makes the reply at once by setting task->done. */
+    void (*begin)(struct control *control, struct monitor_task *task);
+    /* Uses a page of a shard; its block may be taken by setting mail->block to NULL. */
+    void (*page)(struct control *control, struct monitor_task *task, uint32_t from, struct mail_report *mail);
+    /* All that was asked has been told. */
+    void (*told)(struct control *control, struct monitor_task *task);
+    /* Goes on with what would take too long at once; sets step_wanted for more. */
+    void (*step)(struct control *control, struct monitor_task *task);
+    /* Frees what only this endpoint has. */
+    void (*close)(struct control *control, struct monitor_task *task);
+};
+
+/* All endpoints; an entry's position is its counter's. */
+const struct monitor_endpoint *monitor_endpoints(size_t *count);
+
+void monitor_task_begin(struct control *control, struct monitor_connection *connection);
+void monitor_task_step(struct control *control);
+void monitor_task_page(struct control *control, uint32_t from, struct mail_report *mail);
+void monitor_task_free(struct control *control);
+
+/* ---- for endpoints ---- */
+
+/* The reply is that text with that status. */
+void monitor_fail(struct monitor_task *task, enum http_status status, const char *why);
+
+/* Parameters; false: the task has failed. */
+MUST_USE bool monitor_bool(struct monitor_task *task, const char *name, bool *value);
+MUST_USE bool monitor_int(struct monitor_task *task, const char *name, int64_t *value);
+MUST_USE bool monitor_unsigned(struct monitor_task *task, const char *name, uint64_t *value);
+/* Empty when it is not there. */
+struct bytes monitor_text(const struct monitor_task *task, const char *name, char out[HTTP_PARAMETER_BYTES]);
+/* `offset` and `limit`, with their defaults. */
+MUST_USE bool monitor_paging(struct monitor_task *task, int64_t *offset, int64_t *limit);
+
+/* Asks one shard, or all, what task->report says. */
+void monitor_ask(struct control *control, struct monitor_task *task, uint32_t shard,
+                 struct report_cursor from);
+void monitor_ask_all(struct control *control, struct monitor_task *task);
+
+/* The figures of all shards: for endpoint.begin() and .page() of those that want nothing else. */
+void monitor_figures_ask(struct control *control, struct monitor_task *task);
+void monitor_figures_page(struct control *control, struct monitor_task *task, uint32_t from,
+                          struct mail_report *mail);
+/* What is known of an account; zeros when no shard has met it. */
+struct report_account monitor_account(const struct monitor_task *task, uint32_t id);
+
+/* The endpoints' functions, by file. */
+void varz_told(struct control *control, struct monitor_task *task);
+void metrics_told(struct control *control, struct monitor_task *task);
+void connz_begin(struct control *control, struct monitor_task *task);
+void connz_page(struct control *control, struct monitor_task *task, uint32_t from, struct mail_report *mail);
+void connz_told(struct control *control, struct monitor_task *task);
+void connz_step(struct control *control, struct monitor_task *task);
+void connz_close(struct control *control, struct monitor_task *task);
+void subsz_begin(struct control *control, struct monitor_task *task);
+void subsz_page(struct control *control, struct monitor_task *task, uint32_t from, struct mail_report *mail);
+void subsz_told(struct control *control, struct monitor_task *task);
+void accountz_begin(struct control *control, struct monitor_task *task);
+void accountz_told(struct control *control, struct monitor_task *task);
+void accstatz_begin(struct control *control, struct monitor_task *task);
+void accstatz_told(struct control *control, struct monitor_task *task);
+void index_begin(struct control *control, struct monitor_task *task);
+void routez_begin(struct control *control, struct monitor_task *task);
+void gatewayz_begin(struct control *control, struct monitor_task *task);
+void leafz_begin(struct control *control, struct monitor_task *task);
+void jsz_begin(struct control *control, struct monitor_task *task);
+void healthz_begin(struct control *control, struct monitor_task *task);
+void raftz_begin(struct control *control, struct monitor_task *task);
+void ipqueuesz_begin(struct control *control, struct monitor_task *task);
+void stacksz_begin(struct control *control, struct monitor_task *task);
+
+/* ---- what several documents share ---- */
+
+/* The next text behind a record. */
+struct bytes monitor_text_take(const uint8_t **at, uint32_t count);
+/* A subscription's record: its subject, or all about it. */
+void monitor_put_subscription(struct json_output *document, const uint8_t *record, bool detail);
+
+/* A moment of the monotonic clock as RFC 3339 in UTC. */
+void monitor_put_time(struct json_output *document, const char *key, const struct control *control,
+                      int64_t moment_ns);
+/* The present moment, and the server's id before it. */
+void monitor_put_now(struct json_output *document, const struct control *control);
+/* "3d4h0m12s". */
+void monitor_put_span(struct json_output *document, const char *key, int64_t span_ns);
+/* A round trip as Go writes durations, cut to whole microseconds between one and a thousand of them. */
+void monitor_put_rtt(struct json_output *document, const char *key, int64_t rtt_ns);
+
+enum { MONITOR_TIME_BYTES = 40 };
+const char *monitor_time_text(char out[MONITOR_TIME_BYTES], int64_t wall_ns);
+const char *monitor_span_text(char out[MONITOR_TIME_BYTES], int64_t span_ns);
+const char *monitor_rtt_text(char out[MONITOR_TIME_BYTES], int64_t rtt_ns);
+
+#endif

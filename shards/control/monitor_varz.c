@@ -1,0 +1,214 @@
+/* shards/control/monitor_varz.c - /varz (spec/monitoring.md 2.1), in the order of nats-server's keys. */
+#include "shards/control/monitor_varz.h"
+
+#include "core/base/clock.h"
+#include "core/base/version.h"
+#include "core/security/authenticate.h"
+#include "shards/control/control_internal.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static uint64_t resident_bytes(void)
+{
+    char content[128];
+    char *end = NULL;
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t count = read(fd, content, sizeof content - 1);
+    close(fd);
+    content[count > 0 ? count : 0] = 0;
+    (void)strtoull(content, &end, 10); /* the whole size */
+    return strtoull(end, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+struct monitor_process monitor_process(struct control *control)
+{
+    struct monitor *monitor = &control->monitor;
+    int64_t now_ns = clock_monotonic_ns();
+    int64_t span_ns = now_ns - monitor->cpu_sampled_ns;
+    cpu_set_t allowed;
+    if (monitor->cpu_sampled_ns == 0)
+        span_ns = now_ns - monitor->start_ns;
+    if (monitor->cpu_sampled_ns == 0 || span_ns >= NS_PER_SECOND) {
+        int64_t used_ns = clock_process_cpu_ns();
+        double percent = span_ns > 0 ? 100.0 * (double)(used_ns - monitor->cpu_used_ns) / (double)span_ns : 0;
+        monitor->cpu_percent = (double)(int64_t)(percent * 10 + 0.5) / 10;
+        monitor->cpu_used_ns = used_ns;
+        monitor->cpu_sampled_ns = now_ns;
+    }
+    CPU_ZERO(&allowed);
+    bool known = sched_getaffinity(0, sizeof allowed, &allowed) == 0;
+    return (struct monitor_process){
+        .resident_bytes = resident_bytes(),
+        .cpu_percent = monitor->cpu_percent,
+        .cores = known ? CPU_COUNT(&allowed) : 1,
+    };
+}
+
+struct monitor_sums monitor_sums(const struct control *control, const struct monitor_task *task)
+{
+    struct monitor_sums sums = {0};
+    for (uint32_t i = 0; i < control->shard_count; i++) {
+        sums.slow_consumers += task->figures.shards[i].slow_consumers;
+        sums.stale_connections += task->figures.shards[i].stale_connections;
+        sums.stalls += task->figures.shards[i].stalls;
+    }
+    return sums;
+}
+
+static struct bytes optional(const char *words)
+{
+    return words == NULL ? TEXT("") : text(words);
+}
+
+static double seconds(int64_t span_ns)
+{
+    return (double)span_ns / (double)NS_PER_SECOND;
+}
+
+static void put_configuration(struct json_output *document, const struct control *control)
+{
+    const struct server_options *options = control->snapshot->options;
+    bool https = options->https_port != 0;
+    bool any = https || options->http_port != 0;
+    json_put_text(document, "host", text(options->host));
+    json_put_int(document, "port", control->port);
+    json_put_true(document, "auth_required", authenticate_info_required(&options->security));
+    json_put_true(document, "tls_required", options->net.tls.on && !options->net.allow_non_tls);
+    json_put_true(document, "tls_verify", options->net.tls.on && options->net.tls.verify);
+    json_put_int(document, "max_connections",
+                 options->net.max_connections < 0 ? 0 : options->net.max_connections);
+    json_put_unsigned_some(document, "max_subscriptions", (uint64_t)options->net.max_subscriptions);
+    json_put_int(document, "ping_interval", options->net.ping_interval_ns);
+    json_put_int(document, "ping_max", options->net.ping_max);
+    json_put_text(document, "http_host", any ? text(monitor_host(options)) : TEXT(""));
+    json_put_int(document, "http_port", https ? 0 : control->monitor.port);
+    json_put_text(document, "http_base_path", optional(options->http_base_path));
+    json_put_int(document, "https_port", https ? control->monitor.port : 0);
+    json_put_double(document, "auth_timeout", seconds(options->security.timeout_ns));
+    json_put_int(document, "max_control_line", options->net.max_control_line_bytes);
+    json_put_int(document, "max_payload", options->net.max_payload_bytes);
+    json_put_int(document, "max_pending", options->net.max_pending_bytes);
+    static const char *const off[] = {"cluster", "gateway", "leaf", "mqtt", "websocket", "jetstream"};
+    for (size_t i = 0; i < COUNT_OF(off); i++) {
+        json_put_object(document, off[i]);
+        json_put_object_end(document);
+    }
+    json_put_double(document, "tls_timeout", seconds(tls_options_timeout_ns(&options->net.tls)));
+    json_put_int(document, "write_deadline", options->net.write_deadline_ns);
+    static const char *const timeouts[] = {"", "close", "retry"};
+    json_put_text_some(document, "write_timeout", text(timeouts[options->net.write_timeout]));
+}
+
+static void put_kinds(struct json_output *document, const char *key, uint64_t clients)
+{
+    static const char *const others[] = {"routes", "gateways", "leafs"};
+    json_put_object(document, key);
+    json_put_unsigned(document, "clients", clients);
+    for (size_t i = 0; i < COUNT_OF(others); i++)
+        json_put_unsigned(document, others[i], 0);
+    json_put_object_end(document);
+}
+
+static void put_traffic(struct json_output *document, const struct monitor_task *task)
+{
+    const struct report_account *sum = &task->figures.sum;
+    json_put_unsigned(document, "in_msgs", sum->in_messages);
+    json_put_unsigned(document, "in_bytes", sum->in_bytes);
+    json_put_unsigned(document, "in_client_msgs", sum->in_messages);
+    json_put_unsigned(document, "in_client_bytes", sum->in_bytes);
+    json_put_unsigned(document, "out_msgs", sum->out_messages);
+    json_put_unsigned(document, "out_bytes", sum->out_bytes);
+    json_put_unsigned(document, "out_client_msgs", sum->out_messages);
+    json_put_unsigned(document, "out_client_bytes", sum->out_bytes);
+}
+
+/* Sorted by path, as Go writes maps; only what was asked for. */
+static void put_requests(struct json_output *document, const struct control *control)
+{
+    size_t count;
+    const struct monitor_endpoint *endpoints = monitor_endpoints(&count);
+    const char *last = "";
+    json_put_object(document, "http_req_stats");
+    for (;;) {
+        size_t next = count;
+        for (size_t i = 0; i < count; i++) {
+            const char *counter = endpoints[i].counter;
+            if (counter != NULL && control->monitor.request_counts[i] > 0 && strcmp(counter, last) > 0 &&
+                (next == count || strcmp(counter, endpoints[next].counter) < 0))
+                next = i;
+        }
+        if (next == count)
+            break;
+        last = endpoints[next].counter;
+        json_put_unsigned(document, last, control->monitor.request_counts[next]);
+    }
+    json_put_object_end(document);
+}
+
+static void put_run_time(struct control *control, struct monitor_task *task)
+{
+    struct json_output *document = &task->document;
+    struct monitor_process process = monitor_process(control);
+    struct monitor_sums sums = monitor_sums(control, task);
+    int64_t now_ns = clock_monotonic_ns();
+    monitor_put_time(document, "start", control, control->monitor.start_ns);
+    monitor_put_time(document, "now", control, now_ns);
+    monitor_put_span(document, "uptime", now_ns - control->monitor.start_ns);
+    json_put_unsigned(document, "mem", process.resident_bytes);
+    json_put_int(document, "cores", process.cores);
+    json_put_unsigned(document, "gomaxprocs", control->shard_count);
+    json_put_double(document, "cpu", process.cpu_percent);
+    json_put_unsigned(document, "connections", control_open_connections(control));
+    json_put_unsigned(document, "total_connections", control->next_cid - 1);
+    json_put_int(document, "routes", 0);
+    json_put_int(document, "remotes", 0);
+    json_put_int(document, "leafnodes", 0);
+    put_traffic(document, task);
+    json_put_unsigned(document, "slow_consumers", sums.slow_consumers);
+    json_put_unsigned(document, "stale_connections", sums.stale_connections);
+    json_put_unsigned(document, "stalled_clients", sums.stalls);
+    json_put_unsigned(document, "subscriptions", task->figures.sum.subscriptions);
+    put_requests(document, control);
+}
+
+static void put_after(struct control *control, struct monitor_task *task)
+{
+    struct json_output *document = &task->document;
+    const struct server_options *options = control->snapshot->options;
+    const struct security_account *system = options->security.accounts.system;
+    struct monitor_sums sums = monitor_sums(control, task);
+    monitor_put_time(document, "config_load_time", control, control->monitor.loaded_ns);
+    json_put_text(document, "config_digest", text(options->config_digest));
+    if (options->server_tag_count > 0) {
+        json_put_array(document, "tags");
+        for (uint32_t i = 0; i < options->server_tag_count; i++)
+            json_put_text(document, NULL, options->server_tags[i]);
+        json_put_array_end(document);
+    }
+    if (system != NULL)
+        json_put_text(document, "system_account", system->name);
+    put_kinds(document, "slow_consumer_stats", sums.slow_consumers);
+    put_kinds(document, "stale_connection_stats", sums.stale_connections);
+}
+
+void varz_told(struct control *control, struct monitor_task *task)
+{
+    struct json_output *document = &task->document;
+    json_put_object(document, NULL);
+    json_put_text(document, "server_id", text(control->server_id));
+    json_put_text(document, "server_name", text(control->server_name));
+    json_put_text(document, "version", TEXT(MYELIN_NATS_VERSION));
+    json_put_int(document, "proto", 1);
+    json_put_text(document, "go", TEXT("myelin" MYELIN_VERSION));
+    put_configuration(document, control);
+    put_run_time(control, task);
+    put_after(control, task);
+    json_put_object_end(document);
+    task->done = true;
+}

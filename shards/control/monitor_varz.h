@@ -1,0 +1,24 @@
+/* shards/control/monitor_varz.h - what of the server's figures two endpoints show: /varz and /metrics.
+ * Thread: the control core's. */
+#ifndef SHARDS_CONTROL_MONITOR_VARZ_H
+#define SHARDS_CONTROL_MONITOR_VARZ_H
+
+#include "shards/control/monitor_task.h"
+
+/* Of the process. */
+struct monitor_process {
+    uint64_t resident_bytes;
+    double cpu_percent; /* of one core, since the sample before; one decimal */
+    int64_t cores;
+};
+
+/* Samples; a cpu sample younger than a second is shown again. */
+struct monitor_process monitor_process(struct control *control);
+
+/* The sums over all shards. */
+struct monitor_sums {
+    uint64_t slow_consumers, stale_connections, stalls;
+};
+struct monitor_sums monitor_sums(const struct control *control, const struct monitor_task *task);
+
+#endif
