@@ -182,7 +182,7 @@ def main():
                 passed += 1
             except (AssertionError, OSError) as error:
                 failed += 1
-                print(f"FAILED {scenario.__name__}: {error}")
+                print(f"FAILED {scenario.__name__}: {error}\n{Server.abandon()}")
     print(f"secrets: {passed} passed, {failed} failed")
     return 1 if failed else 0
 
