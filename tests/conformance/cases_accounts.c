@@ -207,6 +207,8 @@ static const struct conformance_case rows[] = {
      .name = "a_mapping_that_a_reload_changes_is_used_at_once",
      .configuration = ON_MOVING,
      .alone = true,
+     .only = MYELIN | NATS_NEW,
+     .differs = "2.9 leaves the mappings of accounts with live connections as they were",
      .steps = STEPS(AS(0, "exp"), AS(1, "exp"), SEND(0, "SUB m.> 1\r\n"), ALIVE(0),
                     RELOAD(MOVED_MAPPED("m.b")), SEND(1, "PUB m.a 1\r\nx\r\nPUB m.a 1\r\nx\r\n"),
                     EXPECT(0, "MSG m.b 1 1\r\nx\r\nMSG m.b 1 1\r\nx\r\n"), RELOAD(MOVED_MAPPED("m.c")),

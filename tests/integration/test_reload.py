@@ -304,7 +304,7 @@ def main():
                 passed += 1
             except (AssertionError, OSError, ssl.SSLError) as error:
                 failed += 1
-                print(f"FAILED {scenario.__name__}: {str(error)[:3000]}")
+                print(f"FAILED {scenario.__name__}: {str(error)[:3000]}\n{Server.abandon()}")
     print(f"reload: {passed} passed, {failed} failed")
     sys.stdout.flush()
     os._exit(1 if failed or passed == 0 else 0)  # threads of a failed load may wait for a server that goes on

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""tests/integration/test_secrets.py SERVER - no password, token, signature or JWT is ever logged or traced.
+"""tests/integration/test_secrets.py SERVER - no password, token, signature or JWT is ever logged, traced or monitored.
 
 Method: a server with -DV, each kind of login, right and wrong, well-formed and not; secrets that it was configured
 with and secrets that clients send are all marked, and no line that it writes, and nothing that it tells a client, may
-hold a mark. So that a silent server does not pass, each scenario names the lines that have to be there.
+hold a mark; no page of its monitoring either. So that a silent server does not pass, each scenario names the lines that have to be there.
 """
 import os
 import re
@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import urllib.error
+import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tls"))
 from server import Client, Server  # noqa: E402
@@ -85,6 +87,35 @@ def speak(server):
     return told.decode(errors="replace")
 
 
+PAGES = ("varz", "connz?auth=1&subs=detail&state=all", "connz?auth=1&state=closed", "accountz", "accountz?acc=$G",
+         "accountz?acc=A", "accstatz?unused=1", "subsz?subs=1", "healthz", "metrics")
+
+
+def monitored(server):
+    """What every page of monitoring shows while those who got in are connected, and those who did not are remembered."""
+    line = server.expect("Starting http monitor on ")
+    port = int(line.rsplit(":", 1)[1])
+    clients = []
+    for words in LOGINS:
+        client = Client(server)
+        client.send(words)
+        clients.append(client)
+    for client in clients:  # each was decided
+        while (line := client.line() if b"\r\n" in client.buffer or client.fill() else b"PONG") != b"PONG":
+            pass
+    told = ""
+    for page in PAGES:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=15) as answer:
+                told += answer.read().decode()
+        except urllib.error.HTTPError as error:  # not every configuration has an account A
+            told += error.read().decode()
+    assert '"authorized_user"' in told and '"reason": "Authentication Failure"' in told, "monitoring shows nobody"
+    for client in clients:
+        client.close()
+    return told
+
+
 def check(server, told, *needed):
     end = server.stop()
     assert end is None, end
@@ -105,8 +136,8 @@ def logins_of_every_kind(program, folder):
     """Against a list of users, a token, a single user, and users of accounts."""
     users = USERS.format(mark=MARK, hash=hash_of(program, HASHED), nkey=NKEY)
     for configuration in (users, TOKEN, SINGLE, ACCOUNTS):
-        server = Server(program, folder, configuration)
-        told = speak(server)
+        server = Server(program, folder, 'http: "127.0.0.1:-1"\n' + configuration)
+        told = speak(server) + monitored(server)
         check(server, told, '"pass":"[REDACTED]"', '"auth_token":"[REDACTED]"', '"sig":"[REDACTED]"',
               '"jwt":"[REDACTED]"', "authentication error")
 
@@ -151,7 +182,7 @@ def main():
                 passed += 1
             except (AssertionError, OSError) as error:
                 failed += 1
-                print(f"FAILED {scenario.__name__}: {error}")
+                print(f"FAILED {scenario.__name__}: {error}\n{Server.abandon()}")
     print(f"secrets: {passed} passed, {failed} failed")
     return 1 if failed else 0
 

@@ -13,6 +13,8 @@ PATIENCE = 15  # seconds, for what must come
 class Server:
     """`program` with a configuration; its log is read by a thread, so that lines can be waited for."""
 
+    running = []  # those that nobody has stopped yet: what is left of a case that failed
+
     def __init__(self, program, folder, configuration):
         self.path = os.path.join(folder, "server.conf")
         self.lines, self.changed = [], threading.Condition()
@@ -22,6 +24,7 @@ class Server:
                                          *os.environ.get("MYELIN_FLAGS", "").split()],
                                         cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.PIPE, text=True, errors="replace")
+        Server.running.append(self)
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
         line = self.expect("Listening for client connections on ")
@@ -71,6 +74,7 @@ class Server:
 
     def stop(self):
         """Asks it to end; what is wrong with how it does, or None."""
+        Server.running.remove(self)
         if self.process.poll() is not None and not self.ended:
             return f"the server has died with {self.process.returncode}"
         self.process.terminate()
@@ -82,6 +86,18 @@ class Server:
         self.reader.join()
         # 1 is how old nats-servers end; a sanitizer that has found something has a code of its own.
         return None if self.process.returncode in (0, 1) else f"the server ended with {self.process.returncode}"
+
+    @classmethod
+    def abandon(cls):
+        """Kills those that are left; the last lines of their logs."""
+        lines = []
+        for server in cls.running:
+            server.process.kill()
+            server.process.wait()
+            server.reader.join()
+            lines += server.lines[-20:]
+        cls.running.clear()
+        return "\n".join(lines)
 
 
 class Client:

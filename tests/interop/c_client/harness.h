@@ -62,5 +62,6 @@ void scenario_mixed_bytes(struct run *run);
 void scenario_reconnect(struct run *run);
 void scenario_logins(struct run *run);
 void scenario_permissions(struct run *run);
+void scenario_accounts(struct run *run);
 
 #endif

@@ -1,6 +1,6 @@
 /* tests/interop/c_client/login.c - scenarios on who may come in and what they may do: user and password,
- * token, NKeys, permissions, allow_responses; each with a server of its own and a configuration of its own,
- * in clear. */
+ * token, NKeys, permissions, allow_responses, imports of another account; each with a server of its own and a
+ * configuration of its own, in clear. */
 #include "tests/interop/c_client/harness.h"
 
 #include <signal.h>
@@ -25,6 +25,13 @@ static const char users[] =
     "deny: \"in.secret\"}}}\n"
     " {user: service, password: p, permissions: {subscribe: req, allow_responses: true}}\n"
     "] }\n";
+static const char accounts[] = "accounts {\n"
+                               " EXP { users: [ {user: exporter, password: p} ], exports: [ {stream: "
+                               "\"news.>\"}, {service: \"ask.*\"} ] }\n"
+                               " IMP { users: [ {user: importer, password: p} ]\n"
+                               "  imports: [ {stream: {account: EXP, subject: \"news.>\"}, prefix: far}\n"
+                               "   {service: {account: EXP, subject: \"ask.*\"}, to: \"far.ask.*\"} ] }\n"
+                               "}\n";
 static const char token[] = "authorization { token: t0ken }\n";
 
 /* A server with a configuration, and the files that it takes. */
@@ -225,8 +232,8 @@ void scenario_permissions(struct run *run)
     natsConnection *other = NULL;
     natsConnection *service = NULL;
     if (guarded_start(run, &guarded, users, USER_SEED) &&
-        EXPECT_OK(run, come_in(&limited, &guarded,
-                               &(struct credentials){.nkey = USER_KEY, .seed_file = guarded.seed})) &&
+        EXPECT_OK(run, come_in_surely(&limited, &guarded,
+                                      &(struct credentials){.nkey = USER_KEY, .seed_file = guarded.seed})) &&
         EXPECT_OK(run,
                   come_in(&other, &guarded, &(struct credentials){.user = "plain", .password = "secret"})) &&
         EXPECT_OK(run,
@@ -237,5 +244,67 @@ void scenario_permissions(struct run *run)
     natsConnection_Destroy(limited);
     natsConnection_Destroy(other);
     natsConnection_Destroy(service);
+    guarded_stop(&guarded);
+}
+
+static void imported_stream(struct run *run, natsConnection *exporter, natsConnection *importer)
+{
+    natsSubscription *far = NULL;
+    natsMsg *message = NULL;
+    EXPECT_OK(run, natsConnection_SubscribeSync(&far, importer, "far.news.*"));
+    EXPECT_OK(run, natsConnection_FlushTimeout(importer, WAIT_MS));
+    EXPECT_OK(run, natsConnection_PublishString(exporter, "news.a", "first"));
+    if (EXPECT_OK(run, natsSubscription_NextMsg(&message, far, WAIT_MS))) {
+        EXPECT(run, strcmp(natsMsg_GetSubject(message), "far.news.a") == 0);
+        EXPECT(run, strcmp(natsMsg_GetData(message), "first") == 0);
+    }
+    natsMsg_Destroy(message);
+    natsSubscription_Destroy(far);
+}
+
+static void answer_request(natsConnection *connection, natsSubscription *subscription, natsMsg *request,
+                           void *closure)
+{
+    const char *who = NULL;
+    bool informed = natsMsgHeader_Get(request, "Nats-Request-Info", &who) == NATS_OK;
+    (void)subscription;
+    (void)closure;
+    natsConnection_PublishString(connection, natsMsg_GetReply(request),
+                                 informed ? natsMsg_GetSubject(request) : "nobody asks");
+    natsMsg_Destroy(request);
+}
+
+static void imported_service(struct run *run, natsConnection *exporter, natsConnection *importer)
+{
+    natsSubscription *service = NULL;
+    natsMsg *reply = NULL;
+    EXPECT_OK(run, natsConnection_Subscribe(&service, exporter, "ask.*", answer_request, NULL));
+    EXPECT_OK(run, natsConnection_FlushTimeout(exporter, WAIT_MS));
+    if (EXPECT_OK(run, natsConnection_RequestString(&reply, importer, "far.ask.x", "?", WAIT_MS))) {
+        EXPECT(run, strcmp(natsMsg_GetData(reply), "ask.x") == 0);
+    }
+    natsMsg_Destroy(reply);
+    reply = NULL;
+    EXPECT_STATUS(run, natsConnection_RequestString(&reply, importer, "ask.x", "?", WAIT_MS),
+                  NATS_NO_RESPONDERS);
+    natsMsg_Destroy(reply);
+    natsSubscription_Destroy(service);
+}
+
+void scenario_accounts(struct run *run)
+{
+    struct guarded guarded;
+    natsConnection *exporter = NULL;
+    natsConnection *importer = NULL;
+    if (guarded_start(run, &guarded, accounts, USER_SEED) &&
+        EXPECT_OK(run,
+                  come_in(&exporter, &guarded, &(struct credentials){.user = "exporter", .password = "p"})) &&
+        EXPECT_OK(run,
+                  come_in(&importer, &guarded, &(struct credentials){.user = "importer", .password = "p"}))) {
+        imported_stream(run, exporter, importer);
+        imported_service(run, exporter, importer);
+    }
+    natsConnection_Destroy(exporter);
+    natsConnection_Destroy(importer);
     guarded_stop(&guarded);
 }

@@ -46,6 +46,7 @@ static const struct scenario scenarios[] = {
     {"reconnect", scenario_reconnect, true},
     {"logins", scenario_logins, true},
     {"permissions", scenario_permissions, true},
+    {"accounts", scenario_accounts, true},
 };
 
 static bool port_accepts(uint16_t port);

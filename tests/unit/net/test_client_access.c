@@ -179,6 +179,39 @@ Test(client_access, is_judged_anew_when_options_change_under_a_password_check)
     }
 }
 
+/* Method: subscribed as nobody, who is denied something; then a password is being checked, and new options
+ * come. The old permissions are gone with their snapshot: what was filtered by them is not delivered until
+ * the verdict. */
+Test(client_access, between_two_logins_filters_all_when_the_options_change)
+{
+    static const char config[] =
+        "authorization { users: [{user: nobody, permissions: {subscribe: {deny: secret}}}, "
+        "{user: u, password: \"$2a$04$1Zk3EnkqJwTFrhiEjbTF2uVx8Jhl5CVVC75agTHv5BxnL4tNt5pja\", "
+        "permissions: {subscribe: {deny: other}}}, {user: any}] }\nno_auth_user: nobody";
+    struct fake_host *fake = fake_new();
+    fake_configure(fake, config);
+    struct fake_client *at = enter(fake, 0, "SUB > 1\r\n");
+    struct fake_client *publisher = enter(fake, 1, QUIET("any"));
+    fake_say(fake, at, "CONNECT {\"verbose\":false,\"user\":\"u\",\"pass\":\"U\"}\r\n");
+    cr_assert_eq(at->client.state, CLIENT_AUTHENTICATING);
+    cr_assert_not_null(at->client.access);
+    struct security_options before = fake->security;
+    fake_forget(at);
+    fake_configure(fake, config);
+    client_options_changed(&at->client, &before);
+    client_options_changed(&publisher->client, &before);
+    cr_expect_null(at->client.access->permissions);
+    fake_say(fake, publisher, "PUB secret in 1\r\nx\r\nPUB open in 1\r\nx\r\n");
+    cr_expect_str_eq(at->out, "");
+    client_password_checked(&at->client, true);
+    if (at->client.state == CLIENT_AUTHENTICATING)
+        client_password_checked(&at->client, true); /* asked again, by the new options */
+    cr_assert_eq(at->client.state, CLIENT_ACTIVE);
+    fake_say(fake, publisher, "PUB other 1\r\nx\r\nPUB secret 1\r\ny\r\n");
+    cr_expect_str_eq(at->out, "MSG secret 1 1\r\ny\r\n", "%s", at->out);
+    fake_free(fake);
+}
+
 Test(client_access, of_a_login_holds_for_what_was_subscribed_before_it)
 {
     struct fake_host *fake = fake_new();
