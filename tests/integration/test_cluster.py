@@ -97,7 +97,11 @@ class World:
             for other, j, i in missing():
                 other.publish(f"probe.{self.serial}.{i}", b"%d" % j)
 
-        pump(self.all(), lambda: not missing(), again)
+        try:
+            pump(self.all(), lambda: not missing(), again)
+        except Failure:
+            lacking = [(j, i, self.clients[j][0].node.name, self.clients[i][0].node.name) for _, j, i in missing()]
+            raise Failure(f"not heard, from .. to ..: {lacking}") from None
         for client, sid in probes:
             client.unsubscribe(sid)
 
@@ -196,11 +200,15 @@ def random_work(cluster, rng):
         world.work(120)
     # One node is killed and comes back: the others go on, and what it wants is known again.
     victim = rng.choice(cluster.nodes[1:])
+    witness, asker = Client(victim, "svc"), Client(cluster.nodes[0], "svc")
+    witness.subscribe("alive")
+    asker.subscribe("answer")
+    pump([witness, asker], lambda: witness.messages, lambda: asker.publish("alive", b""))
     victim.stop(signal.SIGKILL)
     gone = [client for client in world.all() if client.node is victim]
     world.clients = [entry for entry in world.clients if entry[0] not in gone]
     world.subscriptions = {key: value for key, value in world.subscriptions.items() if key[0] not in gone}
-    settle(world)
+    settle(world, asker)
     world.work(60)
     victim.start()
     world.clients += [(Client(victim), "APP"), (Client(victim, "other"), "OTHER")]
@@ -212,16 +220,11 @@ def random_work(cluster, rng):
         client.close()
 
 
-def settle(world):
-    """Until the rest has forgotten the node that is gone: a request for which it alone had a responder finds none."""
-    asker = world.clients[0][0]
-    sid = asker.subscribe("settled")
-
-    def done():
-        return any(m.sid == sid and m.header and b"503" in m.header for m in asker.messages)
-
-    pump(world.all(), done, lambda: asker.publish("nobody.is.there", b"", "settled"))
-    asker.unsubscribe(sid)
+def settle(world, asker):
+    """Until the rest has forgotten the node that is gone: what it alone had a responder for finds none."""
+    asker.messages.clear()
+    pump([asker], lambda: any(m.header and b"503" in m.header for m in asker.messages),
+         lambda: asker.publish("alive", b"", "answer"))
     world.barrier()
 
 
