@@ -351,3 +351,12 @@ test_targets += monitoring-check
 .PHONY: monitoring-check
 monitoring-check: $(out)/myelin ## compare monitoring with nats-server's, key by key
 	python3 tests/integration/test_monitoring.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
+
+# Clusters of three, of one kind and mixed with nats-servers (docs/clusters.md). The newest nats-server takes part where
+# bench/compare.py has built it.
+test_targets += cluster-check
+newest_nats_server ?= $(wildcard build/nats-server-current/nats-server)
+.PHONY: cluster-check
+cluster-check: $(out)/myelin ## clusters of three processes: random work against a model, nodes that die, a migration
+	python3 tests/integration/test_cluster.py $(out)/myelin $(if $(newest_nats_server),--newest $(abspath $(newest_nats_server))) \
+		$(CLUSTER_ARGUMENTS)

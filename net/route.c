@@ -224,7 +224,7 @@ static void parser_failed(struct route *route, enum route_parser_result result, 
 size_t route_receive(struct route *route, struct bytes bytes)
 {
     const uint8_t *at = bytes.data;
-    const uint8_t *end = bytes.data + bytes.count;
+    const uint8_t *end = bytes.count == 0 ? at : at + bytes.count; /* NULL and nothing is allowed */
     struct route_operation operation;
     route->last_activity_ns = route->context->now_ns;
     while (!route->blocked && route->state != ROUTE_CLOSED) {

@@ -112,7 +112,7 @@ static ALWAYS_INLINE bool word_next(struct bytes *rest, struct bytes *word)
 
 bool route_queue_next(struct bytes *queues, struct bytes *name)
 {
-    return word_next(queues, name);
+    return queues->count > 0 && word_next(queues, name);
 }
 
 /* The last word of a text, which is then shortened by it; false: there is none. */
@@ -247,7 +247,8 @@ static ALWAYS_INLINE enum route_parser_result parse(const struct route_parser *p
     const uint8_t *newline = memchr(start, '\n', (size_t)(end - start));
     *needed = 0;
     if (UNLIKELY(newline == NULL)) {
-        if ((size_t)(end - start) > parser->line_bytes_max)
+        size_t here = (size_t)(end - start);
+        if (here > (size_t)parser->line_bytes_max + 1 || (here > parser->line_bytes_max && end[-1] != '\r'))
             return ROUTE_PARSER_LINE_EXCEEDED;
         return name_possible(bytes_of(start, (size_t)(end - start))) ? ROUTE_PARSER_MORE
                                                                      : ROUTE_PARSER_UNKNOWN_OPERATION;
