@@ -61,20 +61,30 @@ static uint8_t upper(uint8_t byte)
     return byte >= 'a' && byte <= 'z' ? (uint8_t)(byte - 'a' + 'A') : byte;
 }
 
+/* How many letters of a name a line begins with. */
+static size_t name_letters(const struct name_row *name, struct bytes line)
+{
+    size_t same = 0;
+    while (same < name->count && same < line.count && upper(line.data[same]) == (uint8_t)name->text[same])
+        same++;
+    return same;
+}
+
+/* Whether what follows a whole name may follow it. */
+static bool name_ends(const struct name_row *name, struct bytes line)
+{
+    return name->shape == SHAPE_NOTHING || name->shape == SHAPE_JSON || line.count == name->count ||
+           is_blank(line.data[name->count]);
+}
+
 /* The operation that a line begins with, or NULL. The one that matters is looked for first. */
 static ALWAYS_INLINE const struct name_row *name_find(struct bytes line)
 {
     if (LIKELY(line.count > 4 && memcmp(line.data, "RMSG ", 5) == 0))
         return &names[0];
     for (size_t row = 0; row < COUNT_OF(names); row++) {
-        const struct name_row *name = &names[row];
-        size_t same = 0;
-        while (same < name->count && same < line.count && upper(line.data[same]) == (uint8_t)name->text[same])
-            same++;
-        bool ends = line.count == name->count || name->shape == SHAPE_NOTHING || name->shape == SHAPE_JSON ||
-                    (line.count > name->count && is_blank(line.data[name->count]));
-        if (same == name->count && ends)
-            return name;
+        if (name_letters(&names[row], line) == names[row].count && name_ends(&names[row], line))
+            return &names[row];
     }
     return NULL;
 }
@@ -83,11 +93,8 @@ static ALWAYS_INLINE const struct name_row *name_find(struct bytes line)
 static bool name_possible(struct bytes line)
 {
     for (size_t row = 0; row < COUNT_OF(names); row++) {
-        size_t same = 0;
-        while (same < names[row].count && same < line.count &&
-               upper(line.data[same]) == (uint8_t)names[row].text[same])
-            same++;
-        if (same == names[row].count || same == line.count)
+        size_t same = name_letters(&names[row], line);
+        if (same == line.count || (same == names[row].count && name_ends(&names[row], line)))
             return true;
     }
     return false;
@@ -238,6 +245,18 @@ static enum route_parser_result arguments_parse(const struct route_parser *parse
 
 /* ---- operations ---- */
 
+/* A line whose end is not here yet; it may have a CR beyond its bound. */
+static enum route_parser_result line_begun(const struct route_parser *parser, const uint8_t *start,
+                                           const uint8_t *end)
+{
+    size_t here = (size_t)(end - start);
+    if (end[-1] == '\r')
+        here--;
+    if (!name_possible(bytes_of(start, here)))
+        return ROUTE_PARSER_UNKNOWN_OPERATION;
+    return here > parser->line_bytes_max ? ROUTE_PARSER_LINE_EXCEEDED : ROUTE_PARSER_MORE;
+}
+
 /* An operation at the start of [start, end). OPERATION: *used says its bytes. MORE: not all of it is there;
  * *needed are the bytes that it will have, 0 when the line's end is not here yet. */
 static ALWAYS_INLINE enum route_parser_result parse(const struct route_parser *parser, const uint8_t *start,
@@ -246,21 +265,16 @@ static ALWAYS_INLINE enum route_parser_result parse(const struct route_parser *p
 {
     const uint8_t *newline = memchr(start, '\n', (size_t)(end - start));
     *needed = 0;
-    if (UNLIKELY(newline == NULL)) {
-        size_t here = (size_t)(end - start);
-        if (here > (size_t)parser->line_bytes_max + 1 || (here > parser->line_bytes_max && end[-1] != '\r'))
-            return ROUTE_PARSER_LINE_EXCEEDED;
-        return name_possible(bytes_of(start, (size_t)(end - start))) ? ROUTE_PARSER_MORE
-                                                                     : ROUTE_PARSER_UNKNOWN_OPERATION;
-    }
+    if (UNLIKELY(newline == NULL))
+        return line_begun(parser, start, end);
     struct bytes line = bytes_of(start, (size_t)(newline - start));
     if (LIKELY(line.count > 0 && line.data[line.count - 1] == '\r'))
         line.count--;
-    if (UNLIKELY(line.count > parser->line_bytes_max))
-        return ROUTE_PARSER_LINE_EXCEEDED;
     const struct name_row *name = name_find(line);
     if (UNLIKELY(name == NULL))
         return ROUTE_PARSER_UNKNOWN_OPERATION;
+    if (UNLIKELY(line.count > parser->line_bytes_max))
+        return ROUTE_PARSER_LINE_EXCEEDED;
     operation->kind = (enum route_operation_kind)name->kind;
     operation->origin = (struct bytes){NULL, 0};
     operation->arguments = bytes_of(line.data + name->count, line.count - name->count);
@@ -357,7 +371,7 @@ static NEVER_INLINE enum route_parser_result next_torn(struct route_parser *pars
         bool whole = parser->torn_needed > 0 ? parser->torn_bytes == parser->torn_needed
                                              : parser->torn->bytes[parser->torn_bytes - 1] == '\n' ||
                                                    parser->torn_bytes > parser->line_bytes_max ||
-                                                   parser->torn_bytes <= NAME_BYTES_MAX;
+                                                   parser->torn_bytes <= NAME_BYTES_MAX + 1;
         if (whole)
             result = torn_parse(parser, operation);
     }

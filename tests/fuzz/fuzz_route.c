@@ -172,8 +172,8 @@ static void session(const uint8_t *data, size_t size, const uint8_t *head)
         ASSERT(taken <= count);
         at += taken;
         if (host.route.asking) {
-            struct route_answer good = {.registers =
-                                            host.route.state == ROUTE_CONNECTED || host.route.solicited};
+            bool introduced = host.route.state == ROUTE_CONNECTED || host.route.solicited;
+            struct route_answer good = {.registers = introduced && host.route.state != ROUTE_REGISTERED};
             route_answered(&host.route, &good);
         } else if (host.route.blocked) {
             route_resume(&host.route);
