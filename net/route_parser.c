@@ -366,12 +366,14 @@ static NEVER_INLINE enum route_parser_result next_torn(struct route_parser *pars
 {
     enum route_parser_result result = ROUTE_PARSER_MORE;
     while (result == ROUTE_PARSER_MORE && *at < end) {
+        uint32_t before = parser->torn_bytes;
         if (!torn_add(parser, at, end))
             return ROUTE_PARSER_MEMORY;
-        bool whole = parser->torn_needed > 0 ? parser->torn_bytes == parser->torn_needed
-                                             : parser->torn->bytes[parser->torn_bytes - 1] == '\n' ||
-                                                   parser->torn_bytes > parser->line_bytes_max ||
-                                                   parser->torn_bytes <= NAME_BYTES_MAX + 1;
+        bool whole = parser->torn_bytes == parser->torn_needed;
+        if (parser->torn_needed ==
+            0) /* the line's end is here; or it is too long; or its name can be judged anew */
+            whole = parser->torn->bytes[parser->torn_bytes - 1] == '\n' ||
+                    parser->torn_bytes > parser->line_bytes_max || before <= NAME_BYTES_MAX;
         if (whole)
             result = torn_parse(parser, operation);
     }
