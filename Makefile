@@ -357,6 +357,7 @@ monitoring-check: $(out)/myelin ## compare monitoring with nats-server's, key by
 test_targets += cluster-check
 newest_nats_server ?= $(wildcard build/nats-server-current/nats-server)
 .PHONY: cluster-check
-cluster-check: $(out)/myelin ## clusters of three processes: random work against a model, nodes that die, a migration
+cluster-check: $(out)/myelin ## the route port by a scripted peer; clusters of three, nodes that die, a migration
+	python3 tests/integration/test_routes.py $(out)/myelin
 	python3 tests/integration/test_cluster.py $(out)/myelin $(if $(newest_nats_server),--newest $(abspath $(newest_nats_server))) \
 		$(CLUSTER_ARGUMENTS)

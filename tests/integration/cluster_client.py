@@ -177,15 +177,17 @@ class Node:
         self.path, self.name, self.port, self.cluster_port = path, name, port, cluster_port
         self.arguments, self.extra, self.accounts = list(arguments), extra, accounts
         self.routes = []
+        self.cluster_name = "C"  # None: it makes one up
         self.process = None
         self.log = None
         self.config = None
 
     def start(self):
         routes = ", ".join(f'"nats-route://127.0.0.1:{port}"' for port in self.routes)
+        name = f"name: {self.cluster_name}" if self.cluster_name else ""
         self.config = tempfile.NamedTemporaryFile("w", suffix=".conf", delete=False)
         self.config.write(f'server_name: {self.name}\nlisten: "127.0.0.1:{self.port}"\n{self.accounts}\n'
-                          f'cluster {{\n name: C\n listen: "127.0.0.1:{self.cluster_port}"\n routes: [{routes}]\n'
+                          f'cluster {{\n {name}\n listen: "127.0.0.1:{self.cluster_port}"\n routes: [{routes}]\n'
                           f'{self.extra}\n}}\n')
         self.config.close()
         self.log = tempfile.TemporaryFile()
