@@ -305,6 +305,10 @@ conformance-nats: $(out)/conformance ## run the protocol cases against nats-serv
 bench: build ## Myelin and nats-server side by side (BENCH_ARGUMENTS, such as --scale 0.1 --rounds 3)
 	python3 bench/compare.py --bench $(out)/myelin-bench --myelin $(out)/myelin --json $(out)/bench.json $(BENCH_ARGUMENTS)
 
+.PHONY: bench-cluster
+bench-cluster: build ## two nodes of Myelin and of nats-server: CPU per message, bursts of interest
+	python3 bench/cluster.py --bench $(out)/myelin-bench --myelin $(out)/myelin $(BENCH_ARGUMENTS)
+
 test_targets += bench-check
 .PHONY: bench-check
 bench-check: $(out)/myelin-bench ## check the load generator against a server that errs on purpose
