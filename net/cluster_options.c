@@ -4,12 +4,14 @@
 
 #include "core/config/duration.h"
 #include "net/options.h"
+#include "net/tls_context.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { PORT_MAX = 65535 };
 #define AUTHENTICATION_TIMEOUT_NS (2 * INT64_C(1000000000))
+#define TLS_MORE_NS INT64_C(1000000000) /* to log in, when the handshake has taken its time */
 #define PING_INTERVAL_MOST_NS (30 * INT64_C(1000000000))
 
 #define FIELD(field) INTO(struct cluster_options, field)
@@ -263,6 +265,18 @@ static void parse_pool_size(void *target, const struct config_entry *entry, stru
             (long long)entry->value->integer);
 }
 
+static void parse_tls(void *target, const struct config_entry *entry, struct arena *arena,
+                      struct option_errors *errors)
+{
+    struct cluster_options *options = target;
+    tls_options_parse(&options->tls, TLS_FOR_CLUSTER, entry, arena, errors);
+    if (options->tls.on && (options->tls.map || options->tls.known_urls))
+        option_fail(
+            errors, entry->position,
+            "names in certificates of routes are not looked at by this version of Myelin: verify_and_map and "
+            "verify_cert_and_check_known_urls are not supported here");
+}
+
 static const struct option block_rows[] = {
     {.name = "name", .kind = OPTION_CUSTOM, .parse = parse_name},
     {.name = "listen", .kind = OPTION_CUSTOM, .parse = parse_listen},
@@ -300,7 +314,7 @@ static const struct option block_rows[] = {
     {.name = "pool_size", .kind = OPTION_CUSTOM, .parse = parse_pool_size},
     NOT_BUILT("accounts"),
     NOT_BUILT("permissions"),
-    NOT_BUILT("tls"),
+    {.name = "tls", .kind = OPTION_CUSTOM, .parse = parse_tls},
 };
 
 static void parse_cluster(void *target, const struct config_entry *entry, struct arena *arena,
@@ -344,8 +358,10 @@ static bool rest_equal(const struct cluster_options *a, const struct cluster_opt
            a->authentication_timeout_ns == b->authentication_timeout_ns &&
            strcmp(text_of(a->advertise), text_of(b->advertise)) == 0 && a->no_advertise == b->no_advertise &&
            a->connect_retries == b->connect_retries && a->connect_backoff == b->connect_backoff &&
-           a->ping_interval_ns == b->ping_interval_ns && a->ping_max == b->ping_max &&
-           a->write_deadline_ns == b->write_deadline_ns && a->write_timeout == b->write_timeout;
+           tls_context_same(a->tls.context, b->tls.context) &&
+           tls_context_same(a->tls.dialler, b->tls.dialler) && a->ping_interval_ns == b->ping_interval_ns &&
+           a->ping_max == b->ping_max && a->write_deadline_ns == b->write_deadline_ns &&
+           a->write_timeout == b->write_timeout;
 }
 
 static void compare_cluster(const void *old, const void *new, struct option_changes *changes)
@@ -441,7 +457,8 @@ static bool apply_routes_flag(struct cluster_options *options, struct arena *are
 bool cluster_options_finish(struct cluster_options *options, struct arena *arena, struct config_text *why)
 {
     if (options->authentication_timeout_ns == 0)
-        options->authentication_timeout_ns = AUTHENTICATION_TIMEOUT_NS;
+        options->authentication_timeout_ns =
+            options->tls.on ? tls_options_timeout_ns(&options->tls) + TLS_MORE_NS : AUTHENTICATION_TIMEOUT_NS;
     if (options->name != NULL && options->name[0] == 0)
         options->name = NULL;
     if (options->name != NULL && strchr(options->name, ' ') != NULL) {

@@ -6,6 +6,7 @@
 #define NET_CLUSTER_OPTIONS_H
 
 #include "core/config/option.h"
+#include "net/tls_options.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,8 +29,9 @@ struct cluster_options {
     int64_t authentication_timeout_ns;
     const struct route_url *routes;
     uint32_t route_count;
-    const char *advertise; /* host[:port] for the other servers; NULL: what it listens on */
-    bool no_advertise;     /* clients are not told of other servers, nor others of this one's clients' port */
+    struct tls_options tls; /* both sides need certificates */
+    const char *advertise;  /* host[:port] for the other servers; NULL: what it listens on */
+    bool no_advertise; /* clients are not told of other servers, nor others of this one's clients' port */
     int64_t connect_retries;
     bool connect_backoff;
     int64_t ping_interval_ns; /* 0: the server's; likewise below */

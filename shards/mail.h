@@ -152,6 +152,8 @@ struct mail_close_clients {
     uint32_t count;
 };
 
+enum { MAIL_HOST_BYTES = 256 };
+
 struct mail_route {
     uint8_t kind;
     bool solicited;
@@ -162,6 +164,7 @@ struct mail_route {
     uint32_t greeting_bytes;
     struct block *greeting; /* the lines to begin with */
     char address[MAIL_ADDRESS_BYTES];
+    char host[MAIL_HOST_BYTES]; /* whom we dialled, for TLS */
 };
 
 struct mail_route_said {

@@ -124,6 +124,7 @@ void server_options_free(struct server_options *options)
     if (options == NULL)
         return;
     net_options_close(&options->net);
+    tls_options_close(&options->cluster.tls);
     arena_close(&options->arena);
     memory_free(options);
 }

@@ -5,8 +5,10 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/memory.h"
+#include "net/tls_stream.h"
 #include "shards/mail.h"
 #include "shards/remotes.h"
+#include "shards/route_tls.h"
 #include "shards/shard.h"
 
 #include <errno.h>
@@ -102,10 +104,12 @@ struct route_connection *route_connection_new(struct shard *shard, const struct 
     list_push_last(&shard->remotes.routes, &connection->all);
     enum err err = route_init(&connection->route, &setup);
     block_release(&shard->context.pool.blocks, mail->greeting);
-    if (err != ERR_OK) {
+    if (err != ERR_OK || !route_tls_start(shard, connection, mail->host)) {
         route_close(&connection->route, CLOSED_WRITE_ERROR, NULL);
         return connection;
     }
+    if (connection->state != ROUTE_CONNECTION_OPEN)
+        return connection;
     char prefix[ROUTE_PREFIX_BYTES];
     log_notice(shard->context.log, "%s - Route connection created",
                route_prefix(&connection->route, prefix, sizeof prefix));
@@ -152,7 +156,7 @@ static void pause_receiving(struct shard *shard, struct route_connection *connec
         list_push_last(&shard->remotes.full, &connection->waiting);
 }
 
-static void give(struct shard *shard, struct route_connection *connection, struct bytes bytes)
+void route_connection_give(struct shard *shard, struct route_connection *connection, struct bytes bytes)
 {
     size_t taken = 0;
     if (connection->held == NULL && taking(connection))
@@ -179,8 +183,11 @@ void route_connection_received(struct shard *shard, struct route_connection *con
                                const struct loop_completion *completion)
 {
     if (LIKELY(completion->has_buffer)) {
-        if (LIKELY(completion->result > 0 && connection->state == ROUTE_CONNECTION_OPEN))
-            give(shard, connection, completion->received);
+        if (UNLIKELY(connection->tls != NULL) && completion->result > 0 &&
+            connection->state == ROUTE_CONNECTION_OPEN)
+            route_tls_received(shard, connection, completion->received);
+        else if (LIKELY(completion->result > 0 && connection->state == ROUTE_CONNECTION_OPEN))
+            route_connection_give(shard, connection, completion->received);
         loop_buffer_return(shard->loop, completion->buffer);
     }
     if (LIKELY(completion->more))
@@ -227,7 +234,13 @@ void route_connection_send(struct shard *shard, struct route_connection *connect
     struct iovec parts[LOOP_SEND_PARTS_MAX];
     if (connection->send.in_flight != 0 || connection->state > ROUTE_CONNECTION_FLUSHING)
         return;
-    uint32_t count = output_gather(&connection->route.output, parts, LOOP_SEND_PARTS_MAX);
+    if (UNLIKELY(!route_tls_encrypt(connection, connection->state == ROUTE_CONNECTION_FLUSHING))) {
+        route_close(&connection->route, CLOSED_WRITE_ERROR, NULL);
+        if (connection->state != ROUTE_CONNECTION_ENDING)
+            end(shard, connection);
+        return;
+    }
+    uint32_t count = output_gather(route_connection_output(connection), parts, LOOP_SEND_PARTS_MAX);
     if (count == 0)
         return;
     loop_send(shard->loop, &connection->send, connection->fd, parts, count);
@@ -245,7 +258,7 @@ void route_connection_sent(struct shard *shard, struct route_connection *connect
         uint64_t sent = (uint64_t)result;
         connection->batch_bytes -= sent < connection->batch_bytes ? sent : connection->batch_bytes;
         connection->send_progressed = true;
-        output_sent(&connection->route.output, &shard->context.pool, sent);
+        output_sent(route_connection_output(connection), &shard->context.pool, sent);
     } else if (result != -EINTR && result != -EAGAIN && connection->state <= ROUTE_CONNECTION_FLUSHING) {
         route_close(&connection->route, CLOSED_WRITE_ERROR, NULL);
         if (connection->state != ROUTE_CONNECTION_ENDING)
@@ -253,7 +266,7 @@ void route_connection_sent(struct shard *shard, struct route_connection *connect
     }
     if (UNLIKELY(connection->state > ROUTE_CONNECTION_FLUSHING))
         return;
-    bool empty = output_empty(&connection->route.output);
+    bool empty = !route_connection_pending(connection);
     if (!empty && !list_linked(&connection->with_output))
         list_push_last(&shard->remotes.with_output, &connection->with_output);
     if (empty)
@@ -297,7 +310,7 @@ void route_connection_closing(struct shard *shard, struct route_connection *conn
         return;
     }
     move(connection, ROUTE_CONNECTION_FLUSHING);
-    if (output_empty(&connection->route.output))
+    if (!route_connection_pending(connection))
         linger(shard, connection);
     else if (!list_linked(&connection->with_output))
         list_push_last(&shard->remotes.with_output, &connection->with_output);
@@ -305,6 +318,8 @@ void route_connection_closing(struct shard *shard, struct route_connection *conn
 
 void route_connection_timer_due(struct shard *shard, struct route_connection *connection)
 {
+    if (route_tls_timer_due(shard, connection))
+        return;
     if (connection->state == ROUTE_CONNECTION_LINGERING)
         end(shard, connection);
 }
@@ -318,6 +333,7 @@ static void free_connection(struct shard *shard, struct route_connection *connec
     }
     timers_cancel(&shard->context.timers, &connection->timer);
     held_drop(shard, connection);
+    tls_stream_free(connection->tls);
     route_free_parts(&connection->route);
     close(connection->fd);
     memory_free(connection);

@@ -13,6 +13,7 @@
 struct shard;
 struct shard_account;
 struct mail_route;
+struct tls_stream;
 
 enum route_connection_state {
     ROUTE_CONNECTION_OPEN,
@@ -27,7 +28,8 @@ struct route_connection {
     struct route route;
     struct loop_op receive;
     struct loop_op send;
-    struct timer timer;           /* end of lingering */
+    struct tls_stream *tls;       /* NULL: in clear */
+    struct timer timer;           /* end of a TLS handshake; end of lingering */
     struct list_link all;         /* in remotes.routes, from beginning to end */
     struct list_link with_output; /* in remotes.with_output while it has bytes to send and none in flight */
     struct list_link waiting;     /* in remotes.full while a mailbox holds it back */
@@ -60,6 +62,9 @@ struct route_connection *route_connection_new(struct shard *shard, const struct 
 void route_connection_received(struct shard *shard, struct route_connection *connection,
                                const struct loop_completion *completion);
 void route_connection_sent(struct shard *shard, struct route_connection *connection, int32_t result);
+
+/* Bytes for the session, in clear. */
+void route_connection_give(struct shard *shard, struct route_connection *connection, struct bytes bytes);
 
 /* Starts a send of what is pending, if none is in flight. */
 void route_connection_send(struct shard *shard, struct route_connection *connection);

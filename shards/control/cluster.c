@@ -143,6 +143,8 @@ struct route_info cluster_own_info(const struct control *control)
         .port = cluster->advertised_port,
         .headers = options->net.headers,
         .auth_required = options->cluster.user.count > 0,
+        .tls_required = options->cluster.tls.on,
+        .tls_verify = options->cluster.tls.on,
         .max_payload_bytes = options->net.max_payload_bytes,
         .cluster = text(cluster->name),
         .cluster_dynamic = cluster->dynamic,
@@ -263,6 +265,7 @@ static size_t greeting_write(const struct control *control, const struct cluster
             .cluster_dynamic = info.cluster_dynamic,
             .headers = info.headers,
             .leaf_origin = true,
+            .tls_required = info.tls_required,
             .user = route->dial->url.user,
             .password = route->dial->url.password,
         };
@@ -289,6 +292,23 @@ static uint32_t least_loaded(const struct control *control)
     return best;
 }
 
+static bool is_address(const char *host)
+{
+    uint8_t raw[sizeof(struct in6_addr)];
+    return inet_pton(AF_INET, host, raw) == 1 || inet_pton(AF_INET6, host, raw) == 1;
+}
+
+/* Whose certificate is expected: of a server known by its address only, that of the first one with a name. */
+static const char *tls_host(const struct control *control, const struct dial *dial)
+{
+    const struct cluster_options *options = options_of(control);
+    for (uint32_t i = 0; !dial->configured && is_address(dial->url.host) && i < options->route_count; i++) {
+        if (!is_address(options->routes[i].host))
+            return options->routes[i].host;
+    }
+    return dial->url.host;
+}
+
 static bool hand_over(struct control *control, struct cluster_route *route, int fd)
 {
     const struct cluster_options *options = options_of(control);
@@ -308,6 +328,8 @@ static bool hand_over(struct control *control, struct cluster_route *route, int 
     mail.greeting_bytes =
         (uint32_t)greeting_write(control, route, (char *)mail.greeting->bytes, mail.greeting->capacity);
     memcpy(mail.address, route->address, sizeof mail.address);
+    if (route->solicited)
+        snprintf(mail.host, sizeof mail.host, "%s", tls_host(control, route->dial));
     bool good = mail.greeting_bytes > 0 && control_tell(control, route->shard, &mail, sizeof mail);
     if (!good)
         block_release(&none, mail.greeting);

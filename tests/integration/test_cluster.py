@@ -11,9 +11,12 @@ import random
 import shutil
 import signal
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tls"))
+from authority import Authority  # noqa: E402
 from cluster_client import Client, Failure, Node, free_ports, pump  # noqa: E402
 
 SUBJECTS = ["a", "a.b", "a.c", "b.x.y", "orders.eu.1", "orders.us.2"]
@@ -390,6 +393,22 @@ def main():
                 continue
             passed, failed = run(f"{title}: {scenario.__name__}", Cluster(paths, shards),
                                  lambda c, r, s=scenario: s(c, r), arguments.seed, passed, failed)
+    with tempfile.TemporaryDirectory() as folder:
+        authority = Authority(folder)
+        certificate, key = authority.issue("node", names="IP:127.0.0.1")
+        tls = f' tls {{ cert_file: "{certificate}", key_file: "{key}", ca_file: "{authority.file}" }}'
+        tls_mixes = [("three Myelin with TLS", [m, m, m])]
+        if n:
+            tls_mixes += [("two Myelin, one nats-server with TLS", [m, n, m]),
+                          ("one Myelin, two nats-servers with TLS", [n, m, n])]
+        if x:
+            tls_mixes += [("two Myelin, one newest nats-server with TLS", [x, m, m])]
+        for title, paths in tls_mixes:
+            for scenario in (random_work, requests):
+                if arguments.only and arguments.only not in f"{title}: {scenario.__name__}":
+                    continue
+                passed, failed = run(f"{title}: {scenario.__name__}", Cluster(paths, 2, tls),
+                                     lambda c, r, s=scenario: s(c, r), arguments.seed, passed, failed)
     if n and (not arguments.only or arguments.only in "migration"):
         passed, failed = run("migration", Cluster([n, n, n], 2, full_mesh=True),
                              lambda c, r: migration(c, r, m, 2), arguments.seed, passed, failed)

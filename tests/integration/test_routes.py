@@ -9,10 +9,14 @@ import select
 import shutil
 import signal
 import socket
+import ssl
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tls"))
+from authority import Authority  # noqa: E402
 from cluster_client import ACCOUNTS, WAIT_SECONDS, Client, Failure, Node, free_ports, pump  # noqa: E402
 
 
@@ -482,6 +486,35 @@ def case_75_urls_of_members_reach_clients_and_leave(world):
     pump([client], lambda: b"10.9.8.7:4222" not in client.info, client.flush)
 
 
+def tls_62(world):
+    """Nothing in clear, and nobody without a certificate (routes.md 6)."""
+    silent = world.dial()
+    silent.send(connect_line())
+    expect("in clear", [], [line for line in silent.ends() if b"INFO" in line or b"ERR" in line])
+    context = ssl.create_default_context(cafile=world.authority.file)
+    context.check_hostname = False
+    stranger = socket.create_connection(("127.0.0.1", world.node.cluster_port), timeout=WAIT_SECONDS)
+    try:
+        with context.wrap_socket(stranger) as secured:
+            got = secured.recv(1 << 16)
+            if got:
+                raise Failure(f"a peer without a certificate was told {got[:40]}")
+    except (ssl.SSLError, ConnectionError):
+        pass
+    context.load_cert_chain(*world.certificate)
+    friend = Peer(context.wrap_socket(socket.create_connection(("127.0.0.1", world.node.cluster_port))))
+    world.peers.append(friend)
+    info = json.loads(friend.line()[5:])
+    expect("tls", (True, True), (info["tls_required"], info["tls_verify"]))
+    friend.send(connect_line() + info_line())
+    expect("open", True, friend.open_after(b"RS+ APP foo\r\n"))
+
+
+def tls_time_limit(world):
+    peer = world.dial()
+    expect("silence", [], peer.ends())
+
+
 LOGIN = " authorization { user: u, password: p, timeout: 1 }"
 BCRYPT = ' authorization { user: u, password: "$2a$04$AAFuqFUTSlARm/OExFNvHOsc6VL1PTqWpkLcdVo8hdXtSHpDJNwum" }'
 
@@ -545,6 +578,8 @@ def main():
     runs = [(name, lambda f=case: in_world(path, f)) for name, case in sorted(globals().items())
             if name.startswith("case_")]
     runs.append(("login_plain", lambda: in_world(path, login_04_05_06, LOGIN)))
+    runs.append(("tls_62", lambda: in_tls_world(path, tls_62, "")))
+    runs.append(("tls_time_limit", lambda: in_tls_world(path, tls_time_limit, ", timeout: 0.5")))
     if "myelin" in os.path.basename(path):  # three nats-servers 2.9 settle on a name now and then only
         runs.append(("names_11_12", lambda: names_11_12(path)))
     for name, scenario in runs:
@@ -558,6 +593,16 @@ def main():
             print(f"FAILED {name}: {failure}", flush=True)
     print(f"routes: {passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
+
+
+def in_tls_world(path, case, more):
+    with tempfile.TemporaryDirectory() as folder:
+        authority = Authority(folder)
+        certificate, key = authority.issue("node", names="IP:127.0.0.1")
+        extra = f' tls {{ cert_file: "{certificate}", key_file: "{key}", ca_file: "{authority.file}"{more} }}'
+        with World(path, extra) as world:
+            world.authority, world.certificate = authority, (certificate, key)
+            case(world)
 
 
 def in_world(path, case, extra=""):
