@@ -169,6 +169,26 @@ static void refuse_callout(void *target, const struct config_entry *entry, struc
     option_fail(errors, entry->position, "Cluster authorization does not support callouts");
 }
 
+static void parse_permissions(void *target, const struct config_entry *entry, struct arena *arena,
+                              struct option_errors *errors)
+{
+    struct cluster_options *options = target;
+    options->permissions = security_permissions_parse(entry, arena, errors);
+    if (options->permissions != NULL && options->permissions->responses.given)
+        option_fail(errors, entry->position, "Cluster permissions do not support dynamic responses");
+    if (options->permissions != NULL && digest_tree(entry->value, options->permissions_digest) != ERR_OK)
+        option_fail(errors, entry->position, "out of memory");
+}
+
+/* Where it stood once. */
+static void parse_old_permissions(void *target, const struct config_entry *entry, struct arena *arena,
+                                  struct option_errors *errors)
+{
+    option_warn(errors, entry->position, "permissions",
+                "setting \"permissions\" within cluster authorization block is deprecated");
+    parse_permissions(target, entry, arena, errors);
+}
+
 static const struct option authorization_rows[] = {
     {.name = "user", .aliases = "username", .kind = OPTION_STRING, .offset = FIELD(user)},
     {.name = "password", .aliases = "pass", .kind = OPTION_STRING, .offset = FIELD(password)},
@@ -176,7 +196,7 @@ static const struct option authorization_rows[] = {
     {.name = "users", .kind = OPTION_CUSTOM, .parse = refuse_users},
     {.name = "token", .kind = OPTION_CUSTOM, .parse = refuse_token},
     {.name = "auth_callout", .aliases = "auth_hook", .kind = OPTION_CUSTOM, .parse = refuse_callout},
-    NOT_BUILT("permissions"),
+    {.name = "permissions", .kind = OPTION_CUSTOM, .parse = parse_old_permissions},
 };
 
 static void parse_authorization(void *target, const struct config_entry *entry, struct arena *arena,
@@ -313,7 +333,7 @@ static const struct option block_rows[] = {
     {.name = "compression", .kind = OPTION_CUSTOM, .parse = parse_compression},
     {.name = "pool_size", .kind = OPTION_CUSTOM, .parse = parse_pool_size},
     NOT_BUILT("accounts"),
-    NOT_BUILT("permissions"),
+    {.name = "permissions", .kind = OPTION_CUSTOM, .parse = parse_permissions},
     {.name = "tls", .kind = OPTION_CUSTOM, .parse = parse_tls},
 };
 
@@ -358,6 +378,7 @@ static bool rest_equal(const struct cluster_options *a, const struct cluster_opt
            a->authentication_timeout_ns == b->authentication_timeout_ns &&
            strcmp(text_of(a->advertise), text_of(b->advertise)) == 0 && a->no_advertise == b->no_advertise &&
            a->connect_retries == b->connect_retries && a->connect_backoff == b->connect_backoff &&
+           strcmp(a->permissions_digest, b->permissions_digest) == 0 &&
            tls_context_same(a->tls.context, b->tls.context) &&
            tls_context_same(a->tls.dialler, b->tls.dialler) && a->ping_interval_ns == b->ping_interval_ns &&
            a->ping_max == b->ping_max && a->write_deadline_ns == b->write_deadline_ns &&

@@ -5,7 +5,9 @@
 #ifndef NET_CLUSTER_OPTIONS_H
 #define NET_CLUSTER_OPTIONS_H
 
+#include "core/config/digest.h"
 #include "core/config/option.h"
+#include "core/security/permissions.h"
 #include "net/tls_options.h"
 
 #include <stdbool.h>
@@ -29,9 +31,13 @@ struct cluster_options {
     int64_t authentication_timeout_ns;
     const struct route_url *routes;
     uint32_t route_count;
-    struct tls_options tls; /* both sides need certificates */
-    const char *advertise;  /* host[:port] for the other servers; NULL: what it listens on */
-    bool no_advertise; /* clients are not told of other servers, nor others of this one's clients' port */
+    /* `import` as what may be published, `export` as what may be subscribed to (spec/routes.md 11); NULL:
+     * everything. */
+    const struct security_permissions *permissions;
+    char permissions_digest[DIGEST_TEXT_BYTES]; /* of the block as written */
+    struct tls_options tls;                     /* both sides need certificates */
+    const char *advertise; /* host[:port] for the other servers; NULL: what it listens on */
+    bool no_advertise;     /* clients are not told of other servers, nor others of this one's clients' port */
     int64_t connect_retries;
     bool connect_backoff;
     int64_t ping_interval_ns; /* 0: the server's; likewise below */

@@ -299,10 +299,14 @@ static struct bytes account_name(const struct shard_account *account)
     return account->host.configured == NULL ? (struct bytes){NULL, 0} : account->host.configured->name;
 }
 
-static bool deliver_own(struct route_connection *connection, const struct shard_account *account,
-                        const struct message *run, struct bytes queues)
+static bool deliver_own(const struct shard *shard, struct route_connection *connection,
+                        const struct shard_account *account, const struct message *run, struct bytes queues)
 {
     struct bytes name = account_name(account);
+    const struct security_permissions *permissions = shard->snapshot->options->cluster.permissions;
+    if (UNLIKELY(permissions != NULL) &&
+        !permissions_deliver(permissions, run->subject, (struct bytes){NULL, 0}))
+        return false; /* what is wanted by a wildcard and denied by name */
     struct message placed = *run;
     placed.place = place_of(run);
     return name.count > 0 && route_deliver(&connection->route, name, &placed, queues);
@@ -348,7 +352,7 @@ static bool deliver_queued(struct shard *shard, const struct shard_account *acco
         if (queues.count == 0 && (plan->plain >> number & 1) == 0)
             continue; /* its only name is too long for us */
         if (remote->own != NULL)
-            taken |= deliver_own(remote->own, account, message, queues);
+            taken |= deliver_own(shard, remote->own, account, message, queues);
         else
             taken |= mail_message(shard, account, remote->shard, 1ULL << number, message, queues, spare);
     }
@@ -363,7 +367,7 @@ bool remotes_deliver(struct shard *shard, const struct shard_account *account, c
     for (uint64_t left = plan->plain & ~plan->queued; left != 0;) {
         const struct remote *remote = &shard->remotes.all[__builtin_ctzll(left)];
         if (remote->own != NULL) {
-            taken |= deliver_own(remote->own, account, run, none);
+            taken |= deliver_own(shard, remote->own, account, run, none);
             left &= left - 1;
             continue;
         }
@@ -418,7 +422,7 @@ void remotes_mail_message(struct shard *shard, const uint8_t *mail, uint32_t byt
     for (uint64_t left = header.remotes; account != NULL && left != 0; left &= left - 1) {
         struct route_connection *own = shard->remotes.all[__builtin_ctzll(left)].own;
         if (own != NULL) /* else it has gone meanwhile */
-            (void)deliver_own(own, account, &message, queues);
+            (void)deliver_own(shard, own, account, &message, queues);
     }
     block_release(&shard->context.pool.blocks, header.block);
 }

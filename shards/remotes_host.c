@@ -4,6 +4,7 @@
 
 #include "core/base/check.h"
 #include "core/base/log.h"
+#include "core/security/permissions.h"
 #include "net/route.h"
 #include "shards/host.h"
 #include "shards/mail.h"
@@ -20,11 +21,26 @@ static struct shard *shard_of_route(const struct route *route)
     return shard_of(route->context);
 }
 
+static const struct security_permissions *permissions_of(const struct shard *shard)
+{
+    return shard->snapshot->options->cluster.permissions;
+}
+
 /* ---- what this server wants ---- */
+
+/* Whether such messages may come in (routes.md 11.1): of a pattern as of a subject, so that `>` is not under
+ * `a.>`. */
+static bool may_import(const struct shard *shard, struct bytes pattern)
+{
+    const struct security_permissions *permissions = permissions_of(shard);
+    return permissions == NULL || permissions_publish(permissions, pattern);
+}
 
 void remotes_tell(struct shard *shard, const struct shard_account *account, struct bytes pattern,
                   struct bytes queue, uint32_t wanted)
 {
+    if (!may_import(shard, pattern))
+        return;
     if (account->host.configured == NULL)
         return; /* removed by a reload: nobody elsewhere can publish for it by name */
     for (struct list_link *at = list_first(&shard->remotes.routes); at != NULL;
@@ -47,6 +63,8 @@ static void tell_all(struct shard *shard, struct route_connection *connection)
         for (struct interest *at = index_next(account->index, NULL); at != NULL;
              at = index_next(account->index, at)) {
             struct bytes pattern = interest_pattern(at);
+            if (!may_import(shard, pattern))
+                continue;
             if (at->plain.count > 0 || at->remote_shards != 0)
                 route_tell_interest(&connection->route, name, pattern, (struct bytes){NULL, 0}, 1);
             for (const struct queue_group *group = at->groups; group != NULL; group = group->next_in_interest)
@@ -155,6 +173,13 @@ static enum route_host_result host_interest(struct route *route, const struct ro
     if (account == NULL) {
         log_debug(shard->context.log, "Unknown account \"%.*s\" for remote subject \"%.*s\"",
                   BYTES_PRINTF(operation->account), BYTES_PRINTF(operation->subject));
+        return ROUTE_HOST_DONE;
+    }
+    const struct security_permissions *permissions = permissions_of(shard);
+    if (permissions != NULL && permissions_subscribe(permissions, operation->subject,
+                                                     (struct bytes){NULL, 0}) == PERMISSION_REFUSED) {
+        log_debug(shard->context.log, "Can not export \"%.*s\", ignoring remote subscription request",
+                  BYTES_PRINTF(operation->subject));
         return ROUTE_HOST_DONE;
     }
     if (operation->subject.count > UINT16_MAX || operation->queue.count > UINT16_MAX)

@@ -72,6 +72,19 @@ class Peer:
             lines.append(line)
         return lines
 
+    def until_message(self, client, subject):
+        """Until what is published there comes, and nothing else of it is under way."""
+        wanted = b"RMSG APP %s 1\r\n" % subject.encode()
+        while wanted not in self.buffer:
+            client.publish(subject, b"0")
+            readable, _, _ = select.select([self.socket], [], [], 0.05)
+            if readable:
+                self.buffer += self.socket.recv(1 << 16)
+        client.publish(subject, b"1")
+        while wanted + b"1\r\n" not in self.buffer:
+            self.buffer += self.socket.recv(1 << 16)
+        self.buffer = self.buffer.split(wanted + b"1\r\n", 1)[1]
+
     def body(self, count):
         while len(self.buffer) < count + 2:
             self.buffer += self.socket.recv(1 << 16)
@@ -515,6 +528,42 @@ def tls_time_limit(world):
     expect("silence", [], peer.ends())
 
 
+PERMISSIONS = (' permissions { import { allow: ["imp.>", "both.>"] }, '
+               'export { allow: ["exp.>", "both.>"], deny: ["exp.no"] } }')
+
+
+def permissions_48(world):
+    """Import and export filter interest, and deny at delivery (routes.md 11.2)."""
+    peer = world.dial()
+    peer.send(connect_line() + info_line())
+    client = world.client()
+    client.send(b"SUB both.ready 99\r\n")
+    peer.until("both.ready")
+    for i, subject in enumerate(["exp.a", "other", ">", "imp.a", "both.a", "imp.*", "imp.>", "both.end"]):
+        client.send(b"SUB %s %d\r\n" % (subject.encode(), i + 1))
+    client.flush()
+    got = []
+    while not got or b"both.end" not in got[-1]:
+        got.append(peer.line())
+    expect("RS+", [b"RS+ APP " + s for s in (b"both.a", b"both.end", b"imp.*", b"imp.>", b"imp.a")],
+           sorted(line for line in got if line.startswith(b"RS+ ")))
+    peer.send(b"RS+ APP exp.a\r\nRS+ APP exp.*\r\nRS+ APP exp.no\r\nRS+ APP imp.a\r\nRS+ APP both.known\r\n")
+    client.send(b"UNSUB 3\r\n")
+    client.messages.clear()
+    peer.until_message(client, "both.known")
+    client.publish("exp.no", b"1")
+    client.publish("imp.a", b"2")
+    client.publish("exp.a", b"3")
+    client.publish("exp.b", b"4")
+    expect("line", b"RMSG APP exp.a 1", peer.line())
+    expect("body", b"3", peer.body(1))
+    expect("line", b"RMSG APP exp.b 1", peer.line())
+    expect("body", b"4", peer.body(1))
+    client.messages.clear()
+    peer.send(b"RMSG APP exp.a 2\r\nin\r\n")
+    pump([client], lambda: any(m.subject == "exp.a" and m.body == b"in" for m in client.messages))
+
+
 LOGIN = " authorization { user: u, password: p, timeout: 1 }"
 BCRYPT = ' authorization { user: u, password: "$2a$04$AAFuqFUTSlARm/OExFNvHOsc6VL1PTqWpkLcdVo8hdXtSHpDJNwum" }'
 
@@ -577,6 +626,7 @@ def main():
     passed = failed = 0
     runs = [(name, lambda f=case: in_world(path, f)) for name, case in sorted(globals().items())
             if name.startswith("case_")]
+    runs.append(("permissions_48", lambda: in_world(path, permissions_48, PERMISSIONS)))
     runs.append(("login_plain", lambda: in_world(path, login_04_05_06, LOGIN)))
     runs.append(("tls_62", lambda: in_tls_world(path, tls_62, "")))
     runs.append(("tls_time_limit", lambda: in_tls_world(path, tls_time_limit, ", timeout: 0.5")))
