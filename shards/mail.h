@@ -32,7 +32,7 @@ enum mail_kind {
     MAIL_REMOTE,            /* control -> shard: another server is there, or is gone */
     MAIL_REMOTE_INTEREST,   /* shard -> shard: what another server wants */
     MAIL_REMOTE_MESSAGE,    /* shard -> shard: a message for other servers, whose routes are there */
-    MAIL_CONNECT_URLS,      /* control -> shard: where else clients may connect */
+    MAIL_CONNECT_URLS,      /* control -> shard: the cluster's name, and where clients may connect */
     MAIL_RESOLVE,           /* control -> worker: look up a name */
     MAIL_RESOLVED,          /* worker -> control */
     MAIL_STOP,              /* control -> all: end */
@@ -241,8 +241,8 @@ struct mail_remote_message {
 
 struct mail_connect_urls {
     uint8_t kind;
-    uint32_t count;      /* bytes: texts with a zero behind each */
-    struct block *block; /* one hold for each shard; NULL: there are none */
+    uint32_t count;      /* bytes: the cluster's name, then URLs, a zero behind each */
+    struct block *block; /* one hold for each shard */
 };
 
 /* To the worker a host name, back the addresses as text with a zero behind each, or none and why. */

@@ -93,7 +93,7 @@ void shard_connection_gone(struct shard *shard)
     shard->gone_count++; /* told once a turn, as one number */
 }
 
-/* What INFO says: the snapshot's words, and the URLs that the control core sent last. */
+/* What INFO says: the snapshot's words, and the cluster's name and URLs that the control core sent last. */
 static void shard_info_make(struct shard *shard)
 {
     shard->info = shard->snapshot->info;
@@ -101,6 +101,8 @@ static void shard_info_make(struct shard *shard)
     size_t count = 0;
     if (shard->connect_urls != NULL)
         rest = bytes_of(shard->connect_urls->bytes, shard->connect_urls_bytes);
+    if (route_texts_next(&rest, &one))
+        shard->info.cluster = one;
     for (size_t i = 0; i < rest.count; i++)
         count += rest.data[i] == 0;
     memory_free(shard->connect_url_texts);

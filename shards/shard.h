@@ -54,7 +54,7 @@ struct shard {
     struct router router;
     struct snapshot *snapshot;
     struct info_server info;    /* the snapshot's, with the URLs of the whole cluster */
-    struct block *connect_urls; /* those as texts, a zero behind each; NULL: none */
+    struct block *connect_urls; /* the cluster's name and those, a zero behind each; NULL: none */
     uint32_t connect_urls_bytes;
     struct bytes *connect_url_texts; /* `info` points there */
     struct list connections;

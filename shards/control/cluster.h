@@ -77,7 +77,7 @@ struct cluster_member {
     uint64_t untold;             /* bits: shards that have not been told that it is gone */
     struct json_document document;
     struct route_info info; /* in the document */
-    struct dial *dial;      /* to be dialled again when the route is lost; NULL: not by us */
+    bool dialled;           /* some dial rests until its route is lost */
     bool lame_duck;         /* its clients' URLs are not to be told */
 };
 

@@ -91,10 +91,6 @@ void cluster_dial_drop(struct control *control, struct dial *dial)
         if (route->dial == dial)
             route->dial = NULL;
     }
-    for (size_t i = 0; i < REMOTES_MAX; i++) {
-        if (cluster->members[i].dial == dial)
-            cluster->members[i].dial = NULL;
-    }
     dial->given_up = true;
     if (dial->connect.in_flight != 0)
         loop_cancel(control->loop, &dial->connect);

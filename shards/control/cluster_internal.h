@@ -28,8 +28,7 @@ void cluster_dial_again(struct control *control, struct dial *dial, bool registe
 void cluster_dial_drop(struct control *control, struct dial *dial);
 bool cluster_dial_known(const struct control *control, const char *host, uint16_t port);
 
-/* cluster_members.c */
+/* cluster_members.c: name or URLs have changed, all shards have to know. */
 void cluster_urls_tell(struct control *control);
-void cluster_member_gone(struct control *control, struct cluster_member *member);
 
 #endif

@@ -41,6 +41,7 @@ static void name_adopt(struct control *control, const struct cluster_route *but,
     snprintf(cluster->name, sizeof cluster->name, "%.*s", BYTES_PRINTF(name));
     cluster->dynamic = dynamic;
     log_notice(control->log, "Cluster name updated to %s", cluster->name);
+    cluster_urls_tell(control);
     for (struct list_link *at = list_first(&cluster->routes); at != NULL;
          at = list_next(&cluster->routes, at)) {
         struct cluster_route *route = LIST_ELEMENT(at, struct cluster_route, all);
@@ -180,7 +181,8 @@ static void texts_add(struct config_text *all, struct bytes texts)
     }
 }
 
-/* One list for all shards, in one block. False: no room or memory, all is as it was. */
+/* The cluster's name and one list of URLs for all shards, in one block. False: no room or memory, all is as
+ * it was. */
 static bool urls_mail(struct control *control)
 {
     struct cluster *cluster = &control->cluster;
@@ -190,22 +192,23 @@ static bool urls_mail(struct control *control)
         if (!mailbox_has_room_for(post_box(&control->post, to), sizeof(struct mail_connect_urls), 1))
             return false;
     }
-    if (!cluster->lame_duck)
+    bool advertises = !control->snapshot->options->cluster.no_advertise;
+    config_text_add_bytes(&all, bytes_of(cluster->name, strlen(cluster->name) + 1));
+    if (!cluster->lame_duck && advertises)
         texts_add(&all, bytes_of(cluster->local_urls, cluster->local_urls_bytes));
     for (size_t i = 0; i < REMOTES_MAX; i++) {
         const struct cluster_member *member = &cluster->members[i];
-        if (member->route != NULL && !member->lame_duck)
+        if (advertises && member->route != NULL && !member->lame_duck)
             texts_add(&all, member->info.connect_urls);
     }
     struct mail_connect_urls mail = {.kind = MAIL_CONNECT_URLS, .count = (uint32_t)all.count};
-    if (!all.failed && all.count > 0)
+    if (!all.failed)
         mail.block = block_take(&none, all.count);
-    bool good = !all.failed && (mail.block != NULL || all.count == 0);
-    if (good && all.count > 0)
+    bool good = mail.block != NULL;
+    if (good)
         memcpy(mail.block->bytes, all.data, all.count);
     for (uint32_t to = 0; good && to < control->shard_count; to++) {
-        if (mail.block != NULL)
-            (void)block_hold(mail.block);
+        (void)block_hold(mail.block);
         bool told = control_tell(control, to, &mail, sizeof mail);
         ASSERT(told); /* room was asked for */
     }
@@ -217,7 +220,7 @@ static bool urls_mail(struct control *control)
 
 void cluster_urls_tell(struct control *control)
 {
-    control->cluster.urls_changed = !control->snapshot->options->cluster.no_advertise;
+    control->cluster.urls_changed = true;
 }
 
 /* ---- INFO ---- */
@@ -245,7 +248,8 @@ static struct cluster_member *member_free(struct cluster *cluster)
     return NULL;
 }
 
-/* A second connection of a server that is here already: the first one stays, and is the one to dial again. */
+/* A second connection of a server that is here already: the first one stays. The address that was dialled
+ * rests until that one is lost (routes.md 7.4). */
 static void duplicate(struct control *control, struct cluster_route *route, struct cluster_member *member)
 {
     struct dial *dial = route->dial;
@@ -253,16 +257,11 @@ static void duplicate(struct control *control, struct cluster_route *route, stru
     if (dial == NULL)
         return;
     route->dial = NULL;
-    if (member->dial != NULL && member->dial->configured) {
-        if (!dial->configured)
-            cluster_dial_drop(control, dial);
-        /* Two configured addresses of one server: the first one is kept busy by the route, this one rests
-         * with it. */
+    if (!dial->configured && member->dialled) {
+        cluster_dial_drop(control, dial);
         return;
     }
-    if (member->dial != NULL)
-        cluster_dial_drop(control, member->dial);
-    member->dial = dial;
+    member->dialled = true;
     dial->rid = member->route->rid;
 }
 
@@ -352,7 +351,7 @@ static bool first_info(struct control *control, struct cluster_route *route, str
         *member = (struct cluster_member){.route = route,
                                           .document = *document,
                                           .info = *info,
-                                          .dial = route->dial,
+                                          .dialled = route->dial != NULL,
                                           .lame_duck = info->lame_duck};
         registered(control, route, member);
         return true;
@@ -444,19 +443,30 @@ static void gone_tell(struct control *control, struct cluster_member *member)
     }
 }
 
-void cluster_member_gone(struct control *control, struct cluster_member *member)
+/* All addresses of it that rested are dialled again. */
+static void dials_resume(struct control *control, uint64_t rid)
 {
-    struct dial *dial = member->dial;
-    bool running = control->state != CONTROL_STOPPING && control->state != CONTROL_STOPPED;
+    struct cluster *cluster = &control->cluster;
+    for (struct list_link *at = list_first(&cluster->dials), *next = NULL; at != NULL; at = next) {
+        struct dial *dial = LIST_ELEMENT(at, struct dial, all);
+        next = list_next(&cluster->dials, at);
+        if (dial->state == DIAL_CONNECTED && dial->rid == rid)
+            cluster_dial_again(control, dial, true);
+    }
+}
+
+static void member_gone(struct control *control, struct cluster_member *member)
+{
+    uint64_t rid = member->route->rid;
     member->route = NULL;
-    member->dial = NULL;
+    member->dialled = false;
     member->untold = (1ULL << control->shard_count) - 1;
     json_close(&member->document);
     member->info = (struct route_info){0};
     gone_tell(control, member);
     cluster_urls_tell(control);
-    if (dial != NULL && running)
-        cluster_dial_again(control, dial, true);
+    if (control->state != CONTROL_STOPPING && control->state != CONTROL_STOPPED)
+        dials_resume(control, rid);
 }
 
 void cluster_mail_closed(struct control *control, const uint8_t *bytes)
@@ -471,7 +481,7 @@ void cluster_mail_closed(struct control *control, const uint8_t *bytes)
     cluster->routes_on[route->shard]--;
     list_remove(&route->all);
     if (route->member != CLUSTER_NO_MEMBER) {
-        cluster_member_gone(control, &cluster->members[route->member]);
+        member_gone(control, &cluster->members[route->member]);
     } else if (dial != NULL) {
         cluster_dial_again(control, dial, false);
     }
