@@ -371,6 +371,7 @@ void remotes_mail_remote(struct shard *shard, const uint8_t *bytes)
 
 void remotes_route_closed(struct shard *shard, struct route_connection *connection)
 {
+    connection->told = closed_tell(shard, connection->route.rid, connection->route.closed_reason);
     if (connection->remote == ROUTE_NONE)
         return;
     shard->remotes.up &= ~(1ULL << connection->remote);

@@ -241,6 +241,8 @@ void route_connection_send(struct shard *shard, struct route_connection *connect
         return;
     }
     uint32_t count = output_gather(route_connection_output(connection), parts, LOOP_SEND_PARTS_MAX);
+    if (count == 0 && connection->state == ROUTE_CONNECTION_FLUSHING)
+        linger(shard, connection);
     if (count == 0)
         return;
     loop_send(shard->loop, &connection->send, connection->fd, parts, count);
@@ -309,10 +311,10 @@ void route_connection_closing(struct shard *shard, struct route_connection *conn
         end(shard, connection);
         return;
     }
+    /* FIN goes with the turn's output, behind the mail that tells the control core: the peer may be here again before
+     * that, and would be taken for a second connection of its own. */
     move(connection, ROUTE_CONNECTION_FLUSHING);
-    if (!route_connection_pending(connection))
-        linger(shard, connection);
-    else if (!list_linked(&connection->with_output))
+    if (!list_linked(&connection->with_output))
         list_push_last(&shard->remotes.with_output, &connection->with_output);
 }
 

@@ -173,7 +173,10 @@ class World:
         marker = f"burst.{letter}"
         client.subscribe(marker)
         while not (peer.burst and marker.encode() in peer.burst[-1]):
-            peer.burst.append(peer.line())
+            line = peer.line()
+            if line is None:
+                raise Failure(f"a new member was closed: {peer.burst[-3:]}")
+            peer.burst.append(line)
         client.close()
         peer.until(rf"^RS- APP {re.escape(marker)}$")
         return peer
