@@ -311,8 +311,8 @@ void route_connection_closing(struct shard *shard, struct route_connection *conn
         end(shard, connection);
         return;
     }
-    /* FIN goes with the turn's output, behind the mail that tells the control core: the peer may be here again before
-     * that, and would be taken for a second connection of its own. */
+    /* FIN goes with the turn's output, behind the mail that tells the control core: the peer may be here
+     * again before that, and would be taken for a second connection of its own. */
     move(connection, ROUTE_CONNECTION_FLUSHING);
     if (!list_linked(&connection->with_output))
         list_push_last(&shard->remotes.with_output, &connection->with_output);
