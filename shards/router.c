@@ -792,8 +792,8 @@ void router_mail_interest(struct shard *shard, uint32_t from, const uint8_t *mai
     struct bytes pattern = next_text(&at, header.pattern_count);
     struct bytes queue = next_text(&at, header.queue_count);
     struct shard_account *account = accounts_get(shard, header.account);
-    bool routes = UNLIKELY(shard->remotes.own_count > 0) && account != NULL;
-    uint32_t before = routes ? index_wanted(account->index, pattern, queue) : 0;
+    bool routes = UNLIKELY(shard->remotes.own_count > 0);
+    uint32_t before = account != NULL && routes ? index_wanted(account->index, pattern, queue) : 0;
     if (account == NULL || index_remote_set(account->index, pattern, queue, from, header.count) != ERR_OK) {
         /* Without this interest the server would lose messages silently for as long as it runs: stop instead.
          */
