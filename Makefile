@@ -305,6 +305,10 @@ conformance-nats: $(out)/conformance ## run the protocol cases against nats-serv
 bench: build ## Myelin and nats-server side by side (BENCH_ARGUMENTS, such as --scale 0.1 --rounds 3)
 	python3 bench/compare.py --bench $(out)/myelin-bench --myelin $(out)/myelin --json $(out)/bench.json $(BENCH_ARGUMENTS)
 
+.PHONY: bench-cluster
+bench-cluster: build ## two nodes of Myelin and of nats-server: CPU per message, bursts of interest
+	python3 bench/cluster.py --bench $(out)/myelin-bench --myelin $(out)/myelin $(BENCH_ARGUMENTS)
+
 test_targets += bench-check
 .PHONY: bench-check
 bench-check: $(out)/myelin-bench ## check the load generator against a server that errs on purpose
@@ -351,3 +355,13 @@ test_targets += monitoring-check
 .PHONY: monitoring-check
 monitoring-check: $(out)/myelin ## compare monitoring with nats-server's, key by key
 	python3 tests/integration/test_monitoring.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
+
+# Clusters of three, of one kind and mixed with nats-servers (docs/clusters.md). The newest nats-server takes part where
+# bench/compare.py has built it.
+test_targets += cluster-check
+newest_nats_server ?= $(wildcard build/nats-server-current/nats-server)
+.PHONY: cluster-check
+cluster-check: $(out)/myelin ## the route port by a scripted peer; clusters of three, nodes that die, a migration
+	python3 tests/integration/test_routes.py $(out)/myelin
+	python3 tests/integration/test_cluster.py $(out)/myelin $(if $(newest_nats_server),--newest $(abspath $(newest_nats_server))) \
+		$(CLUSTER_ARGUMENTS)

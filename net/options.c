@@ -97,10 +97,10 @@ static void flag_tls(void *target, bool value)
     options->tls_flags.off = !value;
 }
 
-static const char *const write_timeout_words[] = {[WRITE_TIMEOUT_DEFAULT] = "default",
-                                                  [WRITE_TIMEOUT_CLOSE] = "close",
-                                                  [WRITE_TIMEOUT_RETRY] = "retry",
-                                                  NULL};
+const char *const write_timeout_words[] = {[WRITE_TIMEOUT_DEFAULT] = "default",
+                                           [WRITE_TIMEOUT_CLOSE] = "close",
+                                           [WRITE_TIMEOUT_RETRY] = "retry",
+                                           NULL};
 
 static const struct option rows[] = {
     {.name = "max_connections",

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 enum write_timeout { WRITE_TIMEOUT_DEFAULT, WRITE_TIMEOUT_CLOSE, WRITE_TIMEOUT_RETRY };
+extern const char *const write_timeout_words[]; /* as in a file; ends with NULL */
 
 /* --tls and its family: they are laid over the file's block once both are known. */
 struct tls_flags {

@@ -216,6 +216,7 @@ void accounts_close(struct shard *shard)
         services_forget(account);
         replies_prefix_close(account);
         index_free(account->index);
+        index_free(account->remote);
         memory_free(account->others);
         memory_free(account);
     }

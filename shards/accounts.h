@@ -19,6 +19,7 @@ struct shard_account {
     uint32_t id;
     bool opened;                 /* a client has been here, or a request: what it imports is in place */
     struct index *index;         /* who wants what, here */
+    struct index *remote;        /* who wants what on other servers: remotes.h; NULL: nobody does */
     struct index *services;      /* its service imports, by local subject; NULL: none */
     struct service *service_all; /* those in `services` */
     uint32_t service_count;

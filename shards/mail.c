@@ -37,6 +37,53 @@ void mail_release(const uint8_t *bytes, struct block_pool *pool)
         block_release(pool, mail.block);
         return;
     }
+    case MAIL_ROUTE: {
+        struct mail_route mail;
+        memcpy(&mail, bytes, sizeof mail);
+        close(mail.fd);
+        block_release(pool, mail.greeting);
+        return;
+    }
+    case MAIL_ROUTE_SAID: {
+        struct mail_route_said mail;
+        memcpy(&mail, bytes, sizeof mail);
+        block_release(pool, mail.block);
+        return;
+    }
+    case MAIL_ROUTE_BYTES: {
+        struct mail_route_bytes mail;
+        memcpy(&mail, bytes, sizeof mail);
+        block_release(pool, mail.block);
+        return;
+    }
+    case MAIL_REMOTE_INTEREST: {
+        struct mail_remote_interest mail;
+        memcpy(&mail, bytes, sizeof mail);
+        block_release(pool, mail.block);
+        return;
+    }
+    case MAIL_REMOTE_MESSAGE: {
+        struct mail_remote_message mail;
+        memcpy(&mail, bytes, sizeof mail);
+        block_release(pool, mail.block);
+        return;
+    }
+    case MAIL_CONNECT_URLS: {
+        struct mail_connect_urls mail;
+        memcpy(&mail, bytes, sizeof mail);
+        block_release(pool, mail.block);
+        return;
+    }
+    case MAIL_RESOLVE:
+    case MAIL_RESOLVED: {
+        struct mail_resolve mail;
+        memcpy(&mail, bytes, sizeof mail);
+        block_release(pool, mail.block);
+        return;
+    }
+    case MAIL_ROUTE_ANSWER:
+    case MAIL_ROUTE_CLOSED:
+    case MAIL_REMOTE:
     case MAIL_SHORT_MESSAGE:
     case MAIL_ACCOUNT_COUNT:
     case MAIL_STALL:

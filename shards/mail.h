@@ -24,6 +24,17 @@ enum mail_kind {
     MAIL_SNAPSHOT_RELEASED, /* shard -> control: the old ones are not used any more */
     MAIL_LAME_DUCK,         /* control -> shard: tell the clients */
     MAIL_CLOSE_CLIENTS,     /* control -> shard: close so many */
+    MAIL_ROUTE,             /* control -> shard: a new connection to or from another server */
+    MAIL_ROUTE_SAID,        /* shard -> control: CONNECT or INFO of a route */
+    MAIL_ROUTE_ANSWER,      /* control -> shard: how it goes on */
+    MAIL_ROUTE_BYTES,       /* control -> shard: lines for a route */
+    MAIL_ROUTE_CLOSED,      /* shard -> control */
+    MAIL_REMOTE,            /* control -> shard: another server is there, or is gone */
+    MAIL_REMOTE_INTEREST,   /* shard -> shard: what another server wants */
+    MAIL_REMOTE_MESSAGE,    /* shard -> shard: a message for other servers, whose routes are there */
+    MAIL_CONNECT_URLS,      /* control -> shard: the cluster's name, and where clients may connect */
+    MAIL_RESOLVE,           /* control -> worker: look up a name */
+    MAIL_RESOLVED,          /* worker -> control */
     MAIL_STOP,              /* control -> all: end */
     MAIL_STOPPED,           /* shard, worker -> control: nothing more will come from here */
     MAIL_REPORT_ASK,        /* control -> shard: a page of figures, please: report.h */
@@ -139,6 +150,107 @@ struct mail_close_clients {
     uint8_t kind;
     bool over_limit; /* with the text of max_connections, else silently: the server goes */
     uint32_t count;
+};
+
+enum { MAIL_HOST_BYTES = 256 };
+
+struct mail_route {
+    uint8_t kind;
+    bool solicited;
+    uint16_t port;
+    int fd;
+    uint64_t rid;
+    int64_t authentication_timeout_ns; /* 0: none */
+    uint32_t greeting_bytes;
+    struct block *greeting; /* the lines to begin with */
+    char address[MAIL_ADDRESS_BYTES];
+    char host[MAIL_HOST_BYTES]; /* whom we dialled, for TLS */
+};
+
+struct mail_route_said {
+    uint8_t kind;
+    uint8_t said; /* enum route_said */
+    uint32_t count;
+    uint64_t rid;
+    struct block *block; /* the JSON */
+};
+
+enum { MAIL_ERROR_BYTES = 256 };
+
+struct mail_route_answer {
+    uint8_t kind;
+    uint8_t reason; /* with `close`: enum closed_reason */
+    uint8_t remote; /* with `registers` */
+    bool close;
+    bool registers;
+    bool headers;
+    uint64_t rid;
+    char error[MAIL_ERROR_BYTES]; /* with `close`, for -ERR; empty: none */
+};
+
+struct mail_route_bytes {
+    uint8_t kind;
+    uint32_t count;
+    uint64_t rid;
+    struct block *block;
+};
+
+struct mail_route_closed {
+    uint8_t kind;
+    uint8_t reason; /* enum closed_reason */
+    uint64_t rid;
+};
+
+struct mail_remote {
+    uint8_t kind;
+    uint8_t remote; /* its number */
+    bool up;
+    uint32_t shard; /* that owns its route */
+    uint64_t rid;
+};
+
+struct mail_remote_interest {
+    uint8_t kind;
+    uint8_t remote;
+    uint32_t pattern_count;
+    uint32_t queue_count;
+    uint32_t weight;
+    uint32_t account;
+    struct block *block; /* pattern and queue; NULL: they follow inline */
+};
+
+/* Followed by subject, reply, queues, the two size texts, and the body or, of a run, all bodies; likewise
+ * `block` as in struct mail_message. */
+struct mail_remote_message {
+    uint8_t kind;
+    uint8_t total_size_count;
+    uint8_t header_size_count;
+    uint16_t run_more;
+    uint16_t run_stride;
+    uint32_t subject_count;
+    uint32_t reply_count;
+    uint32_t queues_count;
+    uint32_t header_bytes;
+    uint32_t total_bytes;
+    uint32_t account;
+    uint64_t remotes; /* bits: to whom; with queues, to one */
+    struct block *block;
+    const uint8_t *body;
+    struct publisher_place place;
+};
+
+struct mail_connect_urls {
+    uint8_t kind;
+    uint32_t count;      /* bytes: the cluster's name, then URLs, a zero behind each */
+    struct block *block; /* one hold for each shard */
+};
+
+/* To the worker a host name, back the addresses as text with a zero behind each, or none and why. */
+struct mail_resolve {
+    uint8_t kind;
+    uint32_t count;
+    uint64_t dial; /* whose it is */
+    struct block *block;
 };
 
 struct mail_plain {

@@ -58,8 +58,10 @@ void server_option_table_init(struct server_option_table *table)
     table->groups[2] = (struct option_group){rows, count, offsetof(struct server_options, security)};
     rows = monitor_option_rows(&count);
     table->groups[3] = (struct option_group){rows, count, 0};
+    rows = cluster_option_rows(&count);
+    table->groups[4] = (struct option_group){rows, count, offsetof(struct server_options, cluster)};
     rows = planned_option_rows(&count);
-    table->groups[4] = (struct option_group){rows, count, 0};
+    table->groups[5] = (struct option_group){rows, count, 0};
     table->table = (struct option_table){table->groups, COUNT_OF(table->groups)};
 }
 
@@ -122,6 +124,7 @@ void server_options_free(struct server_options *options)
     if (options == NULL)
         return;
     net_options_close(&options->net);
+    tls_options_close(&options->cluster.tls);
     arena_close(&options->arena);
     memory_free(options);
 }
@@ -293,6 +296,8 @@ static bool finish(struct server_options *options, struct config_text *why)
     if (options->security.timeout_ns == 0) /* a TLS handshake takes its own time before the login */
         options->security.timeout_ns =
             options->net.tls.on ? tls_options_timeout_ns(&options->net.tls) + NS_PER_SECOND : LOGIN_NS;
+    if (!cluster_options_finish(&options->cluster, &options->arena, why))
+        return false;
     return security_options_finish(&options->security, &options->arena, why) &&
            net_options_validate(&options->net, why) && security_options_validate(&options->security, why);
 }

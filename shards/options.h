@@ -11,6 +11,7 @@
 #include "core/config/option.h"
 #include "core/config/parser.h"
 #include "core/security/options.h"
+#include "net/cluster_options.h"
 #include "net/options.h"
 
 #include <stdbool.h>
@@ -59,6 +60,7 @@ struct server_options {
 
     struct net_options net;
     struct security_options security;
+    struct cluster_options cluster;
 };
 
 enum options_action {
@@ -102,7 +104,7 @@ void server_options_free(struct server_options *options);
 
 /* ---- for the two files behind this header, and for tests that walk the rows ---- */
 
-enum { SERVER_OPTION_GROUPS = 5 };
+enum { SERVER_OPTION_GROUPS = 6 };
 
 struct server_option_table {
     struct option_group groups[SERVER_OPTION_GROUPS];

@@ -36,22 +36,15 @@ static const struct option rows[] = {
     PLANNED("default_js_domain", NULL),
     PLANNED("jetstream", NULL),
     PLANNED("store_dir", "storedir"),
-    PLANNED("cluster", NULL),
     PLANNED("gateway", NULL),
     PLANNED("leafnodes", "leaf"),
     PLANNED("websocket", "ws"),
     PLANNED("mqtt", NULL),
     PLANNED_FLAG("js jetstream", NULL),
     PLANNED_FLAG("sd store_dir", "<dir>"),
-    PLANNED_FLAG("routes", "<urls>"),
-    PLANNED_FLAG("cluster cluster_listen", "<url>"),
-    PLANNED_FLAG("cluster_name", "<name>"),
-    PLANNED_FLAG("cluster_advertise", "<host[:port]>"),
-    PLANNED_FLAG("no_advertise", NULL),
-    PLANNED_FLAG("connect_retries", "<count>"),
     PLANNED_FLAG("profile", "<port>"),
     IGNORED("prof_block_rate"),         /* of Go's profiler */
-    IGNORED("connect_error_reports"),   /* how often a failed dial is logged: nothing dials yet */
+    IGNORED("connect_error_reports"),   /* how often a failed dial is logged: as nats-server does unasked */
     IGNORED("reconnect_error_reports"), /* the same */
 };
 

@@ -90,11 +90,15 @@ static size_t content_make(const struct ports_file *ports, char *content)
     const struct listener clients = {"nats", ports->tls ? "tls" : "nats", ports->host, ports->port};
     const struct listener monitoring = {"monitoring", ports->https ? "https" : "http", ports->http_host,
                                         ports->http_port};
+    const struct listener routes = {"cluster", ports->cluster_tls ? "tls" : "nats", ports->cluster_host,
+                                    ports->cluster_port};
     json_writer_init(&json, content, CONTENT_BYTES_MAX);
     json_write_object_begin(&json);
     urls_write(&json, &clients);
     if (ports->http_port != 0)
         urls_write(&json, &monitoring);
+    if (ports->cluster_port != 0)
+        urls_write(&json, &routes);
     json_write_object_end(&json);
     return json_writer_count(&json);
 }

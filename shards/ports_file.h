@@ -19,6 +19,9 @@ struct ports_file {
     const char *http_host; /* of the monitoring port, likewise */
     uint16_t http_port;    /* 0: there is none */
     bool https;
+    const char *cluster_host; /* likewise for routes; port 0: there is no route port */
+    uint16_t cluster_port;
+    bool cluster_tls;
 };
 
 /* Writes it and says where in `path`. ERR_SYSTEM: `why` is the line for the log, `path` is empty. */

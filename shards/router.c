@@ -6,6 +6,8 @@
 #include "core/base/copy.h"
 #include "core/base/memory.h"
 #include "net/client.h"
+#include "net/route_parser.h"
+#include "shards/remotes.h"
 #include "shards/services.h"
 #include "shards/shard.h"
 
@@ -275,10 +277,13 @@ static NEVER_INLINE bool room_in(struct shard *shard, const struct match *match,
     return true;
 }
 
-static ALWAYS_INLINE bool room_for_all(struct shard *shard, const struct match *match,
-                                       const struct message *message)
+static ALWAYS_INLINE bool room_for_all(struct shard *shard, const struct shard_account *account,
+                                       const struct match *match, const struct message *message)
 {
     uint64_t shards = shards_involved(match);
+    if (UNLIKELY(account->remote != NULL) &&
+        !remotes_room(shard, account, message, 1U + match->group_count, 1))
+        return false;
     return LIKELY(shards == 0 && match->group_count == 0) || room_in(shard, match, message, shards, 0, 1);
 }
 
@@ -431,10 +436,37 @@ static bool deliver_group(struct shard *shard, const struct shard_account *accou
     return false;
 }
 
+/* The same with the other servers of the cluster: they have to be chosen before anybody gets a queue group's
+ * copy. */
+static NEVER_INLINE bool deliver_clustered(struct shard *shard, const struct shard_account *account,
+                                           const struct match *match, const struct message *message)
+{
+    struct remotes_plan plan;
+    remotes_plan(shard, account, match, message, &plan);
+    bool taken = message->run_more == 0 ? deliver_plain(shard, match, message)
+                                        : deliver_plain_run(shard, match, message);
+    for (uint64_t shards = shards_involved(match); shards != 0; shards &= shards - 1)
+        taken |= mail_plain(shard, account, (uint32_t)__builtin_ctzll(shards), message);
+    for (uint32_t g = 0; g < match->group_count; g++) {
+        struct bytes name = queue_group_name(match->groups[g].parts[0]);
+        if (plan.count > 0 && remotes_plan_has(&plan, name))
+            continue;
+        if (deliver_group(shard, account, &match->groups[g], message, true, 0))
+            taken = true;
+        else
+            (void)remotes_plan_add(shard, &plan, name);
+    }
+    taken |= remotes_deliver(shard, account, message, &plan, false);
+    replies_go_on(shard);
+    return taken;
+}
+
 /* To everybody that the match names; room was asked for. A match is good for nothing afterwards. */
 static ALWAYS_INLINE bool deliver_all(struct shard *shard, const struct shard_account *account,
                                       const struct match *match, const struct message *message)
 {
+    if (UNLIKELY(account->remote != NULL))
+        return deliver_clustered(shard, account, match, message);
     bool taken = message->run_more == 0 ? deliver_plain(shard, match, message)
                                         : deliver_plain_run(shard, match, message);
     for (uint64_t shards = shards_involved(match); shards != 0; shards &= shards - 1)
@@ -451,7 +483,7 @@ enum host_result router_room(struct shard *shard, struct shard_account *account,
     const struct match *match = find(shard, account, message);
     if (match == NULL)
         return HOST_MEMORY;
-    return room_for_all(shard, match, message) ? HOST_DONE : HOST_FULL;
+    return room_for_all(shard, account, match, message) ? HOST_DONE : HOST_FULL;
 }
 
 enum host_result router_room_times(struct shard *shard, struct shard_account *account,
@@ -461,13 +493,16 @@ enum host_result router_room_times(struct shard *shard, struct shard_account *ac
     if (match == NULL)
         return HOST_MEMORY;
     uint32_t most = sizeof(struct mail_message) + INLINE_BYTES_MAX;
+    if (account->remote != NULL && !remotes_room(shard, account, message, 1U + match->group_count, times))
+        return HOST_FULL;
     return room_in(shard, match, message, shards_involved(match), most, times) ? HOST_DONE : HOST_FULL;
 }
 
 bool router_wanted(struct shard *shard, struct shard_account *account, struct bytes subject)
 {
     const struct match *match = subject_match(shard, account, subject);
-    return match == NULL || match->interest_count > 0;
+    return match == NULL || match->interest_count > 0 ||
+           (account->remote != NULL && remotes_wanted(shard, account, subject));
 }
 
 bool router_route(struct shard *shard, struct shard_account *account, const struct message *message)
@@ -487,7 +522,7 @@ enum host_result router_publish_room(struct shard *shard, const struct message *
 static ALWAYS_INLINE enum host_result publish_all(struct shard *shard, const struct shard_account *account,
                                                   const struct match *match, const struct message *run)
 {
-    if (UNLIKELY(!room_for_all(shard, match, run)))
+    if (UNLIKELY(!room_for_all(shard, account, match, run)))
         return HOST_FULL;
     return LIKELY(deliver_all(shard, account, match, run)) ? HOST_DONE : HOST_NOBODY;
 }
@@ -504,10 +539,47 @@ enum host_result router_publish(struct shard *shard, const struct message *run, 
     if (UNLIKELY(match == NULL))
         return HOST_MEMORY;
     *done = run_length(shard, account, match, run);
+    if (UNLIKELY(account->remote != NULL)) {
+        struct message local = message_first(run, *done);
+        *done = remotes_run_length(shard, account, &local);
+    }
     if (LIKELY(*done == message_count(run)))
         return publish_all(shard, account, match, run);
     struct message part = message_first(run, *done);
     return publish_all(shard, account, match, &part);
+}
+
+/* ---- from a route ---- */
+
+/* One local member of a group; when nobody takes it, another server that has some. */
+static bool deliver_routed_group(struct shard *shard, const struct shard_account *account,
+                                 const struct match *match, struct bytes name, const struct message *message)
+{
+    for (uint32_t g = 0; g < match->group_count; g++) {
+        if (bytes_equal(queue_group_name(match->groups[g].parts[0]), name) &&
+            deliver_group(shard, account, &match->groups[g], message, true, 0))
+            return true;
+    }
+    return remotes_fall_back(shard, account, message, name);
+}
+
+enum host_result router_publish_routed(struct shard *shard, struct shard_account *account,
+                                       const struct message *message, struct bytes queues)
+{
+    const struct match *match = find(shard, account, message);
+    if (UNLIKELY(match == NULL))
+        return HOST_MEMORY;
+    uint64_t shards = shards_involved(match);
+    if ((shards != 0 || match->group_count > 0) && !room_in(shard, match, message, shards, 0, 1))
+        return HOST_FULL;
+    bool taken = deliver_plain(shard, match, message);
+    for (; shards != 0; shards &= shards - 1)
+        taken |= mail_plain(shard, account, (uint32_t)__builtin_ctzll(shards), message);
+    struct bytes name;
+    while (route_queue_next(&queues, &name))
+        taken |= deliver_routed_group(shard, account, match, name, message);
+    replies_go_on(shard);
+    return taken ? HOST_DONE : HOST_NOBODY;
 }
 
 /* ---- mail in ---- */
@@ -565,9 +637,10 @@ static void deliver_named_group(struct shard *shard, const struct shard_account 
          * yet, into the spare part of the mailbox. */
         struct message again = *message;
         again.tried_shards |= 1ULL << shard->post.self;
-        (void)deliver_group(shard, account, group, &again, true, MAIL_REPEATED);
-        return;
+        if (deliver_group(shard, account, group, &again, true, MAIL_REPEATED))
+            return;
     }
+    (void)remotes_fall_back(shard, account, message, queue);
 }
 
 void router_mail_message(struct shard *shard, const uint8_t *mail, uint32_t bytes)
@@ -659,6 +732,16 @@ static bool interest_tell(struct shard *shard, const struct shard_account *accou
     return true;
 }
 
+/* Tells this shard's routes what the server wants now, if it is another thing than `before`: of a queue group
+ * the number of members, else whether anybody wants it. */
+static NEVER_INLINE void wanted_tell(struct shard *shard, const struct shard_account *account,
+                                     struct bytes pattern, struct bytes queue, uint32_t before)
+{
+    uint32_t now = index_wanted(account->index, pattern, queue);
+    if (queue.count > 0 ? now != before : (now > 0) != (before > 0))
+        remotes_tell(shard, account, pattern, queue, now);
+}
+
 enum host_result router_subscribe(struct shard *shard, struct shard_account *account,
                                   struct subscription *subscription, struct bytes subject, struct bytes queue)
 {
@@ -671,6 +754,8 @@ enum host_result router_subscribe(struct shard *shard, struct shard_account *acc
         index_remove(account->index, subscription);
         return HOST_MEMORY;
     }
+    if (UNLIKELY(shard->remotes.own_count > 0))
+        wanted_tell(shard, account, subject, queue, index_wanted(account->index, subject, queue) - 1);
     return HOST_DONE;
 }
 
@@ -688,6 +773,11 @@ enum host_result router_unsubscribe(struct shard *shard, struct shard_account *a
             return HOST_FULL;
         if (!interest_tell(shard, account, pattern, queue, left))
             return HOST_FULL; /* memory may come back; nothing was told yet */
+        if (UNLIKELY(shard->remotes.own_count > 0)) {
+            uint32_t now = index_wanted(account->index, pattern, queue) - 1;
+            if (queue.count > 0 || now == 0)
+                remotes_tell(shard, account, pattern, queue, now);
+        }
     }
     index_remove(account->index, subscription);
     return HOST_DONE;
@@ -702,11 +792,15 @@ void router_mail_interest(struct shard *shard, uint32_t from, const uint8_t *mai
     struct bytes pattern = next_text(&at, header.pattern_count);
     struct bytes queue = next_text(&at, header.queue_count);
     struct shard_account *account = accounts_get(shard, header.account);
+    bool routes = UNLIKELY(shard->remotes.own_count > 0);
+    uint32_t before = account != NULL && routes ? index_wanted(account->index, pattern, queue) : 0;
     if (account == NULL || index_remote_set(account->index, pattern, queue, from, header.count) != ERR_OK) {
         /* Without this interest the server would lose messages silently for as long as it runs: stop instead.
          */
         assert_failed("no memory for another shard's interest", __FILE__, __LINE__);
     }
+    if (routes)
+        wanted_tell(shard, account, pattern, queue, before);
     block_release(&shard->context.pool.blocks, header.block);
 }
 

@@ -35,6 +35,11 @@ bool router_wanted(struct shard *shard, struct shard_account *account, struct by
  */
 bool router_route(struct shard *shard, struct shard_account *account, const struct message *message);
 
+/* Publishes a message that came by a route: to local subscriptions, and of the groups named in `queues` to
+ * one member each (routes.md 12.2, 12.4). HOST_FULL: nothing was done. */
+enum host_result router_publish_routed(struct shard *shard, struct shard_account *account,
+                                       const struct message *message, struct bytes queues);
+
 /* A message that came by mailbox. */
 void router_mail_message(struct shard *shard, const uint8_t *mail, uint32_t bytes);
 

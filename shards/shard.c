@@ -9,9 +9,11 @@
 #include "core/base/memory.h"
 #include "core/base/pause.h"
 #include "net/error_text.h"
+#include "net/route_info.h"
 #include "shards/connection_tls.h"
 #include "shards/host.h"
 #include "shards/mail.h"
+#include "shards/route_connection.h"
 #include "shards/router.h"
 
 #include <stdio.h>
@@ -89,6 +91,28 @@ static void gone_tell(struct shard *shard)
 void shard_connection_gone(struct shard *shard)
 {
     shard->gone_count++; /* told once a turn, as one number */
+}
+
+/* What INFO says: the snapshot's words, and the cluster's name and URLs that the control core sent last. */
+static void shard_info_make(struct shard *shard)
+{
+    shard->info = shard->snapshot->info;
+    struct bytes rest = {NULL, 0}, one;
+    size_t count = 0;
+    if (shard->connect_urls != NULL)
+        rest = bytes_of(shard->connect_urls->bytes, shard->connect_urls_bytes);
+    if (route_texts_next(&rest, &one))
+        shard->info.cluster = one;
+    for (size_t i = 0; i < rest.count; i++)
+        count += rest.data[i] == 0;
+    memory_free(shard->connect_url_texts);
+    shard->connect_url_texts = count == 0 ? NULL : memory_new(count * sizeof *shard->connect_url_texts);
+    if (shard->connect_url_texts == NULL)
+        return; /* none, or no memory: clients are told of none */
+    for (size_t i = 0; route_texts_next(&rest, &one); i++)
+        shard->connect_url_texts[i] = one;
+    shard->info.connect_urls = shard->connect_url_texts;
+    shard->info.connect_url_count = count;
 }
 
 /* ---- mail ---- */
@@ -174,9 +198,25 @@ static void take_close_clients(struct shard *shard, const uint8_t *bytes)
     }
 }
 
+/* Where else clients may connect has changed: all that want to know are told. */
+static void take_connect_urls(struct shard *shard, const uint8_t *bytes)
+{
+    struct mail_connect_urls mail;
+    memcpy(&mail, bytes, sizeof mail);
+    block_release(&shard->context.pool.blocks, shard->connect_urls);
+    shard->connect_urls = mail.block;
+    shard->connect_urls_bytes = mail.count;
+    shard_info_make(shard);
+    for (struct list_link *at = list_first(&shard->connections), *next = NULL; at != NULL; at = next) {
+        next = list_next(&shard->connections, at);
+        client_send_info(&LIST_ELEMENT(at, struct connection, all)->client);
+    }
+}
+
 static void take_stop(struct shard *shard)
 {
     struct mail_close_clients all = {.count = UINT32_MAX};
+    remotes_stop(shard);
     shard->stopping = true;
     shard->stop_ns = shard->context.now_ns + STOP_NS;
     take_close_clients(shard, (const uint8_t *)&all);
@@ -222,6 +262,27 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
     case MAIL_CLOSE_CLIENTS:
         take_close_clients(shard, mail);
         return;
+    case MAIL_ROUTE:
+        remotes_mail_route(shard, mail);
+        return;
+    case MAIL_ROUTE_ANSWER:
+        remotes_mail_answer(shard, mail);
+        return;
+    case MAIL_ROUTE_BYTES:
+        remotes_mail_bytes(shard, mail);
+        return;
+    case MAIL_REMOTE:
+        remotes_mail_remote(shard, mail);
+        return;
+    case MAIL_REMOTE_INTEREST:
+        remotes_mail_interest(shard, mail, bytes);
+        return;
+    case MAIL_REMOTE_MESSAGE:
+        remotes_mail_message(shard, mail, bytes);
+        return;
+    case MAIL_CONNECT_URLS:
+        take_connect_urls(shard, mail);
+        return;
     case MAIL_STOP:
         take_stop(shard);
         return;
@@ -231,6 +292,10 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
     case MAIL_CONNECTION_CLOSED:
     case MAIL_PASSWORD:
     case MAIL_SNAPSHOT_RELEASED:
+    case MAIL_ROUTE_SAID:
+    case MAIL_ROUTE_CLOSED:
+    case MAIL_RESOLVE:
+    case MAIL_RESOLVED:
     case MAIL_STOPPED:
     case MAIL_REPORT:
         break;
@@ -250,8 +315,14 @@ static void shard_complete(struct shard *shard, const struct loop_completion *co
     case OP_SEND:
         connection_sent(shard, CONTAINER_OF(op, struct connection, send), completion->result);
         return;
+    case OP_ROUTE_RECEIVE:
+        route_connection_received(shard, CONTAINER_OF(op, struct route_connection, receive), completion);
+        return;
+    case OP_ROUTE_SEND:
+        route_connection_sent(shard, CONTAINER_OF(op, struct route_connection, send), completion->result);
+        return;
     case OP_WAKEUP:
-        if (!shard->stopping || !list_empty(&shard->connections))
+        if (!shard->stopping || !list_empty(&shard->connections) || !list_empty(&shard->remotes.routes))
             loop_read(shard->loop, &shard->wakeup, post_event_fd(&shard->post), &shard->wakeup_value,
                       sizeof shard->wakeup_value);
         return;
@@ -268,6 +339,7 @@ static void flush_outputs(struct shard *shard)
         list_remove(at);
         connection_send(shard, LIST_ELEMENT(at, struct connection, with_output));
     }
+    remotes_send(shard);
     shard->output_mark = shard->context.written_bytes;
 }
 
@@ -292,6 +364,12 @@ static void expire_timers(struct shard *shard)
             break;
         case TIMER_REPLY:
             reply_due(shard, timer);
+            break;
+        case TIMER_ROUTE:
+            route_timer_due(CONTAINER_OF(timer, struct route, timer));
+            break;
+        case TIMER_ROUTE_CONNECTION:
+            route_connection_timer_due(shard, CONTAINER_OF(timer, struct route_connection, timer));
             break;
         }
     }
@@ -386,6 +464,8 @@ static int64_t wait_ns(struct shard *shard)
         shard->gone_count > 0 || shard->backlog.first != NULL || !list_empty(&shard->resyncing) ||
         !list_empty(&shard->telling) || shard->reports.owed)
         due_ns = now_ns + RETRY_NS < due_ns ? now_ns + RETRY_NS : due_ns;
+    int64_t routes_ns = remotes_due_ns(shard);
+    due_ns = routes_ns < due_ns ? routes_ns : due_ns;
     if (shard->stopping && shard->stop_ns < due_ns)
         due_ns = shard->stop_ns;
     if (due_ns == INT64_MAX)
@@ -461,9 +541,11 @@ bool shard_turn(struct shard *shard)
     accounts_counts_tell(shard);
     gone_tell(shard);
     reports_step(shard);
+    remotes_step(shard);
     flush_outputs(shard);
     bool late = shard->context.now_ns >= shard->stop_ns;
-    return !(shard->stopping && (late || list_empty(&shard->connections)));
+    bool empty = list_empty(&shard->connections) && list_empty(&shard->remotes.routes);
+    return !(shard->stopping && (late || empty));
 }
 
 /* ---- beginning and end ---- */
@@ -474,7 +556,10 @@ void shard_snapshot_use(struct shard *shard, struct snapshot *snapshot)
     shard->context.options = &snapshot->options->net;
     shard->context.security = &snapshot->options->security;
     permission_cache_forget(&shard->context.permissions);
-    shard->context.info = &snapshot->info;
+    shard_info_make(shard);
+    shard->context.info = &shard->info;
+    if (shard->remotes.matches != NULL)
+        remotes_snapshot_use(shard);
     shard->router.service_serial = 0;
     if (shard->context.lines != NULL) /* what was made of a line by the old options is not to be used again */
         lines_forget(shard->context.lines);
@@ -510,7 +595,10 @@ enum err shard_init(struct shard *shard, const struct shard_setup *setup, char *
     shard->matches = match_cache_new((uint32_t)options->match_cache_entries);
     /* Serials are unique over all shards: they travel. */
     shard->context.lines = lines_new((uint64_t)setup->self << LINE_SERIAL_BITS);
-    if (accounts_get(shard, 0) == NULL || shard->matches == NULL || shard->context.lines == NULL) {
+    enum err remotes =
+        remotes_init(&shard->remotes, &options->cluster, (uint32_t)options->match_cache_entries);
+    if (accounts_get(shard, 0) == NULL || shard->matches == NULL || shard->context.lines == NULL ||
+        remotes != ERR_OK) {
         snprintf(why, why_bytes, "no memory for a shard's index");
         shard_close(shard);
         return ERR_MEMORY;
@@ -541,6 +629,9 @@ void shard_close(struct shard *shard)
         connection_abandon(shard, LIST_ELEMENT(at, struct connection, all));
     reports_close(shard);
     closed_close(&shard->closed);
+    remotes_close(shard);
+    block_release(&shard->context.pool.blocks, shard->connect_urls);
+    memory_free(shard->connect_url_texts);
     replies_close(shard);
     backlog_close(shard);
     accounts_close(shard);

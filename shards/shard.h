@@ -12,13 +12,21 @@
 #include "shards/connection.h"
 #include "shards/patience.h"
 #include "shards/post.h"
+#include "shards/remotes.h"
 #include "shards/replies.h"
 #include "shards/reports.h"
 #include "shards/snapshot.h"
 
 /* The kinds of operations on a shard's ring, and of its timers. */
-enum shard_op { OP_RECEIVE, OP_SEND, OP_WAKEUP };
-enum shard_timer { TIMER_CLIENT, TIMER_CONNECTION, TIMER_TLS, TIMER_REPLY };
+enum shard_op { OP_RECEIVE, OP_SEND, OP_WAKEUP, OP_ROUTE_RECEIVE, OP_ROUTE_SEND };
+enum shard_timer {
+    TIMER_CLIENT,
+    TIMER_CONNECTION,
+    TIMER_TLS,
+    TIMER_REPLY,
+    TIMER_ROUTE,
+    TIMER_ROUTE_CONNECTION
+};
 
 /* What the router keeps between messages: the matches of the control lines that it saw lately, by their
  * serials. A match belongs to the cache, which may give its place to another one: then that has another
@@ -45,6 +53,10 @@ struct shard {
     struct match_cache *matches;
     struct router router;
     struct snapshot *snapshot;
+    struct info_server info;    /* the snapshot's, with the URLs of the whole cluster */
+    struct block *connect_urls; /* the cluster's name and those, a zero behind each; NULL: none */
+    uint32_t connect_urls_bytes;
+    struct bytes *connect_url_texts; /* `info` points there */
     struct list connections;
     struct list with_output;
     struct list sending;
@@ -59,6 +71,7 @@ struct shard {
     struct list resyncing;  /* connections whose shadows are to be brought to a new snapshot */
     struct list telling;    /* accounts whose number of clients the other shards do not know yet */
     struct index_table shadow_table; /* shadows by the subscription that they belong to */
+    struct remotes remotes;          /* the other servers of the cluster */
     struct replies replies;          /* of services in other accounts, outstanding */
     struct backlog backlog;
     uint8_t *scratch;          /* for subjects while they are changed; NULL: none was needed yet */

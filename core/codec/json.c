@@ -25,7 +25,7 @@ static bool document_walk(struct walk *walk, const struct json_shape *shape, voi
 static bool object_walk(struct walk *walk, const struct json_shape *shape, void *into);
 static bool member_walk(struct walk *walk, const struct json_shape *shape, void *into);
 static bool value_store(struct walk *walk, const struct json_field *field, void *into);
-static bool texts_skip(struct walk *walk);
+static bool texts_take(struct walk *walk, struct bytes *texts);
 static bool value_skip(struct walk *walk);
 static bool scalar_skip(struct walk *walk);
 static bool key_skip(struct walk *walk);
@@ -151,28 +151,37 @@ static bool value_store(struct walk *walk, const struct json_field *field, void 
     case JSON_KIND_TEXT:
         return walk_peek(walk) == '"' && string_take(walk, (struct bytes *)(void *)target);
     case JSON_KIND_TEXTS_CHECKED:
-        return texts_skip(walk);
+        return texts_take(walk, NULL);
+    case JSON_KIND_TEXTS:
+        return texts_take(walk, (struct bytes *)(void *)target);
     case JSON_KIND_OBJECT:
         return object_walk(walk, field->shape, target);
     }
     return false;
 }
 
-/* An array of strings; a null is an empty one. */
-static bool texts_skip(struct walk *walk)
+/* An array of strings; a null is an empty one. They lie one behind the other in the document, each with its
+ * zero. */
+static bool texts_take(struct walk *walk, struct bytes *texts)
 {
+    size_t start = walk->document->count;
+    struct bytes one;
     if (!walk_take(walk, '['))
         return false;
-    if (walk_take(walk, ']'))
-        return true;
-    do {
+    bool good = walk_take(walk, ']');
+    while (!good) {
         uint8_t byte = walk_peek(walk);
         if (byte != '"' && byte != 'n')
             return false;
-        if (!scalar_skip(walk))
+        if (byte == '"' ? !string_take(walk, texts == NULL ? NULL : &one) : !scalar_skip(walk))
             return false;
-    } while (walk_take(walk, ','));
-    return walk_take(walk, ']');
+        good = walk_take(walk, ']');
+        if (!good && !walk_take(walk, ','))
+            return false;
+    }
+    if (texts != NULL)
+        *texts = bytes_of(walk->document->text + start, walk->document->count - start);
+    return true;
 }
 
 /* ---- what nobody wants: its form is checked ---- */

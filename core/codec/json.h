@@ -18,6 +18,7 @@ enum json_kind {
     JSON_KIND_INT64,         /* int64_t */
     JSON_KIND_TEXT,          /* struct bytes, in the document's memory; may hold zero bytes */
     JSON_KIND_TEXTS_CHECKED, /* an array of strings: its form is checked, nothing is stored */
+    JSON_KIND_TEXTS,         /* struct bytes: the strings of an array, a zero byte behind each */
     JSON_KIND_OBJECT,        /* an object with a shape of its own, in the struct at `offset` */
 };
 

@@ -31,6 +31,7 @@ static const char *const section_titles[SECTIONS] = {
     [SECTION_LOGGING] = "Logging Options",
     [SECTION_AUTHORIZATION] = "Authorization Options",
     [SECTION_TLS] = "TLS Options",
+    [SECTION_CLUSTER] = "Cluster Options",
     [SECTION_ENGINE] = "Engine Options",
 };
 

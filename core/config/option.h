@@ -38,6 +38,7 @@ enum option_section {
     SECTION_LOGGING,
     SECTION_AUTHORIZATION,
     SECTION_TLS,
+    SECTION_CLUSTER,
     SECTION_ENGINE,
     SECTIONS,
 };

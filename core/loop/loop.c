@@ -74,6 +74,7 @@ static bool operations_known(struct io_uring *ring)
     bool known = io_uring_opcode_supported(probe, IORING_OP_SEND_ZC) &&
                  io_uring_opcode_supported(probe, IORING_OP_SENDMSG) &&
                  io_uring_opcode_supported(probe, IORING_OP_ACCEPT) &&
+                 io_uring_opcode_supported(probe, IORING_OP_CONNECT) &&
                  io_uring_opcode_supported(probe, IORING_OP_ASYNC_CANCEL);
     io_uring_free_probe(probe);
     return known;
@@ -256,6 +257,14 @@ void loop_receive(struct loop *loop, struct loop_op *op, int fd)
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = BUFFER_GROUP;
     launch(sqe, op, true);
+}
+
+void loop_connect(struct loop *loop, struct loop_op *op, int fd, const struct sockaddr *address,
+                  uint32_t bytes)
+{
+    struct io_uring_sqe *sqe = entry(loop);
+    io_uring_prep_connect(sqe, fd, address, bytes);
+    launch(sqe, op, false);
 }
 
 void loop_read(struct loop *loop, struct loop_op *op, int fd, void *into, uint32_t bytes)

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 struct loop; /* opaque */
@@ -52,6 +53,9 @@ void loop_free(struct loop *loop);
 /* ---- operations: in flight until a completion without `more` ---- */
 void loop_accept(struct loop *loop, struct loop_op *op, int fd);  /* multishot */
 void loop_receive(struct loop *loop, struct loop_op *op, int fd); /* multishot, provided buffers */
+/* `address` stays in place until it completes. */
+void loop_connect(struct loop *loop, struct loop_op *op, int fd, const struct sockaddr *address,
+                  uint32_t bytes);
 void loop_read(struct loop *loop, struct loop_op *op, int fd, void *into, uint32_t bytes);
 void loop_send(struct loop *loop, struct loop_op *op, int fd, const struct iovec *parts, uint32_t count);
 /* Asks for the end of `target`, which then completes with -ECANCELED (or with what it had). */

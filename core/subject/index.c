@@ -145,6 +145,60 @@ enum err index_remote_set(struct index *index, struct bytes pattern, struct byte
     return remote_group_set(index, pattern, queue, shard, count);
 }
 
+uint32_t index_wanted(const struct index *index, struct bytes pattern, struct bytes queue)
+{
+    const struct interest *interest = interest_find(index, pattern, (uint32_t)hash_bytes(pattern, index->id));
+    if (interest == NULL)
+        return 0;
+    if (queue.count == 0)
+        return interest->plain.count + (uint32_t)__builtin_popcountll(interest->remote_shards);
+    const struct queue_group *group = group_find(index, interest, queue);
+    return group == NULL ? 0 : group->members.count + group->remote_total;
+}
+
+/* Takes one shard out of an interest and its groups, and lets go of what nobody wants any more. */
+static void interest_forget(struct index *index, struct interest *interest, unsigned shard)
+{
+    for (struct queue_group *group = interest->groups, *next = NULL; group != NULL; group = next) {
+        next = group->next_in_interest;
+        index->interest_bytes -= queue_group_bytes(group);
+        enum err err = queue_group_remote_set(group, shard, 0);
+        ASSERT(err == ERR_OK);
+        index->interest_bytes += queue_group_bytes(group);
+        group_settle(index, group);
+    }
+    interest->remote_shards &= ~(1ULL << shard);
+    interest_settle(index, interest);
+}
+
+/* Whether a shard wants something of this interest: a bit, or members of a group, which are not looked for.
+ */
+static bool interest_concerns(const struct interest *interest, unsigned shard)
+{
+    return (interest->remote_shards >> shard & 1) != 0 || interest->groups != NULL;
+}
+
+enum err index_remote_clear(struct index *index, unsigned shard)
+{
+    size_t count = 0, most = 0;
+    for (struct interest *at = index_next(index, NULL); at != NULL; at = index_next(index, at))
+        most += interest_concerns(at, shard);
+    if (most == 0)
+        return ERR_OK;
+    /* Gathered first: taking one out moves others in the table, which a walk would not survive. */
+    struct interest **found = memory_grow(NULL, most * sizeof(struct interest *));
+    if (found == NULL)
+        return ERR_MEMORY;
+    for (struct interest *at = index_next(index, NULL); at != NULL; at = index_next(index, at)) {
+        if (interest_concerns(at, shard))
+            found[count++] = at;
+    }
+    for (size_t i = 0; i < count; i++)
+        interest_forget(index, found[i], shard);
+    memory_free(found);
+    return ERR_OK;
+}
+
 struct interest *index_next(struct index *index, struct interest *at)
 {
     uint32_t *item = index_table_next(&index->interests, at == NULL ? NULL : &at->hash);

@@ -111,6 +111,13 @@ uint32_t index_own_count(const struct subscription *subscription);
 MUST_USE enum err index_remote_set(struct index *index, struct bytes pattern, struct bytes queue,
                                    unsigned shard, uint32_t count);
 
+/* How many want it here and elsewhere: own members and the others' of a queue group; of a plain pattern, own
+ * subscriptions and shards with interest. 0: nobody. */
+uint32_t index_wanted(const struct index *index, struct bytes pattern, struct bytes queue);
+
+/* Forgets all interest of another shard. Cost: a walk over the index. ERR_MEMORY: some is left. */
+MUST_USE enum err index_remote_clear(struct index *index, unsigned shard);
+
 /* Walks all interests of this index. `at` starts NULL; returns NULL at the end. No change meanwhile. */
 struct interest *index_next(struct index *index, struct interest *at);
 
@@ -182,6 +189,12 @@ uint32_t match_group_size(const struct match_group *group, bool remote_too);
  * is. Order: all own members first, part by part, then the remote ones. */
 void match_group_member(const struct match_group *group, uint32_t position, struct subscription **own,
                         unsigned *shard);
+
+/* The members on those other shards of which a bit is set in `shards`, and whose the one at `position` is (0
+ * .. sum - 1).
+ */
+uint32_t match_group_remote_size(const struct match_group *group, uint64_t shards);
+unsigned match_group_remote_member(const struct match_group *group, uint64_t shards, uint32_t position);
 
 /* ---- inline: the check that the hot path makes per message ---- */
 

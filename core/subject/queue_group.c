@@ -61,6 +61,32 @@ void match_group_member(const struct match_group *group, uint32_t position, stru
     assert_failed("position < match_group_size(group, true)", __FILE__, __LINE__);
 }
 
+uint32_t match_group_remote_size(const struct match_group *group, uint64_t shards)
+{
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < group->part_count; i++) {
+        const struct queue_group_inside *inside = queue_group_inside(group->parts[i]);
+        for (uint32_t r = 0; r < inside->remote_count; r++)
+            size += (shards >> inside->remotes[r].shard & 1) != 0 ? inside->remotes[r].count : 0;
+    }
+    return size < UINT32_MAX ? (uint32_t)size : UINT32_MAX; /* beyond, the last ones are never chosen */
+}
+
+unsigned match_group_remote_member(const struct match_group *group, uint64_t shards, uint32_t position)
+{
+    for (uint32_t i = 0; i < group->part_count; i++) {
+        const struct queue_group_inside *inside = queue_group_inside(group->parts[i]);
+        for (uint32_t r = 0; r < inside->remote_count; r++) {
+            if ((shards >> inside->remotes[r].shard & 1) == 0)
+                continue;
+            if (position < inside->remotes[r].count)
+                return inside->remotes[r].shard;
+            position -= inside->remotes[r].count;
+        }
+    }
+    assert_failed("position < match_group_remote_size(group, shards)", __FILE__, __LINE__);
+}
+
 uint32_t queue_group_hash(const struct interest *interest, struct bytes name, uint64_t seed,
                           uint32_t *name_hash)
 {

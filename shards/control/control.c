@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 enum { CONTROL_BUFFER_BYTES = 4096, CONTROL_BUFFERS = 8 };
+#define RETRY_NS NS_PER_MS /* how soon to look again for room in a full mailbox */
 
 #define TO(state) (1U << (state))
 static const uint8_t control_moves[CONTROL_STATES] = {
@@ -93,6 +94,10 @@ enum err control_init(struct control *control, const struct control_setup *setup
         snprintf(why, why_bytes, "signalfd: %s", strerror(errno));
         return ERR_SYSTEM;
     }
+    if (cluster_init(control) != ERR_OK) {
+        snprintf(why, why_bytes, "the kernel has no random bytes");
+        return ERR_SYSTEM;
+    }
     control->now_ns = clock_monotonic_ns();
     control->monitor.start_ns = control->monitor.loaded_ns = control->now_ns;
     control->monitor.wall_minus_ns = clock_wall_ns() - control->now_ns;
@@ -125,6 +130,21 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
     case MAIL_REPORT:
         monitor_report_take(control, from, mail);
         return;
+    case MAIL_ROUTE_SAID:
+        cluster_mail_said(control, mail);
+        return;
+    case MAIL_ROUTE_CLOSED:
+        cluster_mail_closed(control, mail);
+        return;
+    case MAIL_RESOLVED:
+        cluster_mail_resolved(control, mail);
+        return;
+    case MAIL_PASSWORD_CHECKED: {
+        struct mail_password_checked checked;
+        memcpy(&checked, mail, sizeof checked);
+        cluster_password_checked(control, checked.place.cid, checked.matches);
+        return;
+    }
     case MAIL_STOPPED:
         ASSERT(control->running_threads > 0);
         if (--control->running_threads == 0)
@@ -148,6 +168,12 @@ static void complete(struct control *control, const struct loop_completion *comp
     switch ((enum control_op)completion->op->kind) {
     case CONTROL_OP_ACCEPT:
         control_accepted(control, completion);
+        return;
+    case CONTROL_OP_ROUTE_ACCEPT:
+        cluster_accepted(control, completion);
+        return;
+    case CONTROL_OP_DIAL:
+        cluster_connect_done(control, CONTAINER_OF(completion->op, struct dial, connect), completion->result);
         return;
     case CONTROL_OP_SIGNAL:
         take_signal(control);
@@ -189,6 +215,12 @@ static void expire_timers(struct control *control)
         case CONTROL_TIMER_MONITOR:
             monitor_timer_due(control, timer);
             break;
+        case CONTROL_TIMER_ROUTE_ACCEPT:
+            cluster_accept_arm(control);
+            break;
+        case CONTROL_TIMER_DIAL:
+            cluster_dial_due(control, CONTAINER_OF(timer, struct dial, timer));
+            break;
         }
     }
 }
@@ -207,6 +239,8 @@ static bool turn(struct control *control, bool more)
 {
     struct loop_completion completion;
     int64_t limit_ns = wait_ns(control, more);
+    if (control->retry && (limit_ns < 0 || limit_ns > RETRY_NS))
+        limit_ns = RETRY_NS;
     bool sleeps = limit_ns != 0 && post_may_sleep(&control->post);
     loop_wait(control->loop, sleeps ? limit_ns : 0);
     if (sleeps)
@@ -217,6 +251,7 @@ static bool turn(struct control *control, bool more)
         complete(control, &completion);
     expire_timers(control);
     more = monitor_step(control);
+    control->retry = cluster_step(control);
     post_flush(&control->post);
     return more;
 }
@@ -234,6 +269,7 @@ int control_run(struct control *control)
 void control_close(struct control *control)
 {
     control_listen_close(control);
+    cluster_close(control);
     if (control->signal_fd >= 0)
         close(control->signal_fd);
     loop_free(control->loop);

@@ -10,6 +10,7 @@
 #include "core/loop/timers.h"
 #include "net/info.h"
 #include "net/tls_context.h"
+#include "shards/control/cluster.h"
 #include "shards/control/monitor.h"
 #include "shards/post.h"
 #include "shards/snapshot.h"
@@ -65,7 +66,9 @@ struct control {
     uint8_t state; /* enum control_state */
     bool accepting;
     bool reload_again; /* SIGHUP came while a reload was under way */
+    bool retry;        /* something found no room in a mailbox */
     int exit_code;
+    struct cluster cluster;
     char ports_path[CONTROL_PATH_BYTES]; /* of the ports file; empty: none */
 };
 

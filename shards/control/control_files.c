@@ -44,6 +44,9 @@ void control_ports_file_write(struct control *control)
         .http_host = monitor_host(options),
         .http_port = control->monitor.port,
         .https = options->https_port != 0,
+        .cluster_host = options->cluster.host == NULL ? "" : options->cluster.host,
+        .cluster_port = control->cluster.port,
+        .cluster_tls = options->cluster.tls.on,
     };
     if (ports_file_write(&ports, control->ports_path, sizeof control->ports_path, why, sizeof why) != ERR_OK)
         log_error(control->log, "%s", why);

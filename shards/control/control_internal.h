@@ -13,6 +13,8 @@ enum control_op {
     CONTROL_OP_MONITOR_ACCEPT,
     CONTROL_OP_MONITOR_RECEIVE,
     CONTROL_OP_MONITOR_SEND,
+    CONTROL_OP_ROUTE_ACCEPT,
+    CONTROL_OP_DIAL,
 };
 enum control_timer {
     CONTROL_TIMER_ACCEPT,
@@ -20,6 +22,8 @@ enum control_timer {
     CONTROL_TIMER_THROTTLE,
     CONTROL_TIMER_MONITOR_ACCEPT,
     CONTROL_TIMER_MONITOR, /* of a connection to the monitoring port */
+    CONTROL_TIMER_ROUTE_ACCEPT,
+    CONTROL_TIMER_DIAL,
 };
 
 void control_move(struct control *control, enum control_state next);

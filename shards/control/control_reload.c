@@ -31,6 +31,7 @@ void control_info_make(const struct control *control, struct snapshot *snapshot)
         .myelin_version = text(MYELIN_VERSION),
         .host = optional_text(options->host),
         .port = control->port,
+        .cluster = control->cluster.on ? optional_text(options->cluster.name) : (struct bytes){NULL, 0},
         .max_payload_bytes = options->net.max_payload_bytes,
         .headers = options->net.headers,
         .auth_required = authenticate_info_required(&options->security),

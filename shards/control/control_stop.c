@@ -34,6 +34,7 @@ static void stop(struct control *control)
     log_notice(control->log, "Initiating Shutdown...");
     control_listen_close(control);
     monitor_stop(control);
+    cluster_stop(control);
     control_move(control, CONTROL_STOPPING);
     for (uint32_t to = 0; to < control->post.office->threads; to++) {
         if (to == control->post.self)
@@ -57,6 +58,7 @@ static void lame_duck(struct control *control)
         return;
     }
     control_move(control, CONTROL_LAME_DUCK);
+    cluster_lame_duck(control);
     for (uint32_t to = 0; to < control->shard_count; to++)
         (void)control_tell(control, to, &mail, sizeof mail); /* a shard without room is told by the closing */
     int64_t due_ns = control->now_ns + control->snapshot->options->lame_duck_grace_period_ns;

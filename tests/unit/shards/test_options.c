@@ -166,8 +166,8 @@ static const struct exit_case exit_cases[] = {
      "nats-server: mailbox_bytes must be a power of two, not 100000\n"},
     {"nats-server --busy_poll 2s", 1, NULL, "nats-server: busy_poll must be from 0s to 1s, not 2s\n"},
     {"nats-server -js", 1, NULL, "nats-server: flag -js is not supported by this version of Myelin\n"},
-    {"nats-server --cluster nats://h:1", 1, NULL,
-     "nats-server: flag -cluster is not supported by this version of Myelin\n"},
+    {"nats-server --profile 6000", 1, NULL,
+     "nats-server: flag -profile is not supported by this version of Myelin\n"},
     {"nats-server --routes", 0, USAGE, "flag needs an argument: -routes\n"},
 };
 
@@ -377,7 +377,7 @@ static const struct error_case error_cases[] = {
     {"pid_file: \"a\\x00b\"", "c.conf:1:0: pid_file must not contain a zero byte\n"},
     {"receive_buffers: 100", "c.conf:1:0: receive_buffers must be a power of two, not 100\n"},
     {"tls {cert_file: a}", "c.conf:1:0: missing 'key_file' in TLS configuration\n"},
-    {"Cluster {port: 1}\nws {}", "c.conf:1:0: field \"Cluster\" is not supported by this version of Myelin\n"
+    {"Gateway {port: 1}\nws {}", "c.conf:1:0: field \"Gateway\" is not supported by this version of Myelin\n"
                                  "c.conf:2:1: field \"ws\" is not supported by this version of Myelin\n"},
     {"authorization {user: a, token: b}", "c.conf:1:0: Cannot have a user/pass and token\n"},
     {"authorization {user: a, users: [{user: c}]}",

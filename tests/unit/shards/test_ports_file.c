@@ -113,3 +113,22 @@ Test(ports_file, says_why_it_could_not_be_written_or_removed)
     cr_expect_eq(ports_file_write(&ports, tiny, sizeof tiny, why, sizeof why), ERR_SYSTEM);
     cr_expect_str_empty(tiny);
 }
+
+Test(ports_file, the_route_port_stands_behind_that_of_clients)
+{
+    char directory[] = "/tmp/myelin-ports-XXXXXX", path[4096], why[4096], content[1024];
+    cr_assert_not_null(mkdtemp(directory));
+    struct ports_file ports = {.directory = directory,
+                               .program = "p",
+                               .host = "127.0.0.1",
+                               .port = 4222,
+                               .cluster_host = "::1",
+                               .cluster_port = 6222,
+                               .cluster_tls = true};
+    cr_assert_eq(ports_file_write(&ports, path, sizeof path, why, sizeof why), ERR_OK, "%s", why);
+    file_read(path, content, sizeof content);
+    cr_expect_str_eq(content, "{\"nats\":[\"nats://127.0.0.1:4222\"],\"cluster\":[\"tls://[::1]:6222\"]}",
+                     "%s", content);
+    cr_expect_eq(ports_file_remove(path, why, sizeof why), ERR_OK);
+    rmdir(directory);
+}

@@ -15,6 +15,7 @@ struct sample {
     int64_t number;
     struct bytes sky; /* s and k are the letters with relatives beyond ASCII */
     struct inner inner;
+    struct bytes texts;
 };
 
 static const struct json_field inner_fields[] = {
@@ -27,6 +28,7 @@ static const struct json_field sample_fields[] = {
     {"sky", JSON_KIND_TEXT, offsetof(struct sample, sky), NULL},
     {"list", JSON_KIND_TEXTS_CHECKED, 0, NULL},
     {"inner", JSON_KIND_OBJECT, offsetof(struct sample, inner), &inner_shape},
+    {"texts", JSON_KIND_TEXTS, offsetof(struct sample, texts), NULL},
 };
 static const struct json_shape sample_shape = {sample_fields, COUNT_OF(sample_fields)};
 
@@ -241,4 +243,36 @@ Test(json, closing_twice_is_legal)
     json_close(&document);
     json_close(&document);
     cr_expect_null(document.text);
+}
+
+struct texts_case {
+    const char *json;
+    const char *texts; /* a comma behind each */
+    enum err err;
+};
+
+static const struct texts_case texts_cases[] = {
+    {"{\"texts\":[]}", "", ERR_OK},
+    {"{\"texts\":[\"a\"]}", "a,", ERR_OK},
+    {"{\"texts\":[\"\",null,\"b\\u003e\" , \"\"]}", ",b>,,", ERR_OK},
+    {"{\"texts\":[\"a\"],\"sky\":\"x\",\"texts\":[\"b\",\"c\"]}", "b,c,", ERR_OK},
+    {"{\"texts\":null}", "", ERR_OK},
+    {"{\"texts\":[1]}", "", ERR_INVALID},
+    {"{\"texts\":[\"a\",]}", "", ERR_INVALID},
+    {"{\"texts\":[\"a\"", "", ERR_INVALID},
+    {"{\"texts\":\"a\"}", "", ERR_INVALID},
+};
+
+Test(json, an_array_of_texts_lies_in_one_piece)
+{
+    for (const struct texts_case *c = texts_cases; c < texts_cases + COUNT_OF(texts_cases); c++) {
+        struct json_document document;
+        struct sample sample = {0};
+        char shown[64] = "";
+        cr_assert_eq(read_exact(&document, text(c->json), &sample), c->err, "%s", c->json);
+        for (size_t i = 0; c->err == ERR_OK && i < sample.texts.count; i++)
+            shown[i] = sample.texts.data[i] == 0 ? ',' : (char)sample.texts.data[i];
+        cr_expect_str_eq(shown, c->texts, "%s: %s", c->json, shown);
+        json_close(&document);
+    }
 }

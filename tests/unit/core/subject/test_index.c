@@ -250,3 +250,73 @@ Test(index, hashes_of_one_index_say_nothing_about_another)
         index_free(indexes[k]);
     }
 }
+
+Test(index, how_many_want_a_pattern_is_known_over_all_shards)
+{
+    struct index *index = new_index();
+    struct subscription a = {0}, b = {0}, worker = {0};
+    cr_expect_eq(index_wanted(index, TEXT("foo"), TEXT("")), 0);
+    add(index, "foo", "", &a);
+    add(index, "foo", "", &b);
+    remote(index, "foo", "", 3, 7); /* of plain interest only that there is some counts */
+    cr_expect_eq(index_wanted(index, TEXT("foo"), TEXT("")), 3);
+    cr_expect_eq(index_wanted(index, TEXT("foo"), TEXT("workers")), 0);
+    add(index, "foo", "workers", &worker);
+    remote(index, "foo", "workers", 1, 5);
+    cr_expect_eq(index_wanted(index, TEXT("foo"), TEXT("workers")), 6);
+    cr_expect_eq(index_wanted(index, TEXT("bar"), TEXT("workers")), 0);
+    index_remove(index, &a);
+    index_remove(index, &b);
+    index_remove(index, &worker);
+    cr_expect_eq(index_wanted(index, TEXT("foo"), TEXT("")), 1);
+    index_free(index);
+}
+
+Test(index, a_shard_is_forgotten_whole_and_nobody_else)
+{
+    enum { PATTERNS = 3000 };
+    struct index *index = new_index();
+    struct subscription own = {0};
+    char pattern[32];
+    add(index, "p.7", "", &own);
+    for (int i = 0; i < PATTERNS; i++) {
+        snprintf(pattern, sizeof pattern, i % 3 == 0 ? "p.%d.*" : "p.%d", i);
+        remote(index, pattern, i % 2 == 0 ? "q" : "", 5, 1);
+        if (i % 10 == 0)
+            remote(index, pattern, i % 2 == 0 ? "q" : "", 6, 2);
+    }
+    cr_assert_eq(index_remote_clear(index, 5), ERR_OK);
+    for (int i = 0; i < PATTERNS; i++) {
+        snprintf(pattern, sizeof pattern, i % 3 == 0 ? "p.%d.*" : "p.%d", i);
+        uint32_t others = i % 10 == 0 ? (i % 2 == 0 ? 2 : 1) : 0;
+        cr_expect_eq(index_wanted(index, text(pattern), text(i % 2 == 0 ? "q" : "")), others + (i == 7), "%s",
+                     pattern);
+    }
+    cr_assert_eq(index_remote_clear(index, 6), ERR_OK);
+    cr_expect_eq(index_figures(index).interests, 1);
+    index_remove(index, &own);
+    index_free(index);
+}
+
+Test(index, remote_members_of_chosen_shards_are_drawn_by_their_counts)
+{
+    struct index *index = new_index();
+    struct match_cache *cache = match_cache_new(16);
+    const struct match *match = NULL;
+    cr_assert_not_null(cache);
+    remote(index, "foo", "q", 1, 2);
+    remote(index, "foo", "q", 2, 3);
+    remote(index, "*", "q", 9, 4);
+    cr_assert_eq(match_cache_find(cache, index, TEXT("foo"), &match), ERR_OK);
+    cr_assert_eq(match->group_count, 1);
+    const struct match_group *group = &match->groups[0];
+    cr_expect_eq(match_group_remote_size(group, UINT64_MAX), 9);
+    cr_expect_eq(match_group_remote_size(group, 1ULL << 1 | 1ULL << 9), 6);
+    cr_expect_eq(match_group_remote_size(group, 1ULL << 3), 0);
+    uint32_t drawn[64] = {0};
+    for (uint32_t i = 0; i < 6; i++)
+        drawn[match_group_remote_member(group, 1ULL << 1 | 1ULL << 9, i)]++;
+    cr_expect(drawn[1] == 2 && drawn[9] == 4 && drawn[2] == 0);
+    match_cache_free(cache);
+    index_free(index);
+}

@@ -1,0 +1,134 @@
+/* shards/control/cluster.h - who is in the cluster: the route port, dials, gossip, the cluster's name, and
+ * the URLs that clients are told (spec/routes.md 3 to 8, 17, 18; docs/clusters.md 4). In the flow:  accept,
+ * or resolve and connect -> MAIL_ROUTE -> a shard || MAIL_ROUTE_SAID -> cluster_said() -> MAIL_ROUTE_ANSWER,
+ * MAIL_REMOTE to all Here all decisions about members are made, by one thread; routes are the shards'. At the
+ * bounds: REMOTES_MAX members; a newcomer beyond is refused. Thread: the control core's. */
+#ifndef SHARDS_CONTROL_CLUSTER_H
+#define SHARDS_CONTROL_CLUSTER_H
+
+#include "core/base/list.h"
+#include "core/base/random.h"
+#include "core/loop/loop.h"
+#include "core/loop/timers.h"
+#include "net/cluster_options.h"
+#include "net/route_info.h"
+#include "shards/remotes.h"
+
+#include <sys/socket.h>
+
+struct control;
+
+enum {
+    CLUSTER_NAME_BYTES = 256,
+    CLUSTER_HOST_BYTES = 256,
+    CLUSTER_ADDRESS_BYTES = 48,
+    CLUSTER_LOCAL_URLS_BYTES = 4096
+};
+
+enum dial_state {
+    DIAL_WAITING,    /* for its timer */
+    DIAL_RESOLVING,  /* the worker looks the name up */
+    DIAL_CONNECTING, /* at most DIAL_TIMEOUT_NS */
+    DIAL_CONNECTED,  /* there is a route; `rid` */
+};
+
+/* An address that is to have a route, from the configuration or, until it fails too often, from another
+ * server. */
+struct dial {
+    struct list_link all;
+    struct timer timer;
+    struct loop_op connect;
+    union {
+        struct sockaddr any;
+        struct sockaddr_storage storage;
+    } address;
+    struct arena arena; /* of a told one: its URL's texts */
+    struct route_url url;
+    uint64_t number; /* for answers that come later */
+    uint64_t rid;
+    uint64_t attempts; /* since it was last connected */
+    int64_t delay_ns;  /* the last pause, with connect_backoff */
+    int fd;            /* while connecting */
+    uint8_t state;     /* enum dial_state */
+    bool configured;
+    bool was_connected;
+    bool given_up; /* to be freed as soon as nothing is under way */
+};
+
+/* A route of some shard, from accept or connect to its end. */
+struct cluster_route {
+    struct list_link all;
+    struct dial *dial; /* NULL: it was accepted, or its dial is gone */
+    uint64_t rid;
+    uint32_t shard;
+    uint16_t port;
+    uint8_t member; /* ROUTE_NONE: not registered */
+    bool solicited;
+    bool implicit;                 /* dialled because another server told of it */
+    bool password_asked;           /* the worker checks what CONNECT said */
+    struct json_document document; /* that CONNECT */
+    struct route_connect connect;
+    char address[CLUSTER_ADDRESS_BYTES];
+};
+
+/* Another server. */
+struct cluster_member {
+    struct cluster_route *route; /* NULL: nobody has this number, or it is being forgotten */
+    uint64_t untold;             /* bits: shards that have not been told that it is gone */
+    struct json_document document;
+    struct route_info info; /* in the document */
+    bool dialled;           /* some dial rests until its route is lost */
+    bool lame_duck;         /* its clients' URLs are not to be told */
+};
+
+struct cluster {
+    struct list routes;
+    struct list dials;
+    struct cluster_member members[REMOTES_MAX];
+    struct random random;
+    struct loop_op accept;
+    struct timer accept_timer;
+    uint64_t dial_numbers;
+    uint32_t routes_on[64]; /* by shard */
+    uint32_t local_urls_bytes;
+    int listen_fd; /* -1: none */
+    uint16_t port; /* the real one */
+    uint16_t advertised_port;
+    bool on;
+    bool dynamic; /* the name was made up */
+    bool lame_duck;
+    bool urls_changed; /* and some shard has not been told */
+    char name[CLUSTER_NAME_BYTES];
+    char advertised_host[CLUSTER_HOST_BYTES];
+    char local_urls[CLUSTER_LOCAL_URLS_BYTES]; /* of this server's client port, a zero behind each */
+};
+
+/* Takes a name; before the snapshot's INFO is made. ERR_SYSTEM: no random bytes. */
+MUST_USE enum err cluster_init(struct control *control);
+
+/* Opens the route port and begins to dial; when clients are listened for. On error `why` is the line to log.
+ */
+MUST_USE enum err cluster_start(struct control *control, char *why, size_t why_bytes);
+
+/* No more routes come or are dialled. */
+void cluster_stop(struct control *control);
+void cluster_close(struct control *control);
+
+/* This server takes no more clients: the others tell theirs no longer of it. */
+void cluster_lame_duck(struct control *control);
+
+void cluster_accept_arm(struct control *control);
+void cluster_accepted(struct control *control, const struct loop_completion *completion);
+void cluster_connect_done(struct control *control, struct dial *dial, int32_t result);
+void cluster_dial_due(struct control *control, struct dial *dial);
+
+/* Mail. */
+void cluster_mail_said(struct control *control, const uint8_t *mail);
+void cluster_mail_closed(struct control *control, const uint8_t *mail);
+void cluster_mail_resolved(struct control *control, const uint8_t *mail);
+void cluster_password_checked(struct control *control, uint64_t rid, bool matches);
+
+/* Once a turn: what found no room before. True: some of it is left. */
+bool cluster_step(struct control *control);
+
+#endif

@@ -1,0 +1,34 @@
+/* shards/control/cluster_internal.h - what the files of the cluster share. */
+#ifndef SHARDS_CONTROL_CLUSTER_INTERNAL_H
+#define SHARDS_CONTROL_CLUSTER_INTERNAL_H
+
+#include "net/closed_reason.h"
+#include "shards/control/control.h"
+
+enum { CLUSTER_NO_MEMBER = 255 };
+
+/* cluster.c: a socket becomes a route of some shard. NULL: no memory or room, the socket is closed. */
+struct cluster_route *cluster_route_new(struct control *control, int fd, const struct sockaddr *peer,
+                                        struct dial *dial);
+
+/* What this server says of itself, all texts in place until the cluster changes. */
+struct route_info cluster_own_info(const struct control *control);
+
+/* Lines for a route. False: no memory or no room. */
+bool cluster_send(struct control *control, const struct cluster_route *route, struct bytes lines);
+
+/* Ends a route; `error` NULL: without -ERR. */
+void cluster_route_end(struct control *control, const struct cluster_route *route, enum closed_reason reason,
+                       const char *error);
+
+/* cluster_dial.c */
+void cluster_dial_new(struct control *control, const struct route_url *url, bool configured);
+/* Its route is gone, or was never any good. */
+void cluster_dial_again(struct control *control, struct dial *dial, bool registered);
+void cluster_dial_drop(struct control *control, struct dial *dial);
+bool cluster_dial_known(const struct control *control, const char *host, uint16_t port);
+
+/* cluster_members.c: name or URLs have changed, all shards have to know. */
+void cluster_urls_tell(struct control *control);
+
+#endif

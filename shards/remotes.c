@@ -1,0 +1,428 @@
+/* shards/remotes.c - a message's way to other servers; see remotes.h. What routes and the control core say is
+ * in remotes_host.c. */
+#include "shards/remotes.h"
+
+#include "core/base/check.h"
+#include "core/base/copy.h"
+#include "shards/mail.h"
+#include "shards/route_connection.h"
+#include "shards/shard.h"
+
+#include <string.h>
+
+enum { INLINE_BYTES_MAX = 4096 /* larger bodies go by reference */ };
+_Static_assert(sizeof(struct mail_remote_message) + INLINE_BYTES_MAX <= MAILBOX_RECORD_BYTES_MAX,
+               "a mail fits a record");
+_Static_assert((int)REMOTES_MAX <= (int)INDEX_SHARDS_MAX,
+               "a remote server takes the place of a shard in an index");
+
+enum err remotes_init(struct remotes *remotes, const struct cluster_options *options, uint32_t cache_entries)
+{
+    list_init(&remotes->routes);
+    list_init(&remotes->with_output);
+    list_init(&remotes->full);
+    if (options->port == 0)
+        return ERR_OK;
+    remotes->matches = match_cache_new(cache_entries);
+    return remotes->matches == NULL ? ERR_MEMORY : ERR_OK;
+}
+
+/* ---- who wants it ---- */
+
+static const struct match *subject_match(struct shard *shard, const struct shard_account *account,
+                                         struct bytes subject)
+{
+    const struct match *match = NULL;
+    uint8_t same[REPLY_PREFIX_BYTES + 1];
+    if (UNLIKELY(reply_is(subject))) { /* each is used once, but all with one prefix hit the same */
+        memcpy(same, subject.data, REPLY_PREFIX_BYTES);
+        same[REPLY_PREFIX_BYTES] = '*';
+        subject = bytes_of(same, sizeof same);
+    }
+    return match_cache_find(shard->remotes.matches, account->remote, subject, &match) == ERR_OK ? match
+                                                                                                : NULL;
+}
+
+static const struct match *find(struct shard *shard, const struct shard_account *account,
+                                const struct message *message)
+{
+    struct remote_memo *memo = &shard->remotes.memos[message->line_serial % REMOTE_MEMOS];
+    if (LIKELY(message->line_serial != 0 && memo->line_serial == message->line_serial &&
+               memo->match->serial == memo->match_serial && memo->match->index == account->remote &&
+               match_current(memo->match)))
+        return memo->match;
+    const struct match *match = subject_match(shard, account, message->subject);
+    if (match != NULL && message->line_serial != 0)
+        *memo = (struct remote_memo){message->line_serial, match, match->serial};
+    return match;
+}
+
+static ALWAYS_INLINE uint64_t plain_servers(const struct shard *shard, const struct match *match)
+{
+    uint64_t servers = 0;
+    for (uint32_t i = 0; i < match->interest_count; i++)
+        servers |= match->interests[i]->remote_shards;
+    return servers & shard->remotes.up;
+}
+
+bool remotes_wanted(struct shard *shard, const struct shard_account *account, struct bytes subject)
+{
+    const struct match *match = subject_match(shard, account, subject);
+    return match == NULL || match->interest_count > 0;
+}
+
+static struct bytes group_name(const struct match_group *group)
+{
+    return queue_group_name(group->parts[0]);
+}
+
+static const struct match_group *group_find(const struct match *match, struct bytes name)
+{
+    for (uint32_t g = 0; match != NULL && g < match->group_count; g++) {
+        if (bytes_equal(group_name(&match->groups[g]), name))
+            return &match->groups[g];
+    }
+    return NULL;
+}
+
+/* Gives a group to one of the servers with members, by their weights from `position` on. */
+static bool plan_group(struct shard *shard, struct remotes_plan *plan, const struct match_group *group,
+                       uint32_t position)
+{
+    if (plan->count == REMOTE_GROUPS_MAX)
+        return false;
+    uint32_t remote = match_group_remote_member(group, shard->remotes.up, position);
+    plan->groups[plan->count++] = (struct remote_group){group_name(group), remote};
+    plan->queued |= 1ULL << remote;
+    return true;
+}
+
+void remotes_plan(struct shard *shard, const struct shard_account *account, const struct match *local,
+                  const struct message *message, struct remotes_plan *plan)
+{
+    const struct match *match = find(shard, account, message);
+    plan->match = match;
+    plan->plain = plan->queued = 0;
+    plan->count = 0;
+    if (match == NULL || match->interest_count == 0)
+        return;
+    plan->plain = plain_servers(shard, match);
+    for (uint32_t g = 0; g < match->group_count; g++) {
+        const struct match_group *group = &match->groups[g];
+        uint32_t elsewhere = match_group_remote_size(group, shard->remotes.up);
+        const struct match_group *here = elsewhere == 0 ? NULL : group_find(local, group_name(group));
+        uint64_t all = (uint64_t)elsewhere + (here == NULL ? 0 : match_group_size(here, true));
+        if (elsewhere == 0)
+            continue;
+        uint32_t chosen = random_below(&shard->context.random, all < UINT32_MAX ? (uint32_t)all : UINT32_MAX);
+        if (chosen < elsewhere)
+            (void)plan_group(shard, plan, group,
+                             chosen); /* at the bound it stays here, if there is somebody */
+    }
+}
+
+bool remotes_plan_has(const struct remotes_plan *plan, struct bytes group)
+{
+    for (uint32_t i = 0; i < plan->count; i++) {
+        if (bytes_equal(plan->groups[i].name, group))
+            return true;
+    }
+    return false;
+}
+
+bool remotes_plan_add(struct shard *shard, struct remotes_plan *plan, struct bytes group)
+{
+    const struct match_group *found = group_find(plan->match, group);
+    uint32_t size = found == NULL ? 0 : match_group_remote_size(found, shard->remotes.up);
+    return size > 0 && plan_group(shard, plan, found, random_below(&shard->context.random, size));
+}
+
+/* ---- mail ---- */
+
+static size_t texts_bytes(const struct message *message, struct bytes queues)
+{
+    return message->subject.count + message->reply.count + queues.count + message->total_size_text.count +
+           message->header_size_text.count;
+}
+
+/* From the first body to the CR LF behind the last, the control lines between them too. */
+static size_t run_bytes(const struct message *run)
+{
+    return run->run_more == 0 ? run->total_bytes
+                              : (size_t)run->run_more * run->run_stride + run->total_bytes + 2;
+}
+
+/* How many messages of a run fit one mail. */
+static uint32_t run_most(const struct message *run)
+{
+    size_t texts = texts_bytes(run, (struct bytes){NULL, 0});
+    if (run->run_stride > UINT16_MAX || texts + run->total_bytes > INLINE_BYTES_MAX)
+        return 1;
+    size_t room = MAILBOX_RECORD_BYTES_MAX - sizeof(struct mail_remote_message) - texts;
+    return 1 + (uint32_t)((room - run->total_bytes - 2) / run->run_stride);
+}
+
+uint32_t remotes_run_length(struct shard *shard, const struct shard_account *account,
+                            const struct message *run)
+{
+    if (run->run_more == 0)
+        return 1;
+    const struct match *match = find(shard, account, run);
+    if (match == NULL || match->group_count > 0)
+        return 1;
+    for (uint64_t left = plain_servers(shard, match); left != 0; left &= left - 1) {
+        if (shard->remotes.all[__builtin_ctzll(left)].own == NULL) {
+            uint32_t most = run_most(run);
+            return message_count(run) < most ? message_count(run) : most;
+        }
+    }
+    return message_count(run);
+}
+
+/* Bytes of the record; what does not fit travels in a block. */
+static uint32_t record_bytes(const struct message *run, struct bytes queues)
+{
+    size_t texts = texts_bytes(run, queues);
+    size_t bytes = sizeof(struct mail_remote_message);
+    if (texts + run->total_bytes <= INLINE_BYTES_MAX)
+        return (uint32_t)(bytes + texts + run_bytes(run));
+    return (uint32_t)(texts <= INLINE_BYTES_MAX ? bytes + texts : bytes);
+}
+
+static uint8_t *put(uint8_t *to, struct bytes from)
+{
+    if (from.count > 0)
+        memcpy(to, from.data, from.count);
+    return to + from.count;
+}
+
+static uint8_t *put_texts(uint8_t *to, const struct message *message, struct bytes queues)
+{
+    to = put(to, message->subject);
+    to = put(to, message->reply);
+    to = put(to, queues);
+    to = put(to, message->total_size_text);
+    return put(to, message->header_size_text);
+}
+
+static struct block *block_for(struct shard *shard, const struct message *message, struct bytes queues,
+                               bool texts_too)
+{
+    if (message->block != NULL && !texts_too)
+        return block_hold(message->block);
+    size_t count = message->total_bytes + (texts_too ? texts_bytes(message, queues) : 0);
+    struct block *block = block_take(&shard->context.pool.blocks, count);
+    if (block == NULL)
+        return NULL;
+    uint8_t *to = texts_too ? put_texts(block->bytes, message, queues) : block->bytes;
+    (void)put(to, bytes_of(message->body, message->total_bytes));
+    return block;
+}
+
+static struct publisher_place place_of(const struct message *message)
+{
+    return message->publisher != NULL ? message->publisher->place : message->place;
+}
+
+/* One mail to the shard `to`, for the servers in `remotes`. */
+static bool mail_message(struct shard *shard, const struct shard_account *account, uint32_t to,
+                         uint64_t remotes, const struct message *run, struct bytes queues, bool spare)
+{
+    uint32_t bytes = record_bytes(run, queues);
+    struct mail_remote_message header = {
+        .kind = MAIL_REMOTE_MESSAGE,
+        .total_size_count = (uint8_t)run->total_size_text.count,
+        .header_size_count = (uint8_t)run->header_size_text.count,
+        .run_more = (uint16_t)run->run_more,
+        .run_stride = (uint16_t)run->run_stride,
+        .subject_count = (uint32_t)run->subject.count,
+        .reply_count = (uint32_t)run->reply.count,
+        .queues_count = (uint32_t)queues.count,
+        .header_bytes = run->header_bytes,
+        .total_bytes = run->total_bytes,
+        .account = account->id,
+        .remotes = remotes,
+        .place = place_of(run),
+    };
+    bool whole = texts_bytes(run, queues) + run->total_bytes <= INLINE_BYTES_MAX;
+    ASSERT(whole || run->run_more == 0);
+    if (!whole) {
+        header.block = block_for(shard, run, queues, bytes == sizeof header);
+        if (header.block == NULL)
+            return false;
+        if (bytes != sizeof header)
+            header.body = run->block != NULL ? run->body : header.block->bytes;
+    }
+    uint8_t *record = post_reserve(&shard->post, to, bytes, spare);
+    if (record == NULL) {
+        block_release(&shard->context.pool.blocks, header.block);
+        return false;
+    }
+    memcpy(record, &header, sizeof header);
+    if (bytes > sizeof header) {
+        uint8_t *at = put_texts(record + sizeof header, run, queues);
+        if (whole)
+            (void)put(at, bytes_of(run->body, run_bytes(run)));
+    }
+    post_commit(&shard->post, to, bytes);
+    return true;
+}
+
+bool remotes_room(struct shard *shard, const struct shard_account *account, const struct message *message,
+                  uint64_t local_mails, uint32_t times)
+{
+    const struct match *match = find(shard, account, message);
+    if (match == NULL || match->interest_count == 0)
+        return true;
+    uint64_t servers = plain_servers(shard, match);
+    size_t queues = 0;
+    for (uint32_t g = 0; g < match->group_count; g++) {
+        servers = shard->remotes.up;
+        queues += group_name(&match->groups[g]).count + 1;
+    }
+    struct bytes longest = bytes_of(NULL, queues < REMOTE_QUEUES_BYTES ? queues : REMOTE_QUEUES_BYTES);
+    uint32_t bytes = record_bytes(message, longest);
+    uint32_t most = times > 1 ? (uint32_t)(sizeof(struct mail_remote_message) + INLINE_BYTES_MAX) : bytes;
+    uint64_t mails = (local_mails + (uint64_t)__builtin_popcountll(servers)) * times;
+    for (uint64_t left = servers; left != 0; left &= left - 1) {
+        const struct remote *remote = &shard->remotes.all[__builtin_ctzll(left)];
+        if (remote->own == NULL && !mailbox_has_room_for(post_box(&shard->post, remote->shard), most, mails))
+            return false;
+    }
+    return true;
+}
+
+/* ---- out ---- */
+
+static struct bytes account_name(const struct shard_account *account)
+{
+    return account->host.configured == NULL ? (struct bytes){NULL, 0} : account->host.configured->name;
+}
+
+static bool deliver_own(const struct shard *shard, struct route_connection *connection,
+                        const struct shard_account *account, const struct message *run, struct bytes queues)
+{
+    struct bytes name = account_name(account);
+    const struct security_permissions *permissions = shard->snapshot->options->cluster.permissions;
+    if (UNLIKELY(permissions != NULL) &&
+        !permissions_deliver(permissions, run->subject, (struct bytes){NULL, 0}))
+        return false; /* what is wanted by a wildcard and denied by name */
+    struct message placed = *run;
+    placed.place = place_of(run);
+    return name.count > 0 && route_deliver(&connection->route, name, &placed, queues);
+}
+
+/* The names of the groups that this server serves, a blank between each. */
+static struct bytes queues_of(const struct remotes_plan *plan, uint32_t remote,
+                              uint8_t names[REMOTE_QUEUES_BYTES])
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < plan->count; i++) {
+        struct bytes name = plan->groups[i].name;
+        if (plan->groups[i].remote != remote || count + name.count + 1 > REMOTE_QUEUES_BYTES)
+            continue;
+        if (count > 0)
+            names[count++] = ' ';
+        memcpy(names + count, name.data, name.count);
+        count += name.count;
+    }
+    return bytes_of(names, count);
+}
+
+/* The servers of one shard in a set that begins with one of it. */
+static uint64_t same_shard(const struct shard *shard, uint64_t servers, uint32_t owner)
+{
+    uint64_t same = 0;
+    for (uint64_t left = servers; left != 0; left &= left - 1) {
+        unsigned remote = (unsigned)__builtin_ctzll(left);
+        same |= shard->remotes.all[remote].shard == owner ? 1ULL << remote : 0;
+    }
+    return same;
+}
+
+static bool deliver_queued(struct shard *shard, const struct shard_account *account,
+                           const struct message *message, const struct remotes_plan *plan, bool spare)
+{
+    uint8_t names[REMOTE_QUEUES_BYTES];
+    bool taken = false;
+    for (uint64_t left = plan->queued; left != 0; left &= left - 1) {
+        unsigned number = (unsigned)__builtin_ctzll(left);
+        const struct remote *remote = &shard->remotes.all[number];
+        struct bytes queues = queues_of(plan, number, names);
+        if (queues.count == 0 && (plan->plain >> number & 1) == 0)
+            continue; /* its only name is too long for us */
+        if (remote->own != NULL)
+            taken |= deliver_own(shard, remote->own, account, message, queues);
+        else
+            taken |= mail_message(shard, account, remote->shard, 1ULL << number, message, queues, spare);
+    }
+    return taken;
+}
+
+bool remotes_deliver(struct shard *shard, const struct shard_account *account, const struct message *run,
+                     const struct remotes_plan *plan, bool spare)
+{
+    struct bytes none = {NULL, 0};
+    bool taken = false;
+    for (uint64_t left = plan->plain & ~plan->queued; left != 0;) {
+        const struct remote *remote = &shard->remotes.all[__builtin_ctzll(left)];
+        if (remote->own != NULL) {
+            taken |= deliver_own(shard, remote->own, account, run, none);
+            left &= left - 1;
+            continue;
+        }
+        uint64_t same = same_shard(shard, left, remote->shard);
+        taken |= mail_message(shard, account, remote->shard, same, run, none, spare);
+        left &= ~same;
+    }
+    if (UNLIKELY(plan->queued != 0))
+        taken |= deliver_queued(shard, account, run, plan, spare);
+    return taken;
+}
+
+bool remotes_fall_back(struct shard *shard, const struct shard_account *account,
+                       const struct message *message, struct bytes group)
+{
+    struct remotes_plan plan;
+    if (account->remote == NULL)
+        return false;
+    plan.match = find(shard, account, message);
+    plan.plain = plan.queued = 0;
+    plan.count = 0;
+    return remotes_plan_add(shard, &plan, group) && remotes_deliver(shard, account, message, &plan, true);
+}
+
+static struct bytes next_text(const uint8_t **at, uint32_t count)
+{
+    struct bytes bytes = bytes_of(*at, count);
+    *at += count;
+    return bytes;
+}
+
+void remotes_mail_message(struct shard *shard, const uint8_t *mail, uint32_t bytes)
+{
+    struct mail_remote_message header;
+    ASSERT(bytes >= sizeof header);
+    memcpy(&header, mail, sizeof header);
+    const uint8_t *at = mail + sizeof header;
+    if (header.block != NULL && header.body == NULL)
+        at = header.block->bytes;
+    struct message message = {
+        .place = header.place, .run_more = header.run_more, .run_stride = header.run_stride};
+    message.subject = next_text(&at, header.subject_count);
+    message.reply = next_text(&at, header.reply_count);
+    struct bytes queues = next_text(&at, header.queues_count);
+    message.total_size_text = next_text(&at, header.total_size_count);
+    message.header_size_text = next_text(&at, header.header_size_count);
+    message.header_bytes = header.header_bytes;
+    message.total_bytes = header.total_bytes;
+    message.body = header.body != NULL ? header.body : at;
+    message.block = header.block;
+    const struct shard_account *account = accounts_get(shard, header.account);
+    for (uint64_t left = header.remotes; account != NULL && left != 0; left &= left - 1) {
+        struct route_connection *own = shard->remotes.all[__builtin_ctzll(left)].own;
+        if (own != NULL) /* else it has gone meanwhile */
+            (void)deliver_own(shard, own, account, &message, queues);
+    }
+    block_release(&shard->context.pool.blocks, header.block);
+}

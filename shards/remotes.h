@@ -1,0 +1,137 @@
+/* shards/remotes.h - the other servers of the cluster as one shard knows them: who is there, what they want,
+ * and how a message gets to them (docs/clusters.md 2, 3). In the flow:  router_publish() -> remotes_plan() ..
+ * remotes_deliver() -> route_deliver() || mail to the route's shard RS+ -> remotes_interest() -> mail to all
+ * shards || own interest changes -> remotes_tell() -> RS+ A remote server has a number; bits and queue
+ * weights in shard_account.remote stand for numbers, as those of shard_account.index stand for shards. At the
+ * bounds: REMOTES_MAX servers; REMOTE_GROUPS_MAX queue groups of one message that are served elsewhere,
+ * REMOTE_QUEUES_BYTES of their names for one server: a group beyond is served here or not at all. Thread: the
+ * shard's. */
+#ifndef SHARDS_REMOTES_H
+#define SHARDS_REMOTES_H
+
+#include "core/base/list.h"
+#include "core/subject/index.h"
+#include "net/message.h"
+#include "net/route_host.h"
+
+struct shard;
+struct shard_account;
+struct route_connection;
+struct cluster_options;
+
+enum { REMOTES_MAX = 64, REMOTE_GROUPS_MAX = 128, REMOTE_QUEUES_BYTES = 2048, REMOTE_MEMOS = 64 };
+
+struct remote {
+    uint64_t rid;
+    uint32_t shard;               /* that owns its route */
+    struct route_connection *own; /* when that is this one */
+};
+
+/* The match that a control line had lately, as in struct router_memo. */
+struct remote_memo {
+    uint64_t line_serial; /* 0: none */
+    const struct match *match;
+    uint64_t match_serial;
+};
+
+/* All zero but for the lists: there is no cluster. */
+struct remotes {
+    struct match_cache *matches; /* NULL: there is no cluster */
+    uint64_t up;                 /* bits: servers that are there */
+    uint32_t own_count;          /* registered routes of this shard */
+    struct remote all[REMOTES_MAX];
+    struct list routes; /* this shard's, registered or not */
+    struct list with_output;
+    struct list full; /* held back by a full mailbox */
+    struct remote_memo memos[REMOTE_MEMOS];
+};
+
+/* Who gets a message elsewhere. */
+struct remotes_plan {
+    const struct match *match; /* in shard_account.remote; NULL: nobody wants it */
+    uint64_t plain;            /* bits: servers with plain interest */
+    uint64_t queued;           /* bits: servers that serve some of `groups` */
+    uint32_t count;
+    struct remote_group {
+        struct bytes name;
+        uint32_t remote;
+    } groups[REMOTE_GROUPS_MAX];
+};
+
+/* ERR_MEMORY. */
+MUST_USE enum err remotes_init(struct remotes *remotes, const struct cluster_options *options,
+                               uint32_t cache_entries);
+void remotes_close(struct shard *shard);
+
+/* ---- a message's way out; all for an account that has `remote` ---- */
+
+/* How many messages of a run may be routed at once as far as other servers are concerned. */
+uint32_t remotes_run_length(struct shard *shard, const struct shard_account *account,
+                            const struct message *run);
+
+/* Whether every mailbox that the way to other servers may need has room, beside `local_mails` that may go
+ * there too. */
+bool remotes_room(struct shard *shard, const struct shard_account *account, const struct message *message,
+                  uint64_t local_mails, uint32_t times);
+
+/* Whether another server wants the subject. */
+bool remotes_wanted(struct shard *shard, const struct shard_account *account, struct bytes subject);
+
+/* Finds who wants it, and draws for each queue group whether a member here (of which `local` knows) or
+ * elsewhere gets it (routes.md 12.3). */
+void remotes_plan(struct shard *shard, const struct shard_account *account, const struct match *local,
+                  const struct message *message, struct remotes_plan *plan);
+
+/* Whether the plan gives this group to another server. */
+bool remotes_plan_has(const struct remotes_plan *plan, struct bytes group);
+
+/* Nobody here took it for that group: another server, if one has members. */
+bool remotes_plan_add(struct shard *shard, struct remotes_plan *plan, struct bytes group);
+
+/* Does what is planned. True: somebody took it. `spare`: room was not asked for. */
+bool remotes_deliver(struct shard *shard, const struct shard_account *account, const struct message *run,
+                     const struct remotes_plan *plan, bool spare);
+
+/* Sends a message of a queue group to another server with members, because nobody here took it
+ * (routes.md 12.4). */
+bool remotes_fall_back(struct shard *shard, const struct shard_account *account,
+                       const struct message *message, struct bytes group);
+
+/* A MAIL_REMOTE_MESSAGE. */
+void remotes_mail_message(struct shard *shard, const uint8_t *mail, uint32_t bytes);
+
+/* ---- interest ---- */
+
+/* This server's interest has changed to `wanted` members or subscriptions: RS+ or RS- on this shard's routes.
+ */
+void remotes_tell(struct shard *shard, const struct shard_account *account, struct bytes pattern,
+                  struct bytes queue, uint32_t wanted);
+
+/* A MAIL_REMOTE_INTEREST. */
+void remotes_mail_interest(struct shard *shard, const uint8_t *mail, uint32_t bytes);
+
+/* ---- routes ---- */
+
+const struct route_host *remotes_host(void);
+
+/* Mail of the control core: MAIL_ROUTE, MAIL_ROUTE_ANSWER, MAIL_ROUTE_BYTES, MAIL_REMOTE. */
+void remotes_mail_route(struct shard *shard, const uint8_t *mail);
+void remotes_mail_answer(struct shard *shard, const uint8_t *mail);
+void remotes_mail_bytes(struct shard *shard, const uint8_t *mail);
+void remotes_mail_remote(struct shard *shard, const uint8_t *mail);
+
+/* A route's session is closed: nothing goes there any more. */
+void remotes_route_closed(struct shard *shard, struct route_connection *connection);
+
+/* The snapshot is new: what was known of accounts is not. */
+void remotes_snapshot_use(struct shard *shard);
+
+/* Once a turn: those that were held back, write deadlines, routes that are done. */
+void remotes_step(struct shard *shard);
+void remotes_send(struct shard *shard);
+void remotes_stop(struct shard *shard);
+
+/* The moment by which remotes_step() is to be called; INT64_MAX: none. */
+int64_t remotes_due_ns(const struct shard *shard);
+
+#endif

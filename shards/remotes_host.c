@@ -1,0 +1,456 @@
+/* shards/remotes_host.c - what routes ask of their shard, what the control core says of routes, and interest
+ * in both directions; see remotes.h. */
+#include "shards/remotes.h"
+
+#include "core/base/check.h"
+#include "core/base/log.h"
+#include "core/security/permissions.h"
+#include "net/route.h"
+#include "shards/host.h"
+#include "shards/mail.h"
+#include "shards/route_connection.h"
+#include "shards/router.h"
+#include "shards/shard.h"
+
+#include <string.h>
+
+#define RETRY_NS (100 * 1000LL) /* how soon to look again for room in a full mailbox */
+
+static struct shard *shard_of_route(const struct route *route)
+{
+    return shard_of(route->context);
+}
+
+static const struct security_permissions *permissions_of(const struct shard *shard)
+{
+    return shard->snapshot->options->cluster.permissions;
+}
+
+/* ---- what this server wants ---- */
+
+/* Whether such messages may come in (routes.md 11.1): of a pattern as of a subject, so that `>` is not under
+ * `a.>`. */
+static bool may_import(const struct shard *shard, struct bytes pattern)
+{
+    const struct security_permissions *permissions = permissions_of(shard);
+    return permissions == NULL || permissions_publish(permissions, pattern);
+}
+
+void remotes_tell(struct shard *shard, const struct shard_account *account, struct bytes pattern,
+                  struct bytes queue, uint32_t wanted)
+{
+    if (!may_import(shard, pattern))
+        return;
+    if (account->host.configured == NULL)
+        return; /* removed by a reload: nobody elsewhere can publish for it by name */
+    for (struct list_link *at = list_first(&shard->remotes.routes); at != NULL;
+         at = list_next(&shard->remotes.routes, at)) {
+        struct route_connection *connection = LIST_ELEMENT(at, struct route_connection, all);
+        if (connection->remote != ROUTE_NONE)
+            route_tell_interest(&connection->route, account->host.configured->name, pattern, queue,
+                                queue.count > 0 ? wanted : wanted > 0);
+    }
+}
+
+/* All that is wanted, for a route that has just been registered. */
+static void tell_all(struct shard *shard, struct route_connection *connection)
+{
+    for (uint32_t id = 0; id < shard->accounts.capacity; id++) {
+        const struct shard_account *account = shard->accounts.by_id[id];
+        if (account == NULL || account->host.configured == NULL)
+            continue;
+        struct bytes name = account->host.configured->name;
+        for (struct interest *at = index_next(account->index, NULL); at != NULL;
+             at = index_next(account->index, at)) {
+            struct bytes pattern = interest_pattern(at);
+            if (!may_import(shard, pattern))
+                continue;
+            if (at->plain.count > 0 || at->remote_shards != 0)
+                route_tell_interest(&connection->route, name, pattern, (struct bytes){NULL, 0}, 1);
+            for (const struct queue_group *group = at->groups; group != NULL; group = group->next_in_interest)
+                route_tell_interest(&connection->route, name, pattern, queue_group_name(group),
+                                    group->members.count + group->remote_total);
+        }
+    }
+}
+
+/* ---- what other servers want ---- */
+
+static void interest_set(struct shard *shard, struct shard_account *account, uint32_t remote,
+                         struct bytes pattern, struct bytes queue, uint32_t weight)
+{
+    if (account != NULL && account->remote == NULL && weight > 0)
+        account->remote = index_new();
+    if (account != NULL && account->remote == NULL && weight == 0)
+        return;
+    if (account == NULL || account->remote == NULL ||
+        index_remote_set(account->remote, pattern, queue, remote, weight) != ERR_OK)
+        log_error(shard->context.log,
+                  "No memory for another server's interest in \"%.*s\": it gets no such messages",
+                  BYTES_PRINTF(pattern));
+}
+
+static uint32_t interest_record_bytes(size_t texts)
+{
+    size_t bytes = sizeof(struct mail_remote_interest) + texts;
+    return bytes <= MAILBOX_RECORD_BYTES_MAX ? (uint32_t)bytes
+                                             : (uint32_t)sizeof(struct mail_remote_interest);
+}
+
+/* Tells the other shards, if all of their mailboxes have room. */
+static enum route_host_result interest_mail(struct shard *shard, const struct mail_remote_interest *wanted,
+                                            struct bytes pattern, struct bytes queue)
+{
+    struct mail_remote_interest header = *wanted;
+    uint32_t bytes = interest_record_bytes(pattern.count + queue.count);
+    bool in_block = bytes == sizeof header && pattern.count + queue.count > 0;
+    for (uint32_t to = 0; to < shard->shard_count; to++) {
+        if (to != shard->post.self && !mailbox_has_room_for(post_box(&shard->post, to), bytes, 1))
+            return ROUTE_HOST_FULL;
+    }
+    if (in_block) {
+        header.block = block_take(&shard->context.pool.blocks, pattern.count + queue.count);
+        if (header.block == NULL)
+            return ROUTE_HOST_MEMORY;
+        memcpy(header.block->bytes, pattern.data, pattern.count);
+        if (queue.count > 0)
+            memcpy(header.block->bytes + pattern.count, queue.data, queue.count);
+    }
+    for (uint32_t to = 0; to < shard->shard_count; to++) {
+        if (to == shard->post.self)
+            continue;
+        uint8_t *record = post_reserve(&shard->post, to, bytes, false);
+        ASSERT(record != NULL);
+        if (in_block)
+            (void)block_hold(header.block);
+        memcpy(record, &header, sizeof header);
+        if (!in_block) {
+            memcpy(record + sizeof header, pattern.data, pattern.count);
+            if (queue.count > 0)
+                memcpy(record + sizeof header + pattern.count, queue.data, queue.count);
+        }
+        post_commit(&shard->post, to, bytes);
+    }
+    block_release(&shard->context.pool.blocks, header.block);
+    return ROUTE_HOST_DONE;
+}
+
+void remotes_mail_interest(struct shard *shard, const uint8_t *mail, uint32_t bytes)
+{
+    struct mail_remote_interest header;
+    ASSERT(bytes >= sizeof header);
+    memcpy(&header, mail, sizeof header);
+    const uint8_t *at = header.block != NULL ? header.block->bytes : mail + sizeof header;
+    struct bytes pattern = bytes_of(at, header.pattern_count);
+    struct bytes queue = bytes_of(at + header.pattern_count, header.queue_count);
+    interest_set(shard, accounts_get(shard, header.account), header.remote, pattern, queue, header.weight);
+    block_release(&shard->context.pool.blocks, header.block);
+}
+
+/* The account of that name, which a route mostly asks for again and again; NULL: not configured here. */
+static struct shard_account *account_named(struct shard *shard, struct route_connection *connection,
+                                           struct bytes name)
+{
+    uint32_t hash = (uint32_t)name.count;
+    for (size_t i = 0; i < name.count; i++)
+        hash = hash * 31 + name.data[i];
+    struct shard_account **known = &connection->accounts[hash % ROUTE_ACCOUNTS_KNOWN];
+    if (LIKELY(*known != NULL && (*known)->host.configured != NULL &&
+               bytes_equal_short((*known)->host.configured->name, name)))
+        return *known;
+    const struct security_account *configured =
+        security_account_find(&shard->context.security->accounts, name);
+    *known = configured == NULL ? NULL : accounts_get(shard, configured->id);
+    return *known;
+}
+
+static enum route_host_result host_interest(struct route *route, const struct route_operation *operation,
+                                            uint32_t weight)
+{
+    struct shard *shard = shard_of_route(route);
+    struct route_connection *connection = route_connection_of(route);
+    struct shard_account *account = account_named(shard, connection, operation->account);
+    if (account == NULL) {
+        log_debug(shard->context.log, "Unknown account \"%.*s\" for remote subject \"%.*s\"",
+                  BYTES_PRINTF(operation->account), BYTES_PRINTF(operation->subject));
+        return ROUTE_HOST_DONE;
+    }
+    const struct security_permissions *permissions = permissions_of(shard);
+    if (permissions != NULL && permissions_subscribe(permissions, operation->subject,
+                                                     (struct bytes){NULL, 0}) == PERMISSION_REFUSED) {
+        log_debug(shard->context.log, "Can not export \"%.*s\", ignoring remote subscription request",
+                  BYTES_PRINTF(operation->subject));
+        return ROUTE_HOST_DONE;
+    }
+    if (operation->subject.count > UINT16_MAX || operation->queue.count > UINT16_MAX)
+        return ROUTE_HOST_DONE; /* longer than anything that can be published */
+    struct mail_remote_interest mail = {
+        .kind = MAIL_REMOTE_INTEREST,
+        .remote = connection->remote,
+        .pattern_count = (uint32_t)operation->subject.count,
+        .queue_count = (uint32_t)operation->queue.count,
+        .weight = weight,
+        .account = account->id,
+    };
+    enum route_host_result result = interest_mail(shard, &mail, operation->subject, operation->queue);
+    if (result == ROUTE_HOST_DONE)
+        interest_set(shard, account, connection->remote, operation->subject, operation->queue, weight);
+    return result;
+}
+
+/* ---- what a route asks for ---- */
+
+static enum route_host_result host_said(struct route *route, enum route_said said, struct bytes json)
+{
+    struct shard *shard = shard_of_route(route);
+    struct mail_route_said mail = {
+        .kind = MAIL_ROUTE_SAID, .said = (uint8_t)said, .rid = route->rid, .count = (uint32_t)json.count};
+    mail.block = block_take(&shard->context.pool.blocks, json.count);
+    if (mail.block == NULL)
+        return ROUTE_HOST_MEMORY;
+    memcpy(mail.block->bytes, json.data, json.count);
+    uint8_t *record = post_reserve(&shard->post, shard->shard_count, sizeof mail, false);
+    if (record == NULL) {
+        block_release(&shard->context.pool.blocks, mail.block);
+        return ROUTE_HOST_FULL;
+    }
+    memcpy(record, &mail, sizeof mail);
+    post_commit(&shard->post, shard->shard_count, sizeof mail);
+    return ROUTE_HOST_DONE;
+}
+
+static enum route_host_result host_publish(struct route *route, const struct route_operation *operation)
+{
+    struct shard *shard = shard_of_route(route);
+    struct shard_account *account = account_named(shard, route_connection_of(route), operation->account);
+    if (account == NULL)
+        return ROUTE_HOST_DONE;
+    switch (router_publish_routed(shard, account, &operation->message, operation->queues)) {
+    case HOST_DONE:
+    case HOST_NOBODY:
+    case HOST_MEMORY: /* it is lost to those that it could not be matched for */
+        break;
+    case HOST_FULL:
+        return ROUTE_HOST_FULL;
+    }
+    if (UNLIKELY(shard->expired_count > 0))
+        shard_remove_expired(shard);
+    return ROUTE_HOST_DONE;
+}
+
+static void host_output_ready(struct route *route)
+{
+    struct route_connection *connection = route_connection_of(route);
+    if (!list_linked(&connection->with_output))
+        list_push_last(&shard_of_route(route)->remotes.with_output, &connection->with_output);
+}
+
+static void host_closing(struct route *route, bool flush)
+{
+    route_connection_closing(shard_of_route(route), route_connection_of(route), flush);
+}
+
+static void host_stall(struct route *route, const struct publisher_place *place, int64_t stall_ns)
+{
+    shard_host()->stall(route->context, place, stall_ns);
+}
+
+static const struct route_host operations = {
+    .said = host_said,
+    .interest = host_interest,
+    .publish = host_publish,
+    .output_ready = host_output_ready,
+    .closing = host_closing,
+    .stall = host_stall,
+};
+
+const struct route_host *remotes_host(void)
+{
+    return &operations;
+}
+
+/* ---- what the control core says ---- */
+
+static struct route_connection *connection_by_rid(struct shard *shard, uint64_t rid)
+{
+    for (struct list_link *at = list_first(&shard->remotes.routes); at != NULL;
+         at = list_next(&shard->remotes.routes, at)) {
+        struct route_connection *connection = LIST_ELEMENT(at, struct route_connection, all);
+        if (connection->route.rid == rid)
+            return connection;
+    }
+    return NULL;
+}
+
+static bool closed_tell(struct shard *shard, uint64_t rid, uint8_t reason)
+{
+    struct mail_route_closed mail = {.kind = MAIL_ROUTE_CLOSED, .reason = reason, .rid = rid};
+    uint8_t *record = post_reserve(&shard->post, shard->shard_count, sizeof mail, true);
+    if (record == NULL)
+        return false;
+    memcpy(record, &mail, sizeof mail);
+    post_commit(&shard->post, shard->shard_count, sizeof mail);
+    return true;
+}
+
+void remotes_mail_route(struct shard *shard, const uint8_t *bytes)
+{
+    struct mail_route mail;
+    memcpy(&mail, bytes, sizeof mail);
+    if (route_connection_new(shard, &mail) == NULL) {
+        log_error(shard->context.log, "%s:%u - rid:%llu - no memory for a route", mail.address, mail.port,
+                  (unsigned long long)mail.rid);
+        (void)closed_tell(shard, mail.rid, CLOSED_READ_ERROR); /* without room it is thought to be there */
+    }
+}
+
+void remotes_mail_answer(struct shard *shard, const uint8_t *bytes)
+{
+    struct mail_route_answer mail;
+    memcpy(&mail, bytes, sizeof mail);
+    struct route_connection *connection = connection_by_rid(shard, mail.rid);
+    if (connection == NULL || connection->state != ROUTE_CONNECTION_OPEN)
+        return;
+    struct route_answer answer = {
+        .close = mail.close,
+        .registers = mail.registers,
+        .headers = mail.headers,
+        .reason = (enum closed_reason)mail.reason,
+        .error = mail.error,
+    };
+    route_answered(&connection->route, &answer);
+    if (connection->state != ROUTE_CONNECTION_OPEN)
+        return;
+    if (mail.registers) {
+        connection->remote = mail.remote;
+        shard->remotes.all[mail.remote].own = connection;
+        shard->remotes.own_count++;
+        tell_all(shard, connection);
+    }
+    route_connection_resume(shard, connection);
+}
+
+void remotes_mail_bytes(struct shard *shard, const uint8_t *bytes)
+{
+    struct mail_route_bytes mail;
+    memcpy(&mail, bytes, sizeof mail);
+    struct route_connection *connection = connection_by_rid(shard, mail.rid);
+    if (connection != NULL)
+        route_write(&connection->route, bytes_of(mail.block->bytes, mail.count));
+    block_release(&shard->context.pool.blocks, mail.block);
+}
+
+/* A server that is gone wants nothing any more. */
+static void forget(struct shard *shard, uint32_t remote)
+{
+    for (uint32_t id = 0; id < shard->accounts.capacity; id++) {
+        struct shard_account *account = shard->accounts.by_id[id];
+        if (account == NULL || account->remote == NULL)
+            continue;
+        if (index_remote_clear(account->remote, remote) != ERR_OK)
+            assert_failed("no memory to forget a server's interest", __FILE__,
+                          __LINE__); /* the next server with its
+                                         number would get it */
+    }
+}
+
+void remotes_mail_remote(struct shard *shard, const uint8_t *bytes)
+{
+    struct mail_remote mail;
+    memcpy(&mail, bytes, sizeof mail);
+    struct remote *remote = &shard->remotes.all[mail.remote];
+    if (mail.up) {
+        *remote = (struct remote){.rid = mail.rid, .shard = mail.shard};
+        shard->remotes.up |= 1ULL << mail.remote;
+        return;
+    }
+    shard->remotes.up &= ~(1ULL << mail.remote);
+    remote->own = NULL;
+    forget(shard, mail.remote);
+}
+
+void remotes_route_closed(struct shard *shard, struct route_connection *connection)
+{
+    connection->told = closed_tell(shard, connection->route.rid, connection->route.closed_reason);
+    if (connection->remote == ROUTE_NONE)
+        return;
+    shard->remotes.up &= ~(1ULL << connection->remote);
+    shard->remotes.all[connection->remote].own = NULL;
+    shard->remotes.own_count--;
+    connection->remote = ROUTE_NONE;
+}
+
+void remotes_snapshot_use(struct shard *shard)
+{
+    for (struct list_link *at = list_first(&shard->remotes.routes); at != NULL;
+         at = list_next(&shard->remotes.routes, at)) {
+        struct route_connection *connection = LIST_ELEMENT(at, struct route_connection, all);
+        memset(connection->accounts, 0, sizeof connection->accounts);
+    }
+}
+
+/* ---- the turn ---- */
+
+void remotes_step(struct shard *shard)
+{
+    struct list_link *last = shard->remotes.full.ends.previous;
+    for (bool more = !list_empty(&shard->remotes.full); more && !list_empty(&shard->remotes.full);) {
+        struct list_link *at = list_first(&shard->remotes.full);
+        more = at != last;
+        route_connection_resume(shard, LIST_ELEMENT(at, struct route_connection, waiting));
+    }
+    for (struct list_link *at = list_first(&shard->remotes.routes), *next = NULL; at != NULL; at = next) {
+        next = list_next(&shard->remotes.routes, at);
+        struct route_connection *connection = LIST_ELEMENT(at, struct route_connection, all);
+        if (connection->route.state == ROUTE_CLOSED && !connection->told)
+            connection->told = closed_tell(shard, connection->route.rid, connection->route.closed_reason);
+        route_connection_step(shard, connection);
+    }
+}
+
+void remotes_send(struct shard *shard)
+{
+    for (struct list_link *at; (at = list_first(&shard->remotes.with_output)) != NULL;) {
+        list_remove(at);
+        route_connection_send(shard, LIST_ELEMENT(at, struct route_connection, with_output));
+    }
+}
+
+void remotes_stop(struct shard *shard)
+{
+    for (struct list_link *at = list_first(&shard->remotes.routes), *next = NULL; at != NULL; at = next) {
+        next = list_next(&shard->remotes.routes, at);
+        route_close(&LIST_ELEMENT(at, struct route_connection, all)->route, CLOSED_SERVER_SHUTDOWN, NULL);
+    }
+}
+
+int64_t remotes_due_ns(const struct shard *shard)
+{
+    const struct remotes *remotes = &shard->remotes;
+    int64_t due_ns = INT64_MAX;
+    if (list_empty(&remotes->routes))
+        return due_ns;
+    if (!list_empty(&remotes->with_output))
+        return shard->context.now_ns;
+    if (!list_empty(&remotes->full))
+        due_ns = shard->context.now_ns + RETRY_NS;
+    for (struct list_link *at = list_first(&remotes->routes); at != NULL;
+         at = list_next(&remotes->routes, at)) {
+        const struct route_connection *connection = LIST_ELEMENT(at, struct route_connection, all);
+        int64_t late_ns = connection->send_started_ns + connection->write_deadline_ns;
+        if (connection->send.in_flight != 0 && late_ns < due_ns)
+            due_ns = late_ns;
+        if (connection->state == ROUTE_CONNECTION_ENDING && shard->context.now_ns + RETRY_NS < due_ns)
+            due_ns = shard->context.now_ns + RETRY_NS;
+    }
+    return due_ns;
+}
+
+void remotes_close(struct shard *shard)
+{
+    for (struct list_link *at;
+         shard->remotes.routes.ends.next != NULL && (at = list_first(&shard->remotes.routes)) != NULL;)
+        route_connection_abandon(shard, LIST_ELEMENT(at, struct route_connection, all));
+    match_cache_free(shard->remotes.matches);
+    shard->remotes.matches = NULL;
+}

@@ -1,0 +1,86 @@
+/* shards/route_connection.h - a socket and its route on one shard: receives, sends, ends.
+ * In the flow:  MAIL_ROUTE -> route_connection_new() || shard_complete() -> route_connection_received() ->
+ * route_receive() flush of outputs -> route_connection_send() -> loop_send() -> route_connection_sent() One
+ * receive (multishot) and one send are in flight at most. Its memory goes when the session is closed, the
+ * control core was told, and both operations are home. Thread: the shard's. */
+#ifndef SHARDS_ROUTE_CONNECTION_H
+#define SHARDS_ROUTE_CONNECTION_H
+
+#include "core/base/list.h"
+#include "core/loop/loop.h"
+#include "net/route.h"
+
+struct shard;
+struct shard_account;
+struct mail_route;
+struct tls_stream;
+
+enum route_connection_state {
+    ROUTE_CONNECTION_OPEN,
+    ROUTE_CONNECTION_FLUSHING,  /* the session is closed; what is pending is still sent */
+    ROUTE_CONNECTION_LINGERING, /* our FIN is out; what still comes is dropped, so that no RST overtakes our
+                                   last words */
+    ROUTE_CONNECTION_ENDING,    /* shut down both ways; waiting for the operations to come home */
+};
+enum { ROUTE_CONNECTION_STATES = ROUTE_CONNECTION_ENDING + 1, ROUTE_ACCOUNTS_KNOWN = 16, ROUTE_NONE = 255 };
+
+struct route_connection {
+    struct route route;
+    struct loop_op receive;
+    struct loop_op send;
+    struct tls_stream *tls;       /* NULL: in clear */
+    struct timer timer;           /* end of a TLS handshake; end of lingering */
+    struct list_link all;         /* in remotes.routes, from beginning to end */
+    struct list_link with_output; /* in remotes.with_output while it has bytes to send and none in flight */
+    struct list_link waiting;     /* in remotes.full while a mailbox holds it back */
+    struct block *held;           /* bytes received and not taken yet, from held_at on */
+    uint32_t held_at;
+    uint32_t held_end;
+    int64_t send_started_ns;
+    int64_t write_deadline_ns;
+    uint64_t batch_bytes; /* of the write under way not taken by the kernel yet */
+    int fd;
+    uint8_t state;        /* enum route_connection_state */
+    uint8_t remote;       /* the server's number; ROUTE_NONE: not registered */
+    bool send_progressed; /* part of the write was taken since send_started_ns */
+    bool ended;           /* the peer's FIN came */
+    bool failed;          /* reading failed */
+    bool told;            /* the control core knows that it is closed */
+    /* Accounts that it spoke of lately, by a hash of the name; forgotten with a new snapshot. */
+    struct shard_account *accounts[ROUTE_ACCOUNTS_KNOWN];
+};
+
+static inline struct route_connection *route_connection_of(struct route *route)
+{
+    return CONTAINER_OF(route, struct route_connection, route);
+}
+
+/* Makes a connection of what the control core sends, and greets. Takes socket and greeting. NULL: no memory,
+ * the socket is closed. */
+struct route_connection *route_connection_new(struct shard *shard, const struct mail_route *mail);
+
+void route_connection_received(struct shard *shard, struct route_connection *connection,
+                               const struct loop_completion *completion);
+void route_connection_sent(struct shard *shard, struct route_connection *connection, int32_t result);
+
+/* Bytes for the session, in clear. */
+void route_connection_give(struct shard *shard, struct route_connection *connection, struct bytes bytes);
+
+/* Starts a send of what is pending, if none is in flight. */
+void route_connection_send(struct shard *shard, struct route_connection *connection);
+
+/* Takes up what was held back. */
+void route_connection_resume(struct shard *shard, struct route_connection *connection);
+
+/* The session is closed (route_host.closing). */
+void route_connection_closing(struct shard *shard, struct route_connection *connection, bool flush);
+
+void route_connection_timer_due(struct shard *shard, struct route_connection *connection);
+
+/* What has to be looked at once a turn: the write deadline, and whether it can go. */
+void route_connection_step(struct shard *shard, struct route_connection *connection);
+
+/* Frees it at once, whatever is in flight: the ring is gone already. */
+void route_connection_abandon(struct shard *shard, struct route_connection *connection);
+
+#endif

@@ -1,0 +1,143 @@
+/* shards/route_tls.c - see route_tls.h. */
+#include "shards/route_tls.h"
+
+#include "core/base/log.h"
+#include "core/base/memory.h"
+#include "net/tls_stream.h"
+#include "shards/connection_tls.h"
+#include "shards/shard.h"
+
+static const struct tls_options *options_of(const struct shard *shard)
+{
+    return &shard->snapshot->options->cluster.tls;
+}
+
+static void output_note(struct shard *shard, struct route_connection *connection)
+{
+    if (route_connection_pending(connection) && !list_linked(&connection->with_output))
+        list_push_last(&shard->remotes.with_output, &connection->with_output);
+}
+
+static void fail(struct shard *shard, struct route_connection *connection, const char *why)
+{
+    char prefix[ROUTE_PREFIX_BYTES];
+    log_error(shard->context.log, "%s - TLS route handshake error: %s",
+              route_prefix(&connection->route, prefix, sizeof prefix), why);
+    route_close(&connection->route, CLOSED_TLS_HANDSHAKE_FAILURE, NULL);
+}
+
+bool route_tls_start(struct shard *shard, struct route_connection *connection, const char *host)
+{
+    const struct tls_options *options = options_of(shard);
+    struct bytes nothing = {NULL, 0};
+    bool dials = connection->route.solicited;
+    if (!options->on)
+        return true;
+    if (tls_stream_new(&connection->tls, dials ? options->dialler : options->context, &shard->context.pool,
+                       dials ? host : NULL) != ERR_OK)
+        return false;
+    int64_t due_ns = shard->context.now_ns + tls_options_timeout_ns(options);
+    if (timers_set(&shard->context.timers, &connection->timer, due_ns) != ERR_OK)
+        return false;
+    if (dials && tls_stream_handshake(connection->tls, &nothing) == TLS_FAILED)
+        fail(shard, connection, tls_stream_error(connection->tls));
+    output_note(shard, connection);
+    return true;
+}
+
+/* Why a peer with a good certificate may not come all the same; NULL: it may. */
+static const char *refusal(const struct shard *shard, const struct route_connection *connection)
+{
+    uint8_t pin[TLS_PIN_BYTES];
+    if (options_of(shard)->pin_count == 0)
+        return NULL;
+    if (!tls_stream_pin(connection->tls, pin) || !tls_options_pinned(options_of(shard), pin))
+        return "certificate not pinned";
+    return NULL;
+}
+
+static void decrypt(struct shard *shard, struct route_connection *connection, struct bytes bytes)
+{
+    enum tls_result result = TLS_DONE;
+    if (shard->plain == NULL)
+        shard->plain = memory_new(CONNECTION_TLS_PLAIN_BYTES);
+    if (shard->plain == NULL) {
+        route_close(&connection->route, CLOSED_READ_ERROR, NULL);
+        return;
+    }
+    while (result == TLS_DONE && connection->state == ROUTE_CONNECTION_OPEN) {
+        size_t count = 0;
+        result = tls_stream_read(connection->tls, &bytes, shard->plain, CONNECTION_TLS_PLAIN_BYTES, &count);
+        if (count > 0)
+            route_connection_give(shard, connection, bytes_of(shard->plain, count));
+    }
+    output_note(shard, connection); /* the protocol itself may have something to say */
+    if (connection->state == ROUTE_CONNECTION_OPEN && result == TLS_ENDED)
+        route_input_ended(&connection->route, false);
+    else if (connection->state == ROUTE_CONNECTION_OPEN && result == TLS_FAILED)
+        route_input_ended(&connection->route, true);
+}
+
+void route_tls_received(struct shard *shard, struct route_connection *connection, struct bytes bytes)
+{
+    if (tls_stream_open(connection->tls)) {
+        decrypt(shard, connection, bytes);
+        return;
+    }
+    enum tls_result result = tls_stream_handshake(connection->tls, &bytes);
+    output_note(shard, connection);
+    switch (result) {
+    case TLS_DONE: {
+        const char *why = refusal(shard, connection);
+        timers_cancel(&shard->context.timers, &connection->timer);
+        output_note(shard, connection); /* the greeting, which waited */
+        if (why != NULL)
+            fail(shard, connection, why);
+        else if (bytes.count > 0)
+            decrypt(shard, connection, bytes);
+        return;
+    }
+    case TLS_MORE:
+        return;
+    case TLS_ENDED:
+        fail(shard, connection, "EOF");
+        return;
+    case TLS_FAILED:
+        fail(shard, connection, tls_stream_error(connection->tls));
+        return;
+    }
+}
+
+bool route_tls_encrypt(struct route_connection *connection, bool last)
+{
+    struct output *plain = &connection->route.output;
+    if (connection->tls == NULL || !tls_stream_open(connection->tls))
+        return true;
+    if (!output_empty(plain) && !tls_stream_write(connection->tls, plain, ROUTE_TLS_UNSENT_BYTES))
+        return false;
+    if (last && output_empty(plain))
+        tls_stream_shutdown(connection->tls);
+    return true;
+}
+
+bool route_tls_timer_due(struct shard *shard, struct route_connection *connection)
+{
+    if (connection->tls == NULL || connection->state != ROUTE_CONNECTION_OPEN ||
+        tls_stream_open(connection->tls))
+        return false;
+    fail(shard, connection, "i/o timeout");
+    return true;
+}
+
+struct output *route_connection_output(struct route_connection *connection)
+{
+    return connection->tls == NULL ? &connection->route.output : tls_stream_output(connection->tls);
+}
+
+bool route_connection_pending(struct route_connection *connection)
+{
+    if (!output_empty(route_connection_output(connection)))
+        return true;
+    return connection->tls != NULL && tls_stream_open(connection->tls) &&
+           !output_empty(&connection->route.output);
+}

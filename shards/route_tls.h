@@ -1,0 +1,31 @@
+/* shards/route_tls.h - TLS between a route's socket and its session: from the first byte on, both sides with
+ * certificates (spec/routes.md 6). In the flow: route_connection_received() -> route_tls_received() ->
+ * tls_stream_read() -> route_connection_give() route_connection_send() -> route_tls_encrypt() ->
+ * tls_stream_write() -> loop_send() At the bounds: `timeout` ends a handshake however slowly it goes on;
+ * ciphertext made ahead of the socket is at most ROUTE_TLS_UNSENT_BYTES, the rest waits in clear. Thread: the
+ * shard's. */
+#ifndef SHARDS_ROUTE_TLS_H
+#define SHARDS_ROUTE_TLS_H
+
+#include "shards/route_connection.h"
+
+enum { ROUTE_TLS_UNSENT_BYTES = 512 * 1024 };
+
+/* Begins, when the cluster has TLS. `host`: whom we dialled. False: no memory. */
+MUST_USE bool route_tls_start(struct shard *shard, struct route_connection *connection, const char *host);
+
+/* Bytes from the socket. */
+void route_tls_received(struct shard *shard, struct route_connection *connection, struct bytes bytes);
+
+/* Makes ciphertext of what the session has written, as far as there is a handshake; with `last`, close_notify
+ * behind all of it. False: failed. */
+MUST_USE bool route_tls_encrypt(struct route_connection *connection, bool last);
+
+/* Its timer was due: whether that was the end of the patience with a handshake. */
+bool route_tls_timer_due(struct shard *shard, struct route_connection *connection);
+
+/* The chain that the socket sends from, and whether there is something to send in it or to be made for it. */
+struct output *route_connection_output(struct route_connection *connection);
+bool route_connection_pending(struct route_connection *connection);
+
+#endif

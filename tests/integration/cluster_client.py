@@ -1,0 +1,225 @@
+"""tests/integration/cluster_client.py - a NATS client that keeps what it is sent, and servers that form a cluster.
+
+Many clients are read together by pump(), so that a test waits for what it wants to see and never for a time.
+"""
+import os
+import select
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+WAIT_SECONDS = 30  # generous: it only ends tests that fail
+PORTS = range(10000, 30000)  # below those that the kernel gives to outgoing connections
+
+
+class Failure(Exception):
+    """A test has found something wrong."""
+
+
+class Message:
+    """One delivery."""
+
+    def __init__(self, subject, sid, reply, header, body):
+        self.subject, self.sid, self.reply, self.header, self.body = subject, sid, reply, header, body
+
+
+class Client:
+    """One connection. Lines go out at once; deliveries gather in `messages` while somebody pumps."""
+
+    def __init__(self, node, user="app"):
+        self.node = node
+        self.socket = socket.create_connection(("127.0.0.1", node.port), timeout=WAIT_SECONDS)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.buffer = b""
+        self.messages = []
+        self.pongs = 0
+        self.errors = []
+        self.info = b""
+        self.infos = []
+        self.next_sid = 1
+        self.closed = False
+        self.send(b'CONNECT {"verbose":false,"protocol":1,"headers":true,"no_responders":true,'
+                  b'"user":"%s","pass":"%s"}\r\nPING\r\n' % (user.encode(), user.encode()))
+        pump([self], lambda: self.pongs == 1)
+
+    def send(self, data):
+        self.socket.settimeout(WAIT_SECONDS)
+        self.socket.sendall(data)
+
+    def subscribe(self, subject, queue=None):
+        sid = self.next_sid
+        self.next_sid += 1
+        self.send(b"SUB %s%s %d\r\n" % (subject.encode(), b" " + queue.encode() if queue else b"", sid))
+        return sid
+
+    def unsubscribe(self, sid):
+        self.send(b"UNSUB %d\r\n" % sid)
+
+    def publish(self, subject, body, reply=None, header=None):
+        middle = b" " + reply.encode() if reply else b""
+        if header is None:
+            self.send(b"PUB %s%s %d\r\n%s\r\n" % (subject.encode(), middle, len(body), body))
+        else:
+            self.send(b"HPUB %s%s %d %d\r\n%s%s\r\n" % (subject.encode(), middle, len(header), len(header) + len(body),
+                                                        header, body))
+
+    def flush(self):
+        wanted = self.pongs + 1
+        self.send(b"PING\r\n")
+        pump([self], lambda: self.pongs >= wanted)
+
+    def close(self):
+        self.closed = True
+        self.socket.close()
+
+    def read(self):
+        """Takes what has come; whole operations are kept."""
+        try:
+            data = self.socket.recv(1 << 18)
+        except ConnectionError:
+            data = b""
+        if not data:
+            self.closed = True
+            return
+        self.buffer += data
+        at = 0
+        while True:
+            end = self.buffer.find(b"\r\n", at)
+            if end < 0:
+                break
+            after = self.take(self.buffer[at:end], end + 2)
+            if after is None:
+                break
+            at = after
+        self.buffer = self.buffer[at:]
+
+    def take(self, line, body_at):
+        """One operation; where the next one begins, or None when its body is not here yet."""
+        words = line.split()
+        name = words[0] if words else b""
+        if name in (b"MSG", b"HMSG"):
+            total = int(words[-1])
+            if len(self.buffer) < body_at + total + 2:
+                return None
+            data = self.buffer[body_at:body_at + total]
+            header_bytes = int(words[-2]) if name == b"HMSG" else 0
+            has_reply = len(words) == (6 if name == b"HMSG" else 5)
+            self.messages.append(Message(words[1].decode(), int(words[2]), words[3].decode() if has_reply else None,
+                                         data[:header_bytes] or None, data[header_bytes:]))
+            return body_at + total + 2
+        if name == b"PONG":
+            self.pongs += 1
+        elif name == b"PING":
+            self.send(b"PONG\r\n")
+        elif name == b"-ERR":
+            self.errors.append(line)
+        elif name == b"INFO":
+            self.info = line
+            self.infos.append(line)
+        return body_at
+
+
+def pump(clients, done, again=None, pause=0.05):
+    """Reads for all clients until done(). `again` is called now and then: what has to be tried until it works."""
+    end = time.monotonic() + WAIT_SECONDS
+    next_again = 0
+    while not done():
+        now = time.monotonic()
+        if now > end:
+            raise Failure("waited in vain")
+        if again and now >= next_again:
+            again()
+            next_again = now + pause
+        by_socket = {client.socket: client for client in clients if not client.closed}
+        readable, _, _ = select.select(list(by_socket), [], [], pause)
+        for ready in readable:
+            by_socket[ready].read()
+
+
+def free_ports(count, taken=[os.getpid() % len(PORTS)]):
+    """So many ports that nobody listens on."""
+    found = []
+    while len(found) < count:
+        taken[0] = (taken[0] + 1) % len(PORTS)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", PORTS[taken[0]]))
+            except OSError:
+                continue
+        found.append(PORTS[taken[0]])
+    return found
+
+
+ACCOUNTS = """
+accounts {
+    APP { users = [ {user: app, password: app} ] }
+    OTHER { users = [ {user: other, password: other} ] }
+    SVC {
+        users = [ {user: svc, password: svc} ]
+        exports = [ {service: "svc.req"}, {stream: "st.>"} ]
+    }
+    CLI {
+        users = [ {user: cli, password: cli} ]
+        imports = [ {service: {account: SVC, subject: "svc.req"}, to: "my.req"},
+                    {stream: {account: SVC, subject: "st.>"}, prefix: "imp"} ]
+    }
+}
+"""
+
+
+class Node:
+    """One server process with a client port and a route port."""
+
+    def __init__(self, path, name, port, cluster_port, arguments=(), extra="", accounts=ACCOUNTS):
+        self.path, self.name, self.port, self.cluster_port = path, name, port, cluster_port
+        self.arguments, self.extra, self.accounts = list(arguments), extra, accounts
+        self.routes = []
+        self.cluster_name = "C"  # None: it makes one up
+        self.process = None
+        self.log = None
+        self.config = None
+
+    def start(self):
+        routes = ", ".join(f'"nats-route://127.0.0.1:{port}"' for port in self.routes)
+        name = f"name: {self.cluster_name}" if self.cluster_name else ""
+        self.config = tempfile.NamedTemporaryFile("w", suffix=".conf", delete=False)
+        self.config.write(f'server_name: {self.name}\nlisten: "127.0.0.1:{self.port}"\n{self.accounts}\n'
+                          f'cluster {{\n {name}\n listen: "127.0.0.1:{self.cluster_port}"\n routes: [{routes}]\n'
+                          f'{self.extra}\n}}\n')
+        self.config.close()
+        self.log = tempfile.TemporaryFile()
+        self.process = subprocess.Popen([self.path, "-c", self.config.name] + self.arguments,
+                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        end = time.monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > end:
+                    raise Failure(f"{self.name} does not start: {self.said()}") from None
+                time.sleep(0.01)
+
+    def said(self):
+        self.log.seek(0)
+        return self.log.read().decode(errors="replace")
+
+    def stop(self, number=signal.SIGTERM):
+        """Ends it; its exit code."""
+        if self.process is None:
+            return 0
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+            try:
+                self.process.wait(timeout=WAIT_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise Failure(f"{self.name} does not end") from None
+        code = self.process.returncode
+        self.process = None
+        os.unlink(self.config.name)
+        return code

@@ -1,0 +1,203 @@
+/* tests/unit/shards/test_cluster_options.c - the cluster block and its flags
+ * (configuration.md 1.1, 3.3, 4.9). */
+#include "core/base/language.h"
+#include "core/config/parser.h"
+#include "shards/options.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+enum { ARGUMENTS_MAX = 12 };
+
+static enum err read_file(void *context, const char *path, struct arena *arena, struct bytes *out,
+                          struct config_text *why)
+{
+    (void)path, (void)why;
+    *out = text(arena_copy(arena, text(context)));
+    return ERR_OK;
+}
+
+/* Arguments are separated by single spaces; '+' is a space inside one, '~' an empty one. */
+static struct server_options *load(const char *arguments, const char *file, struct options_outcome *outcome)
+{
+    static char words[512];
+    char *argv[ARGUMENTS_MAX + 1] = {"nats-server"};
+    int argc = 1;
+    struct server_options *options;
+    struct config_source source = {.read = read_file, .context = (void *)file};
+    snprintf(words, sizeof words, "%s%s", file == NULL ? "" : "-c c.conf ", arguments);
+    for (char *at = words; at != NULL && argc < ARGUMENTS_MAX;) {
+        char *word = strsep(&at, " ");
+        if (word[0] == 0)
+            continue;
+        for (char *plus = word; (plus = strchr(plus, '+')) != NULL;)
+            *plus = ' ';
+        argv[argc++] = word[0] == '~' ? "" : word;
+    }
+    server_options_load_from(argc, argv, &source, &options, outcome);
+    return options;
+}
+
+struct good_case {
+    const char *arguments;
+    const char *file;
+    const char *name; /* NULL: none */
+    const char *host; /* NULL: none */
+    int64_t port;
+    const char *user;
+    const char *password;
+    const char *routes; /* a blank behind each */
+};
+
+static const struct good_case good_cases[] = {
+    {"", "port: 1", NULL, NULL, 0, "", "", ""},
+    {"", "cluster { name: C, listen: \"127.0.0.1:6222\" }", "C", "127.0.0.1", 6222, "", "", ""},
+    {"", "cluster { listen: 6222 }", NULL, NULL, 6222, "", "", ""},
+    {"", "cluster { host: h, port: -1, routes: [\"nats://a:1\", \"nats-route://u:p@b:2\"] }", NULL, "h", -1,
+     "", "", "nats://a:1 nats-route://b:2 "},
+    {"", "cluster { port: 1, authorization { user: u, password: p, timeout: 3 } }", NULL, NULL, 1, "u", "p",
+     ""},
+    {"", "cluster { port: 1, compression: off, pool_size: -1 }", NULL, NULL, 1, "", "", ""},
+    {"", "cluster { port: 1, compression: accept }", NULL, NULL, 1, "", "", ""},
+    {"--cluster nats://h:7", NULL, NULL, "h", 7, "", "", ""},
+    {"-cluster_listen nats-route://u:p@h:-1 --cluster_name N", NULL, "N", "h", -1, "u", "p", ""},
+    {"--cluster nats://[::1]:7/ --routes nats://a:1,+nats://b:2", NULL, NULL, "::1", 7, "", "",
+     "nats://a:1 nats://b:2 "},
+    {"--cluster nats://h:7", "cluster { port: 1, authorization { user: u, password: p } }", NULL, "h", 7, "",
+     "", ""},
+    {"--cluster ~", "cluster { name: C, listen: \"h:1\" }", "C", "h", 0, "", "", ""},
+    {"--routes ~", "cluster { port: 1, routes: [\"nats://a:1\"] }", NULL, NULL, 1, "", "", ""},
+    {"--routes nats://z:9", "cluster { port: 1, routes: [\"nats://a:1\"] }", NULL, NULL, 1, "", "",
+     "nats://z:9 "},
+};
+
+Test(cluster_options, file_and_flags_say_what_the_cluster_is)
+{
+    for (const struct good_case *c = good_cases; c < good_cases + COUNT_OF(good_cases); c++) {
+        struct options_outcome outcome;
+        struct server_options *o = load(c->arguments, c->file, &outcome);
+        const char *shown = c->file == NULL ? c->arguments : c->file;
+        cr_assert_not_null(o, "%s: %s", shown, config_text_string(&outcome.err));
+        char routes[256] = "";
+        for (uint32_t i = 0; i < o->cluster.route_count; i++)
+            snprintf(routes + strlen(routes), sizeof routes - strlen(routes), "%s ",
+                     o->cluster.routes[i].text);
+        cr_expect_str_eq(o->cluster.name == NULL ? "-" : o->cluster.name, c->name == NULL ? "-" : c->name,
+                         "%s", shown);
+        cr_expect_str_eq(o->cluster.host == NULL ? "-" : o->cluster.host, c->host == NULL ? "-" : c->host,
+                         "%s", shown);
+        cr_expect_eq(o->cluster.port, c->port, "%s: %lld", shown, (long long)o->cluster.port);
+        cr_expect(bytes_equal(o->cluster.user, text(c->user)), "%s", shown);
+        cr_expect(bytes_equal(o->cluster.password, text(c->password)), "%s", shown);
+        cr_expect_str_eq(routes, c->routes, "%s: %s", shown, routes);
+        server_options_free(o);
+        options_outcome_close(&outcome);
+    }
+}
+
+struct bad_case {
+    const char *arguments;
+    const char *file;
+    const char *error; /* a part of it */
+};
+
+static const struct bad_case bad_cases[] = {
+    {"", "cluster: 5", "Expected map to define cluster, got int64"},
+    {"", "cluster { port: 1, authorization { token: t } }", "Cluster authorization does not support tokens"},
+    {"", "cluster { port: 1, authorization { users: [] } }",
+     "Cluster authorization does not allow multiple users"},
+    {"", "cluster { port: 1, authorization { auth_callout {} } }",
+     "Cluster authorization does not support callouts"},
+    {"", "cluster { port: 1, name: \"a b\" }", "cluster name cannot contain spaces"},
+    {"", "cluster { port: 1, routes: \"nats://a:1\" }", "interface {} is string, not []interface {}"},
+    {"", "cluster { port: 1, routes: [\"nats://a\"] }", "error parsing route url [\"nats://a\"]"},
+    {"", "cluster { port: 1, compression: lz4 }", "unsupported compression mode \"lz4\""},
+    {"", "cluster { port: 1, compression: s2_fast }", "not supported by this version of Myelin"},
+    {"", "cluster { port: 1, pool_size: 3 }", "not supported by this version of Myelin"},
+    {"", "cluster { port: 1, accounts: [A] }",
+     "field \"accounts\" is not supported by this version of Myelin"},
+    {"", "cluster { port: 1, permissions { allow_responses: true } }",
+     "Cluster permissions do not support dynamic responses"},
+    {"", "cluster { port: 1, permissions: 5 }", "Expected permissions to be a map/struct"},
+    {"", "cluster { port: 1, nonsense: 1 }", "unknown field \"nonsense\""},
+    {"", "cluster { listen: \"h\" }", "could not parse address string \"h\""},
+    {"", "cluster { routes: [\"nats://a:1\"] }",
+     "solicited routes require cluster capabilities, e.g. --cluster"},
+    {"--routes nats://a:1", NULL,
+     "nats-server: solicited routes require cluster capabilities, e.g. --cluster\n"},
+    {"--cluster 127.0.0.1:6222", NULL,
+     "nats-server: parse \"127.0.0.1:6222\": first path segment in URL cannot contain colon\n"},
+    {"--cluster nats://127.0.0.1", NULL, "nats-server: address 127.0.0.1: missing port in address\n"},
+    {"--cluster nats://u@h:1", NULL, "nats-server: expected cluster password to be set\n"},
+};
+
+Test(cluster_options, what_is_wrong_is_said_as_by_nats_server)
+{
+    for (const struct bad_case *c = bad_cases; c < bad_cases + COUNT_OF(bad_cases); c++) {
+        struct options_outcome outcome;
+        struct server_options *o = load(c->arguments, c->file, &outcome);
+        const char *shown = c->file == NULL ? c->arguments : c->file;
+        cr_expect_null(o, "%s", shown);
+        cr_expect_eq(outcome.exit_code, 1, "%s", shown);
+        cr_expect_not_null(strstr(config_text_string(&outcome.err), c->error), "%s: %s", shown,
+                           config_text_string(&outcome.err));
+        server_options_free(o);
+        options_outcome_close(&outcome);
+    }
+}
+
+Test(cluster_options, a_route_given_twice_is_a_warning)
+{
+    struct options_outcome outcome;
+    struct server_options *o =
+        load("", "cluster { port: 1, routes: [\"nats://x:1\", \"nats://x:1\"] }", &outcome);
+    cr_assert_not_null(o);
+    cr_expect_eq(o->cluster.route_count, 1);
+    cr_expect_not_null(strstr(config_text_string(&outcome.err),
+                              "invalid use of field \"nats://x:1\": Duplicate route entry detected"));
+    server_options_free(o);
+    options_outcome_close(&outcome);
+}
+
+struct reload_case {
+    const char *before;
+    const char *after;
+    const char *refusal; /* NULL: may be taken over */
+};
+
+static const struct reload_case reload_cases[] = {
+    {"cluster { port: 1 }", "cluster { port: 1 }", NULL},
+    {"cluster { port: 1 }", "cluster { port: 1, host: \"127.0.0.1\" }",
+     "config reload not supported for cluster host: old=, new=127.0.0.1"},
+    {"cluster { port: 1 }", "cluster { port: 2 }",
+     "config reload not supported for cluster port: old=1, new=2"},
+    {"cluster { port: 1 }", "cluster { port: 1, routes: [\"nats://a:1\"] }",
+     "config reload not supported for cluster routes"},
+    {"cluster { port: 1, permissions { import: a } }", "cluster { port: 1, permissions { import: b } }",
+     "config reload not supported for cluster"},
+    {"cluster { port: 1, permissions { import: a } }", "cluster { port: 1, permissions { import: a } }",
+     NULL},
+    {"cluster { port: 1 }", "cluster { port: 1, connect_retries: 3 }",
+     "config reload not supported for cluster"},
+};
+
+Test(cluster_options, a_reload_leaves_the_cluster_as_it_is)
+{
+    for (const struct reload_case *c = reload_cases; c < reload_cases + COUNT_OF(reload_cases); c++) {
+        struct options_outcome outcome;
+        struct server_options *old = load("", c->before, &outcome), *new = NULL;
+        struct option_changes changes;
+        char *argv[] = {"nats-server", "-c", "c.conf", NULL};
+        struct config_source source = {.read = read_file, .context = (void *)c->after};
+        cr_assert_not_null(old);
+        enum err err = server_options_reload_from(old, 3, argv, &source, &new, &changes);
+        cr_expect_eq(err, c->refusal == NULL ? ERR_OK : ERR_INVALID, "%s", c->after);
+        if (c->refusal != NULL)
+            cr_expect_not_null(strstr(config_text_string(&changes.refusal), c->refusal), "%s",
+                               config_text_string(&changes.refusal));
+        option_changes_close(&changes);
+        server_options_free(new);
+        server_options_free(old);
+        options_outcome_close(&outcome);
+    }
+}
