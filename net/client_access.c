@@ -26,8 +26,6 @@ enum err client_access_set(struct client *client, const struct security_permissi
         return ERR_MEMORY;
     client->access->permissions = permissions;
     client->access->responses.seed = client->context->hash_seed;
-    memset(client->access->publish_lines, 0, sizeof client->access->publish_lines);
-    memset(client->access->deliver_lines, 0, sizeof client->access->deliver_lines);
     if (!permissions->responses.given)
         responses_close(&client->access->responses);
     return ERR_OK;
@@ -93,7 +91,7 @@ bool client_access_publish(struct client *client, const struct message *message)
     const struct permission_responses *rule = &access->permissions->responses;
     access->by_response = false;
     if (permission_cache_publish(&context->permissions, access->permissions, message->subject)) {
-        access->publish_lines[message->line_serial % ACCESS_LINES] = message->line_serial;
+        permission_line_note(&context->permissions, &access->permissions->publish, message->line_serial);
         return true;
     }
     if (rule->given && responses_take(&access->responses, rule, message->subject, context->now_ns)) {
@@ -138,12 +136,12 @@ bool client_access_takes(const struct client_subscription *subscription, const s
     if (subscription->base.group != NULL)
         return permissions_deliver(access->permissions, message->subject,
                                    queue_group_name(subscription->base.group));
-    uint64_t *line = &access->deliver_lines[message->line_serial % ACCESS_LINES];
-    if (message->line_serial != 0 && *line == message->line_serial)
+    struct permission_cache *cache = &client->context->permissions;
+    if (permission_line_known(cache, &access->permissions->subscribe, message->line_serial))
         return true;
-    if (!permission_cache_deliver(&client->context->permissions, access->permissions, message->subject))
+    if (!permission_cache_deliver(cache, access->permissions, message->subject))
         return false;
-    *line = message->line_serial;
+    permission_line_note(cache, &access->permissions->subscribe, message->line_serial);
     return true;
 }
 

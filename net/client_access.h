@@ -2,9 +2,9 @@
  * this (client.access is NULL) and pay for one look at a pointer.
  * In the flow:  login, reload -> client_access_set();  PUB -> client_may_publish();
  *               SUB -> client_access_subscribe();  delivery -> client_access_takes(),
- * client_access_delivered() Verdicts come from the thread's permission cache; the control line of the message
- * before is compared first. At the bounds: those of permission_cache.h and responses.h. Thread: the
- * session's. */
+ * client_access_delivered() Verdicts come from the thread's permission cache, which knows control lines by
+ * their serials (net/lines.h) and subjects. At the bounds: those of permission_cache.h and responses.h.
+ * Thread: the session's. */
 #ifndef NET_CLIENT_ACCESS_H
 #define NET_CLIENT_ACCESS_H
 
@@ -12,14 +12,8 @@
 #include "core/security/responses.h"
 #include "net/client.h"
 
-/* Control lines that were looked at lately, by their serials (net/lines.h), each in one place: a publisher
- * that takes some dozens of subjects in turn pays for one look here. */
-enum { ACCESS_LINES = 64 };
-
 struct client_access {
     const struct security_permissions *permissions; /* the present snapshot's; NULL: suspended */
-    uint64_t publish_lines[ACCESS_LINES];           /* serials whose subjects may be published to */
-    uint64_t deliver_lines[ACCESS_LINES];           /* serials whose subjects may be delivered */
     bool by_response; /* the message at hand is allowed as a response: one by one, each is counted */
     struct responses responses;
 };
@@ -40,8 +34,9 @@ static ALWAYS_INLINE bool client_may_publish(struct client *client, const struct
     const struct client_access *access = client->access;
     if (LIKELY(access == NULL))
         return true;
-    if (LIKELY(message->line_serial != 0 &&
-               access->publish_lines[message->line_serial % ACCESS_LINES] == message->line_serial))
+    if (LIKELY(access->permissions != NULL &&
+               permission_line_known(&client->context->permissions, &access->permissions->publish,
+                                     message->line_serial)))
         return true;
     return client_access_publish(client, message);
 }

@@ -6,15 +6,16 @@
 
 #include <string.h>
 
+enum { WAYS = 2 };
+
 struct lines {
-    struct line table[LINES];
+    struct line table[LINES / WAYS][WAYS];
     struct line none;
     uint64_t last_serial;
 };
-_Static_assert((LINES & (LINES - 1)) == 0, "places are chosen by a mask");
 
-enum { PUB_BYTES = 4, SIZE_DIGITS_MAX = 9, SHIFT = 64 - 9 };
-_Static_assert(LINES == 1 << (64 - SHIFT), "the hash's upper bits choose the place");
+enum { PUB_BYTES = 4, SIZE_DIGITS_MAX = 9, SHIFT = 64 - 11 };
+_Static_assert(LINES / WAYS == 1 << (64 - SHIFT), "the hash's upper bits choose the place");
 
 struct lines *lines_new(uint64_t first_serial)
 {
@@ -124,9 +125,12 @@ const struct line *lines_find(struct lines *lines, const uint8_t *start)
     if (end + 2 > LINE_BYTES || end < PUB_BYTES + 3 || start[end] != '\r' || start[end + 1] != '\n' ||
         memcmp(start, "PUB ", PUB_BYTES) != 0)
         return NULL;
-    struct line *line = &lines->table[hash(start, end + 2) >> SHIFT];
-    if (LIKELY(line_repeated(line, start)))
-        return line;
+    struct line *set = lines->table[hash(start, end + 2) >> SHIFT];
+    if (LIKELY(line_repeated(&set[0], start)))
+        return &set[0];
+    if (LIKELY(line_repeated(&set[1], start)))
+        return &set[1];
+    struct line *line = &set[set[0].serial > set[1].serial]; /* the older one, or a free one */
     line->serial = 0;
     if (!take_apart(line, start, blanks, end))
         return NULL;

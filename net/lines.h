@@ -5,7 +5,8 @@
  * Each line that is kept has a serial of its own. Who has made something of a line (the router its match, a
  * receiver the line that it is sent) finds by the serial that it can use that again. A serial is never used
  * for two different lines, on no thread.
- * At the bound: a fixed table with one place for each hash; the newer line takes it. One thread's. */
+ * At the bound: a fixed table with two places for each hash; a new line takes that of the older one. One
+ * thread's. */
 #ifndef NET_LINES_H
 #define NET_LINES_H
 
@@ -20,7 +21,7 @@
 
 enum {
     LINE_BYTES = 64, /* longer lines are not kept */
-    LINES = 512,
+    LINES = 4096,    /* 512 KiB, of which a thread touches what its publishers say */
 };
 
 /* "PUB subject [reply] size CR LF" with single blanks: what client libraries send. */

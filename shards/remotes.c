@@ -5,13 +5,13 @@
 #include "core/base/check.h"
 #include "core/base/copy.h"
 #include "shards/mail.h"
+#include "shards/mail_texts.h"
 #include "shards/route_connection.h"
 #include "shards/shard.h"
 
 #include <string.h>
 
-enum { INLINE_BYTES_MAX = 4096 /* larger bodies go by reference */ };
-_Static_assert(sizeof(struct mail_remote_message) + INLINE_BYTES_MAX <= MAILBOX_RECORD_BYTES_MAX,
+_Static_assert(sizeof(struct mail_remote_message) + MAIL_INLINE_BYTES_MAX <= MAILBOX_RECORD_BYTES_MAX,
                "a mail fits a record");
 _Static_assert((int)REMOTES_MAX <= (int)INDEX_SHARDS_MAX,
                "a remote server takes the place of a shard in an index");
@@ -139,24 +139,11 @@ bool remotes_plan_add(struct shard *shard, struct remotes_plan *plan, struct byt
 
 /* ---- mail ---- */
 
-static size_t texts_bytes(const struct message *message, struct bytes queues)
-{
-    return message->subject.count + message->reply.count + queues.count + message->total_size_text.count +
-           message->header_size_text.count;
-}
-
-/* From the first body to the CR LF behind the last, the control lines between them too. */
-static size_t run_bytes(const struct message *run)
-{
-    return run->run_more == 0 ? run->total_bytes
-                              : (size_t)run->run_more * run->run_stride + run->total_bytes + 2;
-}
-
 /* How many messages of a run fit one mail. */
 static uint32_t run_most(const struct message *run)
 {
-    size_t texts = texts_bytes(run, (struct bytes){NULL, 0});
-    if (run->run_stride > UINT16_MAX || texts + run->total_bytes > INLINE_BYTES_MAX)
+    size_t texts = mail_texts_bytes(run, (struct bytes){NULL, 0});
+    if (run->run_stride > UINT16_MAX || texts + run->total_bytes > MAIL_INLINE_BYTES_MAX)
         return 1;
     size_t room = MAILBOX_RECORD_BYTES_MAX - sizeof(struct mail_remote_message) - texts;
     return 1 + (uint32_t)((room - run->total_bytes - 2) / run->run_stride);
@@ -182,41 +169,11 @@ uint32_t remotes_run_length(struct shard *shard, const struct shard_account *acc
 /* Bytes of the record; what does not fit travels in a block. */
 static uint32_t record_bytes(const struct message *run, struct bytes queues)
 {
-    size_t texts = texts_bytes(run, queues);
+    size_t texts = mail_texts_bytes(run, queues);
     size_t bytes = sizeof(struct mail_remote_message);
-    if (texts + run->total_bytes <= INLINE_BYTES_MAX)
-        return (uint32_t)(bytes + texts + run_bytes(run));
-    return (uint32_t)(texts <= INLINE_BYTES_MAX ? bytes + texts : bytes);
-}
-
-static uint8_t *put(uint8_t *to, struct bytes from)
-{
-    if (from.count > 0)
-        memcpy(to, from.data, from.count);
-    return to + from.count;
-}
-
-static uint8_t *put_texts(uint8_t *to, const struct message *message, struct bytes queues)
-{
-    to = put(to, message->subject);
-    to = put(to, message->reply);
-    to = put(to, queues);
-    to = put(to, message->total_size_text);
-    return put(to, message->header_size_text);
-}
-
-static struct block *block_for(struct shard *shard, const struct message *message, struct bytes queues,
-                               bool texts_too)
-{
-    if (message->block != NULL && !texts_too)
-        return block_hold(message->block);
-    size_t count = message->total_bytes + (texts_too ? texts_bytes(message, queues) : 0);
-    struct block *block = block_take(&shard->context.pool.blocks, count);
-    if (block == NULL)
-        return NULL;
-    uint8_t *to = texts_too ? put_texts(block->bytes, message, queues) : block->bytes;
-    (void)put(to, bytes_of(message->body, message->total_bytes));
-    return block;
+    if (texts + run->total_bytes <= MAIL_INLINE_BYTES_MAX)
+        return (uint32_t)(bytes + texts + mail_body_bytes(run));
+    return (uint32_t)(texts <= MAIL_INLINE_BYTES_MAX ? bytes + texts : bytes);
 }
 
 static struct publisher_place place_of(const struct message *message)
@@ -244,10 +201,10 @@ static bool mail_message(struct shard *shard, const struct shard_account *accoun
         .remotes = remotes,
         .place = place_of(run),
     };
-    bool whole = texts_bytes(run, queues) + run->total_bytes <= INLINE_BYTES_MAX;
+    bool whole = mail_texts_bytes(run, queues) + run->total_bytes <= MAIL_INLINE_BYTES_MAX;
     ASSERT(whole || run->run_more == 0);
     if (!whole) {
-        header.block = block_for(shard, run, queues, bytes == sizeof header);
+        header.block = mail_block_new(&shard->context.pool.blocks, run, queues, bytes == sizeof header);
         if (header.block == NULL)
             return false;
         if (bytes != sizeof header)
@@ -260,9 +217,9 @@ static bool mail_message(struct shard *shard, const struct shard_account *accoun
     }
     memcpy(record, &header, sizeof header);
     if (bytes > sizeof header) {
-        uint8_t *at = put_texts(record + sizeof header, run, queues);
+        uint8_t *at = mail_put_texts(record + sizeof header, run, queues);
         if (whole)
-            (void)put(at, bytes_of(run->body, run_bytes(run)));
+            (void)mail_put(at, bytes_of(run->body, mail_body_bytes(run)));
     }
     post_commit(&shard->post, to, bytes);
     return true;
@@ -282,7 +239,8 @@ bool remotes_room(struct shard *shard, const struct shard_account *account, cons
     }
     struct bytes longest = bytes_of(NULL, queues < REMOTE_QUEUES_BYTES ? queues : REMOTE_QUEUES_BYTES);
     uint32_t bytes = record_bytes(message, longest);
-    uint32_t most = times > 1 ? (uint32_t)(sizeof(struct mail_remote_message) + INLINE_BYTES_MAX) : bytes;
+    uint32_t most =
+        times > 1 ? (uint32_t)(sizeof(struct mail_remote_message) + MAIL_INLINE_BYTES_MAX) : bytes;
     uint64_t mails = (local_mails + (uint64_t)__builtin_popcountll(servers)) * times;
     for (uint64_t left = servers; left != 0; left &= left - 1) {
         const struct remote *remote = &shard->remotes.all[__builtin_ctzll(left)];
@@ -392,13 +350,6 @@ bool remotes_fall_back(struct shard *shard, const struct shard_account *account,
     return remotes_plan_add(shard, &plan, group) && remotes_deliver(shard, account, message, &plan, true);
 }
 
-static struct bytes next_text(const uint8_t **at, uint32_t count)
-{
-    struct bytes bytes = bytes_of(*at, count);
-    *at += count;
-    return bytes;
-}
-
 void remotes_mail_message(struct shard *shard, const uint8_t *mail, uint32_t bytes)
 {
     struct mail_remote_message header;
@@ -409,11 +360,11 @@ void remotes_mail_message(struct shard *shard, const uint8_t *mail, uint32_t byt
         at = header.block->bytes;
     struct message message = {
         .place = header.place, .run_more = header.run_more, .run_stride = header.run_stride};
-    message.subject = next_text(&at, header.subject_count);
-    message.reply = next_text(&at, header.reply_count);
-    struct bytes queues = next_text(&at, header.queues_count);
-    message.total_size_text = next_text(&at, header.total_size_count);
-    message.header_size_text = next_text(&at, header.header_size_count);
+    message.subject = mail_next_text(&at, header.subject_count);
+    message.reply = mail_next_text(&at, header.reply_count);
+    struct bytes queues = mail_next_text(&at, header.queues_count);
+    message.total_size_text = mail_next_text(&at, header.total_size_count);
+    message.header_size_text = mail_next_text(&at, header.header_size_count);
     message.header_bytes = header.header_bytes;
     message.total_bytes = header.total_bytes;
     message.body = header.body != NULL ? header.body : at;

@@ -7,14 +7,12 @@
 #include "core/base/memory.h"
 #include "net/client.h"
 #include "net/route_parser.h"
+#include "shards/mail_texts.h"
 #include "shards/remotes.h"
 #include "shards/services.h"
 #include "shards/shard.h"
 
-enum {
-    INLINE_BYTES_MAX = 4096, /* larger bodies go by reference; measured against copying twice */
-};
-_Static_assert(sizeof(struct mail_message) + INLINE_BYTES_MAX <= MAILBOX_RECORD_BYTES_MAX,
+_Static_assert(sizeof(struct mail_message) + MAIL_INLINE_BYTES_MAX <= MAILBOX_RECORD_BYTES_MAX,
                "a mail fits a record");
 
 /* What a subject hits in an account. */
@@ -60,53 +58,15 @@ static ALWAYS_INLINE const struct match *find(struct shard *shard, const struct 
 
 /* ---- mail ---- */
 
-static uint32_t texts_bytes(const struct message *message, struct bytes queue)
-{
-    return (uint32_t)(message->subject.count + message->reply.count + queue.count +
-                      message->total_size_text.count + message->header_size_text.count);
-}
-
 /* Bytes of the record for this message; the rest travels in a block. */
 static uint32_t record_bytes(const struct message *message, struct bytes queue)
 {
-    uint32_t texts = texts_bytes(message, queue);
-    if (texts + message->total_bytes <= INLINE_BYTES_MAX)
+    uint32_t texts = mail_texts_bytes(message, queue);
+    if (texts + message->total_bytes <= MAIL_INLINE_BYTES_MAX)
         return (uint32_t)sizeof(struct mail_message) + texts + message->total_bytes;
-    if (texts <= INLINE_BYTES_MAX)
+    if (texts <= MAIL_INLINE_BYTES_MAX)
         return (uint32_t)sizeof(struct mail_message) + texts;
     return sizeof(struct mail_message);
-}
-
-static uint8_t *put(uint8_t *to, struct bytes from)
-{
-    if (from.count > 0)
-        memcpy(to, from.data, from.count);
-    return to + from.count;
-}
-
-static uint8_t *put_texts(uint8_t *to, const struct message *message, struct bytes queue)
-{
-    to = put(to, message->subject);
-    to = put(to, message->reply);
-    to = put(to, queue);
-    to = put(to, message->total_size_text);
-    return put(to, message->header_size_text);
-}
-
-/* The block of a message that is too large for a record: the publisher's own when the body lies in one
- * already, so that all receivers on all threads share it. NULL: memory is out. */
-static struct block *block_for(struct shard *shard, const struct message *message, struct bytes queue,
-                               bool texts_too)
-{
-    if (message->block != NULL && !texts_too)
-        return block_hold(message->block);
-    size_t count = message->total_bytes + (texts_too ? texts_bytes(message, queue) : 0);
-    struct block *block = block_take(&shard->context.pool.blocks, count);
-    if (block == NULL)
-        return NULL;
-    uint8_t *to = texts_too ? put_texts(block->bytes, message, queue) : block->bytes;
-    (void)put(to, bytes_of(message->body, message->total_bytes));
-    return block;
 }
 
 /* Writes one mail. False: no memory for its block; the receiver misses the message, its publisher is told by
@@ -115,7 +75,7 @@ static bool mail_message(struct shard *shard, const struct shard_account *accoun
                          const struct message *message, struct bytes queue, uint8_t flags, bool spare)
 {
     uint32_t bytes = record_bytes(message, queue);
-    uint32_t texts = texts_bytes(message, queue);
+    uint32_t texts = mail_texts_bytes(message, queue);
     struct mail_message header = {
         .kind = MAIL_MESSAGE,
         .flags = (uint8_t)(flags | (message->from_service ? MAIL_FROM_SERVICE : 0)),
@@ -132,7 +92,7 @@ static bool mail_message(struct shard *shard, const struct shard_account *accoun
     };
     bool whole = bytes == sizeof header + texts + message->total_bytes;
     if (!whole) {
-        header.block = block_for(shard, message, queue, bytes == sizeof header);
+        header.block = mail_block_new(&shard->context.pool.blocks, message, queue, bytes == sizeof header);
         if (header.block == NULL)
             return false;
         if (bytes != sizeof header)
@@ -145,9 +105,9 @@ static bool mail_message(struct shard *shard, const struct shard_account *accoun
     }
     memcpy(record, &header, sizeof header);
     if (bytes > sizeof header) {
-        uint8_t *at = put_texts(record + sizeof header, message, queue);
+        uint8_t *at = mail_put_texts(record + sizeof header, message, queue);
         if (whole)
-            (void)put(at, bytes_of(message->body, message->total_bytes));
+            (void)mail_put(at, bytes_of(message->body, message->total_bytes));
     }
     post_commit(&shard->post, to, bytes);
     return true;
@@ -157,17 +117,10 @@ static bool mail_message(struct shard *shard, const struct shard_account *accoun
 static ALWAYS_INLINE bool is_short(const struct shard_account *account, const struct message *message)
 {
     size_t texts = message->subject.count + message->reply.count + message->total_size_text.count;
-    return LIKELY(message->header_size_text.count == 0 && texts + message->total_bytes <= INLINE_BYTES_MAX &&
-                  message->publisher != NULL && account->id < MAIL_SHORT_ACCOUNTS &&
-                  message->publisher->place.slot < MAIL_SHORT_SLOTS &&
+    return LIKELY(message->header_size_text.count == 0 &&
+                  texts + message->total_bytes <= MAIL_INLINE_BYTES_MAX && message->publisher != NULL &&
+                  account->id < MAIL_SHORT_ACCOUNTS && message->publisher->place.slot < MAIL_SHORT_SLOTS &&
                   message->total_size_text.count <= MAIL_SHORT_SIZE_COUNT);
-}
-
-/* What a run takes in a mail: all from the first body to the CR LF behind the last, the control lines between
- * them too. One copy of a piece that lies together costs less than picking the bodies out of it. */
-static ALWAYS_INLINE size_t run_bytes(const struct message *run)
-{
-    return (size_t)run->run_more * run->run_stride + run->total_bytes + 2;
 }
 
 /* How many messages of a run fit one short mail. */
@@ -179,14 +132,13 @@ static uint32_t run_most(const struct shard_account *account, const struct messa
     size_t room = MAILBOX_RECORD_BYTES_MAX - sizeof(struct mail_short_message) - texts;
     return 1 + (uint32_t)((room - run->total_bytes - 2) / run->run_stride);
 }
-_Static_assert(MAILBOX_RECORD_BYTES_MAX - sizeof(struct mail_short_message) >= INLINE_BYTES_MAX + 2,
+_Static_assert(MAILBOX_RECORD_BYTES_MAX - sizeof(struct mail_short_message) >= MAIL_INLINE_BYTES_MAX + 2,
                "at least one message fits");
 
 static ALWAYS_INLINE uint32_t short_mail_bytes(const struct message *run)
 {
     size_t texts = run->subject.count + run->reply.count + run->total_size_text.count;
-    size_t bodies = run->run_more == 0 ? run->total_bytes : run_bytes(run);
-    return (uint32_t)(sizeof(struct mail_short_message) + texts + bodies);
+    return (uint32_t)(sizeof(struct mail_short_message) + texts + mail_body_bytes(run));
 }
 
 /* One mail for the plain subscriptions of a shard, in the short form when it can be. */
@@ -220,7 +172,7 @@ static ALWAYS_INLINE bool mail_plain(struct shard *shard, const struct shard_acc
     if (run->run_more == 0)
         (void)copy_short(at, bytes_of(run->body, run->total_bytes));
     else
-        memcpy(at, run->body, run_bytes(run));
+        memcpy(at, run->body, mail_body_bytes(run));
     post_commit(&shard->post, to, bytes);
     return true;
 }
@@ -492,7 +444,7 @@ enum host_result router_room_times(struct shard *shard, struct shard_account *ac
     const struct match *match = find(shard, account, message);
     if (match == NULL)
         return HOST_MEMORY;
-    uint32_t most = sizeof(struct mail_message) + INLINE_BYTES_MAX;
+    uint32_t most = sizeof(struct mail_message) + MAIL_INLINE_BYTES_MAX;
     if (account->remote != NULL && !remotes_room(shard, account, message, 1U + match->group_count, times))
         return HOST_FULL;
     return room_in(shard, match, message, shards_involved(match), most, times) ? HOST_DONE : HOST_FULL;
@@ -584,14 +536,6 @@ enum host_result router_publish_routed(struct shard *shard, struct shard_account
 
 /* ---- mail in ---- */
 
-/* A cursor over the texts that follow each other. */
-static struct bytes next_text(const uint8_t **at, uint32_t count)
-{
-    struct bytes bytes = bytes_of(*at, count);
-    *at += count;
-    return bytes;
-}
-
 void router_mail_short_message(struct shard *shard, uint32_t from, const uint8_t *mail, uint32_t bytes)
 {
     struct mail_short_message header;
@@ -600,13 +544,13 @@ void router_mail_short_message(struct shard *shard, uint32_t from, const uint8_t
     memcpy(&header, mail, sizeof header);
     const uint8_t *at = mail + sizeof header;
     struct message message = {
-        .subject = next_text(&at, header.subject_count),
+        .subject = mail_next_text(&at, header.subject_count),
         .line_serial = header.line_serial,
         .total_bytes = header.total_bytes,
         .place = {.cid = header.publisher_cid, .slot = header.publisher_slot, .shard = from},
     };
-    message.reply = next_text(&at, header.reply_count);
-    message.total_size_text = next_text(&at, header.total_size_count);
+    message.reply = mail_next_text(&at, header.reply_count);
+    message.total_size_text = mail_next_text(&at, header.total_size_count);
     message.body = at;
     message.run_more = header.run_more;
     message.run_stride = header.run_stride;
@@ -656,11 +600,11 @@ void router_mail_message(struct shard *shard, const uint8_t *mail, uint32_t byte
         .tried_shards = header.tried_shards,
         .from_service = (header.flags & MAIL_FROM_SERVICE) != 0,
     };
-    message.subject = next_text(&at, header.subject_count);
-    message.reply = next_text(&at, header.reply_count);
-    struct bytes queue = next_text(&at, header.queue_count);
-    message.total_size_text = next_text(&at, header.total_size_count);
-    message.header_size_text = next_text(&at, header.header_size_count);
+    message.subject = mail_next_text(&at, header.subject_count);
+    message.reply = mail_next_text(&at, header.reply_count);
+    struct bytes queue = mail_next_text(&at, header.queue_count);
+    message.total_size_text = mail_next_text(&at, header.total_size_count);
+    message.header_size_text = mail_next_text(&at, header.header_size_count);
     message.header_bytes = header.header_bytes;
     message.total_bytes = header.total_bytes;
     message.body = header.body != NULL ? header.body : at;
@@ -674,133 +618,6 @@ void router_mail_message(struct shard *shard, const uint8_t *mail, uint32_t byte
             deliver_named_group(shard, account, match, queue, &message);
     }
     replies_go_on(shard);
-    block_release(&shard->context.pool.blocks, header.block);
-}
-
-/* ---- interest ---- */
-
-static uint32_t interest_record_bytes(struct bytes pattern, struct bytes queue)
-{
-    size_t bytes = sizeof(struct mail_interest) + pattern.count + queue.count;
-    return bytes <= MAILBOX_RECORD_BYTES_MAX ? (uint32_t)bytes : (uint32_t)sizeof(struct mail_interest);
-}
-
-bool router_subscribe_room(struct shard *shard, size_t texts_bytes, uint64_t count)
-{
-    size_t bytes = sizeof(struct mail_interest) + texts_bytes;
-    bytes = bytes <= MAILBOX_RECORD_BYTES_MAX ? bytes : sizeof(struct mail_interest);
-    for (uint32_t to = 0; to < shard->shard_count; to++) {
-        if (to != shard->post.self &&
-            !mailbox_has_room_for(post_box(&shard->post, to), (uint32_t)bytes, count))
-            return false;
-    }
-    return true;
-}
-
-/* Tells every other shard. Room was asked for before. False: no memory for a block that a long pattern needs.
- */
-static bool interest_tell(struct shard *shard, const struct shard_account *account, struct bytes pattern,
-                          struct bytes queue, uint32_t count)
-{
-    uint32_t bytes = interest_record_bytes(pattern, queue);
-    struct mail_interest header = {
-        .kind = MAIL_INTEREST,
-        .pattern_count = (uint32_t)pattern.count,
-        .queue_count = (uint32_t)queue.count,
-        .count = count,
-        .account = account->id,
-    };
-    if (bytes == sizeof header && pattern.count + queue.count > 0) {
-        header.block = block_take(&shard->context.pool.blocks, pattern.count + queue.count);
-        if (header.block == NULL)
-            return false;
-        (void)put(put(header.block->bytes, pattern), queue);
-    }
-    for (uint32_t to = 0; to < shard->shard_count; to++) {
-        if (to == shard->post.self)
-            continue;
-        uint8_t *record = post_reserve(&shard->post, to, bytes, false);
-        ASSERT(record != NULL);
-        if (header.block != NULL)
-            (void)block_hold(header.block);
-        memcpy(record, &header, sizeof header);
-        if (header.block == NULL)
-            (void)put(put(record + sizeof header, pattern), queue);
-        post_commit(&shard->post, to, bytes);
-    }
-    block_release(&shard->context.pool.blocks, header.block);
-    return true;
-}
-
-/* Tells this shard's routes what the server wants now, if it is another thing than `before`: of a queue group
- * the number of members, else whether anybody wants it. */
-static NEVER_INLINE void wanted_tell(struct shard *shard, const struct shard_account *account,
-                                     struct bytes pattern, struct bytes queue, uint32_t before)
-{
-    uint32_t now = index_wanted(account->index, pattern, queue);
-    if (queue.count > 0 ? now != before : (now > 0) != (before > 0))
-        remotes_tell(shard, account, pattern, queue, now);
-}
-
-enum host_result router_subscribe(struct shard *shard, struct shard_account *account,
-                                  struct subscription *subscription, struct bytes subject, struct bytes queue)
-{
-    if (!router_subscribe_room(shard, subject.count + queue.count, 1))
-        return HOST_FULL;
-    if (index_add(account->index, subject, queue, subscription) != ERR_OK)
-        return HOST_MEMORY;
-    uint32_t count = index_own_count(subscription);
-    if ((queue.count > 0 || count == 1) && !interest_tell(shard, account, subject, queue, count)) {
-        index_remove(account->index, subscription);
-        return HOST_MEMORY;
-    }
-    if (UNLIKELY(shard->remotes.own_count > 0))
-        wanted_tell(shard, account, subject, queue, index_wanted(account->index, subject, queue) - 1);
-    return HOST_DONE;
-}
-
-enum host_result router_unsubscribe(struct shard *shard, struct shard_account *account,
-                                    struct subscription *subscription)
-{
-    if (subscription->interest == NULL)
-        return HOST_DONE;
-    struct bytes pattern = interest_pattern(subscription->interest);
-    struct bytes queue =
-        subscription->group != NULL ? queue_group_name(subscription->group) : (struct bytes){NULL, 0};
-    uint32_t left = index_own_count(subscription) - 1;
-    if ((queue.count > 0 || left == 0) && !shard->stopping) { /* who stops has nobody left to tell */
-        if (!router_subscribe_room(shard, pattern.count + queue.count, 1))
-            return HOST_FULL;
-        if (!interest_tell(shard, account, pattern, queue, left))
-            return HOST_FULL; /* memory may come back; nothing was told yet */
-        if (UNLIKELY(shard->remotes.own_count > 0)) {
-            uint32_t now = index_wanted(account->index, pattern, queue) - 1;
-            if (queue.count > 0 || now == 0)
-                remotes_tell(shard, account, pattern, queue, now);
-        }
-    }
-    index_remove(account->index, subscription);
-    return HOST_DONE;
-}
-
-void router_mail_interest(struct shard *shard, uint32_t from, const uint8_t *mail, uint32_t bytes)
-{
-    struct mail_interest header;
-    ASSERT(bytes >= sizeof header);
-    memcpy(&header, mail, sizeof header);
-    const uint8_t *at = header.block != NULL ? header.block->bytes : mail + sizeof header;
-    struct bytes pattern = next_text(&at, header.pattern_count);
-    struct bytes queue = next_text(&at, header.queue_count);
-    struct shard_account *account = accounts_get(shard, header.account);
-    bool routes = UNLIKELY(shard->remotes.own_count > 0);
-    uint32_t before = account != NULL && routes ? index_wanted(account->index, pattern, queue) : 0;
-    if (account == NULL || index_remote_set(account->index, pattern, queue, from, header.count) != ERR_OK) {
-        /* Without this interest the server would lose messages silently for as long as it runs: stop instead.
-         */
-        assert_failed("no memory for another shard's interest", __FILE__, __LINE__);
-    }
-    if (routes)
-        wanted_tell(shard, account, pattern, queue, before);
     block_release(&shard->context.pool.blocks, header.block);
 }
 

@@ -31,7 +31,7 @@ enum shard_timer {
 /* What the router keeps between messages: the matches of the control lines that it saw lately, by their
  * serials. A match belongs to the cache, which may give its place to another one: then that has another
  * serial. */
-enum { ROUTER_MEMOS = 256 };
+enum { ROUTER_MEMOS = 2048 };
 struct router_memo {
     uint64_t line_serial; /* 0: none */
     const struct match *match;

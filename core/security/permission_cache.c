@@ -56,8 +56,11 @@ static ALWAYS_INLINE bool cached(struct permission_cache *cache, struct bytes su
 {
     if (subject.count == 0 || subject.count > PERMISSION_CACHE_SUBJECT_BYTES)
         return false;
-    if (UNLIKELY(cache->entries == NULL))
+    if (UNLIKELY(cache->entries == NULL)) {
         cache->entries = memory_new_aligned(PERMISSION_CACHE_ENTRIES * sizeof cache->entries[0]);
+        if (cache->lines == NULL)
+            cache->lines = memory_new(PERMISSION_LINES * sizeof cache->lines[0]);
+    }
     return cache->entries != NULL;
 }
 
@@ -97,10 +100,13 @@ void permission_cache_forget(struct permission_cache *cache)
 {
     if (cache->entries != NULL)
         memset(cache->entries, 0, PERMISSION_CACHE_ENTRIES * sizeof cache->entries[0]);
+    if (cache->lines != NULL)
+        memset(cache->lines, 0, PERMISSION_LINES * sizeof cache->lines[0]);
 }
 
 void permission_cache_close(struct permission_cache *cache)
 {
     memory_free(cache->entries);
+    memory_free(cache->lines);
     *cache = (struct permission_cache){.seed = cache->seed};
 }

@@ -7,6 +7,7 @@
 #ifndef CORE_SECURITY_PERMISSION_CACHE_H
 #define CORE_SECURITY_PERMISSION_CACHE_H
 
+#include "core/base/language.h"
 #include "core/security/permissions.h"
 
 enum {
@@ -17,8 +18,17 @@ enum {
 
 struct permission_cache_entry;
 
+/* That a control line's subject is allowed; lines are told apart by their serials, which are never used
+ * twice. */
+struct permission_line {
+    const struct permission_direction *whose;
+    uint64_t serial;
+};
+enum { PERMISSION_LINES = 8192 }; /* 128 KiB, with the entries */
+
 /* All zero but for `seed` is empty. */
 struct permission_cache {
+    struct permission_line *lines;          /* NULL as `entries` */
     struct permission_cache_entry *entries; /* NULL: not needed so far, or no memory for it */
     uint64_t seed; /* of the hashes; not to be guessed by clients (core/base/hash.h) */
 };
@@ -34,5 +44,34 @@ bool permission_cache_deliver(struct permission_cache *cache, const struct secur
 void permission_cache_forget(struct permission_cache *cache);
 
 void permission_cache_close(struct permission_cache *cache);
+
+/* ---- inline: before the cache itself is asked ---- */
+
+/* Its place: users, and a user's two directions, do not push each other out for one line. */
+static ALWAYS_INLINE struct permission_line *permission_line_at(const struct permission_cache *cache,
+                                                                const struct permission_direction *whose,
+                                                                uint64_t serial)
+{
+    uint64_t mixed = serial ^ ((uintptr_t)whose * 0x9e3779b97f4a7c15ULL >> 40);
+    return &cache->lines[mixed % PERMISSION_LINES];
+}
+
+/* Whether that line was noted as allowed. */
+static ALWAYS_INLINE bool permission_line_known(const struct permission_cache *cache,
+                                                const struct permission_direction *whose, uint64_t serial)
+{
+    if (UNLIKELY(serial == 0 || cache->lines == NULL))
+        return false;
+    const struct permission_line *line = permission_line_at(cache, whose, serial);
+    return line->serial == serial && line->whose == whose;
+}
+
+/* It is allowed. */
+static ALWAYS_INLINE void permission_line_note(struct permission_cache *cache,
+                                               const struct permission_direction *whose, uint64_t serial)
+{
+    if (LIKELY(cache->lines != NULL))
+        *permission_line_at(cache, whose, serial) = (struct permission_line){whose, serial};
+}
 
 #endif
