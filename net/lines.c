@@ -11,6 +11,7 @@ enum { WAYS = 2 };
 struct lines {
     struct line table[LINES / WAYS][WAYS];
     struct line none;
+    struct line passing; /* the last one that was not kept */
     uint64_t last_serial;
 };
 
@@ -115,6 +116,14 @@ static bool take_apart(struct line *line, const uint8_t *start, uint64_t blanks,
     return true;
 }
 
+/* Requests name an inbox, answers go to one: such a line comes once, and would only push out what comes
+ * again. */
+static ALWAYS_INLINE bool worth_keeping(const uint8_t *start, uint64_t blanks, unsigned end)
+{
+    uint64_t inside = blanks & ~0xfULL & ((1ULL << end) - 1);
+    return start[PUB_BYTES] != '_' && (inside & (inside - 1)) == 0;
+}
+
 const struct line *lines_find(struct lines *lines, const uint8_t *start)
 {
     uint64_t blanks, controls;
@@ -125,6 +134,8 @@ const struct line *lines_find(struct lines *lines, const uint8_t *start)
     if (end + 2 > LINE_BYTES || end < PUB_BYTES + 3 || start[end] != '\r' || start[end + 1] != '\n' ||
         memcmp(start, "PUB ", PUB_BYTES) != 0)
         return NULL;
+    if (!worth_keeping(start, blanks, end))
+        return take_apart(&lines->passing, start, blanks, end) ? &lines->passing : NULL;
     struct line *set = lines->table[hash(start, end + 2) >> SHIFT];
     if (LIKELY(line_repeated(&set[0], start)))
         return &set[0];

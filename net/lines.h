@@ -27,7 +27,7 @@ enum {
 /* "PUB subject [reply] size CR LF" with single blanks: what client libraries send. */
 struct line {
     uint8_t bytes[LINE_BYTES]; /* as received; what stands behind `count` is of no meaning */
-    uint64_t serial;           /* 0: no line */
+    uint64_t serial;           /* 0: no line, or one that is not kept */
     uint32_t total_bytes;
     uint8_t count; /* from "PUB" to its LF */
     uint8_t subject_count;
@@ -50,9 +50,9 @@ void lines_forget(struct lines *lines);
 /* A line that no bytes repeat: where a parser begins. Good for ever. */
 const struct line *lines_none(const struct lines *lines);
 
-/* The line that LINE_BYTES bytes begin with, from the table, or taken apart and kept there now. NULL: it is
- * of another kind, longer, or wrong; nothing is kept. What it points to is another line's after the next
- * call. */
+/* The line that LINE_BYTES bytes begin with, from the table, or taken apart and kept there now; one with a
+ * reply, or to an inbox, is taken apart and not kept: its serial is 0. NULL: it is of another kind, longer,
+ * or wrong. What it points to is another line's after the next call. */
 const struct line *lines_find(struct lines *lines, const uint8_t *start);
 
 /* ---- inline: hot ---- */

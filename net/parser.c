@@ -306,7 +306,7 @@ static ALWAYS_INLINE bool parse_plain_publish(struct parser *parser, const uint8
                  body[total_bytes + 1] != '\n'))
         return false;
     parser->line = line;
-    if (UNLIKELY(operation->message.line_serial != line->serial))
+    if (UNLIKELY(operation->message.line_serial != line->serial || line->serial == 0))
         line_operation(line, operation);
     operation->message.body = body;
     operation->message.run_stride = (uint32_t)(line->count + total_bytes + 2);
