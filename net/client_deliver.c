@@ -14,19 +14,6 @@ enum {
         64, /* "HMSG ", blanks, two sizes of at most ten digits, CR LF, and slack for copy_short() */
 };
 
-static ALWAYS_INLINE uint8_t *write_number(uint8_t *to, uint32_t value)
-{
-    uint8_t digits[10];
-    unsigned count = 0;
-    do {
-        digits[count++] = (uint8_t)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    while (count > 0)
-        *to++ = digits[--count];
-    return to;
-}
-
 /* The control line, up to and with its CR LF. */
 static ALWAYS_INLINE uint8_t *write_line(uint8_t *to, const struct client_subscription *subscription,
                                          const struct message *message, bool with_headers)
@@ -48,7 +35,7 @@ static ALWAYS_INLINE uint8_t *write_line(uint8_t *to, const struct client_subscr
             *to++ = ' ';
             to = copy_short(to, message->total_size_text);
         } else {
-            to = write_number(to, message->total_bytes - message->header_bytes);
+            to = copy_number(to, message->total_bytes - message->header_bytes);
         }
     } else {
         to = copy_short(to, message->total_size_text);

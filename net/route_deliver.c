@@ -35,19 +35,6 @@ void route_write(struct route *route, struct bytes lines)
     output_note(route);
 }
 
-static ALWAYS_INLINE uint8_t *put_number(uint8_t *to, uint32_t value)
-{
-    uint8_t digits[10];
-    unsigned count = 0;
-    do {
-        digits[count++] = (uint8_t)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    while (count > 0)
-        *to++ = digits[--count];
-    return to;
-}
-
 static ALWAYS_INLINE uint8_t *put_word(uint8_t *to, struct bytes word)
 {
     to = copy_short(to, word);
@@ -74,7 +61,7 @@ void route_tell_interest(struct route *route, struct bytes account, struct bytes
         to = copy_short(to, queue);
         if (weight > 0) {
             *to++ = ' ';
-            to = put_number(to, weight);
+            to = copy_number(to, weight);
         }
     }
     memcpy(to, "\r\n", 2);
@@ -102,7 +89,7 @@ static ALWAYS_INLINE uint8_t *put_line(uint8_t *to, struct bytes account, const 
         if (with_headers)
             to = put_word(to, message->header_size_text);
         to = with_headers ? copy_short(to, message->total_size_text)
-                          : put_number(to, message->total_bytes - message->header_bytes);
+                          : copy_number(to, message->total_bytes - message->header_bytes);
     } else {
         to = copy_short(to, message->total_size_text);
     }

@@ -42,4 +42,18 @@ static ALWAYS_INLINE uint8_t *copy_short(uint8_t *to, struct bytes from)
     return to + count;
 }
 
+/* Writes the decimal digits, at most ten. */
+static ALWAYS_INLINE uint8_t *copy_number(uint8_t *to, uint32_t value)
+{
+    uint8_t digits[10];
+    unsigned count = 0;
+    do {
+        digits[count++] = (uint8_t)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    while (count > 0)
+        *to++ = digits[--count];
+    return to;
+}
+
 #endif
