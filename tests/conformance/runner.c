@@ -33,7 +33,9 @@ static const struct need_row {
     [NEEDS_NOTHING] = {"nothing", {NULL}},
     [NEEDS_ACCOUNTS] = {"accounts", {NULL}},
     [NEEDS_MAPPINGS] = {"mappings", {NULL}},
-    [NEEDS_CLUSTER] = {"other listeners", {[FLAVOUR_MYELIN] = "routes, gateways and leaf nodes come later"}},
+    [NEEDS_CLUSTER] = {"other listeners",
+                       {[FLAVOUR_MYELIN] =
+                            "gateways and leaf nodes come later; routes have tests of their own"}},
 };
 
 static const char *const flavour_names[FLAVOURS] = {
