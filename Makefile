@@ -283,10 +283,12 @@ c-client-test: $(out)/myelin $(c_client) ## run the C client's scenarios against
 	C_CLIENT=$(c_client) tests/interop/run.sh $(out)/myelin c c-tls
 
 .PHONY: soak-test
-soak-test: $(out)/myelin $(out)/soak ## twice 20 s of random work across shards and accounts, every delivery checked against a model
-	SOAK=$(out)/soak MYELIN_FLAGS="$(or $(MYELIN_FLAGS),--shards 3)" tests/server/soak.sh $(out)/myelin --seconds 20
+soak-test: $(out)/myelin $(out)/soak ## three times 14 s of random work across shards, accounts and mailboxes that are always full, every delivery checked against a model
+	SOAK=$(out)/soak MYELIN_FLAGS="$(or $(MYELIN_FLAGS),--shards 3)" tests/server/soak.sh $(out)/myelin --seconds 14
+	SOAK=$(out)/soak MYELIN_FLAGS="$(or $(MYELIN_FLAGS),--shards 3) --mailbox_bytes 65536" \
+		tests/server/soak.sh $(out)/myelin --seconds 14
 	SOAK=$(out)/soak SOAK_ACCOUNTS=4 MYELIN_FLAGS="$(or $(MYELIN_FLAGS),--shards 3)" tests/server/soak.sh $(out)/myelin \
-		--seconds 20
+		--seconds 14
 
 .PHONY: services-test
 services-test: $(out)/myelin $(out)/myelin-bench ## requests to services in other accounts, across shards and small mailboxes

@@ -124,12 +124,23 @@ static void host_stall(struct session_context *context, const struct publisher_p
             connection_stall(shard, connection, stall_ns);
         return;
     }
-    struct mail_stall mail = {.kind = MAIL_STALL, .place = *place, .stall_ns = stall_ns};
-    uint8_t *record = post_reserve(&shard->post, place->shard, sizeof mail, false);
-    if (record == NULL)
-        return; /* that mailbox is full: its shard is slowed by it already */
-    memcpy(record, &mail, sizeof mail);
-    post_commit(&shard->post, place->shard, sizeof mail);
+    /* Not yet: the message whose delivery asks for this has been promised its room in the mailboxes. */
+    if (shard->stalls_waiting < SHARD_STALLS_MAX)
+        shard->stalls[shard->stalls_waiting++] =
+            (struct mail_stall){.kind = MAIL_STALL, .place = *place, .stall_ns = stall_ns};
+}
+
+void host_stalls_tell(struct shard *shard)
+{
+    for (uint32_t i = 0; i < shard->stalls_waiting; i++) {
+        const struct mail_stall *stall = &shard->stalls[i];
+        uint8_t *record = post_reserve(&shard->post, stall->place.shard, sizeof *stall, false);
+        if (record == NULL)
+            continue; /* that mailbox is full: its shard is slowed by it already */
+        memcpy(record, stall, sizeof *stall);
+        post_commit(&shard->post, stall->place.shard, sizeof *stall);
+    }
+    shard->stalls_waiting = 0;
 }
 
 static const struct host_operations operations = {

@@ -4,7 +4,13 @@
 
 #include "net/host.h"
 
+struct shard;
+
 /* The table for session_context.host; the context must be a struct shard's. Thread: any. */
 const struct host_operations *shard_host(void);
+
+/* Tells the other shards which of their publishers to stall; once a turn, behind all deliveries. Thread: the
+ * shard's. */
+void host_stalls_tell(struct shard *shard);
 
 #endif

@@ -21,6 +21,18 @@ static ALWAYS_INLINE uint32_t mail_texts_bytes(const struct message *message, st
                       message->total_size_text.count + message->header_size_text.count);
 }
 
+/* The most of texts and body that one of a message's mails holds itself, whatever queue names of at most
+ * `queues_bytes` go with it: a shorter name can let the body in that a longer one keeps out. */
+static inline uint32_t mail_inline_bytes(const struct message *message, uint32_t queues_bytes,
+                                         uint32_t inline_most)
+{
+    uint32_t texts = mail_texts_bytes(message, (struct bytes){NULL, 0});
+    uint64_t most = (uint64_t)texts + queues_bytes;
+    if (texts + message->total_bytes <= inline_most)
+        most += message->total_bytes;
+    return most < inline_most ? (uint32_t)most : inline_most;
+}
+
 /* What the body of a message takes in a mail; of a run all from the first body to the CR LF behind the last,
  * the control lines between them too. One copy of a piece that lies together costs less than picking the
  * bodies out of it. */

@@ -237,10 +237,13 @@ bool remotes_room(struct shard *shard, const struct shard_account *account, cons
         servers = shard->remotes.up;
         queues += group_name(&match->groups[g]).count + 1;
     }
-    struct bytes longest = bytes_of(NULL, queues < REMOTE_QUEUES_BYTES ? queues : REMOTE_QUEUES_BYTES);
-    uint32_t bytes = record_bytes(message, longest);
-    uint32_t most =
-        times > 1 ? (uint32_t)(sizeof(struct mail_remote_message) + MAIL_INLINE_BYTES_MAX) : bytes;
+    uint32_t longest = (uint32_t)(queues < REMOTE_QUEUES_BYTES ? queues : REMOTE_QUEUES_BYTES);
+    uint32_t most = sizeof(struct mail_remote_message) + MAIL_INLINE_BYTES_MAX;
+    if (message->run_more > 0)
+        most = record_bytes(message, (struct bytes){NULL, 0});
+    else if (times == 1)
+        most = (uint32_t)sizeof(struct mail_remote_message) +
+               mail_inline_bytes(message, longest, MAIL_INLINE_BYTES_MAX);
     uint64_t mails = (local_mails + (uint64_t)__builtin_popcountll(servers)) * times;
     for (uint64_t left = servers; left != 0; left &= left - 1) {
         const struct remote *remote = &shard->remotes.all[__builtin_ctzll(left)];

@@ -58,23 +58,32 @@ static ALWAYS_INLINE const struct match *find(struct shard *shard, const struct 
 
 /* ---- mail ---- */
 
-/* Bytes of the record for this message; the rest travels in a block. */
-static uint32_t record_bytes(const struct message *message, struct bytes queue)
+/* Bytes of the record for this message; what is more than `inline_most` travels in a block. */
+static uint32_t record_bytes(const struct message *message, struct bytes queue, uint32_t inline_most)
 {
     uint32_t texts = mail_texts_bytes(message, queue);
-    if (texts + message->total_bytes <= MAIL_INLINE_BYTES_MAX)
+    if (texts + message->total_bytes <= inline_most)
         return (uint32_t)sizeof(struct mail_message) + texts + message->total_bytes;
-    if (texts <= MAIL_INLINE_BYTES_MAX)
+    if (texts <= inline_most)
         return (uint32_t)sizeof(struct mail_message) + texts;
     return sizeof(struct mail_message);
 }
 
-/* Writes one mail. False: no memory for its block; the receiver misses the message, its publisher is told by
- * HOST_MEMORY. */
-static bool mail_message(struct shard *shard, const struct shard_account *account, uint32_t to,
-                         const struct message *message, struct bytes queue, uint8_t flags, bool spare)
+/* Where a message goes to many queue groups, each group's mail holds less of it, so that all together stay
+ * within 16 KiB and a header each, and find room in the smallest mailbox. */
+static uint32_t group_inline_most(uint32_t groups)
 {
-    uint32_t bytes = record_bytes(message, queue);
+    return MAIL_INLINE_BYTES_MAX / (1 + groups / 4);
+}
+
+/* Writes one mail. False: no memory for its block; the receiver misses the message, its publisher is told by
+ * HOST_MEMORY. Or no room in a mailbox that is smaller than what it was asked for: the receiver misses it. */
+static bool mail_message(struct shard *shard, const struct shard_account *account, uint32_t to,
+                         const struct message *message, struct bytes queue, uint8_t flags,
+                         uint32_t inline_most)
+{
+    uint32_t bytes = record_bytes(message, queue, inline_most);
+    bool spare = (flags & MAIL_REPEATED) != 0;
     uint32_t texts = mail_texts_bytes(message, queue);
     struct mail_message header = {
         .kind = MAIL_MESSAGE,
@@ -146,7 +155,8 @@ static ALWAYS_INLINE bool mail_plain(struct shard *shard, const struct shard_acc
                                      const struct message *run)
 {
     if (UNLIKELY(!is_short(account, run)))
-        return mail_message(shard, account, to, run, (struct bytes){NULL, 0}, MAIL_TO_PLAIN, false);
+        return mail_message(shard, account, to, run, (struct bytes){NULL, 0}, MAIL_TO_PLAIN,
+                            MAIL_INLINE_BYTES_MAX);
     struct mail_short_message header = {
         .kind = MAIL_SHORT_MESSAGE,
         .total_size_count = run->total_size_text.count & MAIL_SHORT_SIZE_COUNT,
@@ -202,28 +212,41 @@ static bool groups_remote(const struct match *match)
     return false;
 }
 
-/* Whether every mailbox that may be needed has room for the most that may be put there: one mail for the
- * plain subscriptions and one for each group. */
-static NEVER_INLINE bool room_in(struct shard *shard, const struct match *match,
-                                 const struct message *message, uint64_t shards, uint32_t bytes_least,
-                                 uint32_t times)
+static uint32_t longest_group_name(const struct match *match)
 {
-    uint64_t mails = 1;
+    size_t longest = 0;
+    for (uint32_t g = 0; g < match->group_count; g++) {
+        size_t count = queue_group_name(match->groups[g].parts[0]).count;
+        longest = count > longest ? count : longest;
+    }
+    return (uint32_t)longest;
+}
+
+/* Whether every mailbox that may be needed has room for the most that may be put there: one mail for the
+ * plain subscriptions and one for each group. Until they are put nobody else may put anything on this thread
+ * (host_stalls_tell() waits for the end of the turn). `times` > 1: so many messages like this one, which may
+ * have more headers. */
+static NEVER_INLINE bool room_in(struct shard *shard, const struct match *match,
+                                 const struct message *message, uint64_t shards, uint32_t times)
+{
+    uint32_t groups = 0;
+    uint32_t inline_most = group_inline_most(match->group_count);
     if (match->group_count > 0 && groups_remote(match)) {
         shards = ((1ULL << shard->shard_count) - 1) & ~(1ULL << shard->post.self);
-        mails += match->group_count;
+        groups = match->group_count;
     }
-    struct bytes longest = {NULL, 0};
-    for (uint32_t g = 0; g < match->group_count; g++) {
-        struct bytes name = queue_group_name(match->groups[g].parts[0]);
-        if (name.count > longest.count)
-            longest = name;
+    uint32_t plain_bytes = sizeof(struct mail_message) + MAIL_INLINE_BYTES_MAX;
+    uint32_t group_bytes = (uint32_t)sizeof(struct mail_message) + inline_most;
+    if (LIKELY(times == 1)) {
+        plain_bytes = message->run_more > 0
+                          ? short_mail_bytes(message)
+                          : record_bytes(message, (struct bytes){NULL, 0}, MAIL_INLINE_BYTES_MAX);
+        group_bytes = (uint32_t)sizeof(struct mail_message) +
+                      mail_inline_bytes(message, longest_group_name(match), inline_most);
     }
-    uint32_t bytes = message->run_more > 0 ? short_mail_bytes(message) : record_bytes(message, longest);
-    bytes = bytes < bytes_least ? bytes_least : bytes;
     for (; shards != 0; shards &= shards - 1) {
-        if (!mailbox_has_room_for(post_box(&shard->post, (uint32_t)__builtin_ctzll(shards)), bytes,
-                                  mails * times))
+        if (!mailbox_has_room_for_both(post_box(&shard->post, (uint32_t)__builtin_ctzll(shards)), plain_bytes,
+                                       times, group_bytes, (uint64_t)groups * times))
             return false;
     }
     return true;
@@ -236,7 +259,7 @@ static ALWAYS_INLINE bool room_for_all(struct shard *shard, const struct shard_a
     if (UNLIKELY(account->remote != NULL) &&
         !remotes_room(shard, account, message, 1U + match->group_count, 1))
         return false;
-    return LIKELY(shards == 0 && match->group_count == 0) || room_in(shard, match, message, shards, 0, 1);
+    return LIKELY(shards == 0 && match->group_count == 0) || room_in(shard, match, message, shards, 1);
 }
 
 /* To what is no client's own subscription: the shadow of one in another account, or replies to the server. */
@@ -363,7 +386,7 @@ static ALWAYS_INLINE uint32_t run_length(struct shard *shard, const struct shard
  * (client-protocol 7.3). */
 static bool deliver_group(struct shard *shard, const struct shard_account *account,
                           const struct match_group *group, const struct message *message, bool remote_too,
-                          uint8_t flags)
+                          uint8_t flags, uint32_t inline_most)
 {
     uint32_t size = match_group_size(group, remote_too);
     if (size == 0)
@@ -377,9 +400,8 @@ static bool deliver_group(struct shard *shard, const struct shard_account *accou
         if (own == NULL && message->publisher == NULL && (message->tried_shards >> to & 1) != 0)
             continue;
         if (own == NULL) {
-            bool spare = flags != 0;
             if (mail_message(shard, account, to, message, queue_group_name(group->parts[0]),
-                             MAIL_TO_GROUP | flags, spare))
+                             MAIL_TO_GROUP | flags, inline_most))
                 return true;
         } else if (deliver_one(shard, own, message)) {
             return true;
@@ -399,11 +421,12 @@ static NEVER_INLINE bool deliver_clustered(struct shard *shard, const struct sha
                                         : deliver_plain_run(shard, match, message);
     for (uint64_t shards = shards_involved(match); shards != 0; shards &= shards - 1)
         taken |= mail_plain(shard, account, (uint32_t)__builtin_ctzll(shards), message);
+    uint32_t inline_most = group_inline_most(match->group_count);
     for (uint32_t g = 0; g < match->group_count; g++) {
         struct bytes name = queue_group_name(match->groups[g].parts[0]);
         if (plan.count > 0 && remotes_plan_has(&plan, name))
             continue;
-        if (deliver_group(shard, account, &match->groups[g], message, true, 0))
+        if (deliver_group(shard, account, &match->groups[g], message, true, 0, inline_most))
             taken = true;
         else
             (void)remotes_plan_add(shard, &plan, name);
@@ -423,8 +446,9 @@ static ALWAYS_INLINE bool deliver_all(struct shard *shard, const struct shard_ac
                                         : deliver_plain_run(shard, match, message);
     for (uint64_t shards = shards_involved(match); shards != 0; shards &= shards - 1)
         taken |= mail_plain(shard, account, (uint32_t)__builtin_ctzll(shards), message);
+    uint32_t inline_most = group_inline_most(match->group_count);
     for (uint32_t g = 0; g < match->group_count; g++)
-        taken |= deliver_group(shard, account, &match->groups[g], message, true, 0);
+        taken |= deliver_group(shard, account, &match->groups[g], message, true, 0, inline_most);
     replies_go_on(shard);
     return taken;
 }
@@ -444,10 +468,9 @@ enum host_result router_room_times(struct shard *shard, struct shard_account *ac
     const struct match *match = find(shard, account, message);
     if (match == NULL)
         return HOST_MEMORY;
-    uint32_t most = sizeof(struct mail_message) + MAIL_INLINE_BYTES_MAX;
     if (account->remote != NULL && !remotes_room(shard, account, message, 1U + match->group_count, times))
         return HOST_FULL;
-    return room_in(shard, match, message, shards_involved(match), most, times) ? HOST_DONE : HOST_FULL;
+    return room_in(shard, match, message, shards_involved(match), times) ? HOST_DONE : HOST_FULL;
 }
 
 bool router_wanted(struct shard *shard, struct shard_account *account, struct bytes subject)
@@ -509,7 +532,8 @@ static bool deliver_routed_group(struct shard *shard, const struct shard_account
 {
     for (uint32_t g = 0; g < match->group_count; g++) {
         if (bytes_equal(queue_group_name(match->groups[g].parts[0]), name) &&
-            deliver_group(shard, account, &match->groups[g], message, true, 0))
+            deliver_group(shard, account, &match->groups[g], message, true, 0,
+                          group_inline_most(match->group_count)))
             return true;
     }
     return remotes_fall_back(shard, account, message, name);
@@ -522,7 +546,7 @@ enum host_result router_publish_routed(struct shard *shard, struct shard_account
     if (UNLIKELY(match == NULL))
         return HOST_MEMORY;
     uint64_t shards = shards_involved(match);
-    if ((shards != 0 || match->group_count > 0) && !room_in(shard, match, message, shards, 0, 1))
+    if ((shards != 0 || match->group_count > 0) && !room_in(shard, match, message, shards, 1))
         return HOST_FULL;
     bool taken = deliver_plain(shard, match, message);
     for (; shards != 0; shards &= shards - 1)
@@ -575,13 +599,13 @@ static void deliver_named_group(struct shard *shard, const struct shard_account 
         const struct match_group *group = &match->groups[g];
         if (!bytes_equal(queue_group_name(group->parts[0]), queue))
             continue;
-        if (deliver_group(shard, account, group, message, false, 0))
+        if (deliver_group(shard, account, group, message, false, 0, MAIL_INLINE_BYTES_MAX))
             return;
         /* Whoever was chosen has left, or may not have it: once more among the shards that were not asked
          * yet, into the spare part of the mailbox. */
         struct message again = *message;
         again.tried_shards |= 1ULL << shard->post.self;
-        if (deliver_group(shard, account, group, &again, true, MAIL_REPEATED))
+        if (deliver_group(shard, account, group, &again, true, MAIL_REPEATED, MAIL_INLINE_BYTES_MAX))
             return;
     }
     (void)remotes_fall_back(shard, account, message, queue);

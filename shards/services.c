@@ -201,16 +201,17 @@ static enum host_result room(struct shard *shard, struct shard_account *account,
     /* Two of them may go into the same mailbox: so each is asked as if all did. */
     uint32_t times = calls->count + 1;
     bool alone = shard->shard_count == 1; /* then no mailbox is needed */
-    enum host_result result = alone ? HOST_DONE : router_room_times(shard, account, message, times);
-    for (uint32_t i = 0; result == HOST_DONE && i < calls->count; i++) {
-        const struct call *call = &calls->all[i];
+    enum host_result result = HOST_DONE;
+    for (uint32_t i = 0; wants_reply(message) && result == HOST_DONE && i < calls->count; i++)
+        result =
+            replies_prefix_open(shard, calls->all[i].exporter); /* takes room itself, so it comes first */
+    if (result == HOST_DONE && !alone)
+        result = router_room_times(shard, account, message, times);
+    for (uint32_t i = 0; result == HOST_DONE && !alone && i < calls->count; i++) {
         struct message request = *message;
-        request.subject = call->subject;
+        request.subject = calls->all[i].subject;
         request.line_serial = 0;
-        if (wants_reply(message))
-            result = replies_prefix_open(shard, call->exporter);
-        if (result == HOST_DONE && !alone)
-            result = router_room_times(shard, call->exporter, &request, times);
+        result = router_room_times(shard, calls->all[i].exporter, &request, times);
     }
     return result;
 }

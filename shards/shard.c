@@ -539,6 +539,7 @@ bool shard_turn(struct shard *shard)
     step_closing(shard);
     backlog_retry(shard);
     accounts_counts_tell(shard);
+    host_stalls_tell(shard);
     gone_tell(shard);
     reports_step(shard);
     remotes_step(shard);

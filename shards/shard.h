@@ -10,6 +10,7 @@
 #include "shards/backlog.h"
 #include "shards/closed.h"
 #include "shards/connection.h"
+#include "shards/mail.h"
 #include "shards/patience.h"
 #include "shards/post.h"
 #include "shards/remotes.h"
@@ -44,6 +45,9 @@ struct router {
     const struct match *service_match; /* what it found */
     uint64_t service_match_serial;
 };
+
+/* Stalls of other shards' publishers in one turn: one more is not told, its publisher stalls a turn later. */
+enum { SHARD_STALLS_MAX = 64 };
 
 struct shard {
     struct session_context context; /* first: a session finds its shard through it */
@@ -88,6 +92,8 @@ struct shard {
     struct patience patience;
     struct closed_ring closed; /* connections that are gone */
     struct reports reports;    /* what the control core asks */
+    struct mail_stall stalls[SHARD_STALLS_MAX]; /* to be told at the end of the turn */
+    uint32_t stalls_waiting;
     uint64_t stall_count;
     uint64_t look_count;  /* waits that began by looking, */
     uint64_t sleep_count; /* and that ended in sleep */

@@ -81,9 +81,18 @@ uint8_t *mailbox_reserve_spare(struct mailbox *mailbox, uint32_t bytes)
 
 bool mailbox_has_room_for(struct mailbox *mailbox, uint32_t bytes, uint64_t records)
 {
+    return mailbox_has_room_for_both(mailbox, bytes, records, bytes, 0);
+}
+
+bool mailbox_has_room_for_both(struct mailbox *mailbox, uint32_t bytes, uint64_t records,
+                               uint32_t other_bytes, uint64_t other_records)
+{
     uint64_t footprint = record_footprint(bytes);
+    uint64_t other_footprint = record_footprint(other_bytes);
     uint64_t usable = mailbox->ring_bytes - MAILBOX_SPARE_BYTES;
-    uint64_t needed = footprint * records + footprint; /* one more: the end of the ring may be skipped once */
+    uint64_t skipped =
+        footprint > other_footprint ? footprint : other_footprint; /* once, at the end of the ring */
+    uint64_t needed = footprint * records + other_footprint * other_records + skipped;
     return room_for(mailbox, needed < usable ? needed : usable, usable);
 }
 

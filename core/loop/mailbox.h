@@ -50,6 +50,10 @@ uint8_t *mailbox_reserve_spare(struct mailbox *mailbox, uint32_t bytes);
  * can ever hold asks for an empty ring. Thread: the writer's. */
 bool mailbox_has_room_for(struct mailbox *mailbox, uint32_t bytes, uint64_t records);
 
+/* The same for records of two sizes, in any order. */
+bool mailbox_has_room_for_both(struct mailbox *mailbox, uint32_t bytes, uint64_t records,
+                               uint32_t other_bytes, uint64_t other_records);
+
 /* `stamp` goes with the record; what it means is the writer's and the reader's business. Completes the record
  * reserved last, which needed only `bytes` of what was reserved. Thread: the writer's.
  */

@@ -76,6 +76,37 @@ Test(mailbox, what_was_not_collected_is_not_taken)
     mailbox_close(&box);
 }
 
+/* Goal: whoever was told that there is room finds it, in whatever order the records come, wherever the ring's
+ * end lies. Method: random fills, then the promise is used up. */
+Test(mailbox, room_for_records_of_two_sizes_is_there_in_any_order)
+{
+    struct mailbox box;
+    struct random random;
+    uint32_t bytes = 0;
+    uint32_t promised = 0;
+    random_seed(&random, 7);
+    cr_assert_eq(mailbox_init(&box, 1), ERR_OK);
+    for (uint64_t round = 0; round < 20000; round++) {
+        uint32_t sizes[2] = {8 + random_below(&random, 4000), 8 + random_below(&random, 4000)};
+        uint32_t left[2] = {random_below(&random, 5), random_below(&random, 5)};
+        if (mailbox_has_room_for_both(&box, sizes[0], left[0], sizes[1], left[1])) {
+            promised++;
+            while (left[0] + left[1] > 0) {
+                uint32_t kind = left[0] == 0 || (left[1] > 0 && random_below(&random, 2) == 0);
+                cr_assert(put_number(&box, round, sizes[kind], false), "round %lu", (unsigned long)round);
+                left[kind]--;
+            }
+            (void)mailbox_flush(&box);
+        }
+        for (uint32_t takes = random_below(&random, 8); takes > 0 && take_next(&box, &bytes) != NULL; takes--)
+            mailbox_take(&box);
+        mailbox_done(&box);
+    }
+    cr_expect_gt(promised, 1000);
+    cr_expect_lt(promised, 20000, "sometimes there is none");
+    mailbox_close(&box);
+}
+
 Test(mailbox, full_refuses_and_the_spare_part_is_left_for_those_that_cannot_wait)
 {
     struct mailbox box;
