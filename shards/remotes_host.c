@@ -347,10 +347,9 @@ static void forget(struct shard *shard, uint32_t remote)
         struct shard_account *account = shard->accounts.by_id[id];
         if (account == NULL || account->remote == NULL)
             continue;
-        if (index_remote_clear(account->remote, remote) != ERR_OK)
-            assert_failed("no memory to forget a server's interest", __FILE__,
-                          __LINE__); /* the next server with its
-                                         number would get it */
+        uint32_t cursor = 0;
+        while (!index_remote_clear(account->remote, remote, UINT32_MAX, &cursor))
+            continue;
     }
 }
 
