@@ -302,7 +302,8 @@ Test(index, what_is_said_twice_is_counted_once)
     index_free(index);
 }
 
-/* More groups under one pattern, and more patterns in one place of the table, than a step of forgetting notes. */
+/* More groups under one pattern, and more patterns in one place of the table, than a step of forgetting
+ * notes. */
 Test(index, a_shard_is_forgotten_with_hundreds_of_groups_under_one_pattern)
 {
     struct index *index = new_index();

@@ -100,8 +100,9 @@ static void visit(void *context, uint32_t *item)
     ++*(size_t *)context;
 }
 
-/* Goal: a walk in steps meets all that stays, whatever comes and goes meanwhile. Method: elements that stay among
- * others that are toggled between the steps, so that the table grows and shrinks by factors during each walk. */
+/* Goal: a walk in steps meets all that stays, whatever comes and goes meanwhile. Method: elements that stay
+ * among others that are toggled between the steps, so that the table grows and shrinks by factors during each
+ * walk. */
 Test(index_table, a_walk_in_steps_meets_all_that_stays, .timeout = 60)
 {
     static struct element elements[ELEMENTS];
