@@ -366,6 +366,7 @@ test_targets += monitoring-check
 .PHONY: monitoring-check
 monitoring-check: $(out)/myelin ## compare monitoring with nats-server's, key by key
 	python3 tests/integration/test_monitoring.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
+	python3 -B tests/integration/test_routez.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
 
 # Clusters of three, of one kind and mixed with nats-servers (docs/clusters.md). The newest nats-server takes part where
 # bench/compare.py has built it.

@@ -3,6 +3,7 @@
 #include "net/cluster_options.h"
 
 #include "core/config/duration.h"
+#include "net/cluster_permissions.h"
 #include "net/options.h"
 #include "net/tls_context.h"
 
@@ -172,12 +173,7 @@ static void refuse_callout(void *target, const struct config_entry *entry, struc
 static void parse_permissions(void *target, const struct config_entry *entry, struct arena *arena,
                               struct option_errors *errors)
 {
-    struct cluster_options *options = target;
-    options->permissions = security_permissions_parse(entry, arena, errors);
-    if (options->permissions != NULL && options->permissions->responses.given)
-        option_fail(errors, entry->position, "Cluster permissions do not support dynamic responses");
-    if (options->permissions != NULL && digest_tree(entry->value, options->permissions_digest) != ERR_OK)
-        option_fail(errors, entry->position, "out of memory");
+    cluster_permissions_parse(target, entry, arena, errors);
 }
 
 /* Where it stood once. */

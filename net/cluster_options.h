@@ -8,6 +8,7 @@
 #include "core/config/digest.h"
 #include "core/config/option.h"
 #include "core/security/permissions.h"
+#include "net/route_info.h"
 #include "net/tls_options.h"
 
 #include <stdbool.h>
@@ -35,9 +36,11 @@ struct cluster_options {
      * everything. */
     const struct security_permissions *permissions;
     char permissions_digest[DIGEST_TEXT_BYTES]; /* of the block as written */
-    struct tls_options tls;                     /* both sides need certificates */
-    const char *advertise; /* host[:port] for the other servers; NULL: what it listens on */
-    bool no_advertise;     /* clients are not told of other servers, nor others of this one's clients' port */
+    struct route_info_lists imports;            /* its texts */
+    struct route_info_lists exports;
+    struct tls_options tls; /* both sides need certificates */
+    const char *advertise;  /* host[:port] for the other servers; NULL: what it listens on */
+    bool no_advertise; /* clients are not told of other servers, nor others of this one's clients' port */
     int64_t connect_retries;
     bool connect_backoff;
     int64_t ping_interval_ns; /* 0: the server's; likewise below */

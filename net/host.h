@@ -94,6 +94,8 @@ struct session_context {
     /* Figures of this thread, read by nobody else; messages are counted by account. */
     uint64_t slow_consumers;
     uint64_t stale_connections;
+    uint64_t route_slow_consumers;
+    uint64_t route_stale_connections;
 };
 
 #endif

@@ -293,6 +293,7 @@ void route_timer_due(struct route *route)
         return;
     }
     if (route->pings_unanswered >= route->ping_max + 1) {
+        route->context->route_stale_connections++;
         route_close(route, CLOSED_STALE_CONNECTION, error_text(ERROR_STALE_CONNECTION));
         return;
     }

@@ -4,9 +4,20 @@
 
 #include "core/codec/json_writer.h"
 
+static const struct json_field lists_fields[] = {
+    {.name = "allow", .kind = JSON_KIND_TEXTS, .offset = offsetof(struct route_info_lists, allow)},
+    {.name = "deny", .kind = JSON_KIND_TEXTS, .offset = offsetof(struct route_info_lists, deny)},
+};
+static const struct json_shape lists_shape = {lists_fields, COUNT_OF(lists_fields)};
+
 #define FIELD(key, field_kind, field)                                                                        \
     {                                                                                                        \
         .name = key, .kind = JSON_KIND_##field_kind, .offset = offsetof(struct route_info, field)            \
+    }
+#define LISTS(key, field)                                                                                    \
+    {                                                                                                        \
+        .name = key, .kind = JSON_KIND_OBJECT, .offset = offsetof(struct route_info, field),                 \
+        .shape = &lists_shape                                                                                \
     }
 static const struct json_field info_fields[] = {
     FIELD("server_id", TEXT, server_id),
@@ -30,6 +41,8 @@ static const struct json_field info_fields[] = {
     FIELD("connect_urls", TEXTS, connect_urls),
     FIELD("ws_connect_urls", TEXTS, ws_connect_urls),
     FIELD("ldm", BOOL, lame_duck),
+    LISTS("import", imports),
+    LISTS("export", exports),
     FIELD("compression", TEXT, compression),
     FIELD("lnoc", BOOL, leaf_origin),
     FIELD("lnocu", BOOL, leaf_origin_unsub),
@@ -44,6 +57,7 @@ static const struct json_field info_fields[] = {
     FIELD("leafnode_urls", TEXTS, leafnode_urls),
 };
 #undef FIELD
+#undef LISTS
 
 #define FIELD(key, field_kind, field)                                                                        \
     {                                                                                                        \
@@ -86,13 +100,39 @@ bool route_texts_next(struct bytes *texts, struct bytes *one)
     return true;
 }
 
+static void write_texts(struct json_writer *writer, struct bytes texts)
+{
+    struct bytes one;
+    json_write_array_begin(writer);
+    while (route_texts_next(&texts, &one))
+        json_write_text(writer, one);
+    json_write_array_end(writer);
+}
+
+static void write_lists(struct json_writer *writer, const char *key, const struct route_info_lists *lists)
+{
+    if (lists->allow.count + lists->deny.count == 0)
+        return;
+    json_write_key(writer, key);
+    json_write_object_begin(writer);
+    if (lists->allow.count > 0) {
+        json_write_key(writer, "allow");
+        write_texts(writer, lists->allow);
+    }
+    if (lists->deny.count > 0) {
+        json_write_key(writer, "deny");
+        write_texts(writer, lists->deny);
+    }
+    json_write_object_end(writer);
+}
+
 /* What kind of field it is says how it is written, and when it is left out: but for the few that are always
  * there, when it is empty, zero or false. */
 static void write_field(struct json_writer *writer, const struct json_field *field, const void *from,
                         bool always)
 {
     const uint8_t *at = (const uint8_t *)from + field->offset;
-    struct bytes text = {0}, one;
+    struct bytes text = {0};
     int64_t number = 0;
     bool truth = false;
     switch (field->kind) {
@@ -106,8 +146,10 @@ static void write_field(struct json_writer *writer, const struct json_field *fie
     case JSON_KIND_BOOL:
         truth = *(const bool *)(const void *)at;
         break;
-    case JSON_KIND_TEXTS_CHECKED:
     case JSON_KIND_OBJECT:
+        write_lists(writer, field->name, (const struct route_info_lists *)(const void *)at);
+        return;
+    case JSON_KIND_TEXTS_CHECKED:
         return;
     }
     if (!always && text.count == 0 && number == 0 && !truth)
@@ -120,10 +162,7 @@ static void write_field(struct json_writer *writer, const struct json_field *fie
     } else if (field->kind == JSON_KIND_BOOL) {
         json_write_bool(writer, truth);
     } else {
-        json_write_array_begin(writer);
-        while (route_texts_next(&text, &one))
-            json_write_text(writer, one);
-        json_write_array_end(writer);
+        write_texts(writer, text);
     }
 }
 

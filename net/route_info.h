@@ -12,6 +12,12 @@
 
 enum { ROUTE_INFO_BYTES_MAX = 32 * 1024 };
 
+/* What may be imported or exported, as a server tells it. */
+struct route_info_lists {
+    struct bytes allow; /* a zero byte behind each; likewise below */
+    struct bytes deny;
+};
+
 /* Texts are the writer's, or lie in the document that was read; empty or 0: left out, or absent. */
 struct route_info {
     struct bytes server_id;
@@ -31,6 +37,8 @@ struct route_info {
     struct bytes leafnode_urls;
     struct bytes route_account;
     struct bytes route_account_request; /* route_acc_add_reqid */
+    struct route_info_lists imports;    /* of its cluster's permissions */
+    struct route_info_lists exports;
     int64_t protocol;
     int64_t port;
     int64_t max_payload_bytes;

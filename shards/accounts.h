@@ -15,7 +15,8 @@ struct shard;
 struct service;
 
 struct shard_account {
-    struct host_account host; /* first: a session knows its account by it */
+    struct host_account host;   /* first: a session knows its account by it */
+    struct host_traffic routes; /* what came and went by routes of this shard */
     uint32_t id;
     bool opened;                 /* a client has been here, or a request: what it imports is in place */
     struct index *index;         /* who wants what, here */

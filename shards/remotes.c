@@ -261,7 +261,7 @@ static struct bytes account_name(const struct shard_account *account)
 }
 
 static bool deliver_own(const struct shard *shard, struct route_connection *connection,
-                        const struct shard_account *account, const struct message *run, struct bytes queues)
+                        struct shard_account *account, const struct message *run, struct bytes queues)
 {
     struct bytes name = account_name(account);
     const struct security_permissions *permissions = shard->snapshot->options->cluster.permissions;
@@ -270,7 +270,11 @@ static bool deliver_own(const struct shard *shard, struct route_connection *conn
         return false; /* what is wanted by a wildcard and denied by name */
     struct message placed = *run;
     placed.place = place_of(run);
-    return name.count > 0 && route_deliver(&connection->route, name, &placed, queues);
+    if (name.count == 0 || !route_deliver(&connection->route, name, &placed, queues))
+        return false;
+    account->routes.out_messages += message_count(run);
+    account->routes.out_bytes += (uint64_t)message_count(run) * run->total_bytes;
+    return true;
 }
 
 /* The names of the groups that this server serves, a blank between each. */
@@ -301,8 +305,8 @@ static uint64_t same_shard(const struct shard *shard, uint64_t servers, uint32_t
     return same;
 }
 
-static bool deliver_queued(struct shard *shard, const struct shard_account *account,
-                           const struct message *message, const struct remotes_plan *plan, bool spare)
+static bool deliver_queued(struct shard *shard, struct shard_account *account, const struct message *message,
+                           const struct remotes_plan *plan, bool spare)
 {
     uint8_t names[REMOTE_QUEUES_BYTES];
     bool taken = false;
@@ -320,7 +324,7 @@ static bool deliver_queued(struct shard *shard, const struct shard_account *acco
     return taken;
 }
 
-bool remotes_deliver(struct shard *shard, const struct shard_account *account, const struct message *run,
+bool remotes_deliver(struct shard *shard, struct shard_account *account, const struct message *run,
                      const struct remotes_plan *plan, bool spare)
 {
     struct bytes none = {NULL, 0};
@@ -341,8 +345,8 @@ bool remotes_deliver(struct shard *shard, const struct shard_account *account, c
     return taken;
 }
 
-bool remotes_fall_back(struct shard *shard, const struct shard_account *account,
-                       const struct message *message, struct bytes group)
+bool remotes_fall_back(struct shard *shard, struct shard_account *account, const struct message *message,
+                       struct bytes group)
 {
     struct remotes_plan plan;
     if (account->remote == NULL)
@@ -372,7 +376,7 @@ void remotes_mail_message(struct shard *shard, const uint8_t *mail, uint32_t byt
     message.total_bytes = header.total_bytes;
     message.body = header.body != NULL ? header.body : at;
     message.block = header.block;
-    const struct shard_account *account = accounts_get(shard, header.account);
+    struct shard_account *account = accounts_get(shard, header.account);
     for (uint64_t left = header.remotes; account != NULL && left != 0; left &= left - 1) {
         struct route_connection *own = shard->remotes.all[__builtin_ctzll(left)].own;
         if (own != NULL) /* else it has gone meanwhile */

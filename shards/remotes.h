@@ -89,13 +89,13 @@ bool remotes_plan_has(const struct remotes_plan *plan, struct bytes group);
 bool remotes_plan_add(struct shard *shard, struct remotes_plan *plan, struct bytes group);
 
 /* Does what is planned. True: somebody took it. `spare`: room was not asked for. */
-bool remotes_deliver(struct shard *shard, const struct shard_account *account, const struct message *run,
+bool remotes_deliver(struct shard *shard, struct shard_account *account, const struct message *run,
                      const struct remotes_plan *plan, bool spare);
 
 /* Sends a message of a queue group to another server with members, because nobody here took it
  * (routes.md 12.4). */
-bool remotes_fall_back(struct shard *shard, const struct shard_account *account,
-                       const struct message *message, struct bytes group);
+bool remotes_fall_back(struct shard *shard, struct shard_account *account, const struct message *message,
+                       struct bytes group);
 
 /* A MAIL_REMOTE_MESSAGE. */
 void remotes_mail_message(struct shard *shard, const uint8_t *mail, uint32_t bytes);
@@ -106,6 +106,9 @@ void remotes_mail_message(struct shard *shard, const uint8_t *mail, uint32_t byt
  */
 void remotes_tell(struct shard *shard, const struct shard_account *account, struct bytes pattern,
                   struct bytes queue, uint32_t wanted);
+
+/* How much other servers whose routes this shard owns want of an account: patterns and groups. */
+uint64_t remotes_subscriptions(const struct shard *shard, const struct shard_account *account);
 
 /* A MAIL_REMOTE_INTEREST. */
 void remotes_mail_interest(struct shard *shard, const uint8_t *mail, uint32_t bytes);

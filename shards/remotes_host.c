@@ -90,6 +90,23 @@ static void interest_set(struct shard *shard, struct shard_account *account, uin
                   BYTES_PRINTF(pattern));
 }
 
+static uint32_t wanted_count(const struct shard_account *account, uint32_t remote)
+{
+    return account->remote == NULL ? 0 : index_remote_count(account->remote, remote);
+}
+
+uint64_t remotes_subscriptions(const struct shard *shard, const struct shard_account *account)
+{
+    uint64_t count = 0;
+    if (account->remote == NULL || shard->remotes.own_count == 0)
+        return 0;
+    for (uint64_t left = shard->remotes.up; left != 0; left &= left - 1) {
+        uint32_t remote = (uint32_t)__builtin_ctzll(left);
+        count += shard->remotes.all[remote].own != NULL ? index_remote_count(account->remote, remote) : 0;
+    }
+    return count;
+}
+
 static uint32_t interest_record_bytes(size_t texts)
 {
     size_t bytes = sizeof(struct mail_remote_interest) + texts;
@@ -193,8 +210,11 @@ static enum route_host_result host_interest(struct route *route, const struct ro
         .account = account->id,
     };
     enum route_host_result result = interest_mail(shard, &mail, operation->subject, operation->queue);
-    if (result == ROUTE_HOST_DONE)
+    if (result == ROUTE_HOST_DONE) {
+        uint32_t before = wanted_count(account, connection->remote);
         interest_set(shard, account, connection->remote, operation->subject, operation->queue, weight);
+        connection->subscription_count += wanted_count(account, connection->remote) - (uint64_t)before;
+    }
     return result;
 }
 
@@ -233,6 +253,8 @@ static enum route_host_result host_publish(struct route *route, const struct rou
     case HOST_FULL:
         return ROUTE_HOST_FULL;
     }
+    account->routes.in_messages++;
+    account->routes.in_bytes += operation->message.total_bytes;
     if (UNLIKELY(shard->expired_count > 0))
         shard_remove_expired(shard);
     return ROUTE_HOST_DONE;
@@ -347,10 +369,9 @@ static void forget(struct shard *shard, uint32_t remote)
         struct shard_account *account = shard->accounts.by_id[id];
         if (account == NULL || account->remote == NULL)
             continue;
-        if (index_remote_clear(account->remote, remote) != ERR_OK)
-            assert_failed("no memory to forget a server's interest", __FILE__,
-                          __LINE__); /* the next server with its
-                                         number would get it */
+        uint32_t cursor = 0;
+        while (!index_remote_clear(account->remote, remote, UINT32_MAX, &cursor))
+            continue;
     }
 }
 

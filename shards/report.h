@@ -22,7 +22,10 @@ enum report_kind {
     REPORT_FIGURES,     /* struct report_shard on the first page, then struct report_account */
     REPORT_KEYS,        /* struct report_key of each connection that is asked for */
     REPORT_CONNECTIONS, /* struct report_connection of each that was picked, perhaps with its subscriptions */
-    REPORT_SUBSCRIPTIONS, /* struct report_subscription of all clients */
+    REPORT_SUBSCRIPTIONS,       /* struct report_subscription of all clients */
+    REPORT_ROUTES,              /* struct report_route of each route that is registered */
+    REPORT_ROUTE_SUBSCRIPTIONS, /* struct report_subscription of what the server behind the route `cid` wants
+                                 */
 };
 
 /* What connections are sorted by, in the order of the table in monitor_connz.c. */
@@ -62,7 +65,7 @@ struct report_query {
     struct bytes account; /* owned by the question; likewise below */
     bool user_given;
     struct bytes user;
-    uint64_t cid;      /* 0: any */
+    uint64_t cid;      /* 0: any; of REPORT_ROUTE_SUBSCRIPTIONS, the route's */
     struct bytes test; /* a subject; empty: all */
     const struct report_key *picks;
     uint32_t pick_count;
@@ -81,6 +84,8 @@ struct report_shard {
     uint64_t connections; /* open now */
     uint64_t slow_consumers;
     uint64_t stale_connections;
+    uint64_t route_slow_consumers; /* times that a route was found slow */
+    uint64_t route_stale_connections;
     uint64_t stalls;
     uint64_t turns;
     uint64_t enters; /* system calls into the ring */
@@ -102,7 +107,19 @@ struct report_account {
     uint32_t id;
     uint32_t clients;
     uint64_t in_messages, in_bytes, out_messages, out_bytes, slow_consumers;
+    /* Those above are of clients, these of routes. */
+    uint64_t route_in_messages, route_in_bytes, route_out_messages, route_out_bytes;
     uint64_t subscriptions, interests, inserts, removes, matches;
+    uint64_t remote_subscriptions; /* what other servers want, by the routes of this shard */
+};
+
+/* A registered route. Moments are of the monotonic clock. */
+struct report_route {
+    uint64_t rid;
+    int64_t start_ns, last_activity_ns, rtt_ns;
+    uint64_t in_messages, in_bytes, out_messages, out_bytes;
+    uint64_t pending_bytes;
+    uint64_t subscriptions; /* patterns and groups that the other server wants */
 };
 
 /* The texts of a connection. */

@@ -5,18 +5,8 @@
 #include "core/base/clock.h"
 #include "core/subject/subject.h"
 #include "shards/mail.h"
-#include "shards/report_page.h"
+#include "shards/reports_internal.h"
 #include "shards/shard.h"
-
-/* What is being answered. */
-struct answering {
-    struct shard *shard;
-    const struct report_query *query;
-    struct report_page page;
-    struct report_cursor at; /* where the next page begins */
-    uint64_t counted;
-    uint32_t items_left;
-};
 
 static void figures_page(struct answering *answering);
 static void keys_page(struct answering *answering);
@@ -53,6 +43,12 @@ static void page_make(struct shard *shard)
         break;
     case REPORT_SUBSCRIPTIONS:
         subscriptions_page(&answering);
+        break;
+    case REPORT_ROUTES:
+        reports_routes_page(&answering);
+        break;
+    case REPORT_ROUTE_SUBSCRIPTIONS:
+        reports_route_subscriptions_page(&answering);
         break;
     }
     reports->answer = (struct mail_report){
@@ -96,6 +92,8 @@ static void shard_figures(const struct shard *shard, struct report_shard *figure
         .connections = shard->slot_count - shard->free_slot_count,
         .slow_consumers = shard->context.slow_consumers,
         .stale_connections = shard->context.stale_connections,
+        .route_slow_consumers = shard->context.route_slow_consumers,
+        .route_stale_connections = shard->context.route_stale_connections,
         .stalls = shard->stall_count,
         .turns = shard->context.turn,
         .enters = loop_enters(shard->loop),
@@ -114,9 +112,10 @@ static void shard_figures(const struct shard *shard, struct report_shard *figure
     };
 }
 
-static void account_figures(const struct shard_account *account, struct report_account *figures)
+static void account_figures(const struct shard *shard, const struct shard_account *account,
+                            struct report_account *figures)
 {
-    const struct host_traffic *traffic = &account->host.traffic;
+    const struct host_traffic *traffic = &account->host.traffic, *routes = &account->routes;
     struct index_figures index = index_figures(account->index);
     *figures = (struct report_account){
         .id = account->id,
@@ -126,11 +125,16 @@ static void account_figures(const struct shard_account *account, struct report_a
         .out_messages = traffic->out_messages,
         .out_bytes = traffic->out_bytes,
         .slow_consumers = traffic->slow_consumers,
+        .route_in_messages = routes->in_messages,
+        .route_in_bytes = routes->in_bytes,
+        .route_out_messages = routes->out_messages,
+        .route_out_bytes = routes->out_bytes,
         .subscriptions = index.subscriptions,
         .interests = index.interests,
         .inserts = index.inserts,
         .removes = index.removes,
         .matches = index.matches,
+        .remote_subscriptions = remotes_subscriptions(shard, account),
     };
 }
 
@@ -149,7 +153,7 @@ static void figures_page(struct answering *answering)
         const struct shard_account *account = accounts->by_id[answering->at.major - 1];
         if (account != NULL) {
             struct report_account figures;
-            account_figures(account, &figures);
+            account_figures(answering->shard, account, &figures);
             if (!page_put(&answering->page, &figures, sizeof figures))
                 return;
         }

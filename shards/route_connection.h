@@ -38,7 +38,8 @@ struct route_connection {
     uint32_t held_end;
     int64_t send_started_ns;
     int64_t write_deadline_ns;
-    uint64_t batch_bytes; /* of the write under way not taken by the kernel yet */
+    uint64_t subscription_count; /* patterns and groups that the other server wants */
+    uint64_t batch_bytes;        /* of the write under way not taken by the kernel yet */
     int fd;
     uint8_t state;        /* enum route_connection_state */
     uint8_t remote;       /* the server's number; ROUTE_NONE: not registered */

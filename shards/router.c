@@ -412,7 +412,7 @@ static bool deliver_group(struct shard *shard, const struct shard_account *accou
 
 /* The same with the other servers of the cluster: they have to be chosen before anybody gets a queue group's
  * copy. */
-static NEVER_INLINE bool deliver_clustered(struct shard *shard, const struct shard_account *account,
+static NEVER_INLINE bool deliver_clustered(struct shard *shard, struct shard_account *account,
                                            const struct match *match, const struct message *message)
 {
     struct remotes_plan plan;
@@ -437,7 +437,7 @@ static NEVER_INLINE bool deliver_clustered(struct shard *shard, const struct sha
 }
 
 /* To everybody that the match names; room was asked for. A match is good for nothing afterwards. */
-static ALWAYS_INLINE bool deliver_all(struct shard *shard, const struct shard_account *account,
+static ALWAYS_INLINE bool deliver_all(struct shard *shard, struct shard_account *account,
                                       const struct match *match, const struct message *message)
 {
     if (UNLIKELY(account->remote != NULL))
@@ -494,7 +494,7 @@ enum host_result router_publish_room(struct shard *shard, const struct message *
     return router_room(shard, account, message);
 }
 
-static ALWAYS_INLINE enum host_result publish_all(struct shard *shard, const struct shard_account *account,
+static ALWAYS_INLINE enum host_result publish_all(struct shard *shard, struct shard_account *account,
                                                   const struct match *match, const struct message *run)
 {
     if (UNLIKELY(!room_for_all(shard, account, match, run)))
@@ -527,7 +527,7 @@ enum host_result router_publish(struct shard *shard, const struct message *run, 
 /* ---- from a route ---- */
 
 /* One local member of a group; when nobody takes it, another server that has some. */
-static bool deliver_routed_group(struct shard *shard, const struct shard_account *account,
+static bool deliver_routed_group(struct shard *shard, struct shard_account *account,
                                  const struct match *match, struct bytes name, const struct message *message)
 {
     for (uint32_t g = 0; g < match->group_count; g++) {
@@ -592,8 +592,8 @@ void router_mail_short_message(struct shard *shard, uint32_t from, const uint8_t
     replies_go_on(shard);
 }
 
-static void deliver_named_group(struct shard *shard, const struct shard_account *account,
-                                const struct match *match, struct bytes queue, const struct message *message)
+static void deliver_named_group(struct shard *shard, struct shard_account *account, const struct match *match,
+                                struct bytes queue, const struct message *message)
 {
     for (uint32_t g = 0; g < match->group_count; g++) {
         const struct match_group *group = &match->groups[g];

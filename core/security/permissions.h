@@ -21,7 +21,9 @@ struct permission_queue {
 
 /* An allow or a deny list. */
 struct permission_list {
-    struct pattern_set plain; /* its entries without a queue */
+    struct pattern_set plain;     /* its entries without a queue */
+    const struct bytes *patterns; /* those, as they were written */
+    uint32_t pattern_count;
     const struct permission_queue *queues;
     uint32_t queue_count;
     bool given; /* an allow list that is not given allows all; one that is and is empty allows nothing */

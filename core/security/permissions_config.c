@@ -146,6 +146,8 @@ static void read_list(const struct reading *reading, const struct config_entry *
     }
     reading->list->queues = entries.queues;
     reading->list->queue_count = entries.queue_count;
+    reading->list->patterns = entries.plain;
+    reading->list->pattern_count = entries.plain_count;
     enum err err =
         pattern_set_make(&reading->list->plain, entries.plain, entries.plain_count, reading->arena);
     if (err != ERR_OK)

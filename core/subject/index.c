@@ -30,10 +30,12 @@ static enum err group_get(struct index *index, struct interest *interest, struct
                           struct queue_group **group);
 static void group_settle(struct index *index, struct queue_group *group);
 static void generation_bump(struct index *index, const struct interest *interest);
-static enum err remote_plain_set(struct index *index, struct bytes pattern, uint64_t bit);
+static enum err remote_plain_set(struct index *index, struct bytes pattern, unsigned shard);
 static enum err remote_group_set(struct index *index, struct bytes pattern, struct bytes queue,
                                  unsigned shard, uint32_t count);
 static void remote_gone(struct index *index, struct bytes pattern, struct bytes queue, unsigned shard);
+static void plain_remote_gone(struct index *index, struct interest *interest, unsigned shard);
+static void group_remote_gone(struct index *index, struct queue_group *group, unsigned shard);
 static bool literal_same(const uint32_t *item, const void *key);
 static bool pattern_same(const uint32_t *item, const void *key);
 static bool group_same(const uint32_t *item, const void *key);
@@ -141,7 +143,7 @@ enum err index_remote_set(struct index *index, struct bytes pattern, struct byte
         return ERR_OK;
     }
     if (queue.count == 0)
-        return remote_plain_set(index, pattern, 1ULL << shard);
+        return remote_plain_set(index, pattern, shard);
     return remote_group_set(index, pattern, queue, shard, count);
 }
 
@@ -156,53 +158,94 @@ uint32_t index_wanted(const struct index *index, struct bytes pattern, struct by
     return group == NULL ? 0 : group->members.count + group->remote_total;
 }
 
+uint32_t index_remote_count(const struct index *index, unsigned shard)
+{
+    return index->remote_counts[shard];
+}
+
 /* Takes one shard out of an interest and its groups, and lets go of what nobody wants any more. */
 static void interest_forget(struct index *index, struct interest *interest, unsigned shard)
 {
     for (struct queue_group *group = interest->groups, *next = NULL; group != NULL; group = next) {
         next = group->next_in_interest;
-        index->interest_bytes -= queue_group_bytes(group);
-        enum err err = queue_group_remote_set(group, shard, 0);
-        ASSERT(err == ERR_OK);
-        index->interest_bytes += queue_group_bytes(group);
-        group_settle(index, group);
+        group_remote_gone(index, group, shard);
     }
-    interest->remote_shards &= ~(1ULL << shard);
+    plain_remote_gone(index, interest, shard);
     interest_settle(index, interest);
 }
 
-/* Whether a shard wants something of this interest: a bit, or members of a group, which are not looked for.
- */
+/* Whether a shard wants something of this interest. */
 static bool interest_concerns(const struct interest *interest, unsigned shard)
 {
-    return (interest->remote_shards >> shard & 1) != 0 || interest->groups != NULL;
+    bool concerns = (interest->remote_shards >> shard & 1) != 0;
+    for (const struct queue_group *group = interest->groups; !concerns && group != NULL;
+         group = group->next_in_interest)
+        concerns = queue_group_remote(group, shard) > 0;
+    return concerns;
 }
 
-enum err index_remote_clear(struct index *index, unsigned shard)
+/* What a step of clearing has found. */
+enum { FOUND_MAX = 64 };
+struct clearing {
+    struct interest *found[FOUND_MAX];
+    unsigned shard;
+    uint32_t found_count;
+    uint32_t seen;
+    bool more; /* than `found` holds */
+};
+
+static void clearing_visit(void *context, struct interest *interest)
 {
-    size_t count = 0, most = 0;
-    for (struct interest *at = index_next(index, NULL); at != NULL; at = index_next(index, at))
-        most += interest_concerns(at, shard);
-    if (most == 0)
-        return ERR_OK;
-    /* Gathered first: taking one out moves others in the table, which a walk would not survive. */
-    struct interest **found = memory_grow(NULL, most * sizeof(struct interest *));
-    if (found == NULL)
-        return ERR_MEMORY;
-    for (struct interest *at = index_next(index, NULL); at != NULL; at = index_next(index, at)) {
-        if (interest_concerns(at, shard))
-            found[count++] = at;
+    struct clearing *clearing = context;
+    clearing->seen++;
+    if (!interest_concerns(interest, clearing->shard))
+        return;
+    if (clearing->found_count < FOUND_MAX)
+        clearing->found[clearing->found_count++] = interest;
+    else
+        clearing->more = true;
+}
+
+bool index_remote_clear(struct index *index, unsigned shard, uint32_t most, uint32_t *cursor)
+{
+    struct clearing clearing = {.shard = shard};
+    while (index->remote_counts[shard] > 0 && clearing.seen < most) {
+        /* Gathered first: taking one out moves others in the table. */
+        clearing.found_count = 0;
+        clearing.more = false;
+        uint32_t next = index_step(index, *cursor, clearing_visit, &clearing);
+        clearing.seen++; /* an empty place is a look too */
+        for (uint32_t i = 0; i < clearing.found_count; i++)
+            interest_forget(index, clearing.found[i], shard);
+        if (clearing.more)
+            continue; /* the same again, for the rest */
+        *cursor = next;
     }
-    for (size_t i = 0; i < count; i++)
-        interest_forget(index, found[i], shard);
-    memory_free(found);
-    return ERR_OK;
+    return index->remote_counts[shard] == 0;
 }
 
 struct interest *index_next(struct index *index, struct interest *at)
 {
     uint32_t *item = index_table_next(&index->interests, at == NULL ? NULL : &at->hash);
     return item == NULL ? NULL : interest_of(item);
+}
+
+/* Hands interests on from a walk over hashes. */
+struct visiting {
+    index_visit *visit;
+    void *context;
+};
+
+static void visit_item(void *context, uint32_t *item)
+{
+    const struct visiting *visiting = context;
+    visiting->visit(visiting->context, interest_of(item));
+}
+
+uint32_t index_step(const struct index *index, uint32_t cursor, index_visit *visit, void *context)
+{
+    struct visiting visiting = {visit, context};
+    return index_table_step(&index->interests, cursor, visit_item, &visiting);
 }
 
 struct index_figures index_figures(const struct index *index)
@@ -355,13 +398,14 @@ static void generation_bump(struct index *index, const struct interest *interest
         generations->first_token[index_first_token_part(index, pattern)]++;
 }
 
-static enum err remote_plain_set(struct index *index, struct bytes pattern, uint64_t bit)
+static enum err remote_plain_set(struct index *index, struct bytes pattern, unsigned shard)
 {
     struct interest *interest = NULL;
     enum err err = interest_get(index, pattern, &interest);
     if (err != ERR_OK)
         return err;
-    interest->remote_shards |= bit;
+    index->remote_counts[shard] += (interest->remote_shards >> shard & 1) == 0;
+    interest->remote_shards |= 1ULL << shard;
     return ERR_OK;
 }
 
@@ -375,9 +419,11 @@ static enum err remote_group_set(struct index *index, struct bytes pattern, stru
         return err;
     err = group_get(index, interest, queue, &group);
     if (err == ERR_OK) {
+        bool first = queue_group_remote(group, shard) == 0;
         index->interest_bytes -= queue_group_bytes(group);
         err = queue_group_remote_set(group, shard, count);
         index->interest_bytes += queue_group_bytes(group);
+        index->remote_counts[shard] += first && err == ERR_OK;
     }
     if (err != ERR_OK) {
         if (group != NULL)
@@ -393,18 +439,31 @@ static void remote_gone(struct index *index, struct bytes pattern, struct bytes 
     if (interest == NULL)
         return;
     if (queue.count == 0) {
-        interest->remote_shards &= ~(1ULL << shard);
+        plain_remote_gone(index, interest, shard);
     } else {
         struct queue_group *group = group_find(index, interest, queue);
         if (group == NULL)
             return;
-        index->interest_bytes -= queue_group_bytes(group);
-        enum err err = queue_group_remote_set(group, shard, 0);
-        ASSERT(err == ERR_OK); /* taking away needs no memory */
-        index->interest_bytes += queue_group_bytes(group);
-        group_settle(index, group);
+        group_remote_gone(index, group, shard);
     }
     interest_settle(index, interest);
+}
+
+static void plain_remote_gone(struct index *index, struct interest *interest, unsigned shard)
+{
+    index->remote_counts[shard] -= (interest->remote_shards >> shard & 1) != 0;
+    interest->remote_shards &= ~(1ULL << shard);
+}
+
+/* May free the group. */
+static void group_remote_gone(struct index *index, struct queue_group *group, unsigned shard)
+{
+    index->remote_counts[shard] -= queue_group_remote(group, shard) > 0;
+    index->interest_bytes -= queue_group_bytes(group);
+    enum err err = queue_group_remote_set(group, shard, 0);
+    ASSERT(err == ERR_OK); /* taking away needs no memory */
+    index->interest_bytes += queue_group_bytes(group);
+    group_settle(index, group);
 }
 
 static bool literal_same(const uint32_t *item, const void *key)

@@ -115,11 +115,25 @@ MUST_USE enum err index_remote_set(struct index *index, struct bytes pattern, st
  * subscriptions and shards with interest. 0: nobody. */
 uint32_t index_wanted(const struct index *index, struct bytes pattern, struct bytes queue);
 
-/* Forgets all interest of another shard. Cost: a walk over the index. ERR_MEMORY: some is left. */
-MUST_USE enum err index_remote_clear(struct index *index, unsigned shard);
+/* How many patterns another shard has plain interest in, and groups under patterns in which it has members.
+ */
+uint32_t index_remote_count(const struct index *index, unsigned shard);
+
+/* Forgets interest of another shard, as far as a look at some `most` interests goes. `cursor` begins as 0;
+ * true: all of it is forgotten. What that shard is said to want between two calls may or may not be
+ * forgotten.
+ */
+MUST_USE bool index_remote_clear(struct index *index, unsigned shard, uint32_t most, uint32_t *cursor);
 
 /* Walks all interests of this index. `at` starts NULL; returns NULL at the end. No change meanwhile. */
 struct interest *index_next(struct index *index, struct interest *at);
+
+/* The same in steps, between which the index may change. One step visits a few interests, seldom more than a
+ * dozen, from `cursor` on, which begins as 0, and returns the next cursor: 0 at the end. What is there from
+ * the beginning to the end is visited; once, or more often where the index has grown or shrunk much
+ * meanwhile. What comes or goes meanwhile may be visited. `visit` must not change the index. */
+typedef void index_visit(void *context, struct interest *interest);
+uint32_t index_step(const struct index *index, uint32_t cursor, index_visit *visit, void *context);
 
 struct index_figures {
     uint64_t interests;     /* distinct patterns */

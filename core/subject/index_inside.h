@@ -19,7 +19,9 @@ struct index {
     uint64_t inserts;
     uint64_t removes;
     uint64_t matches;
-    size_t interest_bytes; /* with sets and groups */
+    size_t interest_bytes;                    /* with sets and groups */
+    uint32_t remote_counts[INDEX_SHARDS_MAX]; /* patterns, and groups under patterns, that each other shard
+                                                 wants */
 };
 _Static_assert(offsetof(struct index, generations) == 0, "match_current() casts");
 _Static_assert((INDEX_GENERATION_PARTS & (INDEX_GENERATION_PARTS - 1)) == 0, "parts are chosen by a mask");

@@ -22,6 +22,9 @@ static void buckets_put(struct index_buckets *buckets, uint32_t *item);
 static bool buckets_locate(const struct index_buckets *buckets, const uint32_t *item, struct place *place);
 static void buckets_erase(struct index_buckets *buckets, const uint32_t *item, struct place place);
 static uint32_t *buckets_first_from(const struct index_buckets *buckets, size_t bucket, unsigned item);
+static void buckets_visit(const struct index_buckets *buckets, size_t home, index_table_visit *visit,
+                          void *context);
+static uint32_t cursor_next(uint32_t cursor, size_t mask);
 static void passed_change(struct index_bucket *bucket, int change);
 static void table_move(struct index_table *table, size_t bucket_count);
 static bool table_resize(struct index_table *table, size_t bucket_count);
@@ -82,6 +85,26 @@ uint32_t *index_table_next(const struct index_table *table, uint32_t *at)
         return buckets_first_from(&table->old, place.bucket, place.item + 1);
     }
     return next != NULL ? next : buckets_first_from(&table->old, 0, 0);
+}
+
+uint32_t index_table_step(const struct index_table *table, uint32_t cursor, index_table_visit *visit,
+                          void *context)
+{
+    const struct index_buckets *small = &table->now, *large = &table->old;
+    if (table->now.at == NULL)
+        return 0;
+    if (large->at != NULL && large->mask < small->mask) {
+        small = &table->old;
+        large = &table->now;
+    }
+    buckets_visit(small, cursor & small->mask, visit, context);
+    if (large->at == NULL)
+        return cursor_next(cursor, small->mask);
+    do {
+        buckets_visit(large, cursor & large->mask, visit, context);
+        cursor = cursor_next(cursor, large->mask);
+    } while ((cursor & (small->mask ^ large->mask)) != 0);
+    return cursor;
 }
 
 size_t index_table_bytes(const struct index_table *table)
@@ -173,6 +196,33 @@ static uint32_t *buckets_first_from(const struct index_buckets *buckets, size_t 
         }
     }
     return NULL;
+}
+
+/* All that would stand in `home` if there were room: it is there, or as far behind as others passed by. */
+static void buckets_visit(const struct index_buckets *buckets, size_t home, index_table_visit *visit,
+                          void *context)
+{
+    size_t at = home;
+    for (size_t steps = 0; steps <= buckets->mask; steps++) {
+        const struct index_bucket *bucket = &buckets->at[at];
+        for (unsigned i = 0; i < INDEX_BUCKET_ITEMS; i++) {
+            if (bucket->items[i] != NULL && (*bucket->items[i] & buckets->mask) == home)
+                visit(context, bucket->items[i]);
+        }
+        if (bucket->tags >> INDEX_BUCKET_PASSED_SHIFT == 0)
+            return;
+        at = (at + 1) & buckets->mask;
+    }
+}
+
+/* Adds one to the bits under the mask, read from the highest to the lowest. */
+static uint32_t cursor_next(uint32_t cursor, size_t mask)
+{
+    uint32_t bit = ((uint32_t)mask >> 1) + 1;
+    cursor &= (uint32_t)mask;
+    for (; (cursor & bit) != 0; bit >>= 1)
+        cursor &= ~bit;
+    return mask == 0 ? 0 : cursor | bit; /* past the lowest bit `bit` is 0 */
 }
 
 /* A counter that reached PASSED_MAX stays: look-ups then go on for nothing until the next resize, which is

@@ -60,6 +60,15 @@ void index_table_erase(struct index_table *table, uint32_t *item);
 /* Walks all; `at` starts NULL; NULL at the end. No change meanwhile. */
 uint32_t *index_table_next(const struct index_table *table, uint32_t *at);
 
+/* One step of a walk that survives changes between its steps. It goes by the hashes' low bits, and counts the
+ * highest of these first, so that the elements of a bucket of the small array are those of a few buckets of a
+ * larger one, which come one behind the other: what has been visited stays visited whatever the size becomes.
+ * Visits what has the hashes of one bucket of the smaller array; returns the next cursor, 0 at the end.
+ * `visit` must not change the table. */
+typedef void index_table_visit(void *context, uint32_t *item);
+uint32_t index_table_step(const struct index_table *table, uint32_t cursor, index_table_visit *visit,
+                          void *context);
+
 /* Memory held. */
 size_t index_table_bytes(const struct index_table *table);
 

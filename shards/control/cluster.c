@@ -151,7 +151,19 @@ struct route_info cluster_own_info(const struct control *control)
         .connect_urls = bytes_of(cluster->local_urls, cluster->lame_duck ? 0 : cluster->local_urls_bytes),
         .lame_duck = cluster->lame_duck,
         .leaf_origin = true,
+        .imports = options->cluster.imports,
+        .exports = options->cluster.exports,
     };
+}
+
+size_t cluster_own_info_write(const struct control *control, char *buffer, size_t capacity)
+{
+    struct route_info info = cluster_own_info(control);
+    size_t count = route_info_write(buffer, capacity, &info);
+    if (count > 0)
+        return count;
+    info.imports = info.exports = (struct route_info_lists){0}; /* they are only for show */
+    return route_info_write(buffer, capacity, &info);
 }
 
 /* ---- the port ---- */
@@ -278,7 +290,7 @@ static size_t greeting_write(const struct control *control, const struct cluster
         if (before == 0)
             return 0;
     }
-    size_t count = route_info_write(buffer + before, capacity - before, &info);
+    size_t count = cluster_own_info_write(control, buffer + before, capacity - before);
     return count == 0 ? 0 : before + count;
 }
 
@@ -363,6 +375,8 @@ struct cluster_route *cluster_route_new(struct control *control, int fd, const s
     route->dial = dial;
     route->solicited = dial != NULL;
     route->implicit = dial != NULL && !dial->configured;
+    route->shown_solicited = dial != NULL;
+    route->shown_configured = dial != NULL && dial->configured;
     address_of(peer, route);
     if (!hand_over(control, route, fd)) {
         memory_free(route);
@@ -412,8 +426,7 @@ void cluster_lame_duck(struct control *control)
     if (!cluster->on)
         return;
     cluster->lame_duck = true;
-    struct route_info info = cluster_own_info(control);
-    size_t count = route_info_write(line, sizeof line, &info);
+    size_t count = cluster_own_info_write(control, line, sizeof line);
     for (size_t i = 0; i < REMOTES_MAX; i++) {
         if (cluster->members[i].route != NULL &&
             !cluster_send(control, cluster->members[i].route, bytes_of(line, count)))

@@ -8,6 +8,7 @@
 
 #include "core/base/list.h"
 #include "core/base/random.h"
+#include "core/config/text.h"
 #include "core/loop/loop.h"
 #include "core/loop/timers.h"
 #include "net/cluster_options.h"
@@ -22,7 +23,8 @@ enum {
     CLUSTER_NAME_BYTES = 256,
     CLUSTER_HOST_BYTES = 256,
     CLUSTER_ADDRESS_BYTES = 48,
-    CLUSTER_LOCAL_URLS_BYTES = 4096
+    CLUSTER_LOCAL_URLS_BYTES = 4096,
+    CLUSTER_NO_MEMBER = 255,
 };
 
 enum dial_state {
@@ -62,9 +64,11 @@ struct cluster_route {
     uint64_t rid;
     uint32_t shard;
     uint16_t port;
-    uint8_t member; /* ROUTE_NONE: not registered */
+    uint8_t member; /* CLUSTER_NO_MEMBER: not registered */
     bool solicited;
     bool implicit;                 /* dialled because another server told of it */
+    bool shown_solicited;          /* in monitoring: we dialled it, or dialled another one of that server; */
+    bool shown_configured;         /* or that one's address is configured (routes.md 7.4) */
     bool password_asked;           /* the worker checks what CONNECT said */
     struct json_document document; /* that CONNECT */
     struct route_connect connect;
@@ -127,6 +131,18 @@ void cluster_mail_said(struct control *control, const uint8_t *mail);
 void cluster_mail_closed(struct control *control, const uint8_t *mail);
 void cluster_mail_resolved(struct control *control, const uint8_t *mail);
 void cluster_password_checked(struct control *control, uint64_t rid, bool matches);
+
+/* For monitoring: the route by its number, or NULL; how many servers are members, and how many routes they
+ * have.
+ */
+const struct cluster_route *cluster_route_find(const struct control *control, uint64_t rid);
+uint32_t cluster_remote_count(const struct control *control);
+uint32_t cluster_registered_count(const struct control *control);
+
+/* Where clients may connect, this server's URLs first, a zero byte behind each. Without memory `all` has
+ * failed.
+ */
+void cluster_urls_add(const struct control *control, struct config_text *all);
 
 /* Once a turn: what found no room before. True: some of it is left. */
 bool cluster_step(struct control *control);

@@ -5,14 +5,14 @@
 #include "net/closed_reason.h"
 #include "shards/control/control.h"
 
-enum { CLUSTER_NO_MEMBER = 255 };
-
 /* cluster.c: a socket becomes a route of some shard. NULL: no memory or room, the socket is closed. */
 struct cluster_route *cluster_route_new(struct control *control, int fd, const struct sockaddr *peer,
                                         struct dial *dial);
 
 /* What this server says of itself, all texts in place until the cluster changes. */
 struct route_info cluster_own_info(const struct control *control);
+/* The same as a line. Bytes, or 0: it does not fit. */
+size_t cluster_own_info_write(const struct control *control, char *buffer, size_t capacity);
 
 /* Lines for a route. False: no memory or no room. */
 bool cluster_send(struct control *control, const struct cluster_route *route, struct bytes lines);
@@ -28,7 +28,10 @@ void cluster_dial_again(struct control *control, struct dial *dial, bool registe
 void cluster_dial_drop(struct control *control, struct dial *dial);
 bool cluster_dial_known(const struct control *control, const char *host, uint16_t port);
 
-/* cluster_members.c: name or URLs have changed, all shards have to know. */
+/* cluster_views.c: name or URLs have changed, all shards have to know: from cluster_step(), which asks for a
+ * mail to all of them. False: no room or memory, nobody was told. */
 void cluster_urls_tell(struct control *control);
+bool cluster_urls_mail(struct control *control);
+struct cluster_route *cluster_route_by_rid(const struct cluster *cluster, uint64_t rid);
 
 #endif

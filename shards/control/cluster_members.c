@@ -12,17 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct cluster_route *route_by_rid(struct cluster *cluster, uint64_t rid)
-{
-    for (struct list_link *at = list_first(&cluster->routes); at != NULL;
-         at = list_next(&cluster->routes, at)) {
-        struct cluster_route *route = LIST_ELEMENT(at, struct cluster_route, all);
-        if (route->rid == rid)
-            return route;
-    }
-    return NULL;
-}
-
 static void go_on(struct control *control, const struct cluster_route *route)
 {
     struct mail_route_answer mail = {.kind = MAIL_ROUTE_ANSWER, .rid = route->rid};
@@ -122,7 +111,7 @@ static void password_ask(struct control *control, struct cluster_route *route, s
 
 void cluster_password_checked(struct control *control, uint64_t rid, bool matches)
 {
-    struct cluster_route *route = route_by_rid(&control->cluster, rid);
+    struct cluster_route *route = cluster_route_by_rid(&control->cluster, rid);
     if (route == NULL || !route->password_asked)
         return;
     route->password_asked = false;
@@ -166,63 +155,6 @@ static void connect_said(struct control *control, struct cluster_route *route, s
         login_failed(control, route);
 }
 
-/* ---- who clients may connect to (routes.md 8.4) ---- */
-
-static void texts_add(struct config_text *all, struct bytes texts)
-{
-    struct bytes one;
-    while (route_texts_next(&texts, &one)) {
-        struct bytes known = bytes_of(all->data, all->count), other;
-        bool there = false;
-        while (!there && route_texts_next(&known, &other))
-            there = bytes_equal(one, other);
-        if (!there)
-            config_text_add_bytes(all, bytes_of(one.data, one.count + 1));
-    }
-}
-
-/* The cluster's name and one list of URLs for all shards, in one block. False: no room or memory, all is as
- * it was. */
-static bool urls_mail(struct control *control)
-{
-    struct cluster *cluster = &control->cluster;
-    struct config_text all = {0};
-    struct block_pool none = {0};
-    for (uint32_t to = 0; to < control->shard_count; to++) {
-        if (!mailbox_has_room_for(post_box(&control->post, to), sizeof(struct mail_connect_urls), 1))
-            return false;
-    }
-    bool advertises = !control->snapshot->options->cluster.no_advertise;
-    config_text_add_bytes(&all, bytes_of(cluster->name, strlen(cluster->name) + 1));
-    if (!cluster->lame_duck && advertises)
-        texts_add(&all, bytes_of(cluster->local_urls, cluster->local_urls_bytes));
-    for (size_t i = 0; i < REMOTES_MAX; i++) {
-        const struct cluster_member *member = &cluster->members[i];
-        if (advertises && member->route != NULL && !member->lame_duck)
-            texts_add(&all, member->info.connect_urls);
-    }
-    struct mail_connect_urls mail = {.kind = MAIL_CONNECT_URLS, .count = (uint32_t)all.count};
-    if (!all.failed)
-        mail.block = block_take(&none, all.count);
-    bool good = mail.block != NULL;
-    if (good)
-        memcpy(mail.block->bytes, all.data, all.count);
-    for (uint32_t to = 0; good && to < control->shard_count; to++) {
-        (void)block_hold(mail.block);
-        bool told = control_tell(control, to, &mail, sizeof mail);
-        ASSERT(told); /* room was asked for */
-    }
-    block_release(&none, mail.block);
-    block_pool_close(&none);
-    config_text_close(&all);
-    return good;
-}
-
-void cluster_urls_tell(struct control *control)
-{
-    control->cluster.urls_changed = true;
-}
-
 /* ---- INFO ---- */
 
 static struct cluster_member *member_by_id(struct cluster *cluster, struct bytes server_id)
@@ -256,6 +188,8 @@ static void duplicate(struct control *control, struct cluster_route *route, stru
     cluster_route_end(control, route, CLOSED_DUPLICATE_ROUTE, NULL);
     if (dial == NULL)
         return;
+    member->route->shown_solicited = true;
+    member->route->shown_configured |= dial->configured;
     route->dial = NULL;
     if (!dial->configured && member->dialled) {
         cluster_dial_drop(control, dial);
@@ -420,7 +354,7 @@ void cluster_mail_said(struct control *control, const uint8_t *bytes)
     struct mail_route_said mail;
     struct block_pool none = {0};
     memcpy(&mail, bytes, sizeof mail);
-    struct cluster_route *route = route_by_rid(&control->cluster, mail.rid);
+    struct cluster_route *route = cluster_route_by_rid(&control->cluster, mail.rid);
     struct bytes json = bytes_of(mail.block->bytes, mail.count);
     if (route != NULL && mail.said == ROUTE_SAID_CONNECT)
         connect_said(control, route, json);
@@ -474,7 +408,7 @@ void cluster_mail_closed(struct control *control, const uint8_t *bytes)
     struct mail_route_closed mail;
     struct cluster *cluster = &control->cluster;
     memcpy(&mail, bytes, sizeof mail);
-    struct cluster_route *route = route_by_rid(cluster, mail.rid);
+    struct cluster_route *route = cluster_route_by_rid(cluster, mail.rid);
     if (route == NULL)
         return;
     struct dial *dial = route->dial;
@@ -500,7 +434,7 @@ bool cluster_step(struct control *control)
             gone_tell(control, &cluster->members[i]);
         left |= cluster->members[i].untold != 0;
     }
-    if (cluster->urls_changed && urls_mail(control))
+    if (cluster->urls_changed && cluster_urls_mail(control))
         cluster->urls_changed = false;
     return left || cluster->urls_changed;
 }

@@ -47,7 +47,8 @@ struct control {
     struct loop_op wakeup;
     uint64_t wakeup_value;
     uint8_t signal_bytes[128]; /* one struct signalfd_siginfo */
-    uint64_t next_cid;
+    uint64_t next_cid;         /* clients and routes have one row of numbers */
+    uint64_t accepted_count;   /* clients, refused ones too */
     int64_t now_ns;
     int64_t accept_delay_ns;   /* after a failed accept, doubled up to a second */
     uint32_t open[SHARDS_MAX]; /* connections of each shard */

@@ -195,6 +195,7 @@ static void hand_over(struct control *control, int fd)
         .cid = control->next_cid++,
         .refused = most >= 0 ? control_open_connections(control) >= (uint64_t)most : true,
     };
+    control->accepted_count++;
     mail.throttled = !mail.refused && throttle(control);
     peer_of(fd, &mail);
     if (mail.refused)

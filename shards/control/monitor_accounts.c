@@ -176,7 +176,7 @@ static void put_imports(struct json_output *document, const struct security_acco
 static void put_index(struct json_output *document, const struct report_account *figures)
 {
     json_put_object(document, "sublist_stats");
-    json_put_unsigned(document, "num_subscriptions", figures->subscriptions);
+    json_put_unsigned(document, "num_subscriptions", figures->subscriptions + figures->remote_subscriptions);
     json_put_int(document, "num_cache", 0);
     json_put_unsigned(document, "num_inserts", figures->inserts);
     json_put_unsigned(document, "num_removes", figures->removes);
@@ -201,7 +201,7 @@ static void account_detail(struct control *control, struct monitor_task *task,
     json_put_bool(document, "jetstream_enabled", false);
     json_put_int(document, "leafnode_connections", 0);
     json_put_unsigned(document, "client_connections", figures.clients);
-    json_put_unsigned(document, "subscriptions", figures.subscriptions);
+    json_put_unsigned(document, "subscriptions", figures.subscriptions + figures.remote_subscriptions);
     put_mappings(document, &account->mappings);
     put_exports(document, account);
     put_imports(document, account);
@@ -218,18 +218,28 @@ void accstatz_begin(struct control *control, struct monitor_task *task)
         monitor_figures_ask(control, task);
 }
 
-static void put_traffic(struct json_output *document, const char *key, uint64_t messages, uint64_t bytes)
+/* Messages and bytes, as one thing to hand over. */
+struct counted {
+    uint64_t messages, bytes;
+};
+
+static void put_counted(struct json_output *document, const char *key, struct counted counted)
 {
-    static const char *const others[] = {"gateways", "routes", "leafs"};
     json_put_object(document, key);
-    json_put_unsigned(document, "msgs", messages);
-    json_put_unsigned(document, "bytes", bytes);
-    for (size_t i = 0; i < COUNT_OF(others); i++) {
-        json_put_object(document, others[i]);
-        json_put_int(document, "msgs", 0);
-        json_put_int(document, "bytes", 0);
-        json_put_object_end(document);
-    }
+    json_put_unsigned(document, "msgs", counted.messages);
+    json_put_unsigned(document, "bytes", counted.bytes);
+    json_put_object_end(document);
+}
+
+static void put_traffic(struct json_output *document, const char *key, struct counted clients,
+                        struct counted routes)
+{
+    json_put_object(document, key);
+    json_put_unsigned(document, "msgs", clients.messages + routes.messages);
+    json_put_unsigned(document, "bytes", clients.bytes + routes.bytes);
+    put_counted(document, "gateways", (struct counted){0});
+    put_counted(document, "routes", routes);
+    put_counted(document, "leafs", (struct counted){0});
     json_put_object_end(document);
 }
 
@@ -250,9 +260,12 @@ void accstatz_told(struct control *control, struct monitor_task *task)
         json_put_unsigned(document, "conns", figures.clients);
         json_put_int(document, "leafnodes", 0);
         json_put_unsigned(document, "total_conns", figures.clients);
-        json_put_unsigned(document, "num_subscriptions", figures.subscriptions);
-        put_traffic(document, "sent", figures.out_messages, figures.out_bytes);
-        put_traffic(document, "received", figures.in_messages, figures.in_bytes);
+        json_put_unsigned(document, "num_subscriptions",
+                          figures.subscriptions + figures.remote_subscriptions);
+        put_traffic(document, "sent", (struct counted){figures.out_messages, figures.out_bytes},
+                    (struct counted){figures.route_out_messages, figures.route_out_bytes});
+        put_traffic(document, "received", (struct counted){figures.in_messages, figures.in_bytes},
+                    (struct counted){figures.route_in_messages, figures.route_in_bytes});
         json_put_unsigned(document, "slow_consumers", figures.slow_consumers);
         json_put_object_end(document);
     }

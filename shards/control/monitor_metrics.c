@@ -77,31 +77,36 @@ static void add_varz(struct control *control, struct monitor_task *task)
         {"gnatsd_varz_cores", (double)process.cores},
         {"gnatsd_varz_cpu", process.cpu_percent},
         {"gnatsd_varz_gomaxprocs", (double)control->shard_count},
-        {"gnatsd_varz_in_bytes", (double)sum->in_bytes},
-        {"gnatsd_varz_in_msgs", (double)sum->in_messages},
+        {"gnatsd_varz_in_bytes", (double)(sum->in_bytes + sum->route_in_bytes)},
+        {"gnatsd_varz_in_client_bytes", (double)sum->in_bytes},
+        {"gnatsd_varz_in_client_msgs", (double)sum->in_messages},
+        {"gnatsd_varz_in_msgs", (double)(sum->in_messages + sum->route_in_messages)},
         {"gnatsd_varz_leafnodes", 0},
         {"gnatsd_varz_max_connections", (double)(net->max_connections < 0 ? 0 : net->max_connections)},
         {"gnatsd_varz_max_control_line", (double)net->max_control_line_bytes},
         {"gnatsd_varz_max_payload", (double)net->max_payload_bytes},
         {"gnatsd_varz_max_pending", (double)net->max_pending_bytes},
         {"gnatsd_varz_mem", (double)process.resident_bytes},
-        {"gnatsd_varz_out_bytes", (double)sum->out_bytes},
-        {"gnatsd_varz_out_msgs", (double)sum->out_messages},
+        {"gnatsd_varz_out_bytes", (double)(sum->out_bytes + sum->route_out_bytes)},
+        {"gnatsd_varz_out_client_bytes", (double)sum->out_bytes},
+        {"gnatsd_varz_out_client_msgs", (double)sum->out_messages},
+        {"gnatsd_varz_out_msgs", (double)(sum->out_messages + sum->route_out_messages)},
         {"gnatsd_varz_ping_interval", (double)net->ping_interval_ns},
         {"gnatsd_varz_ping_max", (double)net->ping_max},
         {"gnatsd_varz_port", (double)control->port},
-        {"gnatsd_varz_remotes", 0},
-        {"gnatsd_varz_routes", 0},
-        {"gnatsd_varz_slow_consumers", (double)sums.slow_consumers},
+        {"gnatsd_varz_remotes", (double)cluster_remote_count(control)},
+        {"gnatsd_varz_routes", (double)cluster_registered_count(control)},
+        {"gnatsd_varz_slow_consumers", (double)(sums.slow_consumers + sums.route_slow_consumers)},
         {"gnatsd_varz_slow_consumer_stats_clients", (double)sums.slow_consumers},
-        {"gnatsd_varz_stale_connections", (double)sums.stale_connections},
+        {"gnatsd_varz_slow_consumer_stats_routes", (double)sums.route_slow_consumers},
+        {"gnatsd_varz_stale_connections", (double)(sums.stale_connections + sums.route_stale_connections)},
         {"gnatsd_varz_stalled_clients", (double)sums.stalls},
         {"gnatsd_varz_start", (double)start_ms},
-        {"gnatsd_varz_subscriptions", (double)sum->subscriptions},
-        {"gnatsd_varz_total_connections", (double)(control->next_cid - 1)},
+        {"gnatsd_varz_subscriptions", (double)(sum->subscriptions + sum->remote_subscriptions)},
+        {"gnatsd_varz_total_connections", (double)control->accepted_count},
         {"gnatsd_varz_write_deadline", (double)net->write_deadline_ns},
         {"gnatsd_healthz_status", 0}, /* the exporter's sense: 0 is well */
-        {"gnatsd_subsz_num_subscriptions", (double)sum->subscriptions},
+        {"gnatsd_subsz_num_subscriptions", (double)(sum->subscriptions + sum->remote_subscriptions)},
         {"gnatsd_subsz_num_inserts", (double)sum->inserts},
         {"gnatsd_subsz_num_removes", (double)sum->removes},
     };
@@ -141,15 +146,15 @@ static uint64_t account_value(const struct report_account *figures, enum account
     case ACCOUNT_TOTAL:
         return figures->clients;
     case ACCOUNT_SUBSCRIPTIONS:
-        return figures->subscriptions;
+        return figures->subscriptions + figures->remote_subscriptions;
     case ACCOUNT_SENT_MESSAGES:
-        return figures->out_messages;
+        return figures->out_messages + figures->route_out_messages;
     case ACCOUNT_SENT_BYTES:
-        return figures->out_bytes;
+        return figures->out_bytes + figures->route_out_bytes;
     case ACCOUNT_RECEIVED_MESSAGES:
-        return figures->in_messages;
+        return figures->in_messages + figures->route_in_messages;
     case ACCOUNT_RECEIVED_BYTES:
-        return figures->in_bytes;
+        return figures->in_bytes + figures->route_in_bytes;
     case ACCOUNT_SLOW:
         return figures->slow_consumers;
     }
@@ -186,6 +191,58 @@ static void add_accounts(struct control *control, struct monitor_task *task)
             json_output_add(&task->document, TEXT("\"}"));
             add_value(&task->document, (double)account_value(&figures, rows[row].which));
         }
+    }
+}
+
+/* ---- routes ---- */
+
+struct route_row {
+    const char *name;
+    const char *type;
+    const char *help;
+    size_t offset; /* of a uint64_t, or an int64_t, in struct report_route */
+    double scale;
+};
+
+#define ROUTE(field) offsetof(struct report_route, field)
+
+static const struct route_row route_rows[] = {
+    {"myelin_route_in_messages_total", "counter", "Messages from that server.", ROUTE(in_messages), 1},
+    {"myelin_route_in_bytes_total", "counter", "Bytes of these.", ROUTE(in_bytes), 1},
+    {"myelin_route_out_messages_total", "counter", "Messages to that server.", ROUTE(out_messages), 1},
+    {"myelin_route_out_bytes_total", "counter", "Bytes of these.", ROUTE(out_bytes), 1},
+    {"myelin_route_pending_bytes", "gauge", "Bytes that wait for its socket.", ROUTE(pending_bytes), 1},
+    {"myelin_route_subscriptions", "gauge", "Patterns and groups that it wants.", ROUTE(subscriptions), 1},
+    {"myelin_route_rtt_seconds", "gauge", "The last round trip; 0 before the first.", ROUTE(rtt_ns), 1e-9},
+};
+
+/* name{rid="5",remote_id="...",remote_name="..."} value */
+static void add_route_value(struct control *control, struct json_output *out, const struct route_row *row,
+                            const struct report_route *figures)
+{
+    char line[LINE_BYTES], name[ESCAPED_BYTES];
+    int64_t value;
+    const struct cluster_route *route = cluster_route_find(control, figures->rid);
+    if (route == NULL || route->member == CLUSTER_NO_MEMBER)
+        return;
+    const struct route_info *info = &control->cluster.members[route->member].info;
+    memcpy(&value, (const uint8_t *)figures + row->offset, sizeof value);
+    int count = snprintf(line, sizeof line, "%s{rid=\"%" PRIu64 "\",remote_id=\"", row->name, figures->rid);
+    json_output_add(out, bytes_of(line, (size_t)count));
+    json_output_add(out, escaped(info->server_id, name));
+    json_output_add(out, TEXT("\",remote_name=\""));
+    json_output_add(out, escaped(info->server_name, name));
+    json_output_add(out, TEXT("\"}"));
+    add_value(out, (double)value * row->scale);
+}
+
+static void add_routes(struct control *control, struct monitor_task *task)
+{
+    struct json_output *out = &task->document;
+    for (size_t row = 0; row < COUNT_OF(route_rows) && task->routes.count > 0; row++) {
+        family(out, route_rows[row].name, route_rows[row].type, route_rows[row].help);
+        for (uint32_t i = 0; i < task->routes.count; i++)
+            add_route_value(control, out, &route_rows[row], &task->routes.all[i].figures);
     }
 }
 
@@ -242,10 +299,22 @@ static void add_shards(struct control *control, struct monitor_task *task)
     }
 }
 
+void metrics_page(struct control *control, struct monitor_task *task, uint32_t from, struct mail_report *mail)
+{
+    if (task->report.kind == REPORT_FIGURES)
+        monitor_figures_page(control, task, from, mail);
+    else
+        monitor_routes_page(control, task, from, mail);
+}
+
 void metrics_told(struct control *control, struct monitor_task *task)
 {
     struct json_output *out = &task->document;
     char line[LINE_BYTES];
+    if (task->report.kind == REPORT_FIGURES) {
+        monitor_routes_ask(control, task);
+        return;
+    }
     family(out, "myelin_info", "gauge", "Versions.");
     int count =
         snprintf(line, sizeof line, "myelin_info{version=\"%s\",nats_version=\"%s\",server_id=\"%s\"} 1\n",
@@ -254,6 +323,7 @@ void metrics_told(struct control *control, struct monitor_task *task)
     add_varz(control, task);
     add_requests(control, task);
     add_accounts(control, task);
+    add_routes(control, task);
     add_shards(control, task);
     task->content_type = "text/plain; version=0.0.4; charset=utf-8";
     task->plain = task->done = true;

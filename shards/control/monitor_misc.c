@@ -1,5 +1,5 @@
 /* shards/control/monitor_misc.c - the endpoints that need nothing of the shards: the index, and the shapes of
- * what this server has not (spec/monitoring.md 1.7, 2.3, 2.4, 2.5, 2.9, 2.10, 2.11). */
+ * what this server has not (spec/monitoring.md 1.7, 2.4, 2.5, 2.9, 2.10, 2.11). */
 #include "core/base/clock.h"
 #include "core/base/version.h"
 #include "shards/control/control.h"
@@ -77,22 +77,6 @@ static bool subscriptions_wanted(struct monitor_task *task, bool *wanted)
     struct bytes word = monitor_text(task, "subs", given);
     *wanted = word.count == 6 && strncasecmp((const char *)word.data, "detail", 6) == 0;
     return *wanted || monitor_bool(task, "subs", wanted);
-}
-
-void routez_begin(struct control *control, struct monitor_task *task)
-{
-    struct json_output *document = &task->document;
-    bool subscriptions;
-    if (!subscriptions_wanted(task, &subscriptions))
-        return;
-    json_put_object(document, NULL);
-    json_put_text(document, "server_id", text(control->server_id));
-    json_put_text(document, "server_name", text(control->server_name));
-    monitor_put_time(document, "now", control, clock_monotonic_ns());
-    json_put_int(document, "num_routes", 0);
-    json_put_array(document, "routes");
-    json_put_array_end(document);
-    end(task);
 }
 
 void gatewayz_begin(struct control *control, struct monitor_task *task)

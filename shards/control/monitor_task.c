@@ -25,7 +25,12 @@ static const struct monitor_endpoint endpoints[] = {
      .told = connz_told,
      .step = connz_step,
      .close = connz_close},
-    {.path = "routez", .counter = "/routez", .parses_first = true, .begin = routez_begin},
+    {.path = "routez",
+     .counter = "/routez",
+     .parses_first = true,
+     .begin = routez_begin,
+     .page = routez_page,
+     .told = routez_told},
     {.path = "gatewayz", .counter = "/gatewayz", .begin = gatewayz_begin},
     {.path = "leafz", .counter = "/leafz", .begin = leafz_begin},
     {.path = "subsz", .counter = "/subsz", .begin = subsz_begin, .page = subsz_page, .told = subsz_told},
@@ -44,7 +49,7 @@ static const struct monitor_endpoint endpoints[] = {
     {.path = "raftz", .begin = raftz_begin},
     {.path = "ipqueuesz", .begin = ipqueuesz_begin},
     {.path = "stacksz", .begin = stacksz_begin},
-    {.path = "metrics", .begin = monitor_figures_ask, .page = monitor_figures_page, .told = metrics_told},
+    {.path = "metrics", .begin = monitor_figures_ask, .page = metrics_page, .told = metrics_told},
 };
 _Static_assert(COUNT_OF(endpoints) <= MONITOR_ENDPOINTS_MAX, "each has a counter");
 
@@ -219,6 +224,7 @@ void monitor_task_free(struct control *control)
         task->endpoint->close(control, task);
     json_output_close(&task->document);
     memory_free(task->figures.accounts);
+    memory_free(task->routes.all);
     memory_free(task->target);
     memory_free(task);
     control->monitor.task = NULL;
@@ -339,6 +345,11 @@ static void account_add(struct report_account *to, const struct report_account *
     to->out_messages += add->out_messages;
     to->out_bytes += add->out_bytes;
     to->slow_consumers += add->slow_consumers;
+    to->route_in_messages += add->route_in_messages;
+    to->route_in_bytes += add->route_in_bytes;
+    to->route_out_messages += add->route_out_messages;
+    to->route_out_bytes += add->route_out_bytes;
+    to->remote_subscriptions += add->remote_subscriptions;
     to->subscriptions += add->subscriptions;
     to->interests += add->interests;
     to->inserts += add->inserts;

@@ -52,6 +52,26 @@ struct monitor_subsz {
     bool listed;
 };
 
+/* A route, and whose it is. */
+struct monitor_route {
+    struct report_route figures;
+    uint32_t shard;
+};
+
+/* All registered ones, by number. */
+struct monitor_routes {
+    struct monitor_route *all; /* owned */
+    uint32_t count;
+    uint32_t capacity;
+};
+
+struct monitor_routez {
+    bool listed, detail;
+    bool open;       /* an entry waits for its subscriptions, */
+    bool list_begun; /* of which some are written */
+    uint32_t next;   /* of the routes, to be written */
+};
+
 struct monitor_endpoint;
 
 struct monitor_task {
@@ -71,12 +91,14 @@ struct monitor_task {
     struct report_cursor cursor; /* for the shard that is asked next, where they are asked in turn */
     uint32_t shard_next;
     struct monitor_figures figures;
+    struct monitor_routes routes;
     char account[HTTP_PARAMETER_BYTES];
     char user[HTTP_PARAMETER_BYTES];
     char test[HTTP_PARAMETER_BYTES];
     union {
         struct monitor_connz connz;
         struct monitor_subsz subsz;
+        struct monitor_routez routez;
         bool unused;
     };
 };
@@ -128,11 +150,17 @@ void monitor_ask_all(struct control *control, struct monitor_task *task);
 void monitor_figures_ask(struct control *control, struct monitor_task *task);
 void monitor_figures_page(struct control *control, struct monitor_task *task, uint32_t from,
                           struct mail_report *mail);
+/* The routes of all shards, likewise. */
+void monitor_routes_ask(struct control *control, struct monitor_task *task);
+void monitor_routes_page(struct control *control, struct monitor_task *task, uint32_t from,
+                         const struct mail_report *mail);
 /* What is known of an account; zeros when no shard has met it. */
 struct report_account monitor_account(const struct monitor_task *task, uint32_t id);
 
 /* The endpoints' functions, by file. */
 void varz_told(struct control *control, struct monitor_task *task);
+void metrics_page(struct control *control, struct monitor_task *task, uint32_t from,
+                  struct mail_report *mail);
 void metrics_told(struct control *control, struct monitor_task *task);
 void connz_begin(struct control *control, struct monitor_task *task);
 void connz_page(struct control *control, struct monitor_task *task, uint32_t from, struct mail_report *mail);
@@ -148,6 +176,8 @@ void accstatz_begin(struct control *control, struct monitor_task *task);
 void accstatz_told(struct control *control, struct monitor_task *task);
 void index_begin(struct control *control, struct monitor_task *task);
 void routez_begin(struct control *control, struct monitor_task *task);
+void routez_page(struct control *control, struct monitor_task *task, uint32_t from, struct mail_report *mail);
+void routez_told(struct control *control, struct monitor_task *task);
 void gatewayz_begin(struct control *control, struct monitor_task *task);
 void leafz_begin(struct control *control, struct monitor_task *task);
 void jsz_begin(struct control *control, struct monitor_task *task);

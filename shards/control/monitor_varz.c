@@ -57,6 +57,8 @@ struct monitor_sums monitor_sums(const struct control *control, const struct mon
         sums.slow_consumers += task->figures.shards[i].slow_consumers;
         sums.stale_connections += task->figures.shards[i].stale_connections;
         sums.stalls += task->figures.shards[i].stalls;
+        sums.route_slow_consumers += task->figures.shards[i].route_slow_consumers;
+        sums.route_stale_connections += task->figures.shards[i].route_stale_connections;
     }
     return sums;
 }
@@ -71,6 +73,60 @@ static double seconds(int64_t span_ns)
     return (double)span_ns / (double)NS_PER_SECOND;
 }
 
+static void put_write_timeout(struct json_output *document, int write_timeout)
+{
+    static const char *const timeouts[] = {"", "close", "retry"};
+    json_put_text_some(document, "write_timeout", text(timeouts[write_timeout]));
+}
+
+/* host:port, as the file has it. */
+static void put_url(struct json_output *document, const struct route_url *url)
+{
+    char shown[CLUSTER_HOST_BYTES + 16];
+    bool six = strchr(url->host, ':') != NULL;
+    int count = snprintf(shown, sizeof shown, six ? "[%s]:%u" : "%s:%u", url->host, url->port);
+    json_put_text(document, NULL, bytes_of(shown, count < (int)sizeof shown ? (size_t)count : 0));
+}
+
+static void put_cluster(struct json_output *document, const struct control *control)
+{
+    const struct cluster_options *options = &control->snapshot->options->cluster;
+    json_put_object(document, "cluster");
+    if (control->cluster.on) {
+        json_put_text(document, "name", text(control->cluster.name));
+        json_put_text(document, "addr", optional(options->host));
+        json_put_unsigned_some(document, "cluster_port", control->cluster.port);
+        json_put_double(document, "auth_timeout", seconds(options->authentication_timeout_ns));
+        if (options->route_count > 0)
+            json_put_array(document, "urls");
+        for (uint32_t i = 0; i < options->route_count; i++)
+            put_url(document, &options->routes[i]);
+        if (options->route_count > 0)
+            json_put_array_end(document);
+        json_put_double(document, "tls_timeout", seconds(tls_options_timeout_ns(&options->tls)));
+        json_put_true(document, "tls_required", options->tls.on);
+        json_put_true(document, "tls_verify", options->tls.on);
+        json_put_unsigned_some(document, "write_deadline", (uint64_t)options->write_deadline_ns);
+        put_write_timeout(document, options->write_timeout);
+    }
+    json_put_object_end(document);
+}
+
+/* What clients are told, where they are told anything. */
+static void put_connect_urls(struct json_output *document, const struct control *control)
+{
+    struct config_text urls = {0};
+    cluster_urls_add(control, &urls);
+    if (!urls.failed && urls.count > 0) {
+        struct bytes rest = bytes_of(urls.data, urls.count), one;
+        json_put_array(document, "connect_urls");
+        while (route_texts_next(&rest, &one))
+            json_put_text(document, NULL, one);
+        json_put_array_end(document);
+    }
+    config_text_close(&urls);
+}
+
 static void put_configuration(struct json_output *document, const struct control *control)
 {
     const struct server_options *options = control->snapshot->options;
@@ -81,6 +137,7 @@ static void put_configuration(struct json_output *document, const struct control
     json_put_true(document, "auth_required", authenticate_info_required(&options->security));
     json_put_true(document, "tls_required", options->net.tls.on && !options->net.allow_non_tls);
     json_put_true(document, "tls_verify", options->net.tls.on && options->net.tls.verify);
+    put_connect_urls(document, control);
     json_put_int(document, "max_connections",
                  options->net.max_connections < 0 ? 0 : options->net.max_connections);
     json_put_unsigned_some(document, "max_subscriptions", (uint64_t)options->net.max_subscriptions);
@@ -94,22 +151,23 @@ static void put_configuration(struct json_output *document, const struct control
     json_put_int(document, "max_control_line", options->net.max_control_line_bytes);
     json_put_int(document, "max_payload", options->net.max_payload_bytes);
     json_put_int(document, "max_pending", options->net.max_pending_bytes);
-    static const char *const off[] = {"cluster", "gateway", "leaf", "mqtt", "websocket", "jetstream"};
+    put_cluster(document, control);
+    static const char *const off[] = {"gateway", "leaf", "mqtt", "websocket", "jetstream"};
     for (size_t i = 0; i < COUNT_OF(off); i++) {
         json_put_object(document, off[i]);
         json_put_object_end(document);
     }
     json_put_double(document, "tls_timeout", seconds(tls_options_timeout_ns(&options->net.tls)));
     json_put_int(document, "write_deadline", options->net.write_deadline_ns);
-    static const char *const timeouts[] = {"", "close", "retry"};
-    json_put_text_some(document, "write_timeout", text(timeouts[options->net.write_timeout]));
+    put_write_timeout(document, options->net.write_timeout);
 }
 
-static void put_kinds(struct json_output *document, const char *key, uint64_t clients)
+static void put_kinds(struct json_output *document, const char *key, uint64_t clients, uint64_t routes)
 {
-    static const char *const others[] = {"routes", "gateways", "leafs"};
+    static const char *const others[] = {"gateways", "leafs"};
     json_put_object(document, key);
     json_put_unsigned(document, "clients", clients);
+    json_put_unsigned(document, "routes", routes);
     for (size_t i = 0; i < COUNT_OF(others); i++)
         json_put_unsigned(document, others[i], 0);
     json_put_object_end(document);
@@ -118,12 +176,12 @@ static void put_kinds(struct json_output *document, const char *key, uint64_t cl
 static void put_traffic(struct json_output *document, const struct monitor_task *task)
 {
     const struct report_account *sum = &task->figures.sum;
-    json_put_unsigned(document, "in_msgs", sum->in_messages);
-    json_put_unsigned(document, "in_bytes", sum->in_bytes);
+    json_put_unsigned(document, "in_msgs", sum->in_messages + sum->route_in_messages);
+    json_put_unsigned(document, "in_bytes", sum->in_bytes + sum->route_in_bytes);
     json_put_unsigned(document, "in_client_msgs", sum->in_messages);
     json_put_unsigned(document, "in_client_bytes", sum->in_bytes);
-    json_put_unsigned(document, "out_msgs", sum->out_messages);
-    json_put_unsigned(document, "out_bytes", sum->out_bytes);
+    json_put_unsigned(document, "out_msgs", sum->out_messages + sum->route_out_messages);
+    json_put_unsigned(document, "out_bytes", sum->out_bytes + sum->route_out_bytes);
     json_put_unsigned(document, "out_client_msgs", sum->out_messages);
     json_put_unsigned(document, "out_client_bytes", sum->out_bytes);
 }
@@ -165,15 +223,16 @@ static void put_run_time(struct control *control, struct monitor_task *task)
     json_put_unsigned(document, "gomaxprocs", control->shard_count);
     json_put_double(document, "cpu", process.cpu_percent);
     json_put_unsigned(document, "connections", control_open_connections(control));
-    json_put_unsigned(document, "total_connections", control->next_cid - 1);
-    json_put_int(document, "routes", 0);
-    json_put_int(document, "remotes", 0);
+    json_put_unsigned(document, "total_connections", control->accepted_count);
+    json_put_unsigned(document, "routes", cluster_registered_count(control));
+    json_put_unsigned(document, "remotes", cluster_remote_count(control));
     json_put_int(document, "leafnodes", 0);
     put_traffic(document, task);
-    json_put_unsigned(document, "slow_consumers", sums.slow_consumers);
-    json_put_unsigned(document, "stale_connections", sums.stale_connections);
+    json_put_unsigned(document, "slow_consumers", sums.slow_consumers + sums.route_slow_consumers);
+    json_put_unsigned(document, "stale_connections", sums.stale_connections + sums.route_stale_connections);
     json_put_unsigned(document, "stalled_clients", sums.stalls);
-    json_put_unsigned(document, "subscriptions", task->figures.sum.subscriptions);
+    json_put_unsigned(document, "subscriptions",
+                      task->figures.sum.subscriptions + task->figures.sum.remote_subscriptions);
     put_requests(document, control);
 }
 
@@ -193,8 +252,8 @@ static void put_after(struct control *control, struct monitor_task *task)
     }
     if (system != NULL)
         json_put_text(document, "system_account", system->name);
-    put_kinds(document, "slow_consumer_stats", sums.slow_consumers);
-    put_kinds(document, "stale_connection_stats", sums.stale_connections);
+    put_kinds(document, "slow_consumer_stats", sums.slow_consumers, sums.route_slow_consumers);
+    put_kinds(document, "stale_connection_stats", sums.stale_connections, sums.route_stale_connections);
 }
 
 void varz_told(struct control *control, struct monitor_task *task)

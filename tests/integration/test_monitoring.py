@@ -84,16 +84,17 @@ DIFFERENCES = [
 # ---- servers ----
 
 class Server:
-    def __init__(self, program, config=CONFIG):
+    def __init__(self, program, config=CONFIG, arguments=()):
         self.program = program
         self.tls = None
+        self.config = config
         self.folder = tempfile.TemporaryDirectory()
         path = os.path.join(self.folder.name, "compared.conf")
         with open(path, "w", encoding="ascii") as file:
             file.write(config)
         self.log = open(os.path.join(self.folder.name, "log"), "w+", encoding="utf-8")
-        self.process = subprocess.Popen([program, "-c", path], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
-        self.client_port = self.http_port = None
+        self.process = subprocess.Popen([program, "-c", path, *arguments], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        self.client_port = self.http_port = self.route_port = None
         wait_for("the server is ready", self.ready)
 
     def ready(self):
@@ -106,7 +107,9 @@ class Server:
         if "Server is ready" not in said or http is None or client is None:
             return False
         self.http_port, self.client_port = int(http.group(1)), int(client.group(1))
-        return True
+        route = re.search(r"Listening for route connections on \S+:(\d+)", said)
+        self.route_port = None if route is None else int(route.group(1))
+        return route is not None or "cluster {" not in self.config
 
     def stop(self):
         self.process.terminate()
@@ -253,8 +256,8 @@ DOCUMENTS = [
 ]
 
 
-def allowed(document, path):
-    return any(document.startswith("/" + start) and re.search(pattern, path) for start, pattern, _ in DIFFERENCES)
+def allowed(document, path, differences):
+    return any(document.startswith("/" + start) and re.search(pattern, path) for start, pattern, _ in differences)
 
 
 def kind(value):
@@ -262,13 +265,15 @@ def kind(value):
 
 
 class Comparison:
-    def __init__(self, document, ordered):
+    def __init__(self, document, ordered, differences=None, volatile=None):
         self.document = document
         self.ordered = ordered
+        self.differences = DIFFERENCES if differences is None else differences
+        self.volatile = VOLATILE if volatile is None else volatile
         self.found = []
 
     def differ(self, path, what):
-        if not allowed(self.document, path):
+        if not allowed(self.document, path, self.differences):
             self.found.append("%s %s: %s" % (self.document, path or "(all)", what))
 
     def values(self, path, reference, own):
@@ -303,7 +308,7 @@ class Comparison:
             self.values("%s[%d]" % (path, at), one, other)
 
     def scalars(self, path, reference, own):
-        for pattern, form in VOLATILE:
+        for pattern, form in self.volatile:
             if re.search(pattern, path):
                 for who, value in (("nats-server", reference), ("Myelin", own)):
                     if form is not None and value != "" and not re.search(form, value):

@@ -41,7 +41,8 @@ Test(route_info, all_that_is_read_survives_being_passed_on)
         "\"host\":\"127.0.0.1\",\"port\":14448,\"headers\":true,\"auth_required\":true,"
         "\"max_payload\":1048576,\"jetstream\":true,\"ip\":\"nats-route://127.0.0.1:14448/\",\"cluster\":"
         "\"C\\u003e\",\"cluster_dynamic\":true,\"domain\":\"hub\",\"connect_urls\":[\"a:1\",\"b:2\"],"
-        "\"ws_connect_urls\":[\"c:3\"],\"ldm\":true,\"lnoc\":true,\"gateway_url\":\"g:1\","
+        "\"ws_connect_urls\":[\"c:3\"],\"ldm\":true,\"import\":{\"allow\":[\"a\",\"b.*\"],\"deny\":[\"c\"]},"
+        "\"export\":{\"deny\":[\"d.\\u003e\"]},\"lnoc\":true,\"gateway_url\":\"g:1\","
         "\"leafnode_urls\":[\"l:1\"]}";
     char line[2048];
     struct json_document document;
@@ -53,6 +54,8 @@ Test(route_info, all_that_is_read_survives_being_passed_on)
     cr_assert(route_texts_next(&urls, &one) && bytes_equal(one, TEXT("a:1")));
     cr_assert(route_texts_next(&urls, &one) && bytes_equal(one, TEXT("b:2")));
     cr_expect_not(route_texts_next(&urls, &one));
+    cr_expect(bytes_equal(info.imports.allow, bytes_of("a\0b.*\0", 6)));
+    cr_expect(bytes_equal(info.exports.deny, bytes_of("d.>\0", 4)) && info.exports.allow.count == 0);
     size_t count = route_info_write(line, sizeof line, &info);
     cr_assert_gt(count, 8);
     line[count - 3] = 0;

@@ -159,6 +159,33 @@ Test(cluster_options, a_route_given_twice_is_a_warning)
     options_outcome_close(&outcome);
 }
 
+static const struct texts_case {
+    const char *permissions;
+    struct bytes import_allow, import_deny, export_allow, export_deny;
+} texts_cases[] = {
+    {"import: a", TEXT("a\0"), TEXT(""), TEXT(""), TEXT("")},
+    {"import: [\"b.>\", a], export: {deny: \"c.*\"}", TEXT("b.>\0a\0"), TEXT(""), TEXT(""), TEXT("c.*\0")},
+    {"import: {allow: [], deny: [x, y]}, export: z", TEXT(""), TEXT("x\0y\0"), TEXT("z\0"), TEXT("")},
+    {"", TEXT(""), TEXT(""), TEXT(""), TEXT("")},
+};
+
+Test(cluster_options, permissions_are_kept_as_they_were_written)
+{
+    for (const struct texts_case *c = texts_cases; c < texts_cases + COUNT_OF(texts_cases); c++) {
+        char written[256];
+        struct options_outcome outcome;
+        snprintf(written, sizeof written, "cluster { port: 1, permissions { %s } }", c->permissions);
+        struct server_options *o = load("", written, &outcome);
+        cr_assert_not_null(o, "%s", written);
+        cr_expect(bytes_equal(o->cluster.imports.allow, c->import_allow), "%s", written);
+        cr_expect(bytes_equal(o->cluster.imports.deny, c->import_deny), "%s", written);
+        cr_expect(bytes_equal(o->cluster.exports.allow, c->export_allow), "%s", written);
+        cr_expect(bytes_equal(o->cluster.exports.deny, c->export_deny), "%s", written);
+        server_options_free(o);
+        options_outcome_close(&outcome);
+    }
+}
+
 struct reload_case {
     const char *before;
     const char *after;

@@ -272,6 +272,56 @@ Test(index, how_many_want_a_pattern_is_known_over_all_shards)
     index_free(index);
 }
 
+static unsigned clear_in_steps(struct index *index, unsigned shard, uint32_t most)
+{
+    uint32_t cursor = 0;
+    unsigned steps = 1;
+    while (!index_remote_clear(index, shard, most, &cursor))
+        steps++;
+    return steps;
+}
+
+Test(index, what_is_said_twice_is_counted_once)
+{
+    struct index *index = new_index();
+    remote(index, "foo", "", 3, 1);
+    remote(index, "foo", "", 3, 2);
+    remote(index, "foo", "q", 3, 1);
+    remote(index, "foo", "q", 3, 7);
+    remote(index, "foo", "r", 4, 1);
+    cr_expect_eq(index_remote_count(index, 3), 2);
+    cr_expect_eq(index_remote_count(index, 4), 1);
+    remote(index, "foo", "r", 3, 0);
+    remote(index, "bar", "", 3, 0);
+    remote(index, "foo", "q", 3, 0);
+    remote(index, "foo", "q", 3, 0);
+    cr_expect_eq(index_remote_count(index, 3), 1);
+    remote(index, "foo", "", 3, 0);
+    cr_expect_eq(index_remote_count(index, 3), 0);
+    cr_expect_eq(index_remote_count(index, 4), 1);
+    index_free(index);
+}
+
+/* More groups under one pattern, and more patterns in one place of the table, than a step of forgetting
+ * notes. */
+Test(index, a_shard_is_forgotten_with_hundreds_of_groups_under_one_pattern)
+{
+    struct index *index = new_index();
+    char group[16];
+    for (int i = 0; i < 500; i++) {
+        snprintf(group, sizeof group, "g%d", i);
+        remote(index, "foo", group, 5, 1);
+        if (i % 2 == 0)
+            remote(index, "foo", group, 6, 1);
+    }
+    (void)clear_in_steps(index, 5, 1);
+    cr_expect_eq(index_remote_count(index, 5), 0);
+    cr_expect_eq(index_remote_count(index, 6), 250);
+    cr_expect_eq(index_wanted(index, TEXT("foo"), TEXT("g2")), 1);
+    cr_expect_eq(index_wanted(index, TEXT("foo"), TEXT("g3")), 0);
+    index_free(index);
+}
+
 Test(index, a_shard_is_forgotten_whole_and_nobody_else)
 {
     enum { PATTERNS = 3000 };
@@ -285,14 +335,19 @@ Test(index, a_shard_is_forgotten_whole_and_nobody_else)
         if (i % 10 == 0)
             remote(index, pattern, i % 2 == 0 ? "q" : "", 6, 2);
     }
-    cr_assert_eq(index_remote_clear(index, 5), ERR_OK);
+    cr_expect_eq(index_remote_count(index, 5), PATTERNS);
+    cr_expect_eq(index_remote_count(index, 6), PATTERNS / 10);
+    unsigned steps = clear_in_steps(index, 5, 100);
+    cr_expect(steps > PATTERNS / 1000 && steps < PATTERNS, "%u steps", steps);
+    cr_expect_eq(index_remote_count(index, 5), 0);
+    cr_expect_eq(index_remote_count(index, 6), PATTERNS / 10);
     for (int i = 0; i < PATTERNS; i++) {
         snprintf(pattern, sizeof pattern, i % 3 == 0 ? "p.%d.*" : "p.%d", i);
         uint32_t others = i % 10 == 0 ? (i % 2 == 0 ? 2 : 1) : 0;
         cr_expect_eq(index_wanted(index, text(pattern), text(i % 2 == 0 ? "q" : "")), others + (i == 7), "%s",
                      pattern);
     }
-    cr_assert_eq(index_remote_clear(index, 6), ERR_OK);
+    cr_assert_eq(clear_in_steps(index, 6, UINT32_MAX), 1);
     cr_expect_eq(index_figures(index).interests, 1);
     index_remove(index, &own);
     index_free(index);

@@ -92,6 +92,82 @@ Test(index_table, keeps_its_elements_while_it_grows_and_shrinks, .timeout = 60)
     index_table_close(&table);
 }
 
+static void visit(void *context, uint32_t *item)
+{
+    struct element *element = CONTAINER_OF(item, struct element, hash);
+    cr_assert(element->in);
+    element->walked = true;
+    ++*(size_t *)context;
+}
+
+/* Goal: a walk in steps meets all that stays, whatever comes and goes meanwhile. Method: elements that stay
+ * among others that are toggled between the steps, so that the table grows and shrinks by factors during each
+ * walk. */
+Test(index_table, a_walk_in_steps_meets_all_that_stays, .timeout = 60)
+{
+    static struct element elements[ELEMENTS];
+    struct index_table table = {0};
+    struct random random;
+    random_seed(&random, 12);
+    for (uint32_t i = 0; i < ELEMENTS; i++)
+        elements[i] = (struct element){.hash = (uint32_t)random_next(&random), .number = i};
+    for (unsigned i = 0; i < ELEMENTS / 20; i++)
+        toggle(&table, &elements[i]);
+    size_t sizes_seen = 0, mask = 0;
+    for (unsigned walk = 0; walk < 40; walk++) {
+        size_t visits = 0, steps = 0;
+        uint32_t cursor = 0;
+        for (unsigned i = 0; i < ELEMENTS; i++)
+            elements[i].walked = false;
+        do {
+            cursor = index_table_step(&table, cursor, visit, &visits);
+            steps++;
+            sizes_seen += table.now.mask != mask;
+            mask = table.now.mask;
+            unsigned changes = walk == 0 ? 0 : random_below(&random, 200); /* first an undisturbed one */
+            for (unsigned change = 0; change < changes; change++) {
+                struct element *other =
+                    &elements[ELEMENTS / 20 + random_below(&random, ELEMENTS - ELEMENTS / 20)];
+                if (other->in != (walk % 2 == 0))
+                    toggle(&table, other);
+            }
+        } while (cursor != 0);
+        for (unsigned i = 0; i < ELEMENTS / 20; i++)
+            cr_assert(elements[i].walked, "walk %u, element %u", walk, i);
+        cr_assert(walk > 0 || visits == table.count);
+        cr_assert_leq(steps, ELEMENTS);
+    }
+    cr_expect_gt(sizes_seen, 20);
+    for (unsigned i = 0; i < ELEMENTS; i++) {
+        if (elements[i].in)
+            toggle(&table, &elements[i]);
+    }
+    index_table_close(&table);
+}
+
+static void visit_one(void *context, uint32_t *item)
+{
+    (void)item;
+    ++*(size_t *)context;
+}
+
+Test(index_table, a_walk_in_steps_meets_equal_hashes)
+{
+    static struct element elements[900];
+    struct index_table table = {0};
+    size_t visits = 0;
+    for (uint32_t i = 0; i < COUNT_OF(elements); i++) {
+        elements[i] = (struct element){.hash = i < 700 ? 0xfffffff0u : 0xfffffff0u + i, .number = i};
+        toggle(&table, &elements[i]);
+    }
+    for (uint32_t cursor = index_table_step(&table, 0, visit_one, &visits); cursor != 0;)
+        cursor = index_table_step(&table, cursor, visit_one, &visits);
+    cr_expect_eq(visits, COUNT_OF(elements));
+    index_table_close(&table);
+    cr_expect_eq(index_table_step(&table, 0, visit_one, &visits), 0);
+    cr_expect_eq(visits, COUNT_OF(elements));
+}
+
 /* More than 255 of one hash: the passed counters stop counting and must not be counted down either. */
 Test(index_table, survives_equal_hashes, .timeout = 60)
 {
