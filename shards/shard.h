@@ -90,8 +90,8 @@ struct shard {
     uint64_t wakeup_value;
     uint64_t output_mark; /* context.written_bytes at the last flush of outputs */
     struct patience patience;
-    struct closed_ring closed; /* connections that are gone */
-    struct reports reports;    /* what the control core asks */
+    struct closed_ring closed;                  /* connections that are gone */
+    struct reports reports;                     /* what the control core asks */
     struct mail_stall stalls[SHARD_STALLS_MAX]; /* to be told at the end of the turn */
     uint32_t stalls_waiting;
     uint64_t stall_count;
