@@ -76,6 +76,9 @@ $(objects_dir)/%.o: %.c $(objects_dir)/flags
 	@mkdir -p $(@D)
 	$(CC) $(flags) -c $< -o $@
 
+# The live page's files are part of the program; no compiler says so.
+$(objects_dir)/shards/control/monitor_page.o: $(wildcard shards/control/page/*)
+
 $(library): $(call object_of,$(library_sources))
 	@rm -f $@
 	ar rcs $@ $^
@@ -275,8 +278,13 @@ $(out)/soak: $(call object_of,$(soak_sources))
 	$(CC) $(link_flags) $^ -o $@
 
 .PHONY: interop
-interop: $(out)/myelin ## run the Go, JavaScript and Python clients' scenarios against the server
+interop: $(out)/myelin page-check ## run the Go, JavaScript and Python clients' scenarios against the server, and the live page
 	tests/interop/run.sh $(out)/myelin go js py go-tls js-tls py-tls
+
+# PAGE_ARGUMENTS="--pictures FOLDER" keeps what the browser showed.
+.PHONY: page-check
+page-check: $(out)/myelin ## click through the live page in headless Chromium
+	python3 -B tests/interop/page/run.py $(out)/myelin $(PAGE_ARGUMENTS)
 
 .PHONY: c-client-test
 c-client-test: $(out)/myelin $(c_client) ## run the C client's scenarios against the server

@@ -351,13 +351,20 @@ size_t http_head_write(char *out, size_t capacity, const struct http_reply *repl
     time_t seconds = (time_t)(reply->wall_ns / 1000000000);
     struct tm tm = {0};
     (void)gmtime_r(&seconds, &tm);
+    /* Nothing from elsewhere, nothing inline, not in another page's frame; and asked for anew each time, so
+     * that page and server are of one version. */
+    static const char browsed[] =
+        "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
+        "Referrer-Policy: no-referrer\r\nCache-Control: no-cache\r\n";
     int count = snprintf(
         out, capacity,
-        "HTTP/1.1 %d %s\r\n%s%s%s%s%.*s%sContent-Type: %s\r\nDate: %s, %02d %s %d %02d:%02d:%02d GMT\r\n"
+        "HTTP/1.1 %d %s\r\n%s%s%s%s%s%.*s%sContent-Type: %s\r\nDate: %s, %02d %s %d %02d:%02d:%02d GMT\r\n"
         "Content-Length: %" PRIu64 "\r\n\r\n",
         (int)reply->status, http_status_text(reply->status),
         reply->any_origin ? "Access-Control-Allow-Origin: *\r\n" : "",
-        reply->no_sniff ? "X-Content-Type-Options: nosniff\r\n" : "",
+        reply->no_sniff || reply->browsed ? "X-Content-Type-Options: nosniff\r\n" : "",
+        reply->browsed ? browsed : "",
         reply->close        ? "Connection: close\r\n"
         : reply->keep_alive ? "Connection: keep-alive\r\n"
                             : "",

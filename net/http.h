@@ -75,6 +75,7 @@ struct http_reply {
     int64_t wall_ns; /* for Date */
     bool any_origin; /* pages from elsewhere may read it */
     bool no_sniff;
+    bool browsed; /* a page for people, or a part of one: it may load from its own origin only */
     bool close;
     bool keep_alive; /* to be said to HTTP/1.0 */
 };

@@ -7,6 +7,7 @@
 #include "shards/mail.h"
 #include "shards/router.h"
 #include "shards/shard.h"
+#include "shards/top_subjects.h"
 
 static enum host_result host_enter(struct client *client, const struct security_account *configured,
                                    struct host_account **account)
@@ -47,6 +48,19 @@ static enum host_result host_publish(struct client *client, const struct message
     if (UNLIKELY(shard->expired_count > 0))
         shard_remove_expired(
             shard); /* at once: the publisher's next operation may be a SUB with the same sid */
+    return result;
+}
+
+/* The same while somebody asks for the subjects that are published most. */
+static enum host_result host_publish_watched(struct client *client, const struct message *run, uint32_t *done)
+{
+    struct shard *shard = shard_of(client->context);
+    struct top_subjects *top = shard->reports.top;
+    enum host_result result = host_publish(client, run, done);
+    if (UNLIKELY(shard->context.now_ns >= top->watched_till_ns))
+        shard->context.host = shard_host();
+    else if (result != HOST_FULL)
+        top_subjects_pass(top, shard_account_of(client->account)->id, run->subject, *done, run->total_bytes);
     return result;
 }
 
@@ -143,21 +157,32 @@ void host_stalls_tell(struct shard *shard)
     shard->stalls_waiting = 0;
 }
 
-static const struct host_operations operations = {
-    .enter = host_enter,
-    .subscribe = host_subscribe,
-    .unsubscribe = host_unsubscribe,
-    .publish = host_publish,
-    .publish_room = host_publish_room,
-    .own_subscription = host_own_subscription,
-    .expired = host_expired,
-    .output_ready = host_output_ready,
-    .check_password = host_check_password,
-    .closing = host_closing,
-    .stall = host_stall,
-};
+/* clang-format off */
+#define OPERATIONS(publish_function)                                                                         \
+    {                                                                                                        \
+        .enter = host_enter,                                                                                 \
+        .subscribe = host_subscribe,                                                                         \
+        .unsubscribe = host_unsubscribe,                                                                     \
+        .publish = publish_function,                                                                         \
+        .publish_room = host_publish_room,                                                                   \
+        .own_subscription = host_own_subscription,                                                           \
+        .expired = host_expired,                                                                             \
+        .output_ready = host_output_ready,                                                                   \
+        .check_password = host_check_password,                                                               \
+        .closing = host_closing,                                                                             \
+        .stall = host_stall,                                                                                 \
+    }
+/* clang-format on */
+
+static const struct host_operations operations = OPERATIONS(host_publish);
+static const struct host_operations watched_operations = OPERATIONS(host_publish_watched);
 
 const struct host_operations *shard_host(void)
 {
     return &operations;
+}
+
+const struct host_operations *shard_host_watched(void)
+{
+    return &watched_operations;
 }

@@ -26,6 +26,7 @@ enum report_kind {
     REPORT_ROUTES,              /* struct report_route of each route that is registered */
     REPORT_ROUTE_SUBSCRIPTIONS, /* struct report_subscription of what the server behind the route `cid` wants
                                  */
+    REPORT_SUBJECTS, /* struct report_subjects, then struct report_subject, the largest first: one page */
 };
 
 /* What connections are sorted by, in the order of the table in monitor_connz.c. */
@@ -101,6 +102,22 @@ struct report_shard {
     uint64_t written_bytes;  /* by deliveries, into outputs */
     uint64_t closed_kept;    /* closed connections remembered, now */
     uint64_t cpu_ns;         /* the thread's */
+    uint64_t pages;          /* of reports such as this one */
+    uint64_t page_ns;        /* the time that all of them took */
+    uint64_t page_ns_most;   /* and the longest */
+};
+
+/* What the clients of a shard published in the span that is told of: shards/top_subjects.h. */
+struct report_subjects {
+    int64_t span_ns; /* 0: it is being watched from now on, ask again in a moment */
+    uint64_t messages;
+};
+
+struct report_subject {
+    uint64_t messages, bytes;
+    uint32_t account;
+    uint8_t count; /* of the text that follows */
+    bool cut;      /* the subject is longer */
 };
 
 struct report_account {

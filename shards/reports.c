@@ -7,6 +7,7 @@
 #include "shards/mail.h"
 #include "shards/reports_internal.h"
 #include "shards/shard.h"
+#include "shards/top_subjects.h"
 
 static void figures_page(struct answering *answering);
 static void keys_page(struct answering *answering);
@@ -50,6 +51,9 @@ static void page_make(struct shard *shard)
     case REPORT_ROUTE_SUBSCRIPTIONS:
         reports_route_subscriptions_page(&answering);
         break;
+    case REPORT_SUBJECTS:
+        reports_subjects_page(&answering);
+        break;
     }
     reports->answer = (struct mail_report){
         .kind = MAIL_REPORT,
@@ -68,7 +72,13 @@ void reports_step(struct shard *shard)
     if (LIKELY(!reports->asked && !reports->owed))
         return;
     if (reports->asked) {
+        int64_t began_ns = clock_monotonic_ns();
         page_make(shard);
+        int64_t took_ns = clock_monotonic_ns() - began_ns;
+        reports->page_count++;
+        reports->page_ns += took_ns;
+        if (took_ns > reports->page_ns_most)
+            reports->page_ns_most = took_ns;
         reports->asked = false;
         reports->owed = true;
     }
@@ -80,6 +90,7 @@ void reports_close(struct shard *shard)
 {
     if (shard->reports.owed)
         block_release(&shard->context.pool.blocks, shard->reports.answer.block);
+    top_subjects_free(shard->reports.top);
     shard->reports = (struct reports){0};
 }
 
@@ -109,6 +120,9 @@ static void shard_figures(const struct shard *shard, struct report_shard *figure
         .written_bytes = shard->context.written_bytes,
         .closed_kept = shard->closed.count,
         .cpu_ns = (uint64_t)clock_thread_cpu_ns(),
+        .pages = shard->reports.page_count,
+        .page_ns = (uint64_t)shard->reports.page_ns,
+        .page_ns_most = (uint64_t)shard->reports.page_ns_most,
     };
 }
 

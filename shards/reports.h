@@ -8,6 +8,7 @@
 #include "shards/report.h"
 
 struct shard;
+struct top_subjects;
 
 /* All zero: nothing is asked. */
 struct reports {
@@ -15,6 +16,10 @@ struct reports {
     bool owed; /* `answer` found no room */
     struct mail_report_ask ask;
     struct mail_report answer;
+    struct top_subjects *top; /* NULL: nobody has asked yet */
+    uint64_t page_count;
+    int64_t page_ns;      /* spent on all pages */
+    int64_t page_ns_most; /* on one */
 };
 
 void reports_ask_take(struct shard *shard, const uint8_t *mail);

@@ -1,4 +1,5 @@
-/* shards/reports_internal.h - what the files that write pages share: reports.c and reports_routes.c. */
+/* shards/reports_internal.h - what the files that write pages share: reports.c, reports_routes.c
+ * and reports_subjects.c. */
 #ifndef SHARDS_REPORTS_INTERNAL_H
 #define SHARDS_REPORTS_INTERNAL_H
 
@@ -19,5 +20,8 @@ struct answering {
 /* REPORT_ROUTES and REPORT_ROUTE_SUBSCRIPTIONS. */
 void reports_routes_page(struct answering *answering);
 void reports_route_subscriptions_page(struct answering *answering);
+
+/* REPORT_SUBJECTS. */
+void reports_subjects_page(struct answering *answering);
 
 #endif

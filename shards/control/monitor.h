@@ -17,7 +17,7 @@
 
 enum {
     MONITOR_CONNECTIONS_MAX = 256,
-    MONITOR_ENDPOINTS_MAX = 24,
+    MONITOR_ENDPOINTS_MAX = 32,
     MONITOR_BODY_BYTES_MAX = 256 * 1024 * 1024, /* of a reply; beyond it is refused */
 };
 

@@ -248,53 +248,59 @@ static void add_routes(struct control *control, struct monitor_task *task)
 
 /* ---- the engine ---- */
 
-struct shard_row {
-    const char *name;
-    const char *type;
-    const char *help;
-    size_t offset; /* of a uint64_t in struct report_shard */
-    double scale;
-};
-
 #define SHARD(field) offsetof(struct report_shard, field)
 
-static const struct shard_row shard_rows[] = {
-    {"myelin_shard_connections", "gauge", "Open connections.", SHARD(connections), 1},
-    {"myelin_shard_cpu_seconds_total", "counter", "CPU time of the thread.", SHARD(cpu_ns), 1e-9},
-    {"myelin_shard_turns_total", "counter", "Turns of the loop.", SHARD(turns), 1},
-    {"myelin_shard_ring_enters_total", "counter", "System calls into the ring.", SHARD(enters), 1},
-    {"myelin_shard_looks_total", "counter", "Waits that began by looking for work.", SHARD(looks), 1},
-    {"myelin_shard_sleeps_total", "counter", "Waits that ended in sleep.", SHARD(sleeps), 1},
-    {"myelin_shard_match_cache_hits_total", "counter", "Subjects found in the match cache.",
-     SHARD(cache_hits), 1},
-    {"myelin_shard_match_cache_misses_total", "counter", "Subjects looked up in the index.",
-     SHARD(cache_misses), 1},
-    {"myelin_shard_match_cache_entries", "gauge", "Subjects in the match cache.", SHARD(cache_entries), 1},
-    {"myelin_shard_match_cache_bytes", "gauge", "Memory of the match cache.", SHARD(cache_bytes), 1},
-    {"myelin_shard_receive_buffers", "gauge", "Receive buffers.", SHARD(buffers), 1},
-    {"myelin_shard_receive_buffers_window", "gauge", "Receive buffers that the kernel has.",
-     SHARD(buffers_window), 1},
-    {"myelin_shard_mailbox_bytes", "gauge", "Mail that waits in the inboxes.", SHARD(mailbox_bytes), 1},
-    {"myelin_shard_written_bytes_total", "counter", "Bytes of deliveries.", SHARD(written_bytes), 1},
-    {"myelin_shard_stalls_total", "counter", "Publishers held back for a slow receiver.", SHARD(stalls), 1},
-    {"myelin_shard_slow_consumers_total", "counter", "Connections closed as slow.", SHARD(slow_consumers), 1},
-    {"myelin_shard_stale_connections_total", "counter", "Connections closed as stale.",
-     SHARD(stale_connections), 1},
-    {"myelin_shard_closed_kept", "gauge", "Closed connections remembered.", SHARD(closed_kept), 1},
+static const struct monitor_shard_row shard_rows[] = {
+    {"connections", "gauge", "Open connections.", SHARD(connections), 1},
+    {"cpu_seconds_total", "counter", "CPU time of the thread.", SHARD(cpu_ns), 1e9},
+    {"turns_total", "counter", "Turns of the loop.", SHARD(turns), 1},
+    {"ring_enters_total", "counter", "System calls into the ring.", SHARD(enters), 1},
+    {"looks_total", "counter", "Waits that began by looking for work.", SHARD(looks), 1},
+    {"sleeps_total", "counter", "Waits that ended in sleep.", SHARD(sleeps), 1},
+    {"match_cache_hits_total", "counter", "Subjects found in the match cache.", SHARD(cache_hits), 1},
+    {"match_cache_misses_total", "counter", "Subjects looked up in the index.", SHARD(cache_misses), 1},
+    {"match_cache_entries", "gauge", "Subjects in the match cache.", SHARD(cache_entries), 1},
+    {"match_cache_bytes", "gauge", "Memory of the match cache.", SHARD(cache_bytes), 1},
+    {"receive_buffers", "gauge", "Receive buffers.", SHARD(buffers), 1},
+    {"receive_buffers_window", "gauge", "Receive buffers that the kernel has.", SHARD(buffers_window), 1},
+    {"mailbox_bytes", "gauge", "Mail that waits in the inboxes.", SHARD(mailbox_bytes), 1},
+    {"written_bytes_total", "counter", "Bytes of deliveries.", SHARD(written_bytes), 1},
+    {"stalls_total", "counter", "Publishers held back for a slow receiver.", SHARD(stalls), 1},
+    {"slow_consumers_total", "counter", "Connections closed as slow.", SHARD(slow_consumers), 1},
+    {"stale_connections_total", "counter", "Connections closed as stale.", SHARD(stale_connections), 1},
+    {"closed_kept", "gauge", "Closed connections remembered.", SHARD(closed_kept), 1},
+    {"report_pages_total", "counter", "Pages of figures told to the monitoring port.", SHARD(pages), 1},
+    {"report_seconds_total", "counter", "Time that these pages took.", SHARD(page_ns), 1e9},
+    {"report_page_seconds_max", "gauge", "Longest time that one of these pages took.", SHARD(page_ns_most),
+     1e9},
 };
+
+const struct monitor_shard_row *monitor_shard_rows(size_t *count)
+{
+    *count = COUNT_OF(shard_rows);
+    return shard_rows;
+}
+
+double monitor_shard_figure(const struct monitor_task *task, const struct monitor_shard_row *row,
+                            uint32_t shard)
+{
+    uint64_t value;
+    memcpy(&value, (const uint8_t *)&task->figures.shards[shard] + row->offset, sizeof value);
+    return (double)value / row->per_unit;
+}
 
 static void add_shards(struct control *control, struct monitor_task *task)
 {
     struct json_output *out = &task->document;
     for (size_t row = 0; row < COUNT_OF(shard_rows); row++) {
-        family(out, shard_rows[row].name, shard_rows[row].type, shard_rows[row].help);
+        char name[LINE_BYTES];
+        snprintf(name, sizeof name, "myelin_shard_%s", shard_rows[row].name);
+        family(out, name, shard_rows[row].type, shard_rows[row].help);
         for (uint32_t i = 0; i < control->shard_count; i++) {
-            char line[LINE_BYTES];
-            uint64_t value;
-            memcpy(&value, (const uint8_t *)&task->figures.shards[i] + shard_rows[row].offset, sizeof value);
-            int count = snprintf(line, sizeof line, "%s{shard=\"%u\"}", shard_rows[row].name, i);
+            char line[LINE_BYTES + 32];
+            int count = snprintf(line, sizeof line, "%s{shard=\"%u\"}", name, i);
             json_output_add(out, bytes_of(line, (size_t)count));
-            add_value(out, (double)value * shard_rows[row].scale);
+            add_value(out, monitor_shard_figure(task, &shard_rows[row], i));
         }
     }
 }

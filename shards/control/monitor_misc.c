@@ -1,60 +1,8 @@
-/* shards/control/monitor_misc.c - the endpoints that need nothing of the shards: the index, and the shapes of
- * what this server has not (spec/monitoring.md 1.7, 2.4, 2.5, 2.9, 2.10, 2.11). */
+/* shards/control/monitor_misc.c - the endpoints that need nothing of the shards: the shapes of what this
+ * server has not (spec/monitoring.md 2.4, 2.5, 2.9, 2.10, 2.11). */
 #include "core/base/clock.h"
-#include "core/base/version.h"
 #include "shards/control/control.h"
 #include "shards/control/monitor_task.h"
-
-/* ---- the index ---- */
-
-static const struct {
-    const char *path;
-    const char *words;
-} links[] = {
-    {"varz", "General"},      {"jsz", "JetStream"},          {"connz", "Connections"},
-    {"accountz", "Accounts"}, {"accstatz", "Account Stats"}, {"subsz", "Subscriptions"},
-    {"routez", "Routes"},     {"leafz", "LeafNodes"},        {"gatewayz", "Gateways"},
-    {"raftz", "Raft Groups"}, {"healthz", "Health Probe"},   {"metrics", "Metrics"},
-};
-
-/* A path of the configuration inside an attribute. */
-static void add_attribute(struct json_output *document, const char *words)
-{
-    for (; *words != 0; words++) {
-        if (strchr("<>&\"'", *words) == NULL) {
-            json_output_add(document, bytes_of(words, 1));
-            continue;
-        }
-        json_output_add(document, *words == '<'   ? TEXT("&lt;")
-                                  : *words == '>' ? TEXT("&gt;")
-                                  : *words == '&' ? TEXT("&amp;")
-                                  : *words == '"' ? TEXT("&quot;")
-                                                  : TEXT("&#39;"));
-    }
-}
-
-void index_begin(struct control *control, struct monitor_task *task)
-{
-    struct json_output *document = &task->document;
-    json_output_add(document,
-                    TEXT("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                         "<title>Myelin</title>\n<style>\n"
-                         "body { font-family: system-ui, sans-serif; margin: 2em }\n"
-                         "a { display: block; padding: 0.2em 0 }\n</style>\n</head>\n<body>\n"
-                         "<h1>Myelin</h1>\n<p>v" MYELIN_NATS_VERSION " (Myelin " MYELIN_VERSION ")</p>\n"));
-    for (size_t i = 0; i < COUNT_OF(links); i++) {
-        json_output_add(document, TEXT("<a href=\"."));
-        add_attribute(document, control->monitor.base_path);
-        json_output_add(document, TEXT("/"));
-        json_output_add(document, text(links[i].path));
-        json_output_add(document, TEXT("\">"));
-        json_output_add(document, text(links[i].words));
-        json_output_add(document, TEXT("</a>\n"));
-    }
-    json_output_add(document, TEXT("</body>\n</html>\n"));
-    task->content_type = "text/html; charset=utf-8";
-    task->plain = task->done = true;
-}
 
 /* ---- nothing of it here ---- */
 

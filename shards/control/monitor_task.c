@@ -49,6 +49,15 @@ static const struct monitor_endpoint endpoints[] = {
     {.path = "raftz", .begin = raftz_begin},
     {.path = "ipqueuesz", .begin = ipqueuesz_begin},
     {.path = "stacksz", .begin = stacksz_begin},
+    /* Myelin's own: the live page, and what it asks for. */
+    {.path = "links", .begin = links_begin},
+    {.path = "page.css", .begin = page_file_begin},
+    {.path = "icon.svg", .begin = page_file_begin},
+    {.path = "page.js", .begin = page_file_begin},
+    {.path = "charts.js", .begin = page_file_begin},
+    {.path = "format.js", .begin = page_file_begin},
+    {.path = "shardz", .begin = monitor_figures_ask, .page = monitor_figures_page, .told = shardz_told},
+    {.path = "topz", .begin = topz_begin, .page = topz_page, .told = topz_told, .close = topz_close},
     {.path = "metrics", .begin = monitor_figures_ask, .page = metrics_page, .told = metrics_told},
 };
 _Static_assert(COUNT_OF(endpoints) <= MONITOR_ENDPOINTS_MAX, "each has a counter");
@@ -208,6 +217,7 @@ static void reply_when_done(struct control *control)
                             : task->content_type != NULL ? task->content_type
                                                          : "application/json",
             .any_origin = !task->failed && !task->plain,
+            .browsed = !task->failed && task->browsed,
         };
         char *body = json_output_take(&task->document, &count);
         monitor_reply(control, task->connection, &reply, body, body == NULL ? 0 : count);

@@ -72,6 +72,17 @@ struct monitor_routez {
     uint32_t next;   /* of the routes, to be written */
 };
 
+struct monitor_subject;
+
+/* The subjects of all shards, until they are put together. */
+struct monitor_topz {
+    struct monitor_subject *subjects; /* owned */
+    uint32_t count;
+    uint32_t capacity;
+    double messages_per_second;
+    int64_t span_ns; /* the longest of a shard */
+};
+
 struct monitor_endpoint;
 
 struct monitor_task {
@@ -85,6 +96,7 @@ struct monitor_task {
     enum http_status status;
     bool failed;                 /* the document is the text of an error */
     bool plain;                  /* no JSONP, no CORS */
+    bool browsed;                /* http_reply.browsed */
     bool step_wanted;            /* endpoint.step() is to be called in the next turn */
     bool done;                   /* reply, then forget it */
     uint32_t asked;              /* shards that have not answered */
@@ -99,6 +111,7 @@ struct monitor_task {
         struct monitor_connz connz;
         struct monitor_subsz subsz;
         struct monitor_routez routez;
+        struct monitor_topz topz;
         bool unused;
     };
 };
@@ -157,6 +170,18 @@ void monitor_routes_page(struct control *control, struct monitor_task *task, uin
 /* What is known of an account; zeros when no shard has met it. */
 struct report_account monitor_account(const struct monitor_task *task, uint32_t id);
 
+/* A figure of each shard, as /metrics and /shardz show it. */
+struct monitor_shard_row {
+    const char *name; /* with "myelin_shard_" before it in /metrics */
+    const char *type;
+    const char *help;
+    size_t offset;   /* of a uint64_t in struct report_shard */
+    double per_unit; /* so many make one of what is shown */
+};
+const struct monitor_shard_row *monitor_shard_rows(size_t *count);
+double monitor_shard_figure(const struct monitor_task *task, const struct monitor_shard_row *row,
+                            uint32_t shard);
+
 /* The endpoints' functions, by file. */
 void varz_told(struct control *control, struct monitor_task *task);
 void metrics_page(struct control *control, struct monitor_task *task, uint32_t from,
@@ -175,6 +200,13 @@ void accountz_told(struct control *control, struct monitor_task *task);
 void accstatz_begin(struct control *control, struct monitor_task *task);
 void accstatz_told(struct control *control, struct monitor_task *task);
 void index_begin(struct control *control, struct monitor_task *task);
+void links_begin(struct control *control, struct monitor_task *task);
+void page_file_begin(struct control *control, struct monitor_task *task);
+void shardz_told(struct control *control, struct monitor_task *task);
+void topz_begin(struct control *control, struct monitor_task *task);
+void topz_page(struct control *control, struct monitor_task *task, uint32_t from, struct mail_report *mail);
+void topz_told(struct control *control, struct monitor_task *task);
+void topz_close(struct control *control, struct monitor_task *task);
 void routez_begin(struct control *control, struct monitor_task *task);
 void routez_page(struct control *control, struct monitor_task *task, uint32_t from, struct mail_report *mail);
 void routez_told(struct control *control, struct monitor_task *task);

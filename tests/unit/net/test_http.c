@@ -158,6 +158,17 @@ Test(http, writes_heads)
     cr_expect_eq(http_head_write(out, 40, &reply), 0);
 }
 
+Test(http, pages_for_people_may_load_from_their_own_origin_only)
+{
+    char out[HTTP_REPLY_HEAD_BYTES];
+    struct http_reply reply = {
+        .status = HTTP_OK, .content_type = "text/html; charset=utf-8", .browsed = true};
+    cr_assert_gt(http_head_write(out, sizeof out, &reply), 0);
+    cr_expect_not_null(strstr(out, "\r\nContent-Security-Policy: default-src 'none'; script-src 'self';"));
+    cr_expect_not_null(strstr(out, "\r\nX-Content-Type-Options: nosniff\r\n"));
+    cr_expect_null(strstr(out, "Access-Control-Allow-Origin"));
+}
+
 struct clean_case {
     const char *path;
     const char *clean;
