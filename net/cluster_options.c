@@ -16,10 +16,6 @@ enum { PORT_MAX = 65535 };
 #define PING_INTERVAL_MOST_NS (30 * INT64_C(1000000000))
 
 #define FIELD(field) INTO(struct cluster_options, field)
-#define NOT_BUILT(field)                                                                                     \
-    {                                                                                                        \
-        .name = field, .kind = OPTION_NOT_BUILT                                                              \
-    }
 
 /* ---- addresses ---- */
 
@@ -269,16 +265,16 @@ static void parse_compression(void *target, const struct config_entry *entry, st
                     config_type_name(value));
 }
 
-/* -1, as a 2.9 has it, is what there is. 0 and above ask for pools. */
 static void parse_pool_size(void *target, const struct config_entry *entry, struct arena *arena,
                             struct option_errors *errors)
 {
-    (void)target, (void)arena;
-    if (option_want(errors, entry, CONFIG_INTEGER) && entry->value->integer >= 0)
-        option_fail(
-            errors, entry->position,
-            "pools of routes are not supported by this version of Myelin: pool_size must be -1, not %lld",
-            (long long)entry->value->integer);
+    cluster_pool_size_parse(&((struct cluster_options *)target)->pool, entry, arena, errors);
+}
+
+static void parse_accounts(void *target, const struct config_entry *entry, struct arena *arena,
+                           struct option_errors *errors)
+{
+    cluster_pool_accounts_parse(&((struct cluster_options *)target)->pool, entry, arena, errors);
 }
 
 static void parse_tls(void *target, const struct config_entry *entry, struct arena *arena,
@@ -328,7 +324,7 @@ static const struct option block_rows[] = {
      .words = write_timeout_words},
     {.name = "compression", .kind = OPTION_CUSTOM, .parse = parse_compression},
     {.name = "pool_size", .kind = OPTION_CUSTOM, .parse = parse_pool_size},
-    NOT_BUILT("accounts"),
+    {.name = "accounts", .kind = OPTION_CUSTOM, .parse = parse_accounts},
     {.name = "permissions", .kind = OPTION_CUSTOM, .parse = parse_permissions},
     {.name = "tls", .kind = OPTION_CUSTOM, .parse = parse_tls},
 };
@@ -378,7 +374,7 @@ static bool rest_equal(const struct cluster_options *a, const struct cluster_opt
            tls_context_same(a->tls.context, b->tls.context) &&
            tls_context_same(a->tls.dialler, b->tls.dialler) && a->ping_interval_ns == b->ping_interval_ns &&
            a->ping_max == b->ping_max && a->write_deadline_ns == b->write_deadline_ns &&
-           a->write_timeout == b->write_timeout;
+           a->write_timeout == b->write_timeout && cluster_pool_same(&a->pool, &b->pool);
 }
 
 static void compare_cluster(const void *old, const void *new, struct option_changes *changes)

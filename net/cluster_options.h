@@ -8,6 +8,7 @@
 #include "core/config/digest.h"
 #include "core/config/option.h"
 #include "core/security/permissions.h"
+#include "net/cluster_pool.h"
 #include "net/route_info.h"
 #include "net/tls_options.h"
 
@@ -39,8 +40,9 @@ struct cluster_options {
     struct route_info_lists imports;            /* its texts */
     struct route_info_lists exports;
     struct tls_options tls; /* both sides need certificates */
-    const char *advertise;  /* host[:port] for the other servers; NULL: what it listens on */
-    bool no_advertise; /* clients are not told of other servers, nor others of this one's clients' port */
+    struct cluster_pool pool;
+    const char *advertise; /* host[:port] for the other servers; NULL: what it listens on */
+    bool no_advertise;     /* clients are not told of other servers, nor others of this one's clients' port */
     int64_t connect_retries;
     bool connect_backoff;
     int64_t ping_interval_ns; /* 0: the server's; likewise below */

@@ -276,6 +276,7 @@ void route_answered(struct route *route, const struct route_answer *answer)
     route->asking = route->blocked = false;
     if (answer->registers) {
         route->headers = answer->headers;
+        route->dedicated = route->parser.account_implied = answer->dedicated;
         move(route, ROUTE_REGISTERED);
         pings_start(route);
     } else if (route->state == ROUTE_GREETED && !route->solicited) {

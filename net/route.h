@@ -44,7 +44,8 @@ struct route {
     bool asking;    /* the host was asked and has not answered */
     bool blocked;   /* bytes are not taken: asking, or the host is full */
     bool output_noted;
-    bool headers; /* the peer has them */
+    bool headers;   /* the peer has them */
+    bool dedicated; /* to one account, which its lines do not name (routes.md 13) */
     uint16_t port;
     char address[ROUTE_ADDRESS_BYTES];
 };
@@ -67,6 +68,7 @@ struct route_answer {
     bool close;
     bool registers;            /* else only goes on */
     bool headers;              /* of the peer */
+    bool dedicated;            /* with `registers`: the route is one account's alone */
     enum closed_reason reason; /* with `close` */
     const char *error;         /* with `close`, for -ERR; NULL or empty: none */
 };

@@ -35,6 +35,12 @@ void route_write(struct route *route, struct bytes lines)
     output_note(route);
 }
 
+/* The account of a line; none where the route is for one account. */
+static struct bytes account_shown(const struct route *route, struct bytes account)
+{
+    return route->dedicated ? (struct bytes){NULL, 0} : account;
+}
+
 static ALWAYS_INLINE uint8_t *put_word(uint8_t *to, struct bytes word)
 {
     to = copy_short(to, word);
@@ -54,7 +60,8 @@ void route_tell_interest(struct route *route, struct bytes account, struct bytes
         return;
     }
     memcpy(start, weight > 0 ? "RS+ " : "RS- ", 4);
-    uint8_t *to = put_word(start + 4, account);
+    account = account_shown(route, account);
+    uint8_t *to = account.count > 0 ? put_word(start + 4, account) : start + 4;
     to = copy_short(to, subject);
     if (queue.count > 0) {
         *to++ = ' ';
@@ -75,7 +82,7 @@ static ALWAYS_INLINE uint8_t *put_line(uint8_t *to, struct bytes account, const 
 {
     *to = with_headers ? 'H' : 'R';
     memcpy(to + 1, "MSG ", 4);
-    to = put_word(to + 5, account);
+    to = account.count > 0 ? put_word(to + 5, account) : to + 5;
     to = put_word(to, message->subject);
     if (UNLIKELY(queues.count > 0)) {
         *to++ = message->reply.count > 0 ? '+' : '|';
@@ -183,6 +190,7 @@ bool route_deliver(struct route *route, struct bytes account, const struct messa
     uint8_t line[RUN_LINE_BYTES_MOST];
     if (UNLIKELY(route->state != ROUTE_REGISTERED))
         return false;
+    account = account_shown(route, account);
     size_t most = LINE_FIXED_BYTES + account.count + run->subject.count + run->reply.count;
     bool good;
     if (run->run_more > 0 && run->header_bytes == 0 && queues.count == 0 && most <= sizeof line) {

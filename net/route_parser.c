@@ -176,6 +176,15 @@ static ALWAYS_INLINE bool middle_parse(struct bytes rest, struct route_operation
     return true;
 }
 
+static ALWAYS_INLINE bool account_next(const struct route_parser *parser, struct bytes *rest,
+                                       struct route_operation *operation)
+{
+    if (LIKELY(!parser->account_implied))
+        return word_next(rest, &operation->account);
+    operation->account = (struct bytes){NULL, 0};
+    return true;
+}
+
 static ALWAYS_INLINE enum route_parser_result message_parse(const struct route_parser *parser,
                                                             const struct name_row *name,
                                                             struct route_operation *operation)
@@ -183,7 +192,7 @@ static ALWAYS_INLINE enum route_parser_result message_parse(const struct route_p
     struct message *message = &operation->message;
     struct bytes rest = operation->arguments;
     bool good = !name->origin || word_next(&rest, &operation->origin);
-    good = good && word_next(&rest, &operation->account) && word_next(&rest, &message->subject);
+    good = good && account_next(parser, &rest, operation) && word_next(&rest, &message->subject);
     *message = (struct message){.subject = message->subject};
     good = good && word_last(&rest, &message->total_size_text);
     if (name->header)
@@ -205,13 +214,14 @@ static ALWAYS_INLINE enum route_parser_result message_parse(const struct route_p
 }
 
 /* [origin] account subject [queue weight], or without the weight. */
-static enum route_parser_result interest_parse(const struct name_row *name, struct route_operation *operation)
+static enum route_parser_result interest_parse(const struct route_parser *parser, const struct name_row *name,
+                                               struct route_operation *operation)
 {
     struct bytes rest = operation->arguments;
     struct bytes weight = {NULL, 0}, more;
     bool subscribe = name->shape == SHAPE_SUBSCRIBE;
     bool good = !name->origin || word_next(&rest, &operation->origin);
-    good = good && word_next(&rest, &operation->account) && word_next(&rest, &operation->subject);
+    good = good && account_next(parser, &rest, operation) && word_next(&rest, &operation->subject);
     if (!good)
         return ROUTE_PARSER_BAD_ARGUMENTS;
     operation->queue = (struct bytes){NULL, 0};
@@ -234,7 +244,7 @@ static enum route_parser_result arguments_parse(const struct route_parser *parse
         return message_parse(parser, name, operation);
     case SHAPE_SUBSCRIBE:
     case SHAPE_UNSUBSCRIBE:
-        return interest_parse(name, operation);
+        return interest_parse(parser, name, operation);
     case SHAPE_JSON:
         return operation->arguments.count == 0 ? ROUTE_PARSER_BAD_ARGUMENTS : ROUTE_PARSER_OPERATION;
     case SHAPE_NOTHING:

@@ -53,6 +53,7 @@ struct route_parser {
     uint32_t message_bytes_max;
     uint32_t torn_bytes;  /* in `torn` */
     uint32_t torn_needed; /* of all of it, once the line is whole; 0 before */
+    bool account_implied; /* lines do not name it: `account` of operations is empty */
     bool given;           /* what is torn was given out and lives until the next call */
     bool again;           /* and is to be given out once more */
 };

@@ -55,6 +55,7 @@ struct shard_account *accounts_get(struct shard *shard, uint32_t id)
     }
     account->id = id;
     account->host.configured = configured(shard, id);
+    remotes_account_set(shard, account);
     accounts->by_id[id] = account;
     return account;
 }
@@ -194,6 +195,10 @@ bool accounts_snapshot_use(struct shard *shard)
             accounts->by_id[id]->host.configured = configured_now->all[i];
     }
     for (uint32_t i = 0; i < accounts->capacity; i++) {
+        if (accounts->by_id[i] != NULL)
+            remotes_account_set(shard, accounts->by_id[i]);
+    }
+    for (uint32_t i = 0; i < accounts->capacity; i++) {
         struct shard_account *account = accounts->by_id[i];
         if (account == NULL || !account->opened)
             continue;
@@ -217,6 +222,7 @@ void accounts_close(struct shard *shard)
         replies_prefix_close(account);
         index_free(account->index);
         index_free(account->remote);
+        memory_free(account->remotes.lines);
         memory_free(account->others);
         memory_free(account);
     }

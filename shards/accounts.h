@@ -10,6 +10,7 @@
 #include "core/base/list.h"
 #include "core/subject/index.h"
 #include "net/host.h"
+#include "shards/remotes.h"
 
 struct shard;
 struct service;
@@ -18,9 +19,10 @@ struct shard_account {
     struct host_account host;   /* first: a session knows its account by it */
     struct host_traffic routes; /* what came and went by routes of this shard */
     uint32_t id;
-    bool opened;                 /* a client has been here, or a request: what it imports is in place */
-    struct index *index;         /* who wants what, here */
-    struct index *remote;        /* who wants what on other servers: remotes.h; NULL: nobody does */
+    bool opened;          /* a client has been here, or a request: what it imports is in place */
+    struct index *index;  /* who wants what, here */
+    struct index *remote; /* who wants what on other servers: remotes.h; NULL: nobody does */
+    struct account_remotes remotes;
     struct index *services;      /* its service imports, by local subject; NULL: none */
     struct service *service_all; /* those in `services` */
     uint32_t service_count;

@@ -29,7 +29,7 @@ enum mail_kind {
     MAIL_ROUTE_ANSWER,      /* control -> shard: how it goes on */
     MAIL_ROUTE_BYTES,       /* control -> shard: lines for a route */
     MAIL_ROUTE_CLOSED,      /* shard -> control */
-    MAIL_REMOTE,            /* control -> shard: another server is there, or is gone */
+    MAIL_REMOTE,            /* control -> shard: a connection to another server is there, or is gone */
     MAIL_REMOTE_INTEREST,   /* shard -> shard: what another server wants */
     MAIL_REMOTE_MESSAGE,    /* shard -> shard: a message for other servers, whose routes are there */
     MAIL_CONNECT_URLS,      /* control -> shard: the cluster's name, and where clients may connect */
@@ -180,7 +180,9 @@ enum { MAIL_ERROR_BYTES = 256 };
 struct mail_route_answer {
     uint8_t kind;
     uint8_t reason; /* with `close`: enum closed_reason */
-    uint8_t remote; /* with `registers` */
+    uint8_t remote; /* with `registers`; likewise `line` and `pooled` */
+    uint8_t line;   /* net/cluster_pool.h */
+    bool pooled;
     bool close;
     bool registers;
     bool headers;
@@ -201,17 +203,23 @@ struct mail_route_closed {
     uint64_t rid;
 };
 
+/* In this order, and the shard that owns the route has its answer between the first two: so nobody hears what
+ * the server wants before he knows the line, and nobody uses the line before its shard does. That one hears
+ * of the end only. */
+enum mail_remote_change { REMOTE_LINE_KNOWN, REMOTE_LINE_UP, REMOTE_LINE_GONE };
+
 struct mail_remote {
     uint8_t kind;
     uint8_t remote; /* its number */
-    bool up;
-    uint32_t shard; /* that owns its route */
-    uint64_t rid;
+    uint8_t line;   /* which of its connections */
+    uint8_t change; /* enum mail_remote_change */
+    uint32_t shard; /* that owns the route */
 };
 
 struct mail_remote_interest {
     uint8_t kind;
     uint8_t remote;
+    uint8_t line; /* by which it was said */
     uint32_t pattern_count;
     uint32_t queue_count;
     uint32_t weight;

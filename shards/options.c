@@ -267,6 +267,13 @@ static enum err read_file(struct load *load, struct config_text *why)
     return ERR_OK;
 }
 
+/* Empty: there is no system account. */
+static struct bytes system_name(const struct server_options *options)
+{
+    const struct security_account *system = options->security.accounts.system;
+    return system == NULL ? (struct bytes){NULL, 0} : system->name;
+}
+
 /* What follows from what was given, and what has to hold between options (configuration.md 3.4). */
 static bool finish(struct server_options *options, struct config_text *why)
 {
@@ -299,6 +306,7 @@ static bool finish(struct server_options *options, struct config_text *why)
     if (!cluster_options_finish(&options->cluster, &options->arena, why))
         return false;
     return security_options_finish(&options->security, &options->arena, why) &&
+           cluster_pool_finish(&options->cluster.pool, system_name(options), &options->arena, why) &&
            net_options_validate(&options->net, why) && security_options_validate(&options->security, why);
 }
 

@@ -4,6 +4,7 @@
 
 #include "core/base/check.h"
 #include "core/base/copy.h"
+#include "core/base/memory.h"
 #include "shards/mail.h"
 #include "shards/mail_texts.h"
 #include "shards/route_connection.h"
@@ -24,7 +25,8 @@ enum err remotes_init(struct remotes *remotes, const struct cluster_options *opt
     if (options->port == 0)
         return ERR_OK;
     remotes->matches = match_cache_new(cache_entries);
-    return remotes->matches == NULL ? ERR_MEMORY : ERR_OK;
+    remotes->all = memory_new(REMOTES_MAX * sizeof *remotes->all);
+    return remotes->matches == NULL || remotes->all == NULL ? ERR_MEMORY : ERR_OK;
 }
 
 /* ---- who wants it ---- */
@@ -57,12 +59,23 @@ static const struct match *find(struct shard *shard, const struct shard_account 
     return match;
 }
 
-static ALWAYS_INLINE uint64_t plain_servers(const struct shard *shard, const struct match *match)
+/* Over what a message of the account goes to that server, which wants it. nats-server always answers where it
+ * was asked; that is the same line unless the two have pools of different sizes. Then ours is better:
+ * interest in a reply stands on it, and must not be overtaken by the request. */
+static ALWAYS_INLINE const struct remote_line *line_to(const struct shard *shard,
+                                                       const struct shard_account *account, unsigned remote)
+{
+    const struct remote_line *lines = shard->remotes.all[remote].lines;
+    return LIKELY(lines[account->remotes.line].up) ? &lines[account->remotes.line]
+                                                   : &lines[account->remotes.lines[remote]];
+}
+
+static ALWAYS_INLINE uint64_t plain_servers(const struct shard_account *account, const struct match *match)
 {
     uint64_t servers = 0;
     for (uint32_t i = 0; i < match->interest_count; i++)
         servers |= match->interests[i]->remote_shards;
-    return servers & shard->remotes.up;
+    return servers & account->remotes.up;
 }
 
 bool remotes_wanted(struct shard *shard, const struct shard_account *account, struct bytes subject)
@@ -86,12 +99,12 @@ static const struct match_group *group_find(const struct match *match, struct by
 }
 
 /* Gives a group to one of the servers with members, by their weights from `position` on. */
-static bool plan_group(struct shard *shard, struct remotes_plan *plan, const struct match_group *group,
-                       uint32_t position)
+static bool plan_group(const struct shard_account *account, struct remotes_plan *plan,
+                       const struct match_group *group, uint32_t position)
 {
     if (plan->count == REMOTE_GROUPS_MAX)
         return false;
-    uint32_t remote = match_group_remote_member(group, shard->remotes.up, position);
+    uint32_t remote = match_group_remote_member(group, account->remotes.up, position);
     plan->groups[plan->count++] = (struct remote_group){group_name(group), remote};
     plan->queued |= 1ULL << remote;
     return true;
@@ -106,17 +119,17 @@ void remotes_plan(struct shard *shard, const struct shard_account *account, cons
     plan->count = 0;
     if (match == NULL || match->interest_count == 0)
         return;
-    plan->plain = plain_servers(shard, match);
+    plan->plain = plain_servers(account, match);
     for (uint32_t g = 0; g < match->group_count; g++) {
         const struct match_group *group = &match->groups[g];
-        uint32_t elsewhere = match_group_remote_size(group, shard->remotes.up);
+        uint32_t elsewhere = match_group_remote_size(group, account->remotes.up);
         const struct match_group *here = elsewhere == 0 ? NULL : group_find(local, group_name(group));
         uint64_t all = (uint64_t)elsewhere + (here == NULL ? 0 : match_group_size(here, true));
         if (elsewhere == 0)
             continue;
         uint32_t chosen = random_below(&shard->context.random, all < UINT32_MAX ? (uint32_t)all : UINT32_MAX);
         if (chosen < elsewhere)
-            (void)plan_group(shard, plan, group,
+            (void)plan_group(account, plan, group,
                              chosen); /* at the bound it stays here, if there is somebody */
     }
 }
@@ -130,11 +143,12 @@ bool remotes_plan_has(const struct remotes_plan *plan, struct bytes group)
     return false;
 }
 
-bool remotes_plan_add(struct shard *shard, struct remotes_plan *plan, struct bytes group)
+bool remotes_plan_add(struct shard *shard, const struct shard_account *account, struct remotes_plan *plan,
+                      struct bytes group)
 {
     const struct match_group *found = group_find(plan->match, group);
-    uint32_t size = found == NULL ? 0 : match_group_remote_size(found, shard->remotes.up);
-    return size > 0 && plan_group(shard, plan, found, random_below(&shard->context.random, size));
+    uint32_t size = found == NULL ? 0 : match_group_remote_size(found, account->remotes.up);
+    return size > 0 && plan_group(account, plan, found, random_below(&shard->context.random, size));
 }
 
 /* ---- mail ---- */
@@ -157,8 +171,8 @@ uint32_t remotes_run_length(struct shard *shard, const struct shard_account *acc
     const struct match *match = find(shard, account, run);
     if (match == NULL || match->group_count > 0)
         return 1;
-    for (uint64_t left = plain_servers(shard, match); left != 0; left &= left - 1) {
-        if (shard->remotes.all[__builtin_ctzll(left)].own == NULL) {
+    for (uint64_t left = plain_servers(account, match); left != 0; left &= left - 1) {
+        if (line_to(shard, account, (unsigned)__builtin_ctzll(left))->own == NULL) {
             uint32_t most = run_most(run);
             return message_count(run) < most ? message_count(run) : most;
         }
@@ -231,10 +245,10 @@ bool remotes_room(struct shard *shard, const struct shard_account *account, cons
     const struct match *match = find(shard, account, message);
     if (match == NULL || match->interest_count == 0)
         return true;
-    uint64_t servers = plain_servers(shard, match);
+    uint64_t servers = plain_servers(account, match);
     size_t queues = 0;
     for (uint32_t g = 0; g < match->group_count; g++) {
-        servers = shard->remotes.up;
+        servers = account->remotes.up;
         queues += group_name(&match->groups[g]).count + 1;
     }
     uint32_t longest = (uint32_t)(queues < REMOTE_QUEUES_BYTES ? queues : REMOTE_QUEUES_BYTES);
@@ -246,8 +260,8 @@ bool remotes_room(struct shard *shard, const struct shard_account *account, cons
                mail_inline_bytes(message, longest, MAIL_INLINE_BYTES_MAX);
     uint64_t mails = (local_mails + (uint64_t)__builtin_popcountll(servers)) * times;
     for (uint64_t left = servers; left != 0; left &= left - 1) {
-        const struct remote *remote = &shard->remotes.all[__builtin_ctzll(left)];
-        if (remote->own == NULL && !mailbox_has_room_for(post_box(&shard->post, remote->shard), most, mails))
+        const struct remote_line *line = line_to(shard, account, (unsigned)__builtin_ctzll(left));
+        if (line->own == NULL && !mailbox_has_room_for(post_box(&shard->post, line->shard), most, mails))
             return false;
     }
     return true;
@@ -295,12 +309,13 @@ static struct bytes queues_of(const struct remotes_plan *plan, uint32_t remote,
 }
 
 /* The servers of one shard in a set that begins with one of it. */
-static uint64_t same_shard(const struct shard *shard, uint64_t servers, uint32_t owner)
+static uint64_t same_shard(const struct shard *shard, const struct shard_account *account, uint64_t servers,
+                           uint32_t owner)
 {
     uint64_t same = 0;
     for (uint64_t left = servers; left != 0; left &= left - 1) {
         unsigned remote = (unsigned)__builtin_ctzll(left);
-        same |= shard->remotes.all[remote].shard == owner ? 1ULL << remote : 0;
+        same |= line_to(shard, account, remote)->shard == owner ? 1ULL << remote : 0;
     }
     return same;
 }
@@ -312,14 +327,14 @@ static bool deliver_queued(struct shard *shard, struct shard_account *account, c
     bool taken = false;
     for (uint64_t left = plan->queued; left != 0; left &= left - 1) {
         unsigned number = (unsigned)__builtin_ctzll(left);
-        const struct remote *remote = &shard->remotes.all[number];
+        const struct remote_line *line = line_to(shard, account, number);
         struct bytes queues = queues_of(plan, number, names);
         if (queues.count == 0 && (plan->plain >> number & 1) == 0)
             continue; /* its only name is too long for us */
-        if (remote->own != NULL)
-            taken |= deliver_own(shard, remote->own, account, message, queues);
+        if (line->own != NULL)
+            taken |= deliver_own(shard, line->own, account, message, queues);
         else
-            taken |= mail_message(shard, account, remote->shard, 1ULL << number, message, queues, spare);
+            taken |= mail_message(shard, account, line->shard, 1ULL << number, message, queues, spare);
     }
     return taken;
 }
@@ -330,14 +345,14 @@ bool remotes_deliver(struct shard *shard, struct shard_account *account, const s
     struct bytes none = {NULL, 0};
     bool taken = false;
     for (uint64_t left = plan->plain & ~plan->queued; left != 0;) {
-        const struct remote *remote = &shard->remotes.all[__builtin_ctzll(left)];
-        if (remote->own != NULL) {
-            taken |= deliver_own(shard, remote->own, account, run, none);
+        const struct remote_line *line = line_to(shard, account, (unsigned)__builtin_ctzll(left));
+        if (line->own != NULL) {
+            taken |= deliver_own(shard, line->own, account, run, none);
             left &= left - 1;
             continue;
         }
-        uint64_t same = same_shard(shard, left, remote->shard);
-        taken |= mail_message(shard, account, remote->shard, same, run, none, spare);
+        uint64_t same = same_shard(shard, account, left, line->shard);
+        taken |= mail_message(shard, account, line->shard, same, run, none, spare);
         left &= ~same;
     }
     if (UNLIKELY(plan->queued != 0))
@@ -354,7 +369,8 @@ bool remotes_fall_back(struct shard *shard, struct shard_account *account, const
     plan.match = find(shard, account, message);
     plan.plain = plan.queued = 0;
     plan.count = 0;
-    return remotes_plan_add(shard, &plan, group) && remotes_deliver(shard, account, message, &plan, true);
+    return remotes_plan_add(shard, account, &plan, group) &&
+           remotes_deliver(shard, account, message, &plan, true);
 }
 
 void remotes_mail_message(struct shard *shard, const uint8_t *mail, uint32_t bytes)
@@ -377,8 +393,9 @@ void remotes_mail_message(struct shard *shard, const uint8_t *mail, uint32_t byt
     message.body = header.body != NULL ? header.body : at;
     message.block = header.block;
     struct shard_account *account = accounts_get(shard, header.account);
-    for (uint64_t left = header.remotes; account != NULL && left != 0; left &= left - 1) {
-        struct route_connection *own = shard->remotes.all[__builtin_ctzll(left)].own;
+    for (uint64_t left = account == NULL ? 0 : header.remotes & account->remotes.up; left != 0;
+         left &= left - 1) {
+        struct route_connection *own = line_to(shard, account, (unsigned)__builtin_ctzll(left))->own;
         if (own != NULL) /* else it has gone meanwhile */
             (void)deliver_own(shard, own, account, &message, queues);
     }

@@ -2,15 +2,17 @@
  * and how a message gets to them (docs/clusters.md 2, 3). In the flow:  router_publish() -> remotes_plan() ..
  * remotes_deliver() -> route_deliver() || mail to the route's shard RS+ -> remotes_interest() -> mail to all
  * shards || own interest changes -> remotes_tell() -> RS+ A remote server has a number; bits and queue
- * weights in shard_account.remote stand for numbers, as those of shard_account.index stand for shards. At the
- * bounds: REMOTES_MAX servers; REMOTE_GROUPS_MAX queue groups of one message that are served elsewhere,
- * REMOTE_QUEUES_BYTES of their names for one server: a group beyond is served here or not at all. Thread: the
- * shard's. */
+ * weights in shard_account.remote stand for numbers, as those of shard_account.index stand for shards. It has
+ * connections, its lines (net/cluster_pool.h); what an account has for it goes over the account's line, or
+ * where there is none, over that by which the server said what it wants. At the bounds: REMOTES_MAX servers;
+ * REMOTE_GROUPS_MAX queue groups of one message that are served elsewhere, REMOTE_QUEUES_BYTES of their names
+ * for one server: a group beyond is served here or not at all. Thread: the shard's. */
 #ifndef SHARDS_REMOTES_H
 #define SHARDS_REMOTES_H
 
 #include "core/base/list.h"
 #include "core/subject/index.h"
+#include "net/cluster_pool.h"
 #include "net/message.h"
 #include "net/route_host.h"
 
@@ -21,10 +23,21 @@ struct cluster_options;
 
 enum { REMOTES_MAX = 64, REMOTE_GROUPS_MAX = 128, REMOTE_QUEUES_BYTES = 2048, REMOTE_MEMOS = 64 };
 
-struct remote {
-    uint64_t rid;
+struct remote_line {
     uint32_t shard;               /* that owns its route */
-    struct route_connection *own; /* when that is this one */
+    bool up;                      /* there is one */
+    struct route_connection *own; /* when its shard is this one */
+};
+
+struct remote {
+    struct remote_line lines[ROUTE_LINES_MAX];
+};
+
+/* What one account has to do with other servers. All zero: nothing yet. */
+struct account_remotes {
+    uint64_t up;    /* bits: servers that want something and can be reached */
+    uint8_t *lines; /* [REMOTES_MAX]: over which line a server said what it wants; NULL: none has */
+    uint8_t line;   /* over which we say what we want, in a pool */
 };
 
 /* The match that a control line had lately, as in struct router_memo. */
@@ -37,10 +50,9 @@ struct remote_memo {
 /* All zero but for the lists: there is no cluster. */
 struct remotes {
     struct match_cache *matches; /* NULL: there is no cluster */
-    uint64_t up;                 /* bits: servers that are there */
     uint32_t own_count;          /* registered routes of this shard */
-    struct remote all[REMOTES_MAX];
-    struct list routes; /* this shard's, registered or not */
+    struct remote *all;          /* [REMOTES_MAX] */
+    struct list routes;          /* this shard's, registered or not */
     struct list with_output;
     struct list full; /* held back by a full mailbox */
     struct remote_memo memos[REMOTE_MEMOS];
@@ -86,7 +98,8 @@ void remotes_plan(struct shard *shard, const struct shard_account *account, cons
 bool remotes_plan_has(const struct remotes_plan *plan, struct bytes group);
 
 /* Nobody here took it for that group: another server, if one has members. */
-bool remotes_plan_add(struct shard *shard, struct remotes_plan *plan, struct bytes group);
+bool remotes_plan_add(struct shard *shard, const struct shard_account *account, struct remotes_plan *plan,
+                      struct bytes group);
 
 /* Does what is planned. True: somebody took it. `spare`: room was not asked for. */
 bool remotes_deliver(struct shard *shard, struct shard_account *account, const struct message *run,
@@ -125,6 +138,9 @@ void remotes_mail_remote(struct shard *shard, const uint8_t *mail);
 
 /* A route's session is closed: nothing goes there any more. */
 void remotes_route_closed(struct shard *shard, struct route_connection *connection);
+
+/* What the configuration says of an account's line; when the account is met, and with a new snapshot. */
+void remotes_account_set(struct shard *shard, struct shard_account *account);
 
 /* The snapshot is new: what was known of accounts is not. */
 void remotes_snapshot_use(struct shard *shard);

@@ -4,6 +4,7 @@
 
 #include "core/base/check.h"
 #include "core/base/log.h"
+#include "core/base/memory.h"
 #include "core/security/permissions.h"
 #include "net/route.h"
 #include "shards/host.h"
@@ -36,6 +37,12 @@ static bool may_import(const struct shard *shard, struct bytes pattern)
     return permissions == NULL || permissions_publish(permissions, pattern);
 }
 
+/* Whether an account's interest is told on that line: a peer without a pool has one line for all. */
+static bool serves(const struct route_connection *connection, const struct shard_account *account)
+{
+    return !connection->pooled || connection->line == account->remotes.line;
+}
+
 void remotes_tell(struct shard *shard, const struct shard_account *account, struct bytes pattern,
                   struct bytes queue, uint32_t wanted)
 {
@@ -46,7 +53,7 @@ void remotes_tell(struct shard *shard, const struct shard_account *account, stru
     for (struct list_link *at = list_first(&shard->remotes.routes); at != NULL;
          at = list_next(&shard->remotes.routes, at)) {
         struct route_connection *connection = LIST_ELEMENT(at, struct route_connection, all);
-        if (connection->remote != ROUTE_NONE)
+        if (connection->remote != ROUTE_NONE && serves(connection, account))
             route_tell_interest(&connection->route, account->host.configured->name, pattern, queue,
                                 queue.count > 0 ? wanted : wanted > 0);
     }
@@ -57,7 +64,7 @@ static void tell_all(struct shard *shard, struct route_connection *connection)
 {
     for (uint32_t id = 0; id < shard->accounts.capacity; id++) {
         const struct shard_account *account = shard->accounts.by_id[id];
-        if (account == NULL || account->host.configured == NULL)
+        if (account == NULL || account->host.configured == NULL || !serves(connection, account))
             continue;
         struct bytes name = account->host.configured->name;
         for (struct interest *at = index_next(account->index, NULL); at != NULL;
@@ -76,15 +83,35 @@ static void tell_all(struct shard *shard, struct route_connection *connection)
 
 /* ---- what other servers want ---- */
 
-static void interest_set(struct shard *shard, struct shard_account *account, uint32_t remote,
+/* The first word of another server about an account. */
+static bool remote_made(struct shard_account *account)
+{
+    if (account == NULL)
+        return false;
+    if (account->remotes.lines == NULL) {
+        account->remotes.lines = memory_new(REMOTES_MAX);
+        if (account->remotes.lines == NULL)
+            return false;
+        memset(account->remotes.lines, ROUTE_LINE_NONE, REMOTES_MAX);
+    }
+    if (account->remote == NULL)
+        account->remote = index_new();
+    return account->remote != NULL;
+}
+
+/* What a server says last decides over which line it gets what it wants (routes.md 13.3); with that line all
+ * that it wants of the account goes. */
+static void interest_set(struct shard *shard, struct shard_account *account, uint32_t remote, uint8_t line,
                          struct bytes pattern, struct bytes queue, uint32_t weight)
 {
-    if (account != NULL && account->remote == NULL && weight > 0)
-        account->remote = index_new();
-    if (account != NULL && account->remote == NULL && weight == 0)
+    if (weight == 0 && account != NULL && (account->remote == NULL || account->remotes.lines[remote] != line))
         return;
-    if (account == NULL || account->remote == NULL ||
-        index_remote_set(account->remote, pattern, queue, remote, weight) != ERR_OK)
+    bool made = remote_made(account);
+    if (made && weight > 0) {
+        account->remotes.lines[remote] = line;
+        account->remotes.up |= 1ULL << remote;
+    }
+    if (!made || index_remote_set(account->remote, pattern, queue, remote, weight) != ERR_OK)
         log_error(shard->context.log,
                   "No memory for another server's interest in \"%.*s\": it gets no such messages",
                   BYTES_PRINTF(pattern));
@@ -100,9 +127,10 @@ uint64_t remotes_subscriptions(const struct shard *shard, const struct shard_acc
     uint64_t count = 0;
     if (account->remote == NULL || shard->remotes.own_count == 0)
         return 0;
-    for (uint64_t left = shard->remotes.up; left != 0; left &= left - 1) {
+    for (uint64_t left = account->remotes.up; left != 0; left &= left - 1) {
         uint32_t remote = (uint32_t)__builtin_ctzll(left);
-        count += shard->remotes.all[remote].own != NULL ? index_remote_count(account->remote, remote) : 0;
+        const struct remote_line *line = &shard->remotes.all[remote].lines[account->remotes.lines[remote]];
+        count += line->own != NULL ? index_remote_count(account->remote, remote) : 0;
     }
     return count;
 }
@@ -160,7 +188,8 @@ void remotes_mail_interest(struct shard *shard, const uint8_t *mail, uint32_t by
     const uint8_t *at = header.block != NULL ? header.block->bytes : mail + sizeof header;
     struct bytes pattern = bytes_of(at, header.pattern_count);
     struct bytes queue = bytes_of(at + header.pattern_count, header.queue_count);
-    interest_set(shard, accounts_get(shard, header.account), header.remote, pattern, queue, header.weight);
+    interest_set(shard, accounts_get(shard, header.account), header.remote, header.line, pattern, queue,
+                 header.weight);
     block_release(&shard->context.pool.blocks, header.block);
 }
 
@@ -171,6 +200,8 @@ static struct shard_account *account_named(struct shard *shard, struct route_con
     uint32_t hash = (uint32_t)name.count;
     for (size_t i = 0; i < name.count; i++)
         hash = hash * 31 + name.data[i];
+    if (connection->line >= ROUTE_POOL_MAX)
+        name = cluster_pool_account(&shard->snapshot->options->cluster.pool, connection->line);
     struct shard_account **known = &connection->accounts[hash % ROUTE_ACCOUNTS_KNOWN];
     if (LIKELY(*known != NULL && (*known)->host.configured != NULL &&
                bytes_equal_short((*known)->host.configured->name, name)))
@@ -204,6 +235,7 @@ static enum route_host_result host_interest(struct route *route, const struct ro
     struct mail_remote_interest mail = {
         .kind = MAIL_REMOTE_INTEREST,
         .remote = connection->remote,
+        .line = connection->line,
         .pattern_count = (uint32_t)operation->subject.count,
         .queue_count = (uint32_t)operation->queue.count,
         .weight = weight,
@@ -212,7 +244,8 @@ static enum route_host_result host_interest(struct route *route, const struct ro
     enum route_host_result result = interest_mail(shard, &mail, operation->subject, operation->queue);
     if (result == ROUTE_HOST_DONE) {
         uint32_t before = wanted_count(account, connection->remote);
-        interest_set(shard, account, connection->remote, operation->subject, operation->queue, weight);
+        interest_set(shard, account, connection->remote, connection->line, operation->subject,
+                     operation->queue, weight);
         connection->subscription_count += wanted_count(account, connection->remote) - (uint64_t)before;
     }
     return result;
@@ -337,6 +370,7 @@ void remotes_mail_answer(struct shard *shard, const uint8_t *bytes)
         .close = mail.close,
         .registers = mail.registers,
         .headers = mail.headers,
+        .dedicated = mail.registers && mail.line >= ROUTE_POOL_MAX,
         .reason = (enum closed_reason)mail.reason,
         .error = mail.error,
     };
@@ -345,7 +379,10 @@ void remotes_mail_answer(struct shard *shard, const uint8_t *bytes)
         return;
     if (mail.registers) {
         connection->remote = mail.remote;
-        shard->remotes.all[mail.remote].own = connection;
+        connection->line = mail.line;
+        connection->pooled = mail.pooled;
+        shard->remotes.all[mail.remote].lines[mail.line] =
+            (struct remote_line){.shard = shard->post.self, .up = true, .own = connection};
         shard->remotes.own_count++;
         tell_all(shard, connection);
     }
@@ -362,13 +399,15 @@ void remotes_mail_bytes(struct shard *shard, const uint8_t *bytes)
     block_release(&shard->context.pool.blocks, mail.block);
 }
 
-/* A server that is gone wants nothing any more. */
-static void forget(struct shard *shard, uint32_t remote)
+/* What a server wanted over a line that is gone it wants no more. */
+static void forget(struct shard *shard, uint32_t remote, uint8_t line)
 {
     for (uint32_t id = 0; id < shard->accounts.capacity; id++) {
         struct shard_account *account = shard->accounts.by_id[id];
-        if (account == NULL || account->remote == NULL)
+        if (account == NULL || account->remote == NULL || account->remotes.lines[remote] != line)
             continue;
+        account->remotes.up &= ~(1ULL << remote);
+        account->remotes.lines[remote] = ROUTE_LINE_NONE;
         uint32_t cursor = 0;
         while (!index_remote_clear(account->remote, remote, UINT32_MAX, &cursor))
             continue;
@@ -379,15 +418,10 @@ void remotes_mail_remote(struct shard *shard, const uint8_t *bytes)
 {
     struct mail_remote mail;
     memcpy(&mail, bytes, sizeof mail);
-    struct remote *remote = &shard->remotes.all[mail.remote];
-    if (mail.up) {
-        *remote = (struct remote){.rid = mail.rid, .shard = mail.shard};
-        shard->remotes.up |= 1ULL << mail.remote;
-        return;
-    }
-    shard->remotes.up &= ~(1ULL << mail.remote);
-    remote->own = NULL;
-    forget(shard, mail.remote);
+    shard->remotes.all[mail.remote].lines[mail.line] =
+        (struct remote_line){.shard = mail.shard, .up = mail.change == REMOTE_LINE_UP};
+    if (mail.change == REMOTE_LINE_GONE)
+        forget(shard, mail.remote, mail.line);
 }
 
 void remotes_route_closed(struct shard *shard, struct route_connection *connection)
@@ -395,10 +429,23 @@ void remotes_route_closed(struct shard *shard, struct route_connection *connecti
     connection->told = closed_tell(shard, connection->route.rid, connection->route.closed_reason);
     if (connection->remote == ROUTE_NONE)
         return;
-    shard->remotes.up &= ~(1ULL << connection->remote);
-    shard->remotes.all[connection->remote].own = NULL;
+    for (uint32_t id = 0; id < shard->accounts.capacity; id++) {
+        struct shard_account *account = shard->accounts.by_id[id];
+        if (account != NULL && account->remotes.lines != NULL &&
+            account->remotes.lines[connection->remote] == connection->line)
+            account->remotes.up &= ~(1ULL << connection->remote);
+    }
+    shard->remotes.all[connection->remote].lines[connection->line] =
+        (struct remote_line){.shard = shard->post.self};
     shard->remotes.own_count--;
     connection->remote = ROUTE_NONE;
+}
+
+void remotes_account_set(struct shard *shard, struct shard_account *account)
+{
+    const struct security_account *configured = account->host.configured;
+    if (configured != NULL)
+        account->remotes.line = cluster_pool_line(&shard->snapshot->options->cluster.pool, configured->name);
 }
 
 void remotes_snapshot_use(struct shard *shard)
@@ -473,5 +520,7 @@ void remotes_close(struct shard *shard)
          shard->remotes.routes.ends.next != NULL && (at = list_first(&shard->remotes.routes)) != NULL;)
         route_connection_abandon(shard, LIST_ELEMENT(at, struct route_connection, all));
     match_cache_free(shard->remotes.matches);
+    memory_free(shard->remotes.all);
+    shard->remotes.all = NULL;
     shard->remotes.matches = NULL;
 }

@@ -147,6 +147,7 @@ void reports_route_subscriptions_page(struct answering *answering)
             return;
         answering->items_left--;
         if (account != NULL && account->host.configured != NULL && account->remote != NULL &&
+            account->remotes.lines[connection->remote] == connection->line &&
             index_remote_count(account->remote, connection->remote) > 0 &&
             !tell_account(answering, account, connection))
             return;

@@ -43,6 +43,8 @@ struct route_connection {
     int fd;
     uint8_t state;        /* enum route_connection_state */
     uint8_t remote;       /* the server's number; ROUTE_NONE: not registered */
+    uint8_t line;         /* which one of that server's, when registered */
+    bool pooled;          /* there may be others, and each has its accounts */
     bool send_progressed; /* part of the write was taken since send_started_ns */
     bool ended;           /* the peer's FIN came */
     bool failed;          /* reading failed */

@@ -429,7 +429,7 @@ static NEVER_INLINE bool deliver_clustered(struct shard *shard, struct shard_acc
         if (deliver_group(shard, account, &match->groups[g], message, true, 0, inline_most))
             taken = true;
         else
-            (void)remotes_plan_add(shard, &plan, name);
+            (void)remotes_plan_add(shard, account, &plan, name);
     }
     taken |= remotes_deliver(shard, account, message, &plan, false);
     replies_go_on(shard);

@@ -153,17 +153,24 @@ struct route_info cluster_own_info(const struct control *control)
         .leaf_origin = true,
         .imports = options->cluster.imports,
         .exports = options->cluster.exports,
+        .pool_size = options->cluster.pool.size > 0 ? options->cluster.pool.size : 0,
     };
+}
+
+size_t cluster_info_write(const struct route_info *info, char *buffer, size_t capacity)
+{
+    struct route_info shorter = *info;
+    size_t count = route_info_write(buffer, capacity, info);
+    if (count > 0)
+        return count;
+    shorter.imports = shorter.exports = (struct route_info_lists){0}; /* they are only for show */
+    return route_info_write(buffer, capacity, &shorter);
 }
 
 size_t cluster_own_info_write(const struct control *control, char *buffer, size_t capacity)
 {
     struct route_info info = cluster_own_info(control);
-    size_t count = route_info_write(buffer, capacity, &info);
-    if (count > 0)
-        return count;
-    info.imports = info.exports = (struct route_info_lists){0}; /* they are only for show */
-    return route_info_write(buffer, capacity, &info);
+    return cluster_info_write(&info, buffer, capacity);
 }
 
 /* ---- the port ---- */
@@ -213,7 +220,7 @@ enum err cluster_start(struct control *control, char *why, size_t why_bytes)
     cluster_accept_arm(control);
     cluster_urls_tell(control);
     for (uint32_t i = 0; i < options->route_count; i++)
-        cluster_dial_new(control, &options->routes[i], true);
+        cluster_dial_new(control, &options->routes[i], true, ROUTE_LINE_NONE, NULL);
     return ERR_OK;
 }
 
@@ -263,7 +270,8 @@ static void address_of(const struct sockaddr *peer, struct cluster_route *route)
     }
 }
 
-/* The first lines: who dials says CONNECT and INFO, who was dialled INFO (routes.md 3). */
+/* The first lines: who dials says CONNECT and, if it need not know the peer for that, INFO; who was dialled
+ * INFO (routes.md 3). */
 static size_t greeting_write(const struct control *control, const struct cluster_route *route, char *buffer,
                              size_t capacity)
 {
@@ -290,8 +298,8 @@ static size_t greeting_write(const struct control *control, const struct cluster
         if (before == 0)
             return 0;
     }
-    size_t count = cluster_own_info_write(control, buffer + before, capacity - before);
-    return count == 0 ? 0 : before + count;
+    size_t count = route->info_held ? 0 : cluster_own_info_write(control, buffer + before, capacity - before);
+    return count == 0 && !route->info_held ? 0 : before + count;
 }
 
 static uint32_t least_loaded(const struct control *control)
@@ -377,6 +385,7 @@ struct cluster_route *cluster_route_new(struct control *control, int fd, const s
     route->implicit = dial != NULL && !dial->configured;
     route->shown_solicited = dial != NULL;
     route->shown_configured = dial != NULL && dial->configured;
+    route->info_held = dial != NULL && options_of(control)->pool.size > 0;
     address_of(peer, route);
     if (!hand_over(control, route, fd)) {
         memory_free(route);
@@ -428,8 +437,8 @@ void cluster_lame_duck(struct control *control)
     cluster->lame_duck = true;
     size_t count = cluster_own_info_write(control, line, sizeof line);
     for (size_t i = 0; i < REMOTES_MAX; i++) {
-        if (cluster->members[i].route != NULL &&
-            !cluster_send(control, cluster->members[i].route, bytes_of(line, count)))
+        const struct cluster_route *route = cluster_member_route(&cluster->members[i]);
+        if (route != NULL && !cluster_send(control, route, bytes_of(line, count)))
             log_warning(control->log, "Another server could not be told of lame duck mode");
     }
     cluster_urls_tell(control);

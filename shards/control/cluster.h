@@ -32,6 +32,7 @@ enum dial_state {
     DIAL_RESOLVING,  /* the worker looks the name up */
     DIAL_CONNECTING, /* at most DIAL_TIMEOUT_NS */
     DIAL_CONNECTED,  /* there is a route; `rid` */
+    DIAL_RESTING,    /* that server has all the routes it can have; until one of `member`'s is lost */
 };
 
 /* An address that is to have a route, from the configuration or, until it fails too often, from another
@@ -52,6 +53,9 @@ struct dial {
     int64_t delay_ns;  /* the last pause, with connect_backoff */
     int fd;            /* while connecting */
     uint8_t state;     /* enum dial_state */
+    uint8_t member;    /* while resting */
+    uint8_t line;      /* of the account that it is for; ROUTE_LINE_NONE: for a slot of the pool */
+    bool further;      /* beside the first one to that address: goes when it is not needed */
     bool configured;
     bool was_connected;
     bool given_up; /* to be freed as soon as nothing is under way */
@@ -65,7 +69,9 @@ struct cluster_route {
     uint32_t shard;
     uint16_t port;
     uint8_t member; /* CLUSTER_NO_MEMBER: not registered */
+    uint8_t line;   /* when registered: which of the member's */
     bool solicited;
+    bool info_held;                /* our INFO goes when the peer's is known */
     bool implicit;                 /* dialled because another server told of it */
     bool shown_solicited;          /* in monitoring: we dialled it, or dialled another one of that server; */
     bool shown_configured;         /* or that one's address is configured (routes.md 7.4) */
@@ -77,13 +83,16 @@ struct cluster_route {
 
 /* Another server. */
 struct cluster_member {
-    struct cluster_route *route; /* NULL: nobody has this number, or it is being forgotten */
-    uint64_t untold;             /* bits: shards that have not been told that it is gone */
+    struct cluster_route *lines[ROUTE_LINES_MAX];
+    uint32_t line_count;              /* 0: nobody has this number, or it is being forgotten */
+    uint32_t slot_count;              /* of its pool; 1: it has none */
+    uint64_t untold_lines;            /* bits: lines that are gone, and some shard has not been told; */
+    uint64_t untold[ROUTE_LINES_MAX]; /* of such a line, bits: which shards */
     struct json_document document;
     struct route_info info; /* in the document */
-    bool dialled;           /* some dial rests until its route is lost */
     bool lame_duck;         /* its clients' URLs are not to be told */
 };
+_Static_assert(ROUTE_LINES_MAX <= 64, "lines are bits of a word");
 
 struct cluster {
     struct list routes;

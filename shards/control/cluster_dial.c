@@ -34,12 +34,13 @@ static bool same_address(const struct dial *dial, const char *host, uint16_t por
     return dial->url.port == port && strcmp(dial->url.host, host) == 0 && !dial->given_up;
 }
 
-bool cluster_dial_known(const struct control *control, const char *host, uint16_t port)
+bool cluster_dial_known(const struct control *control, const char *host, uint16_t port, uint8_t line)
 {
     const struct cluster *cluster = &control->cluster;
     for (struct list_link *at = list_first(&cluster->dials); at != NULL;
          at = list_next(&cluster->dials, at)) {
-        if (same_address(LIST_ELEMENT(at, struct dial, all), host, port))
+        const struct dial *dial = LIST_ELEMENT(at, struct dial, all);
+        if (same_address(dial, host, port) && dial->line == line)
             return true;
     }
     return false;
@@ -53,7 +54,8 @@ static void timer_set_in(struct control *control, struct dial *dial, int64_t wai
     cluster_dial_drop(control, dial);
 }
 
-void cluster_dial_new(struct control *control, const struct route_url *url, bool configured)
+void cluster_dial_new(struct control *control, const struct route_url *url, bool configured, uint8_t line,
+                      const struct dial *like)
 {
     struct cluster *cluster = &control->cluster;
     struct dial *dial = memory_new(sizeof *dial);
@@ -63,6 +65,8 @@ void cluster_dial_new(struct control *control, const struct route_url *url, bool
     }
     dial->fd = -1;
     dial->configured = configured;
+    dial->line = line;
+    dial->further = like != NULL;
     dial->number = ++cluster->dial_numbers;
     dial->connect.kind = CONTROL_OP_DIAL;
     dial->timer.kind = CONTROL_TIMER_DIAL;

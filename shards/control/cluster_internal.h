@@ -13,6 +13,8 @@ struct cluster_route *cluster_route_new(struct control *control, int fd, const s
 struct route_info cluster_own_info(const struct control *control);
 /* The same as a line. Bytes, or 0: it does not fit. */
 size_t cluster_own_info_write(const struct control *control, char *buffer, size_t capacity);
+/* One that differs from it in a field or two. */
+size_t cluster_info_write(const struct route_info *info, char *buffer, size_t capacity);
 
 /* Lines for a route. False: no memory or no room. */
 bool cluster_send(struct control *control, const struct cluster_route *route, struct bytes lines);
@@ -22,11 +24,21 @@ void cluster_route_end(struct control *control, const struct cluster_route *rout
                        const char *error);
 
 /* cluster_dial.c */
-void cluster_dial_new(struct control *control, const struct route_url *url, bool configured);
+/* `like`: a dial to the same address, beside which this one is; NULL: there is none. */
+void cluster_dial_new(struct control *control, const struct route_url *url, bool configured, uint8_t line,
+                      const struct dial *like);
 /* Its route is gone, or was never any good. */
 void cluster_dial_again(struct control *control, struct dial *dial, bool registered);
 void cluster_dial_drop(struct control *control, struct dial *dial);
-bool cluster_dial_known(const struct control *control, const char *host, uint16_t port);
+/* Whether there is one to that address for that line, or for all. */
+bool cluster_dial_known(const struct control *control, const char *host, uint16_t port, uint8_t line);
+
+/* cluster_lines.c: the first INFO of a connection decides where it stands. True: the document was taken. */
+bool cluster_first_info(struct control *control, struct cluster_route *route, struct json_document *document,
+                        const struct route_info *info);
+struct cluster_member *cluster_member_by_id(struct cluster *cluster, struct bytes server_id);
+/* The line by which a server is told what is not about an account; NULL: it has none. */
+const struct cluster_route *cluster_member_route(const struct cluster_member *member);
 
 /* cluster_views.c: name or URLs have changed, all shards have to know: from cluster_step(), which asks for a
  * mail to all of them. False: no room or memory, nobody was told. */

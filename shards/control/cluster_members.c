@@ -157,162 +157,47 @@ static void connect_said(struct control *control, struct cluster_route *route, s
 
 /* ---- INFO ---- */
 
-static struct cluster_member *member_by_id(struct cluster *cluster, struct bytes server_id)
-{
-    for (size_t i = 0; i < REMOTES_MAX; i++) {
-        if (cluster->members[i].route != NULL && bytes_equal(cluster->members[i].info.server_id, server_id))
-            return &cluster->members[i];
-    }
-    return NULL;
-}
-
-static uint8_t member_number(const struct cluster *cluster, const struct cluster_member *member)
-{
-    return (uint8_t)(member - cluster->members);
-}
-
-static struct cluster_member *member_free(struct cluster *cluster)
-{
-    for (size_t i = 0; i < REMOTES_MAX; i++) {
-        if (cluster->members[i].route == NULL && cluster->members[i].untold == 0)
-            return &cluster->members[i];
-    }
-    return NULL;
-}
-
-/* A second connection of a server that is here already: the first one stays. The address that was dialled
- * rests until that one is lost (routes.md 7.4). */
-static void duplicate(struct control *control, struct cluster_route *route, struct cluster_member *member)
-{
-    struct dial *dial = route->dial;
-    cluster_route_end(control, route, CLOSED_DUPLICATE_ROUTE, NULL);
-    if (dial == NULL)
-        return;
-    member->route->shown_solicited = true;
-    member->route->shown_configured |= dial->configured;
-    route->dial = NULL;
-    if (!dial->configured && member->dialled) {
-        cluster_dial_drop(control, dial);
-        return;
-    }
-    member->dialled = true;
-    dial->rid = member->route->rid;
-}
-
-/* The newcomer's INFO for the others (routes.md 8.1). */
-static void gossip(struct control *control, const struct cluster_member *newcomer)
-{
-    struct cluster *cluster = &control->cluster;
-    char line[ROUTE_INFO_BYTES_MAX];
-    char ip[CLUSTER_ADDRESS_BYTES + 32];
-    struct route_info info = newcomer->info;
-    if (newcomer->route->implicit)
-        return; /* whoever told us of it has told the others */
-    info.nonce = (struct bytes){NULL, 0};
-    info.compression = info.route_account = (struct bytes){NULL, 0};
-    info.pool_index = info.gossip_mode = 0;
-    if (info.ip.count == 0) {
-        bool six = strchr(newcomer->route->address, ':') != NULL;
-        int count = snprintf(ip, sizeof ip, six ? "nats-route://[%s]:%u/" : "nats-route://%s:%u/",
-                             newcomer->route->address, (unsigned)info.port & 0xffff);
-        info.ip = bytes_of(ip, (size_t)count);
-    }
-    size_t count = route_info_write(line, sizeof line, &info);
-    for (size_t i = 0; count > 0 && i < REMOTES_MAX; i++) {
-        const struct cluster_member *member = &cluster->members[i];
-        if (member->route != NULL && member != newcomer &&
-            !cluster_send(control, member->route, bytes_of(line, count)))
-            log_warning(control->log, "Another server could not be told of a new one");
-    }
-}
-
-/* Room for all that a new member costs, so that nobody hears half of it. */
-static bool room_to_register(struct control *control)
-{
-    for (uint32_t to = 0; to < control->shard_count; to++) {
-        if (!mailbox_has_room_for(post_box(&control->post, to), sizeof(struct mail_route_answer), 2))
-            return false;
-    }
-    return true;
-}
-
-static void registered(struct control *control, struct cluster_route *route, struct cluster_member *member)
-{
-    struct mail_remote up = {.kind = MAIL_REMOTE, .up = true, .shard = route->shard, .rid = route->rid};
-    struct mail_route_answer answer = {
-        .kind = MAIL_ROUTE_ANSWER, .rid = route->rid, .registers = true, .headers = member->info.headers};
-    up.remote = answer.remote = member_number(&control->cluster, member);
-    for (uint32_t to = 0; to < control->shard_count; to++) {
-        bool told = control_tell(control, to, &up, sizeof up);
-        ASSERT(told); /* room was asked for */
-    }
-    bool told = control_tell(control, route->shard, &answer, sizeof answer);
-    ASSERT(told);
-    route->member = up.remote;
-    if (route->dial != NULL) {
-        route->dial->attempts = 0;
-        route->dial->delay_ns = 0;
-        route->dial->was_connected = true;
-    }
-    gossip(control, member);
-    cluster_urls_tell(control);
-}
-
-/* The first INFO decides; the document becomes the member's. True: it did. */
-static bool first_info(struct control *control, struct cluster_route *route, struct json_document *document,
-                       const struct route_info *info)
-{
-    char error[MAIL_ERROR_BYTES];
-    struct cluster *cluster = &control->cluster;
-    struct cluster_member *member = member_by_id(cluster, info->server_id);
-    if (info->route_account.count > 0) {
-        snprintf(error, sizeof error,
-                 "Not possible to have a dedicated route for account \"%.*s\" between those servers",
-                 BYTES_PRINTF(info->route_account));
-        cluster_route_end(control, route, CLOSED_DUPLICATE_ROUTE, error);
-    } else if (!route->solicited && bytes_equal(info->server_name, text(control->server_name))) {
-        log_error(control->log, "Remote server has a duplicate name: \"%s\"", control->server_name);
-        cluster_route_end(control, route, CLOSED_DUPLICATE_SERVER_NAME, NULL);
-    } else if (member != NULL) {
-        duplicate(control, route, member);
-    } else if ((member = member_free(cluster)) == NULL) {
-        log_error(control->log, "The cluster has more than %d other servers: one more is refused",
-                  REMOTES_MAX);
-        cluster_route_end(control, route, CLOSED_MAXIMUM_CONNECTIONS, NULL);
-    } else if (!room_to_register(control)) {
-        cluster_route_end(control, route, CLOSED_WRITE_ERROR, NULL);
-    } else {
-        *member = (struct cluster_member){.route = route,
-                                          .document = *document,
-                                          .info = *info,
-                                          .dialled = route->dial != NULL,
-                                          .lame_duck = info->lame_duck};
-        registered(control, route, member);
-        return true;
-    }
-    return false;
-}
-
-/* Another server told of one that we may not know (routes.md 8.2). */
+/* Another server told of one that we may not know, or not yet by a route of that account (routes.md 8.2). */
 static void told_of(struct control *control, const struct route_info *info)
 {
-    struct cluster *cluster = &control->cluster;
+    const struct cluster_pool *pool = &control->snapshot->options->cluster.pool;
+    const struct cluster_member *member = cluster_member_by_id(&control->cluster, info->server_id);
     struct arena arena = {0};
     struct route_url url;
     char given[CLUSTER_HOST_BYTES + 64];
-    bool known = member_by_id(cluster, info->server_id) != NULL || info->route_account.count > 0;
+    bool shared = info->route_account.count == 0;
+    uint8_t line = shared ? ROUTE_LINE_NONE : cluster_pool_dedicated(pool, info->route_account);
+    bool known = member != NULL && (line == ROUTE_LINE_NONE || member->lines[line] != NULL);
     if (info->ip.count > 0)
         snprintf(given, sizeof given, "%.*s", BYTES_PRINTF(info->ip));
     else
         snprintf(given, sizeof given, "nats-route://%.*s:%u/", BYTES_PRINTF(info->host),
                  (unsigned)info->port & 0xffff);
-    if (known || control->state == CONTROL_STOPPING)
+    if (known || (!shared && line == ROUTE_LINE_NONE) || control->state == CONTROL_STOPPING)
         return;
     if (!route_url_parse(text(given), &arena, &url))
         log_error(control->log, "Error parsing URL from INFO: %s", given);
-    else if (!cluster_dial_known(control, url.host, url.port))
-        cluster_dial_new(control, &url, false);
+    else if (!cluster_dial_known(control, url.host, url.port, ROUTE_LINE_NONE) &&
+             !cluster_dial_known(control, url.host, url.port, line))
+        cluster_dial_new(control, &url, false, line, NULL);
     arena_close(&arena);
+}
+
+/* A member that is being reloaded gives an account a route of its own and waits until all others have heard
+ * (routes.md 13.4). It stays where it is for us until this server has the same configuration: what the
+ * account wants there is still served by the line that it was said on, while nats-server drops it. */
+static void account_moves(struct control *control, const struct cluster_route *route,
+                          const struct route_info *said)
+{
+    char line[ROUTE_INFO_BYTES_MAX];
+    struct route_info info = *said;
+    if (info.route_account.count == 0)
+        return; /* an answer to what we never ask */
+    info.route_account = (struct bytes){NULL, 0};
+    size_t count = route_info_write(line, sizeof line, &info);
+    if (count == 0 || !cluster_send(control, route, bytes_of(line, count)))
+        log_warning(control->log, "rid:%llu - no room to answer about an account's route",
+                    (unsigned long long)route->rid);
 }
 
 static void info_said(struct control *control, struct cluster_route *route, struct bytes json)
@@ -320,7 +205,14 @@ static void info_said(struct control *control, struct cluster_route *route, stru
     struct cluster *cluster = &control->cluster;
     struct json_document document = {0};
     struct route_info info = {0};
-    if (route_info_read(&document, json, &info) != ERR_OK || info.server_id.count == 0) {
+    bool good = route_info_read(&document, json, &info) == ERR_OK;
+    if (good && route->member != CLUSTER_NO_MEMBER && info.route_account_request.count > 0) {
+        account_moves(control, route, &info);
+        go_on(control, route);
+        json_close(&document);
+        return;
+    }
+    if (!good || info.server_id.count == 0) {
         cluster_route_end(control, route, CLOSED_PROTOCOL_VIOLATION, NULL);
         json_close(&document);
         return;
@@ -335,7 +227,7 @@ static void info_said(struct control *control, struct cluster_route *route, stru
     } else if (info.cluster.count > 0 && !name_settled(control, route, info.cluster, info.cluster_dynamic)) {
         cluster_route_end(control, route, CLOSED_CLUSTER_NAME_CONFLICT, NULL);
     } else if (member == NULL) {
-        if (first_info(control, route, &document, &info))
+        if (cluster_first_info(control, route, &document, &info))
             return;
     } else {
         if (info.gateway.count == 0 && !bytes_equal(info.server_id, member->info.server_id)) {
@@ -362,79 +254,4 @@ void cluster_mail_said(struct control *control, const uint8_t *bytes)
         info_said(control, route, json);
     block_release(&none, mail.block);
     block_pool_close(&none);
-}
-
-/* ---- going ---- */
-
-/* Tells shards that the server is gone, those that have room; its number is free when all know. */
-static void gone_tell(struct control *control, struct cluster_member *member)
-{
-    struct mail_remote mail = {.kind = MAIL_REMOTE, .remote = member_number(&control->cluster, member)};
-    for (uint64_t left = member->untold; left != 0; left &= left - 1) {
-        uint32_t to = (uint32_t)__builtin_ctzll(left);
-        if (control_tell(control, to, &mail, sizeof mail))
-            member->untold &= ~(1ULL << to);
-    }
-}
-
-/* All addresses of it that rested are dialled again. */
-static void dials_resume(struct control *control, uint64_t rid)
-{
-    struct cluster *cluster = &control->cluster;
-    for (struct list_link *at = list_first(&cluster->dials), *next = NULL; at != NULL; at = next) {
-        struct dial *dial = LIST_ELEMENT(at, struct dial, all);
-        next = list_next(&cluster->dials, at);
-        if (dial->state == DIAL_CONNECTED && dial->rid == rid)
-            cluster_dial_again(control, dial, true);
-    }
-}
-
-static void member_gone(struct control *control, struct cluster_member *member)
-{
-    uint64_t rid = member->route->rid;
-    member->route = NULL;
-    member->dialled = false;
-    member->untold = (1ULL << control->shard_count) - 1;
-    json_close(&member->document);
-    member->info = (struct route_info){0};
-    gone_tell(control, member);
-    cluster_urls_tell(control);
-    if (control->state != CONTROL_STOPPING && control->state != CONTROL_STOPPED)
-        dials_resume(control, rid);
-}
-
-void cluster_mail_closed(struct control *control, const uint8_t *bytes)
-{
-    struct mail_route_closed mail;
-    struct cluster *cluster = &control->cluster;
-    memcpy(&mail, bytes, sizeof mail);
-    struct cluster_route *route = cluster_route_by_rid(cluster, mail.rid);
-    if (route == NULL)
-        return;
-    struct dial *dial = route->dial;
-    cluster->routes_on[route->shard]--;
-    list_remove(&route->all);
-    if (route->member != CLUSTER_NO_MEMBER) {
-        member_gone(control, &cluster->members[route->member]);
-    } else if (dial != NULL) {
-        cluster_dial_again(control, dial, false);
-    }
-    json_close(&route->document);
-    memory_free(route);
-}
-
-bool cluster_step(struct control *control)
-{
-    struct cluster *cluster = &control->cluster;
-    bool left = false;
-    if (!cluster->on)
-        return false;
-    for (size_t i = 0; i < REMOTES_MAX; i++) {
-        if (cluster->members[i].untold != 0)
-            gone_tell(control, &cluster->members[i]);
-        left |= cluster->members[i].untold != 0;
-    }
-    if (cluster->urls_changed && cluster_urls_mail(control))
-        cluster->urls_changed = false;
-    return left || cluster->urls_changed;
 }

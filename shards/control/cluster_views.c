@@ -28,7 +28,7 @@ uint32_t cluster_remote_count(const struct control *control)
 {
     uint32_t count = 0;
     for (size_t i = 0; i < REMOTES_MAX; i++)
-        count += control->cluster.members[i].route != NULL;
+        count += control->cluster.members[i].line_count > 0;
     return count;
 }
 
@@ -65,7 +65,7 @@ void cluster_urls_add(const struct control *control, struct config_text *all)
         texts_add(all, bytes_of(cluster->local_urls, cluster->local_urls_bytes));
     for (size_t i = 0; i < REMOTES_MAX; i++) {
         const struct cluster_member *member = &cluster->members[i];
-        if (member->route != NULL && !member->lame_duck)
+        if (member->line_count > 0 && !member->lame_duck)
             texts_add(all, member->info.connect_urls);
     }
 }

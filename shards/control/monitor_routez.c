@@ -155,6 +155,9 @@ static void route_begin(struct control *control, struct monitor_task *task, cons
     json_put_unsigned(document, "in_bytes", figures->in_bytes);
     json_put_unsigned(document, "out_bytes", figures->out_bytes);
     json_put_unsigned(document, "subscriptions", figures->subscriptions);
+    if (member && known->line >= ROUTE_POOL_MAX)
+        json_put_text(document, "account",
+                      cluster_pool_account(&control->snapshot->options->cluster.pool, known->line));
 }
 
 static void route_end(struct monitor_task *task)

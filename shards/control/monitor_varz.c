@@ -106,6 +106,7 @@ static void put_cluster(struct json_output *document, const struct control *cont
         json_put_double(document, "tls_timeout", seconds(tls_options_timeout_ns(&options->tls)));
         json_put_true(document, "tls_required", options->tls.on);
         json_put_true(document, "tls_verify", options->tls.on);
+        json_put_int(document, "pool_size", options->pool.size);
         json_put_unsigned_some(document, "write_deadline", (uint64_t)options->write_deadline_ns);
         put_write_timeout(document, options->write_timeout);
     }

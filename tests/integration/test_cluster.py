@@ -35,7 +35,8 @@ def matches(pattern, subject):
 
 
 class Cluster:
-    """Three nodes that know each other by routes or by gossip."""
+    """Three nodes that know each other by routes or by gossip. `extra` is what stands in every cluster block beside
+    that, or a function that says it for the number of a node."""
 
     def __init__(self, paths, shards, extra=None, full_mesh=False):
         ports = free_ports(2 * len(paths))
@@ -43,7 +44,8 @@ class Cluster:
         for i, path in enumerate(paths):
             ours = "myelin" in os.path.basename(path)
             self.nodes.append(Node(path, f"n{i}", ports[2 * i], ports[2 * i + 1],
-                                   ["--shards", str(shards)] if ours else [], extra or ""))
+                                   ["--shards", str(shards)] if ours else [],
+                                   extra(i) if callable(extra) else extra or ""))
         for node in self.nodes:
             others = [other.cluster_port for other in self.nodes if other is not node]
             node.routes = others if full_mesh else [self.nodes[0].cluster_port]
@@ -392,6 +394,21 @@ def main():
             if arguments.only and arguments.only not in f"{title}: {scenario.__name__}":
                 continue
             passed, failed = run(f"{title}: {scenario.__name__}", Cluster(paths, shards),
+                                 lambda c, r, s=scenario: s(c, r), arguments.seed, passed, failed)
+    pinned = " pool_size: 2, accounts: [OTHER, SVC]"
+    pools = [("three Myelin, accounts with routes of their own", [m, m, m], pinned),
+             ("three Myelin, pools of 5, 2 and none", [m, m, m], lambda i: f" pool_size: {[5, 2, -1][i]}")]
+    if n:
+        pools += [("Myelin with accounts of their own, one nats-server", [m, n, m], lambda i: pinned if i != 1 else "")]
+    if x:
+        pools += [("newest nats-server, accounts with routes of their own", [m, x, m], pinned),
+                  ("newest nats-server, pools of 5, 3 and none", [m, x, m], lambda i: f" pool_size: {[5, 3, -1][i]}")]
+    for title, paths, extra in pools:
+        # nats-server sends a request by another connection than its interest in the reply when sizes differ.
+        for scenario in (random_work,) if "newest nats-server, pools" in title else (random_work, requests):
+            if arguments.only and arguments.only not in f"{title}: {scenario.__name__}":
+                continue
+            passed, failed = run(f"{title}: {scenario.__name__}", Cluster(paths, 2, extra),
                                  lambda c, r, s=scenario: s(c, r), arguments.seed, passed, failed)
     with tempfile.TemporaryDirectory() as folder:
         authority = Authority(folder)

@@ -162,6 +162,20 @@ class World:
         self.peers.append(peer)
         return peer
 
+    def slot(self, letter="F", **more):
+        """One of several routes of a server, registered."""
+        peer = self.dial()
+        name = letter * 56
+        peer.send(connect_line(name) + info_line(name, **more))
+        peer.until(r"^INFO ")
+        expect("open", True, peer.open_after(b""))
+        peer.buffer = b""
+        return peer
+
+    def pool(self, letter="F", size=3):
+        """All slots of a server's pool."""
+        return [self.slot(letter, route_pool_size=size, **({"route_pool_idx": i} if i else {})) for i in range(size)]
+
     def member(self, letter="F", **more):
         """A route that is registered; its burst is read."""
         peer = self.dial()
@@ -465,13 +479,171 @@ def case_59_an_error_ends_it(world):
     expect("lines", [], peer.ends())
 
 
-def case_68_account_routes_are_refused_in_words(world):
-    peer = world.dial()
-    peer.send(connect_line() + info_line(route_account="$SYS", route_pool_size=3))
-    if world.ours:
-        said = peer.ends()
-        expect("error", b"-ERR 'Not possible to have a dedicated route for account \"$SYS\" between those servers'",
-               said[-1])
+def pool_63_a_slot_that_is_not_there_is_refused(world):
+    expect_refused(world, connect_line() + info_line(route_pool_size=3, route_pool_idx=7),
+                   "Invalid route pool index: 7 - pool size is 3")
+    expect_refused(world, connect_line() + info_line(route_pool_size=3, route_account="BCC"),
+                   'Unable to lookup account "BCC": account missing')
+    expect_refused(world, connect_line() + info_line(route_pool_size=3, route_account="APP"),
+                   'No route for account "APP"')
+    expect_refused(world, connect_line() + info_line(route_account="OTHER"),
+                   'Not possible to have a dedicated route for account "OTHER" between those servers')
+    world.slot(route_pool_size=3, route_pool_idx=2)
+    expect_refused(world, connect_line() + info_line(route_pool_size=3, route_pool_idx=2))
+
+
+def pool_64_the_route_of_one_account(world):
+    peer = world.slot(route_pool_size=3, route_account="OTHER")
+    expect_refused(world, connect_line() + info_line(route_pool_size=3, route_account="OTHER"))
+    other, app = world.client("other"), world.client()
+    app.subscribe("foo")
+    app.flush()
+    other.subscribe("foo")
+    expect("interest", b"RS+ foo", peer.line())
+    peer.send(b"RS+ bar\r\nRMSG foo 1\r\na\r\nHMSG foo rep 12 13\r\nNATS/1.0\r\n\r\nb\r\nLMSG LC foo 0 1\r\nc\r\n")
+    pump([other], lambda: len(other.messages) == 3)
+    expect("deliveries", [(b"a", None), (b"b", "rep"), (b"c", None)], [(m.body, m.reply) for m in other.messages])
+    expect("of another account", [], app.messages)
+    heard_bar(other, peer)
+
+
+def heard_bar(client, peer):
+    """The peer gets what it asked for, without the account's name."""
+    def look():
+        readable, _, _ = select.select([peer.socket], [], [], 0)
+        if readable:
+            peer.buffer += peer.socket.recv(1 << 16)
+        return b"RMSG bar 0\r\n\r\n" in peer.buffer
+    pump([client], look, lambda: client.publish("bar", b""))
+
+
+# APP's slot of 3 is 1, and SVC's is 0 (routes.md 13.1).
+def pool_65_an_account_has_its_slot(world):
+    slots = world.pool()
+    client, service = world.client(), world.client("svc")
+    client.subscribe("foo")
+    service.subscribe("bar")
+    expect("APP", b"RS+ APP foo", slots[1].line())
+    expect("SVC", b"RS+ SVC bar", slots[0].line())
+    for slot in slots:
+        expect("open", True, slot.open_after(b""))
+    expect("elsewhere", [b"", b"", b""], [slot.buffer.replace(b"PONG\r\n", b"") for slot in slots])
+    slots[1].buffer = b""
+    slots[1].send(b"RS+ APP x\r\n")
+    slots[1].until_message(client, "x")
+
+
+def pool_65_the_burst_is_divided(world):
+    client, service = world.client(), world.client("svc")
+    client.subscribe("foo")
+    service.subscribe("bar")
+    client.flush()
+    service.flush()
+    wanted = {0: b"RS+ SVC bar", 1: b"RS+ APP foo"}
+    for i in range(3):
+        peer = world.dial()
+        peer.send(connect_line() + info_line(route_pool_size=3, **({"route_pool_idx": i} if i else {})))
+        if i in wanted:
+            expect(f"slot {i}", wanted[i].decode(), peer.until(r"^RS\+ (?!\$SYS).*$").group(0).decode())
+        expect("open", True, peer.open_after(b""))
+        if b"RS+ APP" in peer.buffer or b"RS+ SVC" in peer.buffer:
+            raise Failure(f"slot {i} was told {peer.buffer}")
+
+
+def pool_66_pools_of_different_sizes_meet(world):
+    slots = world.pool(size=5)
+    client = world.client()
+    client.subscribe("foo")
+    expect("by our own size", b"RS+ APP foo", slots[1].line())
+    slots[4].send(b"RS+ APP x\r\n")
+    slots[1 if world.ours else 4].until_message(client, "x")
+
+
+def pool_67_an_account_moves(world):
+    slots = world.pool()
+    slots[1].send(info_line("", route_pool_size=3, route_account="APP", route_acc_add_reqid="abc"))
+    answer = json.loads(slots[1].until(r"^INFO (.*)$").group(1))
+    expect("request", "abc", answer["route_acc_add_reqid"])
+    if "route_account" in answer:
+        raise Failure("the answer names the account")
+    expect("open", True, slots[1].open_after(b""))
+
+
+def pool_74_what_comes_by_another_slot_counts(world):
+    slots = world.pool()
+    client = world.client()
+    client.subscribe("foo")
+    expect("interest", b"RS+ APP foo", slots[1].line())
+    slots[2].send(b"RMSG APP foo 1\r\nx\r\nRS+ APP bar\r\n")
+    pump([client], lambda: client.messages)
+    slots[1 if world.ours else 2].until_message(client, "bar")
+
+
+def pool_74_without_its_slot_an_account_is_served_where_it_asks(world):
+    peer = world.slot(route_pool_size=3)
+    client = world.client()
+    peer.send(b"RS+ APP bar\r\n")
+    peer.until_message(client, "bar")
+
+
+def pool_lost_slots_take_their_interest_with_them(world):
+    slots = world.pool()
+    client, service = world.client(), world.client("svc")
+    slots[1].send(b"RS+ APP x\r\n")
+    slots[0].send(b"RS+ SVC y\r\n")
+    slots[1].until_message(client, "x")
+    slots[0].send(b"RS+ SVC z\r\n")
+    heard(slots[0], service, "SVC", "z")
+    client.subscribe("answer")
+    slots[1].close()
+    pump([client], lambda: any(m.header and b"503" in m.header for m in client.messages),
+         lambda: client.publish("x", b"", "answer"))
+    slots[0].buffer = b""
+    heard(slots[0], service, "SVC", "y")
+    again = world.dial()
+    again.send(connect_line() + info_line(route_pool_size=3, route_pool_idx=1) + b"RS+ APP x\r\n")
+    again.until(r"^RS\+ APP answer")
+    again.until_message(client, "x")
+
+
+def heard(peer, client, account, subject):
+    """Until something published there has come to the peer."""
+    wanted = b"RMSG %s %s 0\r\n\r\n" % (account.encode(), subject.encode())
+
+    def look():
+        readable, _, _ = select.select([peer.socket], [], [], 0)
+        if readable:
+            peer.buffer += peer.socket.recv(1 << 16)
+        return wanted in peer.buffer
+    pump([client], look, lambda: client.publish(subject, b""))
+
+
+def pool_dials_fill_the_pool(world):
+    """A server that we dial gets a connection for each slot and for each account of the list, and a lost one again."""
+    first = world.member("F")
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(WAIT_SECONDS)
+    port = listener.getsockname()[1]
+    info = info_line("H" * 56, port=port, route_pool_size=3)
+    first.send(info_line("H" * 56, port=port, ip=f"nats-route://127.0.0.1:{port}/"))
+    seen = {}
+    while len(seen) < 5:
+        peer = Peer(listener.accept()[0])
+        world.peers.append(peer)
+        peer.until(r"^CONNECT ")
+        peer.send(info)
+        said = json.loads(peer.until(r"^INFO (.*)$").group(1))
+        expect("pool", 3, said["route_pool_size"])
+        seen[said.get("route_account", said.get("route_pool_idx", 0))] = peer
+        peer.send(b"PONG\r\n")  # nats-server asks with a PING whether its login was good, before it dials again
+    expect("connections", {0, 1, 2, "$SYS", "OTHER"}, set(seen))
+    seen[1].close()
+    peer = Peer(listener.accept()[0])
+    world.peers.append(peer)
+    peer.until(r"^CONNECT ")
+    peer.send(info)
+    expect("the one that was lost", 1, json.loads(peer.until(r"^INFO (.*)$").group(1)).get("route_pool_idx"))
+    listener.close()
 
 
 def case_73_gossip_about_a_member_is_no_dial(world):
@@ -483,8 +655,8 @@ def case_73_gossip_about_a_member_is_no_dial(world):
     peer = Peer(listener.accept()[0])
     world.peers.append(peer)
     peer.until(r"^CONNECT ")
-    expect("INFO", world.node.cluster_port, json.loads(peer.until(r"^INFO (.*)$").group(1))["port"])
     peer.send(info_line("H" * 56, port=port))
+    expect("INFO", world.node.cluster_port, json.loads(peer.until(r"^INFO (.*)$").group(1))["port"])
     expect("open", True, peer.open_after(b""))
     first.send(info_line("H" * 56, port=port, ip=f"nats-route://127.0.0.1:{port}/"))
     expect("open", True, first.open_after(b""))
@@ -629,6 +801,9 @@ def main():
     passed = failed = 0
     runs = [(name, lambda f=case: in_world(path, f)) for name, case in sorted(globals().items())
             if name.startswith("case_")]
+    if "myelin" in os.path.basename(path) or "current" in path:  # nats-server has pools from 2.10 on
+        runs += [(name, lambda f=case: in_world(path, f, " accounts: [OTHER]")) for name, case in sorted(globals().items())
+                 if name.startswith("pool_")]
     runs.append(("permissions_48", lambda: in_world(path, permissions_48, PERMISSIONS)))
     runs.append(("login_plain", lambda: in_world(path, login_04_05_06, LOGIN)))
     runs.append(("tls_62", lambda: in_tls_world(path, tls_62, "")))

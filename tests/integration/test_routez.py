@@ -57,7 +57,7 @@ DIFFERENCES = [
     ("varz", r"^feature_flags|^disk_io_wait_stats", "of JetStream, which Myelin has not"),
     ("varz", r"^subscriptions$", INTERNAL),
     ("varz", r"^http_req_stats\.", "as often as the test had to look"),
-    ("varz", r"^cluster\.pool_size$", "Myelin has no pools yet"),
+    ("varz", r"^cluster\.pool_size$", NEWER),
     ("accstatz", r"\.(name|num_subscriptions|sent\.(gateways|routes|leafs).*|received\.(gateways|routes|leafs).*)$", NEWER),
     ("accstatz", r"\.received\.(msgs|bytes)$", "2.9 does not count what came by routes; the newest does"),
     ("routez", r"^server_name$|\.remote_name$", NEWER),
@@ -158,7 +158,7 @@ listen: "127.0.0.1:-1"
 http: "127.0.0.1:-1"
 server_name: %s
 accounts { A { users: [{user: a, password: a}] }, B { users: [{user: b, password: b}] } }
-cluster { name: many, listen: "127.0.0.1:-1", routes: [%s] }
+cluster { name: many, listen: "127.0.0.1:-1", routes: [%s], pool_size: %d }
 """
 
 
@@ -173,7 +173,7 @@ def check_figures(program):
     try:
         for name in ("one", "two", "three"):
             urls = ", ".join('"nats-route://127.0.0.1:%d"' % node.route_port for node in nodes)
-            nodes.append(Server(program, NODE % (name, urls), ["--shards", "3"]))
+            nodes.append(Server(program, NODE % (name, urls, -1), ["--shards", "3"]))
         for node in nodes:
             wait_for("two routes each", lambda node=node: node.json("/routez")["num_routes"] == 2)
         one, two, three = nodes
@@ -238,10 +238,38 @@ def check_figures(program):
     return found
 
 
+def check_pools(program):
+    """Two nodes with a pool: every line is an entry, and what is wanted is listed with the account's line."""
+    found, nodes = [], []
+    try:
+        for name in ("one", "two"):
+            urls = ", ".join('"nats-route://127.0.0.1:%d"' % node.route_port for node in nodes)
+            nodes.append(Server(program, NODE % (name, urls, 3), ["--shards", "3"]))
+        one, two = nodes
+        for node in nodes:
+            wait_for("a full pool", lambda node=node: node.json("/routez")["num_routes"] == 4)
+        listener = Client(two, "a", "x")
+        listener.run("SUB foo 1\r\nSUB bar q 2\r\n")
+        wait_for("interest is known", lambda: sum(r["subscriptions"] for r in one.json("/routez")["routes"]) == 2)
+        routes = one.json("/routez?subs=1")["routes"]
+        lists = sorted(sorted(r.get("subscriptions_list", [])) for r in routes)
+        if [r.get("account") for r in routes].count("$SYS") != 1 or lists != [[], [], [], ["bar", "foo"]]:
+            found.append("pools: %r" % routes)
+        if [(r["did_solicit"], r["is_configured"]) for r in two.json("/routez")["routes"]] != [(True, True)] * 4:
+            found.append("pools: who dialled")
+        varz = one.json("/varz")
+        if (varz["routes"], varz["remotes"], varz["cluster"]["pool_size"]) != (4, 1, 3):
+            found.append("pools: /varz")
+    finally:
+        for node in nodes:
+            node.stop()
+    return found
+
+
 def main():
     myelin, references = sys.argv[1], sys.argv[2:]
     failed = passed = 0
-    results = [("Myelin's figures of routes", check_figures(myelin))]
+    results = [("Myelin's figures of routes", check_figures(myelin)), ("Myelin's pools", check_pools(myelin))]
     worlds = []
     try:
         if references:

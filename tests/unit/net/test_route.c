@@ -383,6 +383,42 @@ Test(route, a_publisher_to_a_slow_one_is_stalled_once_a_turn)
     close_route(fake);
 }
 
+/* A member whose route is for one account alone. */
+static struct fake *dedicated(void)
+{
+    struct fake *fake = open_route(false, 0);
+    feed(fake, "CONNECT {}\r\n");
+    answer(fake, false);
+    feed(fake, "INFO {}\r\n");
+    struct route_answer good = {.registers = true, .headers = true, .dedicated = true};
+    route_answered(&fake->route, &good);
+    (void)drain(fake);
+    fake->said[0] = 0;
+    return fake;
+}
+
+Test(route, the_route_of_one_account_does_not_name_it)
+{
+    struct fake *fake = dedicated();
+    feed(fake,
+         "RS+ b.1\r\nRS+ b q 3\r\nRS- b.1\r\nRMSG b.3 + r q 1\r\nx\r\nHMSG b.1 12 13\r\nNATS/1.0\r\n\r\ny\r\n"
+         "LMSG LC b.1 0 1\r\nz\r\nLS+ LC b.4\r\n");
+    cr_expect_str_eq(fake->said,
+                     " b.1 =1; b q=3; b.1 =0;msg  b.3 x;msg  b.1 NATS/1.0\r\n\r\ny;msg  b.1 z; b.4 =1;", "%s",
+                     fake->said);
+    struct message message = {
+        .subject = TEXT("b"), .total_size_text = TEXT("1"), .body = (const uint8_t *)"x", .total_bytes = 1};
+    cr_expect(route_deliver(&fake->route, TEXT("ACC"), &message, (struct bytes){NULL, 0}));
+    cr_expect(route_deliver(&fake->route, TEXT("ACC"), &message, TEXT("q")));
+    route_tell_interest(&fake->route, TEXT("ACC"), TEXT("foo"), TEXT("q"), 12);
+    route_tell_interest(&fake->route, TEXT("ACC"), TEXT("foo.*"), (struct bytes){NULL, 0}, 0);
+    cr_expect_str_eq(drain(fake), "RMSG b 1\r\nx\r\nRMSG b | q 1\r\nx\r\nRS+ foo q 12\r\nRS- foo.*\r\n");
+    cr_expect_not(fake->closed);
+    feed(fake, "RS+\r\n");
+    cr_expect(fake->closed, "a line without a subject");
+    close_route(fake);
+}
+
 Test(route, interest_is_told_in_the_form_of_its_kind)
 {
     struct fake *fake = member();
