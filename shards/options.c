@@ -267,6 +267,21 @@ static enum err read_file(struct load *load, struct config_text *why)
     return ERR_OK;
 }
 
+/* The parts of client_advertise. */
+static bool advertise_finish(struct server_options *options, struct config_text *why)
+{
+    const char *given = options->client_advertise;
+    if (given == NULL || given[0] == 0)
+        return true;
+    int64_t port = 0;
+    if (!cluster_address_split(text(given), &options->arena, &options->client_advertise_host, &port)) {
+        config_text_add(why, "invalid ClientAdvertise value of %s, err=it is no host[:port]", given);
+        return false;
+    }
+    options->client_advertise_port = port < 0 ? 0 : port;
+    return true;
+}
+
 /* What follows from what was given, and what has to hold between options (configuration.md 3.4). */
 static bool finish(struct server_options *options, struct config_text *why)
 {
@@ -291,6 +306,8 @@ static bool finish(struct server_options *options, struct config_text *why)
                         duration_print(options->lame_duck_duration_ns, duration));
         return false;
     }
+    if (!advertise_finish(options, why))
+        return false;
     if (!net_options_finish(&options->net, &options->arena, why))
         return false;
     if (options->security.timeout_ns == 0) /* a TLS handshake takes its own time before the login */
