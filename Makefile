@@ -370,6 +370,11 @@ reload-nats: ## the options of reload-check against nats-server, when it is inst
 	@if [ -z "$(nats_server)" ]; then echo "nats-server is not installed"; \
 	else python3 -B tests/integration/test_reload_options.py "$(nats_server)"; fi
 
+test_targets += service-check
+.PHONY: service-check
+service-check: $(out)/myelin ## what a service manager is told, from the start to the end
+	python3 -B tests/integration/test_service.py $(out)/myelin
+
 test_targets += imports-check
 .PHONY: imports-check
 imports-check: $(out)/myelin ## imports at their bounds: many, long, one subject as stream and service

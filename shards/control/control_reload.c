@@ -70,6 +70,13 @@ static void log_and_files(struct control *control)
     control_files_moved(control, control->retired->options);
 }
 
+/* Done or refused. Who is stopping is not ready again. */
+static void reload_over(struct control *control)
+{
+    if (control->state == CONTROL_RUNNING)
+        control_service_tell(control, SERVICE_READY);
+}
+
 void control_snapshot_released(struct control *control, struct snapshot *snapshot)
 {
     ASSERT(snapshot == control->retired && snapshot->holders > 0);
@@ -80,6 +87,7 @@ void control_snapshot_released(struct control *control, struct snapshot *snapsho
     server_options_free(snapshot->options);
     memory_free(snapshot);
     option_changes_close(&control->changes);
+    reload_over(control);
     if (!control->reload_again)
         return;
     control->reload_again = false;
@@ -135,6 +143,8 @@ void control_reload(struct control *control)
         control->reload_again = true;
         return;
     }
+    if (why == NULL)
+        control_service_tell(control, SERVICE_RELOADING);
     struct snapshot *snapshot = why == NULL ? memory_new(sizeof *snapshot) : NULL;
     if (why == NULL && (snapshot == NULL || !room_for_snapshot(control)))
         why = "no memory";
@@ -148,6 +158,7 @@ void control_reload(struct control *control)
                                                 : "Failed to reload server configuration: out of memory");
         memory_free(snapshot);
         option_changes_close(&changes);
+        reload_over(control);
         return;
     }
     *snapshot = (struct snapshot){.options = options, .holders = control->shard_count};
