@@ -156,6 +156,11 @@ enum err client_init(struct client *client, struct session_context *context, con
         if (err != ERR_OK)
             return err;
     }
+    if (log_enabled(context->log, LOG_DEBUG)) {
+        char prefix[CLIENT_PREFIX_BYTES];
+        log_debug(context->log, "%s - Client connection created",
+                  client_prefix(client, prefix, sizeof prefix));
+    }
     if (peer->opening != CLIENT_OPENS_SILENTLY)
         client_greet(client);
     if (peer->opening == CLIENT_OPENS)

@@ -274,6 +274,21 @@ static struct bytes system_name(const struct server_options *options)
     return system == NULL ? (struct bytes){NULL, 0} : system->name;
 }
 
+/* The parts of client_advertise. */
+static bool advertise_finish(struct server_options *options, struct config_text *why)
+{
+    const char *given = options->client_advertise;
+    if (given == NULL || given[0] == 0)
+        return true;
+    int64_t port = 0;
+    if (!cluster_address_split(text(given), &options->arena, &options->client_advertise_host, &port)) {
+        config_text_add(why, "invalid ClientAdvertise value of %s, err=it is no host[:port]", given);
+        return false;
+    }
+    options->client_advertise_port = port < 0 ? 0 : port;
+    return true;
+}
+
 /* What follows from what was given, and what has to hold between options (configuration.md 3.4). */
 static bool finish(struct server_options *options, struct config_text *why)
 {
@@ -298,6 +313,8 @@ static bool finish(struct server_options *options, struct config_text *why)
                         duration_print(options->lame_duck_duration_ns, duration));
         return false;
     }
+    if (!advertise_finish(options, why))
+        return false;
     if (!net_options_finish(&options->net, &options->arena, why))
         return false;
     if (options->security.timeout_ns == 0) /* a TLS handshake takes its own time before the login */

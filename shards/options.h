@@ -27,6 +27,10 @@ struct server_options {
     const char *host; /* never NULL */
     int64_t port;     /* -1: any free one */
     const char *client_advertise;
+    const char *client_advertise_host; /* its parts; NULL: it was not given */
+    int64_t client_advertise_port;     /* 0: the real one */
+    int64_t connect_error_reports;     /* each n-th attempt of a dial is logged as an error, */
+    int64_t reconnect_error_reports;   /* the same where the other server was there once */
     const char *server_name;
     struct bytes *server_tags;
     uint32_t server_tag_count;

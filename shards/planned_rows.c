@@ -43,9 +43,7 @@ static const struct option rows[] = {
     PLANNED_FLAG("js jetstream", NULL),
     PLANNED_FLAG("sd store_dir", "<dir>"),
     PLANNED_FLAG("profile", "<port>"),
-    IGNORED("prof_block_rate"),         /* of Go's profiler */
-    IGNORED("connect_error_reports"),   /* how often a failed dial is logged: as nats-server does unasked */
-    IGNORED("reconnect_error_reports"), /* the same */
+    IGNORED("prof_block_rate"), /* of Go's profiler */
 };
 
 const struct option *planned_option_rows(size_t *count)

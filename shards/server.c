@@ -316,6 +316,7 @@ int server_run(const struct server_setup *setup)
         CPU_SET(0, &allowed);
     if (server_open(&server) && server_announce(&server, &allowed)) {
         control_ports_file_write(&server.control);
+        control_service_tell(&server.control, SERVICE_READY);
         exit_code = control_run(&server.control);
         control_ports_file_remove(&server.control);
         log_notice(setup->log, "Server Exiting..");

@@ -187,9 +187,20 @@ static bool has_user(const struct security_options *options, struct bytes name)
 }
 
 /* Users count as changed at every reload, in nats-server as here: whoever waits for these lines gets them. */
+/* Whether there are other keys than before. What a key may do is part of "users", which are always told. */
+static bool nkeys_differ(const struct security_users *before, const struct security_users *after)
+{
+    bool differ = before->nkey_count != after->nkey_count;
+    for (const struct security_user *user = after->first; user != NULL && !differ; user = user->next)
+        differ = user->nkey.count > 0 && security_user_find_nkey(before, user->nkey) == NULL;
+    return differ;
+}
+
 static void compare_authorization(const void *old, const void *new, struct option_changes *changes)
 {
     const struct security_options *before = old, *after = new;
+    if (nkeys_differ(&before->users, &after->users))
+        config_text_add(&changes->lines, "Reloaded: authorization nkey users\n");
     config_text_add(&changes->lines, "Reloaded: authorization users\nReloaded: accounts\n");
     if (!bytes_equal(before->user, after->user))
         config_text_add(&changes->lines, "Reloaded: authorization username\n");

@@ -16,7 +16,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { REPORT_EVERY = 3600 /* attempts, before the first success */ };
 #define DIAL_TIMEOUT_NS NS_PER_SECOND
 #define DIAL_PAUSE_NS NS_PER_SECOND
 #define DIAL_PAUSE_MOST_NS (30 * NS_PER_SECOND)
@@ -120,7 +119,9 @@ static void failed(struct control *control, struct dial *dial)
 static void report(struct control *control, struct dial *dial, const char *why)
 {
     enum log_level level = LOG_DEBUG;
-    if (dial->attempts == 1 || dial->attempts % REPORT_EVERY == 0 || dial->was_connected)
+    const struct server_options *options = control->snapshot->options;
+    int64_t every = dial->was_connected ? options->reconnect_error_reports : options->connect_error_reports;
+    if (dial->attempts == 1 || (every > 0 && dial->attempts % (uint64_t)every == 0))
         level = LOG_ERROR;
     log_line(control->log, level, "Error trying to connect to route (attempt %llu): dial tcp %s:%u: %s",
              (unsigned long long)dial->attempts, dial->url.host, dial->url.port, why);

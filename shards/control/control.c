@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -40,6 +41,12 @@ bool control_tell(struct control *control, uint32_t to, const void *mail, uint32
     memcpy(record, mail, bytes);
     post_commit(&control->post, to, bytes);
     return true;
+}
+
+void control_service_tell(struct control *control, enum service_state state)
+{
+    if (service_manager_tell(getenv("NOTIFY_SOCKET"), state, clock_monotonic_ns()) != ERR_OK)
+        log_debug(control->log, "Could not notify the service manager: %s", strerror(errno));
 }
 
 uint64_t control_open_connections(const struct control *control)

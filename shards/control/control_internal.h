@@ -3,6 +3,7 @@
 #define SHARDS_CONTROL_CONTROL_INTERNAL_H
 
 #include "shards/control/control.h"
+#include "shards/service_manager.h"
 
 #include <signal.h>
 
@@ -31,6 +32,9 @@ void control_move(struct control *control, enum control_state next);
 /* Puts a mail, from the spare part too. False: no room. */
 bool control_tell(struct control *control, uint32_t to, const void *mail, uint32_t bytes);
 uint64_t control_open_connections(const struct control *control);
+
+/* Tells the service manager, if there is one. */
+void control_service_tell(struct control *control, enum service_state state);
 
 /* control_accept.c */
 

@@ -24,13 +24,15 @@ void control_info_make(const struct control *control, struct snapshot *snapshot)
 {
     const struct server_options *options = snapshot->options;
     const struct tls_options *tls = &options->net.tls;
+    bool advertised = options->client_advertise_host != NULL;
     snapshot->info = (struct info_server){
         .server_id = text(control->server_id),
         .server_name = text(control->server_name),
         .version = text(MYELIN_NATS_VERSION),
         .myelin_version = text(MYELIN_VERSION),
-        .host = optional_text(options->host),
-        .port = control->port,
+        .host = optional_text(advertised ? options->client_advertise_host : options->host),
+        .port = advertised && options->client_advertise_port > 0 ? (int32_t)options->client_advertise_port
+                                                                 : control->port,
         .cluster = control->cluster.on ? optional_text(options->cluster.name) : (struct bytes){NULL, 0},
         .max_payload_bytes = options->net.max_payload_bytes,
         .headers = options->net.headers,
@@ -43,15 +45,36 @@ void control_info_make(const struct control *control, struct snapshot *snapshot)
         tls_context_tickets(tls->context, &control->ticket_keys);
 }
 
-/* Every line of a text as a log line of its own. */
-static void log_lines(struct log *log, const struct config_text *lines)
+/* Every line of a text as a log line of its own. The last one, which says that it is done, stands where the
+ * log is from now on, the others where it was; so nats-server does. */
+static void log_lines_around(struct control *control, const struct config_text *lines,
+                             void (*between)(struct control *))
 {
     const char *at = config_text_string(lines);
     while (*at != 0) {
         const char *end = strchrnul(at, '\n');
-        log_notice(log, "%.*s", (int)(end - at), at);
+        bool last = *end == 0 || end[1] == 0;
+        if (last)
+            between(control);
+        log_notice(control->log, "%.*s", (int)(end - at), at);
         at = *end == 0 ? end : end + 1;
     }
+}
+
+static void log_and_files(struct control *control)
+{
+    char why[WHY_BYTES] = "";
+    struct log_options options = log_setup(control->snapshot->options, control->program);
+    if (log_reconfigure(control->log, &options, why, sizeof why) != ERR_OK)
+        log_error(control->log, "%s", why);
+    control_files_moved(control, control->retired->options);
+}
+
+/* Done or refused. Who is stopping is not ready again. */
+static void reload_over(struct control *control)
+{
+    if (control->state == CONTROL_RUNNING)
+        control_service_tell(control, SERVICE_READY);
 }
 
 void control_snapshot_released(struct control *control, struct snapshot *snapshot)
@@ -59,11 +82,12 @@ void control_snapshot_released(struct control *control, struct snapshot *snapsho
     ASSERT(snapshot == control->retired && snapshot->holders > 0);
     if (--snapshot->holders > 0)
         return;
+    log_lines_around(control, &control->changes.lines, log_and_files);
     control->retired = NULL;
     server_options_free(snapshot->options);
     memory_free(snapshot);
-    log_lines(control->log, &control->changes.lines);
     option_changes_close(&control->changes);
+    reload_over(control);
     if (!control->reload_again)
         return;
     control->reload_again = false;
@@ -110,15 +134,6 @@ static bool room_for_snapshot(struct control *control)
     return true;
 }
 
-static void log_and_files(struct control *control)
-{
-    char why[WHY_BYTES] = "";
-    struct log_options options = log_setup(control->snapshot->options, control->program);
-    if (log_reconfigure(control->log, &options, why, sizeof why) != ERR_OK)
-        log_error(control->log, "%s", why);
-    control_files_moved(control, control->retired->options);
-}
-
 void control_reload(struct control *control)
 {
     struct server_options *options = NULL;
@@ -128,6 +143,8 @@ void control_reload(struct control *control)
         control->reload_again = true;
         return;
     }
+    if (why == NULL)
+        control_service_tell(control, SERVICE_RELOADING);
     struct snapshot *snapshot = why == NULL ? memory_new(sizeof *snapshot) : NULL;
     if (why == NULL && (snapshot == NULL || !room_for_snapshot(control)))
         why = "no memory";
@@ -141,13 +158,13 @@ void control_reload(struct control *control)
                                                 : "Failed to reload server configuration: out of memory");
         memory_free(snapshot);
         option_changes_close(&changes);
+        reload_over(control);
         return;
     }
     *snapshot = (struct snapshot){.options = options, .holders = control->shard_count};
     control_info_make(control, snapshot);
     hand_out(control, snapshot);
     monitor_reloaded(control);
-    log_and_files(control);
     close_surplus(control);
     control->changes = changes;
 }

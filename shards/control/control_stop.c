@@ -32,6 +32,7 @@ static void stop(struct control *control)
     if (control->state == CONTROL_STOPPING || control->state == CONTROL_STOPPED)
         return;
     log_notice(control->log, "Initiating Shutdown...");
+    control_service_tell(control, SERVICE_STOPPING);
     control_listen_close(control);
     monitor_stop(control);
     cluster_stop(control);
@@ -52,6 +53,7 @@ static void lame_duck(struct control *control)
     if (control->state != CONTROL_RUNNING)
         return;
     log_notice(control->log, "Entering lame duck mode, stop accepting new clients");
+    control_service_tell(control, SERVICE_STOPPING);
     control_listen_close(control);
     if (control_open_connections(control) == 0) {
         stop(control);

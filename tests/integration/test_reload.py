@@ -33,7 +33,7 @@ class Load:
         self.subscriber = login(server, "witness")
         self.subscriber.send(b"SUB load.* 1\r\nPING\r\n")
         self.subscriber.expect(b"PONG")
-        self.stopping, self.problem, self.sent = threading.Event(), None, 0
+        self.stopping, self.begun, self.problem, self.sent = threading.Event(), threading.Event(), None, 0
         self.threads = [threading.Thread(target=self.guard, args=(work, server)) for work in (self.publish, self.take)]
         for thread in self.threads:
             thread.start()
@@ -43,6 +43,7 @@ class Load:
             work(server)
         except Exception as error:  # pylint: disable=broad-except
             self.problem = self.problem or f"the load: {error!r}"
+            self.begun.set()
 
     def publish(self, server):
         publishers = [login(server, "witness") for _ in range(EACH)]
@@ -52,6 +53,7 @@ class Load:
                 client.send(b"PING\r\n")
                 client.expect(b"PONG")
             self.sent += 1
+            self.begun.set()
         for client in publishers:
             client.send(b"PUB load.end 3\r\nend\r\nPING\r\n")
             client.expect(b"PONG")

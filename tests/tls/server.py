@@ -15,12 +15,12 @@ class Server:
 
     running = []  # those that nobody has stopped yet: what is left of a case that failed
 
-    def __init__(self, program, folder, configuration):
+    def __init__(self, program, folder, configuration, flags=None):
         self.path = os.path.join(folder, "server.conf")
         self.lines, self.changed = [], threading.Condition()
         self.ended = False  # the case has ended it
         self.write(configuration)
-        self.process = subprocess.Popen([program, "-a", "127.0.0.1", "-p", "-1", "-D", "-c", self.path,
+        self.process = subprocess.Popen([program, *(["-a", "127.0.0.1", "-p", "-1", "-D"] if flags is None else flags), "-c", self.path,
                                          *os.environ.get("MYELIN_FLAGS", "").split()],
                                         cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.PIPE, text=True, errors="replace")
