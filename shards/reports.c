@@ -123,14 +123,23 @@ static void shard_figures(const struct shard *shard, struct report_shard *figure
         .pages = shard->reports.page_count,
         .page_ns = (uint64_t)shard->reports.page_ns,
         .page_ns_most = (uint64_t)shard->reports.page_ns_most,
+        .system_listeners = shard->post.self == SYSTEM_SHARD ? system_shard_listeners(shard) : 0,
     };
 }
 
+static uint64_t own_patterns(const struct shard *shard, const struct shard_account *account)
+{
+    const struct security_account *system = shard->context.security->accounts.system;
+    return system != NULL && system->id == account->id ? shard->system.interest_count : 0;
+}
+
+/* Without the patterns that are the server's. */
 static void account_figures(const struct shard *shard, const struct shard_account *account,
                             struct report_account *figures)
 {
     const struct host_traffic *traffic = &account->host.traffic, *routes = &account->routes;
     struct index_figures index = index_figures(account->index);
+    uint64_t own = own_patterns(shard, account);
     *figures = (struct report_account){
         .id = account->id,
         .clients = account->client_count,
@@ -143,9 +152,9 @@ static void account_figures(const struct shard *shard, const struct shard_accoun
         .route_in_bytes = routes->in_bytes,
         .route_out_messages = routes->out_messages,
         .route_out_bytes = routes->out_bytes,
-        .subscriptions = index.subscriptions,
-        .interests = index.interests,
-        .inserts = index.inserts,
+        .subscriptions = index.subscriptions - own,
+        .interests = index.interests - own,
+        .inserts = index.inserts - own,
         .removes = index.removes,
         .matches = index.matches,
         .remote_subscriptions = remotes_subscriptions(shard, account),
