@@ -66,8 +66,9 @@ struct report_query {
     struct bytes account; /* owned by the question; likewise below */
     bool user_given;
     struct bytes user;
-    uint64_t cid;      /* 0: any; of REPORT_ROUTE_SUBSCRIPTIONS, the route's */
-    struct bytes test; /* a subject; empty: all */
+    uint64_t cid;        /* 0: any; of REPORT_ROUTE_SUBSCRIPTIONS, the route's */
+    struct bytes filter; /* of open ones of `account`: a subscription meets it; empty: all */
+    struct bytes test;   /* a subject; empty: all */
     const struct report_key *picks;
     uint32_t pick_count;
 };
@@ -76,7 +77,8 @@ struct report_query {
 struct report_cursor {
     uint64_t major;
     uint64_t minor;
-    uint64_t skip; /* of REPORT_SUBSCRIPTIONS: so many that fit are counted and not told, then so many are */
+    uint64_t skip; /* of REPORT_SUBSCRIPTIONS: so many that fit are counted and not told, then so many are; of
+                      REPORT_KEYS with a filter: where to go on in a client's subscriptions */
     uint64_t want;
 };
 

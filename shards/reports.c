@@ -258,6 +258,32 @@ static void sort_figures(const struct client *client, int64_t now_ns, struct rep
     };
 }
 
+enum look { LOOK_YES, LOOK_NO, LOOK_LATER };
+
+/* Whether a client of the account has a subscription that meets the filter. */
+static enum look filter_look(struct answering *answering, const struct client *client)
+{
+    const struct report_query *query = answering->query;
+    if (query->filter.count == 0)
+        return LOOK_YES;
+    if (!bytes_equal(report_client_account(client), query->account))
+        return LOOK_NO;
+    for (;;) {
+        uint64_t next = answering->at.skip;
+        const struct client_subscription *subscription = sids_next(&client->sids, &next);
+        bool meets = subscription != NULL && subscription->base.interest != NULL &&
+                     subject_collides(interest_pattern(subscription->base.interest), query->filter);
+        if (subscription == NULL || meets) {
+            answering->at.skip = 0;
+            return meets ? LOOK_YES : LOOK_NO;
+        }
+        if (answering->items_left == 0)
+            return LOOK_LATER;
+        answering->items_left--;
+        answering->at.skip = next;
+    }
+}
+
 /* major 0: the open ones, minor is a slot; 1: the closed ones, minor is a number. */
 static void keys_page(struct answering *answering)
 {
@@ -275,6 +301,11 @@ static void keys_page(struct answering *answering)
         const struct client *client = &connection->client;
         struct report_connection figures;
         answering->items_left--;
+        enum look look = filter_look(answering, client);
+        if (look == LOOK_LATER)
+            return;
+        if (look == LOOK_NO)
+            continue;
         sort_figures(client, shard->context.now_ns, &figures);
         if (!key_put(answering, &figures, report_client_account(client), report_client_user(client),
                      at->minor))

@@ -1,6 +1,7 @@
 /* shards/control/system_events.c - what the server publishes unasked: connections that come and go, logins
  * that fail, how many clients an account has; and what it hears of other servers (spec/monitoring.md 5). */
 #include "core/base/clock.h"
+#include "core/base/log.h"
 #include "core/base/memory.h"
 #include "core/codec/nuid.h"
 #include "net/closed_reason.h"
@@ -291,6 +292,18 @@ static struct system_peer *peer_find(struct system *system, struct bytes id)
     return NULL;
 }
 
+/* At once, but not more often than once a second: then the next heartbeat comes as early as that. */
+static void greet(struct control *control)
+{
+    struct system *system = &control->system;
+    int64_t rest_ns = system->statsz_gap_ns < STATSZ_REST_NS ? system->statsz_gap_ns : STATSZ_REST_NS;
+    int64_t due_ns = system->statsz_sent_ns + rest_ns;
+    if (system->statsz_sent_ns == 0 || due_ns <= control->now_ns)
+        system_ask_itself(control, system_service_named(SYSTEM_OWN_STATSZ));
+    else if (timers_set(&control->timers, &system->statsz_timer, due_ns) != ERR_OK)
+        log_error(control->log, "No memory for the heartbeats of the system account");
+}
+
 /* A new one is greeted by a heartbeat, so that it knows this server at once. */
 void system_peer_statsz(struct control *control, const struct system_request *request)
 {
@@ -304,8 +317,7 @@ void system_peer_statsz(struct control *control, const struct system_request *re
     if (peer == NULL && system->peers != NULL && system->peer_count < SYSTEM_PEERS_MAX) {
         peer = &system->peers[system->peer_count++];
         memcpy(peer->id, id.data, SYSTEM_ID_BYTES);
-        if (system->statsz_sent_ns == 0 || control->now_ns - system->statsz_sent_ns >= STATSZ_REST_NS)
-            system_ask_itself(control, system_service_named(SYSTEM_OWN_STATSZ));
+        greet(control);
     }
     if (peer != NULL)
         peer->heard_ns = control->now_ns;
