@@ -148,7 +148,7 @@ static bool wanted(struct shard *shard, struct shard_account *account, const cha
     char subject[SUBJECT_BYTES];
     int count = snprintf(subject, sizeof subject, "%s%.*s%s", before, BYTES_PRINTF(name), behind);
     struct bytes whole = bytes_of(subject, (size_t)count);
-    return count > 0 && count < SUBJECT_BYTES && subject_valid_literal(whole) &&
+    return count > 0 && count < SUBJECT_BYTES && subject_valid_spoken(whole) &&
            router_wanted(shard, account, whole);
 }
 

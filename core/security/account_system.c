@@ -93,7 +93,7 @@ static bool imports_make(struct security_account *account, const struct security
         int count = snprintf(subject, sizeof subject, "%s%.*s%s", imports[i].before,
                              BYTES_PRINTF(account->name), imports[i].behind);
         struct bytes whole = bytes_of(subject, (size_t)count);
-        if (!subject_valid_literal(whole) || imported_already(account, text(imports[i].local)))
+        if (!subject_valid_spoken(whole) || imported_already(account, text(imports[i].local)))
             continue;
         char *copy = arena_copy(arena, whole);
         if (copy == NULL)

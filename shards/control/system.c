@@ -214,7 +214,7 @@ bool system_publish(struct control *control, const struct system_message *messag
     size_t total = message->headers.count + message->body.count;
     size_t bytes = message->subject.count + message->reply.count + total + 2;
     /* An account's name may hold what no subject may. */
-    if (!subject_valid_literal(message->subject) || total > SYSTEM_REPLY_BYTES_MAX)
+    if (!subject_valid_spoken(message->subject) || total > SYSTEM_REPLY_BYTES_MAX)
         return false;
     struct mail_system_publish mail = {
         .kind = MAIL_SYSTEM_PUBLISH,
