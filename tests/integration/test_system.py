@@ -483,7 +483,9 @@ def check_cluster(programs):
         found.append("cluster of %s: %s" % (programs, error))
     finally:
         for node in nodes:
-            node.stop(signal.SIGINT)
+            code = node.stop(signal.SIGINT)
+            if code not in (0, 1):  # of a sanitizer
+                found.append("cluster: %s ended with %d: %s" % (node.name, code, node.said()[-4000:]))
     return found
 
 
