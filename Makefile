@@ -387,6 +387,12 @@ monitoring-check: $(out)/myelin ## compare monitoring with nats-server's, key by
 	python3 tests/integration/test_monitoring.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
 	python3 -B tests/integration/test_routez.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
 
+# The system account: answers and events compared with nats-server's, alone and in clusters (docs/events.md).
+test_targets += system-check
+.PHONY: system-check
+system-check: $(out)/myelin ## compare the system account with nats-server's, key by key
+	python3 -B tests/integration/test_system.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
+
 # Clusters of three, of one kind and mixed with nats-servers (docs/clusters.md). The newest nats-server takes part where
 # bench/compare.py has built it.
 test_targets += cluster-check

@@ -113,6 +113,16 @@ void client_send_info(struct client *client)
     write_info(client, &info);
 }
 
+void client_tell_lame_duck(struct client *client)
+{
+    struct info_client info;
+    if (client->state != CLIENT_ACTIVE || !client->pong_sent || client->connect.protocol < 1)
+        return;
+    describe(client, &info);
+    info.lame_duck = true;
+    write_info(client, &info);
+}
+
 /* What the account adds to INFO. */
 static void account_describe(const struct client *client, struct info_client *info)
 {

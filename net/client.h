@@ -155,6 +155,9 @@ bool client_deliver_run(struct client_subscription *subscription, const struct m
 /* Sends an INFO if the client may have one now (client-protocol 3.3). */
 void client_send_info(struct client *client);
 
+/* Tells this client alone, likewise, that it had better go elsewhere. */
+void client_tell_lame_duck(struct client *client);
+
 /* Closes the session: appends `-ERR '<error>'` when there is one, tells the host. Legal when closed already.
  */
 void client_close(struct client *client, enum closed_reason reason, const char *error);

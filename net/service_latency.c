@@ -4,12 +4,13 @@
 #include "core/base/clock.h"
 #include "core/base/language.h"
 #include "core/codec/json_writer.h"
+#include "core/codec/nuid.h"
 
 #include <stdio.h>
 #include <strings.h>
 #include <time.h>
 
-enum { ID_LETTERS = 22, STAMP_BYTES = 96 };
+enum { STAMP_BYTES = 96 };
 
 /* Names that may trigger a sample or travel along with those that do. */
 static const char *const trace_names[] = {
@@ -175,12 +176,10 @@ static size_t put_object(char *out, size_t capacity, const char *key, struct byt
 size_t service_latency_json(char *out, size_t capacity, const struct service_latency_metric *metric,
                             int64_t wall_ns, struct random *random)
 {
-    static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     struct json_writer writer;
-    char id[ID_LETTERS];
+    char id[NUID_TEXT_BYTES];
     char at[STAMP_BYTES], start[STAMP_BYTES];
-    for (size_t i = 0; i < sizeof id; i++)
-        id[i] = letters[random_below(random, sizeof letters - 1)];
+    nuid_make(id, random);
     json_writer_init(&writer, out, capacity);
     json_write_object_begin(&writer);
     member(&writer, "type", TEXT("io.nats.server.metric.v1.service_latency"));

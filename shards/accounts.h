@@ -26,11 +26,12 @@ struct shard_account {
     struct index *services;      /* its service imports, by local subject; NULL: none */
     struct service *service_all; /* those in `services` */
     uint32_t service_count;
-    uint32_t shadow_count;             /* of its clients, in the indexes of exporters: shadows.h */
-    uint32_t reply_count;              /* that its requesters wait for: replies.h */
-    uint32_t client_count;             /* of this shard */
-    uint32_t *others;                  /* [shard]: their clients, as they told; NULL: none has told */
-    struct list_link telling;          /* in shard.telling while the others do not know client_count */
+    uint32_t shadow_count;    /* of its clients, in the indexes of exporters: shadows.h */
+    uint32_t reply_count;     /* that its requesters wait for: replies.h */
+    uint32_t client_count;    /* of this shard */
+    uint32_t *others;         /* [shard]: their clients, as they told; NULL: none has told */
+    struct list_link telling; /* in shard.telling while the others do not know client_count */
+    struct list_link changed; /* in shard.system.changed while the control core is to know that it has */
     struct reply_prefix *reply_prefix; /* as an exporter; made with its first request */
 };
 

@@ -49,6 +49,7 @@ struct connection {
     bool send_progressed; /* part of the batch was taken since send_started_ns */
     bool ended;           /* the peer's FIN came */
     bool failed;          /* reading failed */
+    bool announced;       /* the system account has been told that it is in */
     bool client_begun;    /* the session takes bytes: the question of TLS is settled */
 };
 

@@ -7,12 +7,18 @@
 #include "shards/mail.h"
 #include "shards/router.h"
 #include "shards/shard.h"
+#include "shards/system_shard.h"
 #include "shards/top_subjects.h"
 
 static enum host_result host_enter(struct client *client, const struct security_account *configured,
                                    struct host_account **account)
 {
-    return accounts_enter(shard_of(client->context), client, configured, account);
+    struct shard *shard = shard_of(client->context);
+    struct host_account *before = client->account;
+    enum host_result result = accounts_enter(shard, client, configured, account);
+    if (result == HOST_DONE)
+        system_shard_entered(shard, client, before, *account);
+    return result;
 }
 
 static enum host_result host_subscribe(struct client *client, struct client_subscription *subscription,
@@ -125,6 +131,7 @@ static void host_closing(struct client *client, bool flush)
     struct shard *shard = shard_of(client->context);
     closed_remember(&shard->closed, connection_of(client), shard->context.options->max_closed_clients,
                     shard->context.now_ns);
+    system_shard_closed(shard, client);
     accounts_leave(shard, client);
     connection_closing(shard, connection_of(client), flush);
 }

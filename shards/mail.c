@@ -74,6 +74,24 @@ void mail_release(const uint8_t *bytes, struct block_pool *pool)
         block_release(pool, mail.block);
         return;
     }
+    case MAIL_SYSTEM_REQUEST: {
+        struct mail_system_request mail;
+        memcpy(&mail, bytes, sizeof mail);
+        block_release(pool, mail.block);
+        return;
+    }
+    case MAIL_SYSTEM_PUBLISH: {
+        struct mail_system_publish mail;
+        memcpy(&mail, bytes, sizeof mail);
+        block_release(pool, mail.block);
+        return;
+    }
+    case MAIL_SYSTEM_EVENT: {
+        struct mail_system_event mail;
+        memcpy(&mail, bytes, sizeof mail);
+        block_release(pool, mail.block);
+        return;
+    }
     case MAIL_RESOLVE:
     case MAIL_RESOLVED: {
         struct mail_resolve mail;
@@ -96,6 +114,10 @@ void mail_release(const uint8_t *bytes, struct block_pool *pool)
     case MAIL_STOP:
     case MAIL_STOPPED:
     case MAIL_REPORT_ASK:
+    case MAIL_SYSTEM_SERVICE:
+    case MAIL_SYSTEM_PUBLISHED:
+    case MAIL_SYSTEM_ACCOUNT:
+    case MAIL_SYSTEM_CLIENT:
         return;
     }
 }

@@ -39,6 +39,13 @@ enum mail_kind {
     MAIL_STOPPED,           /* shard, worker -> control: nothing more will come from here */
     MAIL_REPORT_ASK,        /* control -> shard: a page of figures, please: report.h */
     MAIL_REPORT,            /* shard -> control */
+    MAIL_SYSTEM_SERVICE,    /* control -> shard: a pattern of the system account that the server serves */
+    MAIL_SYSTEM_REQUEST,    /* shard -> control: a message for one of these */
+    MAIL_SYSTEM_PUBLISH,    /* control -> shard: a message of the server's own */
+    MAIL_SYSTEM_PUBLISHED,  /* shard -> control: the last of these has been */
+    MAIL_SYSTEM_EVENT,      /* shard -> control: what happened to a connection */
+    MAIL_SYSTEM_ACCOUNT,    /* shard -> control: an account has other clients than before */
+    MAIL_SYSTEM_CLIENT,     /* control -> shard: what one client is to do */
 };
 
 enum mail_message_flags {
@@ -259,6 +266,59 @@ struct mail_resolve {
     uint32_t count;
     uint64_t dial; /* whose it is */
     struct block *block;
+};
+
+/* Followed by the pattern. */
+struct mail_system_service {
+    uint8_t kind;
+    uint32_t number; /* the control core knows it by */
+    uint32_t pattern_count;
+};
+
+/* Followed by subject, reply, headers and payload, or these lie in `block`. */
+struct mail_system_request {
+    uint8_t kind;
+    uint32_t number;
+    uint32_t subject_count;
+    uint32_t reply_count;
+    uint32_t header_bytes;
+    uint32_t total_bytes;
+    struct publisher_place place; /* who asks; cid 0: somebody on another server */
+    struct block *block;
+};
+
+/* In `block`: subject, reply, headers and payload, CR LF. */
+struct mail_system_publish {
+    uint8_t kind;
+    bool last; /* an answer is waited for */
+    uint32_t account;
+    uint32_t subject_count;
+    uint32_t reply_count;
+    uint32_t header_bytes;
+    uint32_t total_bytes;
+    struct block *block;
+};
+
+enum mail_system_event_kind { SYSTEM_CONNECT, SYSTEM_DISCONNECT, SYSTEM_AUTHENTICATION_ERROR };
+
+/* Followed by a record as of REPORT_CONNECTIONS, or that lies in `block`. */
+struct mail_system_event {
+    uint8_t kind;
+    uint8_t event; /* enum mail_system_event_kind */
+    uint32_t bytes;
+    uint32_t account; /* in which it was, by id; 0 also when it got into none */
+    struct block *block;
+};
+
+struct mail_system_account {
+    uint8_t kind;
+    uint32_t account;
+};
+
+struct mail_system_client {
+    uint8_t kind;
+    bool kick; /* else it is told that the server takes no more clients */
+    struct publisher_place place;
 };
 
 struct mail_plain {

@@ -66,8 +66,9 @@ struct report_query {
     struct bytes account; /* owned by the question; likewise below */
     bool user_given;
     struct bytes user;
-    uint64_t cid;      /* 0: any; of REPORT_ROUTE_SUBSCRIPTIONS, the route's */
-    struct bytes test; /* a subject; empty: all */
+    uint64_t cid;        /* 0: any; of REPORT_ROUTE_SUBSCRIPTIONS, the route's */
+    struct bytes filter; /* of open ones of `account`: a subscription meets it; empty: all */
+    struct bytes test;   /* a subject; empty: all */
     const struct report_key *picks;
     uint32_t pick_count;
 };
@@ -76,7 +77,8 @@ struct report_query {
 struct report_cursor {
     uint64_t major;
     uint64_t minor;
-    uint64_t skip; /* of REPORT_SUBSCRIPTIONS: so many that fit are counted and not told, then so many are */
+    uint64_t skip; /* of REPORT_SUBSCRIPTIONS: so many that fit are counted and not told, then so many are; of
+                      REPORT_KEYS with a filter: where to go on in a client's subscriptions */
     uint64_t want;
 };
 
@@ -94,17 +96,18 @@ struct report_shard {
     uint64_t sleeps; /* waits that ended in sleep */
     uint64_t cache_hits;
     uint64_t cache_misses;
-    uint64_t cache_entries;  /* now */
-    uint64_t cache_bytes;    /* now */
-    uint64_t buffers;        /* of the ring, for receiving */
-    uint64_t buffers_window; /* of them with the kernel, now */
-    uint64_t mailbox_bytes;  /* in its inboxes, now */
-    uint64_t written_bytes;  /* by deliveries, into outputs */
-    uint64_t closed_kept;    /* closed connections remembered, now */
-    uint64_t cpu_ns;         /* the thread's */
-    uint64_t pages;          /* of reports such as this one */
-    uint64_t page_ns;        /* the time that all of them took */
-    uint64_t page_ns_most;   /* and the longest */
+    uint64_t cache_entries;    /* now */
+    uint64_t cache_bytes;      /* now */
+    uint64_t buffers;          /* of the ring, for receiving */
+    uint64_t buffers_window;   /* of them with the kernel, now */
+    uint64_t mailbox_bytes;    /* in its inboxes, now */
+    uint64_t written_bytes;    /* by deliveries, into outputs */
+    uint64_t closed_kept;      /* closed connections remembered, now */
+    uint64_t cpu_ns;           /* the thread's */
+    uint64_t system_listeners; /* patterns of the system account that somebody wants, now */
+    uint64_t pages;            /* of reports such as this one */
+    uint64_t page_ns;          /* the time that all of them took */
+    uint64_t page_ns_most;     /* and the longest */
 };
 
 /* What the clients of a shard published in the span that is told of: shards/top_subjects.h. */

@@ -123,14 +123,23 @@ static void shard_figures(const struct shard *shard, struct report_shard *figure
         .pages = shard->reports.page_count,
         .page_ns = (uint64_t)shard->reports.page_ns,
         .page_ns_most = (uint64_t)shard->reports.page_ns_most,
+        .system_listeners = shard->post.self == SYSTEM_SHARD ? system_shard_listeners(shard) : 0,
     };
 }
 
+static uint64_t own_patterns(const struct shard *shard, const struct shard_account *account)
+{
+    const struct security_account *system = shard->context.security->accounts.system;
+    return system != NULL && system->id == account->id ? shard->system.interest_count : 0;
+}
+
+/* Without the patterns that are the server's. */
 static void account_figures(const struct shard *shard, const struct shard_account *account,
                             struct report_account *figures)
 {
     const struct host_traffic *traffic = &account->host.traffic, *routes = &account->routes;
     struct index_figures index = index_figures(account->index);
+    uint64_t own = own_patterns(shard, account);
     *figures = (struct report_account){
         .id = account->id,
         .clients = account->client_count,
@@ -143,9 +152,9 @@ static void account_figures(const struct shard *shard, const struct shard_accoun
         .route_in_bytes = routes->in_bytes,
         .route_out_messages = routes->out_messages,
         .route_out_bytes = routes->out_bytes,
-        .subscriptions = index.subscriptions,
-        .interests = index.interests,
-        .inserts = index.inserts,
+        .subscriptions = index.subscriptions - own,
+        .interests = index.interests - own,
+        .inserts = index.inserts - own,
         .removes = index.removes,
         .matches = index.matches,
         .remote_subscriptions = remotes_subscriptions(shard, account),
@@ -249,6 +258,32 @@ static void sort_figures(const struct client *client, int64_t now_ns, struct rep
     };
 }
 
+enum look { LOOK_YES, LOOK_NO, LOOK_LATER };
+
+/* Whether a client of the account has a subscription that meets the filter. */
+static enum look filter_look(struct answering *answering, const struct client *client)
+{
+    const struct report_query *query = answering->query;
+    if (query->filter.count == 0)
+        return LOOK_YES;
+    if (!bytes_equal(report_client_account(client), query->account))
+        return LOOK_NO;
+    for (;;) {
+        uint64_t next = answering->at.skip;
+        const struct client_subscription *subscription = sids_next(&client->sids, &next);
+        bool meets = subscription != NULL && subscription->base.interest != NULL &&
+                     subject_collides(interest_pattern(subscription->base.interest), query->filter);
+        if (subscription == NULL || meets) {
+            answering->at.skip = 0;
+            return meets ? LOOK_YES : LOOK_NO;
+        }
+        if (answering->items_left == 0)
+            return LOOK_LATER;
+        answering->items_left--;
+        answering->at.skip = next;
+    }
+}
+
 /* major 0: the open ones, minor is a slot; 1: the closed ones, minor is a number. */
 static void keys_page(struct answering *answering)
 {
@@ -266,6 +301,11 @@ static void keys_page(struct answering *answering)
         const struct client *client = &connection->client;
         struct report_connection figures;
         answering->items_left--;
+        enum look look = filter_look(answering, client);
+        if (look == LOOK_LATER)
+            return;
+        if (look == LOOK_NO)
+            continue;
         sort_figures(client, shard->context.now_ns, &figures);
         if (!key_put(answering, &figures, report_client_account(client), report_client_user(client),
                      at->minor))

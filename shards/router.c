@@ -11,6 +11,7 @@
 #include "shards/remotes.h"
 #include "shards/services.h"
 #include "shards/shard.h"
+#include "shards/system_shard.h"
 
 _Static_assert(sizeof(struct mail_message) + MAIL_INLINE_BYTES_MAX <= MAILBOX_RECORD_BYTES_MAX,
                "a mail fits a record");
@@ -270,6 +271,8 @@ static NEVER_INLINE bool foreign_deliver(struct shard *shard, struct subscriptio
     switch ((enum foreign_kind)foreign->kind) {
     case FOREIGN_SHADOW:
         return shadow_deliver(shard, CONTAINER_OF(foreign, struct shadow, foreign), run);
+    case FOREIGN_SYSTEM:
+        return system_shard_request(shard, foreign, run);
     case FOREIGN_REPLIES:
         return replies_note(shard, CONTAINER_OF(foreign, struct reply_prefix, foreign), run);
     }
@@ -489,7 +492,7 @@ bool router_route(struct shard *shard, struct shard_account *account, const stru
 enum host_result router_publish_room(struct shard *shard, const struct message *message)
 {
     struct shard_account *account = shard_account_of(message->publisher->account);
-    if (UNLIKELY(account->services != NULL) && services_hit(shard, account, message))
+    if (UNLIKELY(services_possible(account, message->subject)) && services_hit(shard, account, message))
         return services_publish_room(shard, account, message);
     return router_room(shard, account, message);
 }
@@ -505,7 +508,7 @@ static ALWAYS_INLINE enum host_result publish_all(struct shard *shard, struct sh
 enum host_result router_publish(struct shard *shard, const struct message *run, uint32_t *done)
 {
     struct shard_account *account = shard_account_of(run->publisher->account);
-    if (UNLIKELY(account->services != NULL) && services_hit(shard, account, run)) {
+    if (UNLIKELY(services_possible(account, run->subject)) && services_hit(shard, account, run)) {
         struct message single = message_first(run, 1);
         *done = 1;
         return services_publish(shard, account, &single);

@@ -79,9 +79,17 @@ bool services_hit(struct shard *shard, struct shard_account *account, const stru
 {
     struct router *router = &shard->router;
     const struct match *match = router->service_match;
+    const struct security_account *configured = account->host.configured;
+    router->service_system =
+        configured == NULL ? NULL : security_account_system_import(configured, message->subject);
+    if (account->services == NULL) {
+        router->service_serial = 0;
+        router->service_match = NULL;
+        return router->service_system != NULL;
+    }
     if (message->line_serial != 0 && router->service_serial == message->line_serial &&
         router->service_account == account && match->serial == router->service_match_serial)
-        return match->interest_count > 0;
+        return match->interest_count > 0 || router->service_system != NULL;
     router->service_serial = 0;
     if (match_cache_find(shard->matches, account->services, message->subject, &match) != ERR_OK)
         return false;
@@ -89,7 +97,7 @@ bool services_hit(struct shard *shard, struct shard_account *account, const stru
     router->service_account = account;
     router->service_match = match;
     router->service_match_serial = match->serial;
-    return match->interest_count > 0;
+    return match->interest_count > 0 || router->service_system != NULL;
 }
 
 /* ---- the list of calls ---- */
@@ -147,12 +155,17 @@ static bool entered(const struct calls *calls, uint32_t parent, const struct ser
     return false;
 }
 
-/* Adds what `account` calls by this subject, which hits that of its services. */
+/* Adds what `account` calls by this subject, which hits that of its services, and `system`; either may be
+ * NULL.
+ */
 static void calls_add(struct shard *shard, struct calls *calls, struct shard_account *account,
-                      struct bytes subject, const struct match *match, uint32_t parent)
+                      struct bytes subject, const struct match *match, const struct service_import *system,
+                      uint32_t parent)
 {
     uint32_t first = calls->count;
-    for (uint32_t i = 0; i < match->interest_count; i++) {
+    if (system != NULL && calls->count < SERVICE_CALLS_MAX)
+        calls->all[calls->count++] = (struct call){.import = system, .importer = account, .parent = parent};
+    for (uint32_t i = 0; match != NULL && i < match->interest_count; i++) {
         const struct subscription_set *set = &match->interests[i]->plain;
         for (uint32_t at = 0; at < set->count && calls->count < SERVICE_CALLS_MAX; at++) {
             const struct service *service = CONTAINER_OF(subscription_at(set, at), struct service, base);
@@ -177,13 +190,14 @@ static void calls_list(struct shard *shard, struct calls *calls, struct shard_ac
     calls->count = 0;
     calls->scratch_used = 0;
     /* services_hit() has just found it: the cache was not asked since. */
-    calls_add(shard, calls, account, message->subject, shard->router.service_match, NO_PARENT);
+    calls_add(shard, calls, account, message->subject, shard->router.service_match,
+              shard->router.service_system, NO_PARENT);
     for (uint32_t i = 0; i < calls->count; i++) {
         struct shard_account *exporter = calls->all[i].exporter;
         const struct match *match = NULL;
         if (exporter->services != NULL &&
             match_cache_find(shard->matches, exporter->services, calls->all[i].subject, &match) == ERR_OK)
-            calls_add(shard, calls, exporter, calls->all[i].subject, match, i);
+            calls_add(shard, calls, exporter, calls->all[i].subject, match, NULL, i);
     }
 }
 

@@ -15,7 +15,14 @@ enum { SERVICE_CALLS_MAX = 32 };
 MUST_USE enum err services_make(struct shard *shard, struct shard_account *account);
 void services_forget(struct shard_account *account);
 
-/* Whether a subject is one by which the account, which has `services`, calls some. */
+/* Whether it is worth asking services_hit(): the account imports some, or the subject may be one of those of
+ * the system account that all import. */
+static inline bool services_possible(const struct shard_account *account, struct bytes subject)
+{
+    return account->services != NULL || subject.data[0] == '$';
+}
+
+/* Whether a subject is one by which the account calls some. */
 bool services_hit(struct shard *shard, struct shard_account *account, const struct message *message);
 
 /* Publishes a single message of which services_hit() has just said so: to its own account and to the

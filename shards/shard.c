@@ -289,6 +289,15 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
     case MAIL_REPORT_ASK:
         reports_ask_take(shard, mail);
         return;
+    case MAIL_SYSTEM_SERVICE:
+        system_shard_mail_service(shard, mail);
+        return;
+    case MAIL_SYSTEM_PUBLISH:
+        system_shard_mail_publish(shard, mail);
+        return;
+    case MAIL_SYSTEM_CLIENT:
+        system_shard_mail_client(shard, mail);
+        return;
     case MAIL_CONNECTION_CLOSED:
     case MAIL_PASSWORD:
     case MAIL_SNAPSHOT_RELEASED:
@@ -298,6 +307,10 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
     case MAIL_RESOLVED:
     case MAIL_STOPPED:
     case MAIL_REPORT:
+    case MAIL_SYSTEM_REQUEST:
+    case MAIL_SYSTEM_PUBLISHED:
+    case MAIL_SYSTEM_EVENT:
+    case MAIL_SYSTEM_ACCOUNT:
         break;
     }
     UNREACHABLE("a mail that no shard gets");
@@ -462,7 +475,7 @@ static int64_t wait_ns(struct shard *shard)
     }
     if (!list_empty(&shard->full) || !list_empty(&shard->closing) || shard->expired_count > 0 ||
         shard->gone_count > 0 || shard->backlog.first != NULL || !list_empty(&shard->resyncing) ||
-        !list_empty(&shard->telling) || shard->reports.owed)
+        !list_empty(&shard->telling) || shard->reports.owed || system_shard_waits(&shard->system))
         due_ns = now_ns + RETRY_NS < due_ns ? now_ns + RETRY_NS : due_ns;
     int64_t routes_ns = remotes_due_ns(shard);
     due_ns = routes_ns < due_ns ? routes_ns : due_ns;
@@ -540,6 +553,7 @@ bool shard_turn(struct shard *shard)
     backlog_retry(shard);
     accounts_counts_tell(shard);
     host_stalls_tell(shard);
+    system_shard_step(shard);
     gone_tell(shard);
     reports_step(shard);
     remotes_step(shard);
@@ -584,6 +598,7 @@ enum err shard_init(struct shard *shard, const struct shard_setup *setup, char *
     list_init(&shard->shadows);
     list_init(&shard->resyncing);
     list_init(&shard->telling);
+    list_init(&shard->system.changed);
     uint64_t seed = 0;
     if (random_secure(&seed, sizeof seed) != ERR_OK ||
         random_secure(&shard->context.hash_seed, sizeof shard->context.hash_seed) != ERR_OK) {
@@ -635,6 +650,7 @@ void shard_close(struct shard *shard)
     memory_free(shard->connect_url_texts);
     replies_close(shard);
     backlog_close(shard);
+    system_shard_close(shard);
     accounts_close(shard);
     index_table_close(&shard->shadow_table);
     memory_free(shard->scratch);

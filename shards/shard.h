@@ -17,6 +17,7 @@
 #include "shards/replies.h"
 #include "shards/reports.h"
 #include "shards/snapshot.h"
+#include "shards/system_shard.h"
 
 /* The kinds of operations on a shard's ring, and of its timers. */
 enum shard_op { OP_RECEIVE, OP_SEND, OP_WAKEUP, OP_ROUTE_RECEIVE, OP_ROUTE_SEND };
@@ -42,7 +43,8 @@ struct router {
     struct router_memo memos[ROUTER_MEMOS]; /* by line_serial */
     uint64_t service_serial; /* the control line that services_hit() was asked for last, and the account */
     const struct shard_account *service_account;
-    const struct match *service_match; /* what it found */
+    const struct match *service_match;           /* what it found; NULL: the account imports none by itself */
+    const struct service_import *service_system; /* and of the system account; NULL: none */
     uint64_t service_match_serial;
 };
 
@@ -94,6 +96,7 @@ struct shard {
     struct reports reports;                     /* what the control core asks */
     struct mail_stall stalls[SHARD_STALLS_MAX]; /* to be told at the end of the turn */
     uint32_t stalls_waiting;
+    struct shard_system system;
     uint64_t stall_count;
     uint64_t look_count;  /* waits that began by looking, */
     uint64_t sleep_count; /* and that ended in sleep */

@@ -315,6 +315,10 @@ bool security_accounts_finish(struct security_accounts *accounts, struct arena *
     global->mappings = accounts->global_mappings;
     if (!system_find(accounts, arena, why) || !latencies_possible(accounts, why))
         return false;
+    if (!account_system_links_make(accounts, arena)) {
+        config_text_add(why, "out of memory");
+        return false;
+    }
     for (uint32_t i = 0; i < accounts->count; i++)
         accounts->all[i]->number = accounts->all[i]->id = i;
     accounts->next_id = accounts->count;

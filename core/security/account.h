@@ -93,6 +93,8 @@ struct security_account {
     uint32_t service_export_count;
     uint32_t stream_import_count;
     uint32_t service_import_count;
+    const struct service_import *system_imports; /* of the system account, without a word in the file */
+    uint32_t system_import_count;
     uint32_t number; /* its place in security_accounts.all */
     uint32_t id;     /* for as long as the process runs and the name stays: by it shards know the account */
 };
@@ -131,6 +133,11 @@ MUST_USE enum err security_accounts_inherit(struct security_accounts *accounts,
 
 /* By name, or NULL. Cost: linear; not for the hot path. */
 struct security_account *security_account_find(const struct security_accounts *accounts, struct bytes name);
+
+/* What an account imports of the system account by that local subject, or NULL. Cost: one comparison for any
+ * other subject. */
+const struct service_import *security_account_system_import(const struct security_account *account,
+                                                            struct bytes subject);
 
 /* The account of a user: $G when it has none of its own, or when there is no user. NULL: the accounts are not
  * finished yet. */
@@ -174,6 +181,10 @@ struct account_block {
 /* The `exports` and `imports` arrays. */
 option_parse account_exports_parse;
 option_parse account_imports_parse;
+
+/* When all accounts are there: what the system account exports, and the others import of it, always. False:
+ * memory is out. */
+MUST_USE bool account_system_links_make(struct security_accounts *accounts, struct arena *arena);
 
 /* Makes the exports and imports of all blocks, in nats-server's order: stream exports, service exports,
  * stream imports, service imports. Errors stand at `at`. */

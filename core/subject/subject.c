@@ -31,6 +31,15 @@ bool subject_valid_literal(struct bytes subject)
     return true;
 }
 
+bool subject_valid_spoken(struct bytes subject)
+{
+    for (size_t i = 0; i < subject.count; i++) {
+        if (subject.data[i] <= ' ' || subject.data[i] == 0x7f)
+            return false;
+    }
+    return subject_valid_literal(subject);
+}
+
 bool subject_has_wildcard(struct bytes subject)
 {
     for (size_t start = 0, end; start <= subject.count; start = end + 1) {

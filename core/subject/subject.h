@@ -11,6 +11,10 @@ bool subject_valid_pattern(struct bytes subject);
 /* Whether a publisher may name it when pedantic: no empty token, no token that is `*` or `>`. */
 bool subject_valid_literal(struct bytes subject);
 
+/* The same, and it can stand in a control line: no blanks, no bytes that control. For subjects that the
+ * server makes of names. */
+bool subject_valid_spoken(struct bytes subject);
+
 /* Whether some token is `*`, or the last one is `>`: it can match other subjects than itself. */
 bool subject_has_wildcard(struct bytes subject);
 

@@ -49,6 +49,16 @@ void control_service_tell(struct control *control, enum service_state state)
         log_debug(control->log, "Could not notify the service manager: %s", strerror(errno));
 }
 
+bool control_put(struct control *control, uint32_t to, const void *mail, uint32_t bytes)
+{
+    uint8_t *record = post_reserve(&control->post, to, bytes, false);
+    if (record == NULL)
+        return false;
+    memcpy(record, mail, bytes);
+    post_commit(&control->post, to, bytes);
+    return true;
+}
+
 uint64_t control_open_connections(const struct control *control)
 {
     uint64_t sum = 0;
@@ -101,6 +111,10 @@ enum err control_init(struct control *control, const struct control_setup *setup
         snprintf(why, why_bytes, "signalfd: %s", strerror(errno));
         return ERR_SYSTEM;
     }
+    if (system_init(control) != ERR_OK) {
+        snprintf(why, why_bytes, "no memory for the system account");
+        return ERR_MEMORY;
+    }
     if (cluster_init(control) != ERR_OK) {
         snprintf(why, why_bytes, "the kernel has no random bytes");
         return ERR_SYSTEM;
@@ -152,6 +166,18 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
         cluster_password_checked(control, checked.place.cid, checked.matches);
         return;
     }
+    case MAIL_SYSTEM_REQUEST:
+        system_mail_request(control, mail);
+        return;
+    case MAIL_SYSTEM_EVENT:
+        system_mail_event(control, mail);
+        return;
+    case MAIL_SYSTEM_ACCOUNT:
+        system_mail_account(control, mail);
+        return;
+    case MAIL_SYSTEM_PUBLISHED:
+        control_stop_threads(control);
+        return;
     case MAIL_STOPPED:
         ASSERT(control->running_threads > 0);
         if (--control->running_threads == 0)
@@ -228,6 +254,15 @@ static void expire_timers(struct control *control)
         case CONTROL_TIMER_DIAL:
             cluster_dial_due(control, CONTAINER_OF(timer, struct dial, timer));
             break;
+        case CONTROL_TIMER_STATSZ:
+            system_statsz_due(control);
+            break;
+        case CONTROL_TIMER_ACCOUNTS:
+            system_accounts_due(control);
+            break;
+        case CONTROL_TIMER_STOP:
+            control_stop_threads(control);
+            break;
         }
     }
 }
@@ -259,6 +294,7 @@ static bool turn(struct control *control, bool more)
     expire_timers(control);
     more = monitor_step(control);
     control->retry = cluster_step(control);
+    control->retry = system_step(control) || control->retry;
     post_flush(&control->post);
     return more;
 }
@@ -268,6 +304,7 @@ int control_run(struct control *control)
     bool more = false;
     control_accept_arm(control);
     monitor_arm(control);
+    system_start(control);
     while (control->state != CONTROL_STOPPED)
         more = turn(control, more);
     return control->exit_code;
@@ -281,6 +318,7 @@ void control_close(struct control *control)
         close(control->signal_fd);
     loop_free(control->loop);
     monitor_close(control);
+    system_close(control);
     block_pool_close(&control->blocks);
     timers_close(&control->timers);
     option_changes_close(&control->changes);

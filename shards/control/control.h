@@ -12,6 +12,7 @@
 #include "net/tls_context.h"
 #include "shards/control/cluster.h"
 #include "shards/control/monitor.h"
+#include "shards/control/system.h"
 #include "shards/post.h"
 #include "shards/snapshot.h"
 
@@ -19,7 +20,8 @@ enum control_state {
     CONTROL_RUNNING,
     CONTROL_LAME_DUCK, /* grace period: clients were told, nobody is accepted */
     CONTROL_EVICTING,  /* clients are closed one by one */
-    CONTROL_STOPPING,  /* all threads were told to stop */
+    CONTROL_STOPPING,  /* all threads are told to stop, at the latest when other servers know that this one
+                          goes */
     CONTROL_STOPPED,
 };
 enum { CONTROL_STATES = CONTROL_STOPPED + 1, CONTROL_PATH_BYTES = 4096 };
@@ -68,8 +70,10 @@ struct control {
     bool accepting;
     bool reload_again; /* SIGHUP came while a reload was under way */
     bool retry;        /* something found no room in a mailbox */
+    bool threads_told; /* all threads have been told to stop */
     int exit_code;
     struct cluster cluster;
+    struct system system;
     char ports_path[CONTROL_PATH_BYTES]; /* of the ports file; empty: none */
 };
 

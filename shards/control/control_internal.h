@@ -25,12 +25,17 @@ enum control_timer {
     CONTROL_TIMER_MONITOR, /* of a connection to the monitoring port */
     CONTROL_TIMER_ROUTE_ACCEPT,
     CONTROL_TIMER_DIAL,
+    CONTROL_TIMER_STATSZ, /* of the system account: its heartbeats, */
+    CONTROL_TIMER_ACCOUNTS,
+    CONTROL_TIMER_STOP, /* and the end of waiting for its last word */
 };
 
 void control_move(struct control *control, enum control_state next);
 
 /* Puts a mail, from the spare part too. False: no room. */
 bool control_tell(struct control *control, uint32_t to, const void *mail, uint32_t bytes);
+/* The same, but not from the spare part: for what waits when there is no room. */
+bool control_put(struct control *control, uint32_t to, const void *mail, uint32_t bytes);
 uint64_t control_open_connections(const struct control *control);
 
 /* Tells the service manager, if there is one. */
@@ -51,12 +56,14 @@ void control_signals(sigset_t *signals); /* those that the control core takes */
 void control_signal(struct control *control, int number);
 void control_lame_duck_due(struct control *control);
 void control_connections_closed(struct control *control);
+void control_stop_threads(struct control *control); /* the system account has had its last word */
 
 /* control_files.c */
 void control_files_moved(struct control *control, const struct server_options *before);
 
 /* control_reload.c */
-void control_reload(struct control *control);
+/* False: it was refused, `why` is the reason. True also when it has to wait for the one before. */
+bool control_reload(struct control *control, char *why, size_t why_bytes);
 void control_snapshot_released(struct control *control, struct snapshot *snapshot);
 
 #endif

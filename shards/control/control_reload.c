@@ -11,6 +11,7 @@
 #include "shards/log_setup.h"
 #include "shards/mail.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { WHY_BYTES = 4096 };
@@ -91,7 +92,7 @@ void control_snapshot_released(struct control *control, struct snapshot *snapsho
     if (!control->reload_again)
         return;
     control->reload_again = false;
-    control_reload(control);
+    (void)control_reload(control, NULL, 0);
 }
 
 static void hand_out(struct control *control, struct snapshot *snapshot)
@@ -134,14 +135,14 @@ static bool room_for_snapshot(struct control *control)
     return true;
 }
 
-void control_reload(struct control *control)
+bool control_reload(struct control *control, char *refusal, size_t refusal_bytes)
 {
     struct server_options *options = NULL;
     struct option_changes changes = {0};
     const char *why = control->state == CONTROL_RUNNING ? NULL : "the server is about to stop";
     if (why == NULL && control->retired != NULL) {
         control->reload_again = true;
-        return;
+        return true;
     }
     if (why == NULL)
         control_service_tell(control, SERVICE_RELOADING);
@@ -152,14 +153,17 @@ void control_reload(struct control *control)
         log_error(control->log, "Failed to reload server configuration: %s", why);
     if (why != NULL || server_options_reload(control->snapshot->options, control->argument_count,
                                              control->arguments, &options, &changes) != ERR_OK) {
-        if (why == NULL) /* a whole line already, if there was memory for it */
-            log_error(control->log, "%s",
-                      changes.refusal.count > 0 ? config_text_string(&changes.refusal)
-                                                : "Failed to reload server configuration: out of memory");
+        if (why == NULL) { /* a whole line already, if there was memory for it */
+            why = changes.refusal.count > 0 ? config_text_string(&changes.refusal)
+                                            : "Failed to reload server configuration: out of memory";
+            log_error(control->log, "%s", why);
+        }
+        if (refusal_bytes > 0)
+            snprintf(refusal, refusal_bytes, "%s", why);
         memory_free(snapshot);
         option_changes_close(&changes);
         reload_over(control);
-        return;
+        return false;
     }
     *snapshot = (struct snapshot){.options = options, .holders = control->shard_count};
     control_info_make(control, snapshot);
@@ -167,4 +171,5 @@ void control_reload(struct control *control)
     monitor_reloaded(control);
     close_surplus(control);
     control->changes = changes;
+    return true;
 }

@@ -26,9 +26,23 @@ void control_signals(sigset_t *signals)
         sigaddset(signals, handled[i].number);
 }
 
-static void stop(struct control *control)
+void control_stop_threads(struct control *control)
 {
     struct mail_plain mail = {.kind = MAIL_STOP};
+    if (control->threads_told)
+        return;
+    control->threads_told = true;
+    timers_cancel(&control->timers, &control->system.stop_timer);
+    for (uint32_t to = 0; to < control->post.office->threads; to++) {
+        if (to == control->post.self)
+            continue;
+        bool told = control_tell(control, to, &mail, sizeof mail);
+        ASSERT(told); /* the spare part is the control core's alone */
+    }
+}
+
+static void stop(struct control *control)
+{
     if (control->state == CONTROL_STOPPING || control->state == CONTROL_STOPPED)
         return;
     log_notice(control->log, "Initiating Shutdown...");
@@ -37,12 +51,8 @@ static void stop(struct control *control)
     monitor_stop(control);
     cluster_stop(control);
     control_move(control, CONTROL_STOPPING);
-    for (uint32_t to = 0; to < control->post.office->threads; to++) {
-        if (to == control->post.self)
-            continue;
-        bool told = control_tell(control, to, &mail, sizeof mail);
-        ASSERT(told); /* the spare part is the control core's alone */
-    }
+    if (!system_shutdown(control)) /* else when the other servers have been told */
+        control_stop_threads(control);
 }
 
 /* ---- lame duck ---- */
@@ -61,6 +71,7 @@ static void lame_duck(struct control *control)
     }
     control_move(control, CONTROL_LAME_DUCK);
     cluster_lame_duck(control);
+    system_lame_duck(control);
     for (uint32_t to = 0; to < control->shard_count; to++)
         (void)control_tell(control, to, &mail, sizeof mail); /* a shard without room is told by the closing */
     int64_t due_ns = control->now_ns + control->snapshot->options->lame_duck_grace_period_ns;
@@ -140,7 +151,7 @@ void control_signal(struct control *control, int number)
             stop(control);
         return;
     case SIGHUP:
-        control_reload(control);
+        (void)control_reload(control, NULL, 0); /* the log says why not */
         return;
     case SIGUSR1:
         log_reopen(control->log);

@@ -434,8 +434,14 @@ void monitor_timer_due(struct control *control, struct timer *timer)
 /* Begins the next request, if nothing else is worked on. */
 static void begin_next(struct control *control)
 {
+    if (control->monitor.task != NULL)
+        return;
+    /* In turn: neither whoever asks over HTTP nor the system account waits for all of the other's. */
+    control->monitor.system_turn = !control->monitor.system_turn;
+    if (control->monitor.system_turn && system_begin_next(control))
+        return;
     struct list_link *first = list_first(&control->monitor.waiting);
-    if (control->monitor.task != NULL || first == NULL)
+    if (first == NULL)
         return;
     struct monitor_connection *connection = LIST_ELEMENT(first, struct monitor_connection, waiting);
     list_remove(first);
@@ -449,7 +455,8 @@ bool monitor_step(struct control *control)
         monitor_task_step(control);
     begin_next(control);
     const struct monitor *monitor = &control->monitor;
-    return monitor->task != NULL ? monitor->task->step_wanted : !list_empty(&monitor->waiting);
+    return monitor->task != NULL ? monitor->task->step_wanted
+                                 : !list_empty(&monitor->waiting) || !list_empty(&control->system.waiting);
 }
 
 void monitor_report_take(struct control *control, uint32_t from, const uint8_t *bytes)

@@ -76,6 +76,7 @@ struct monitor {
     struct tls_context *tls; /* of HTTPS; NULL: in clear */
     struct output_pool pool; /* of its streams */
     int listen_fd;           /* -1: off */
+    bool system_turn;        /* the system account's request was begun last */
     uint16_t port;
 };
 

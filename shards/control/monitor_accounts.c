@@ -1,9 +1,9 @@
 /* shards/control/monitor_accounts.c - /accountz and /accstatz (spec/monitoring.md 2.7, 2.8). What is
  * configured comes from the snapshot in force, figures from the shards. */
+#include "shards/control/monitor_accounts.h"
+
 #include "core/base/clock.h"
-#include "core/security/account.h"
 #include "shards/control/control.h"
-#include "shards/control/monitor_task.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,9 +14,6 @@ static const struct security_accounts *accounts_of(const struct control *control
 }
 
 /* ---- /accountz ---- */
-
-static void account_detail(struct control *control, struct monitor_task *task,
-                           const struct security_account *account);
 
 static void head_write(struct control *control, struct monitor_task *task)
 {
@@ -57,7 +54,7 @@ void accountz_told(struct control *control, struct monitor_task *task)
         security_account_find(accounts_of(control), task->report.account);
     head_write(control, task);
     if (account != NULL)
-        account_detail(control, task, account);
+        monitor_put_account_detail(&task->document, control, task, account, "account_detail");
     json_put_object_end(&task->document);
     task->done = true;
 }
@@ -148,9 +145,19 @@ static void put_import_end(struct json_output *document, const char *type, bool 
     json_put_object_end(document);
 }
 
+static void put_service(struct json_output *document, const struct service_import *service)
+{
+    json_put_object(document, NULL);
+    json_put_text(document, "subject", service->subject);
+    json_put_text(document, "account", service->account->name);
+    json_put_text(document, "to", service->local);
+    json_put_text(document, "local_subject", service->local);
+    put_import_end(document, "service", service->share);
+}
+
 static void put_imports(struct json_output *document, const struct security_account *account)
 {
-    if (account->service_import_count + account->stream_import_count == 0)
+    if (account->service_import_count + account->stream_import_count + account->system_import_count == 0)
         return;
     json_put_array(document, "imports");
     for (uint32_t i = 0; i < account->stream_import_count; i++) {
@@ -161,15 +168,10 @@ static void put_imports(struct json_output *document, const struct security_acco
         json_put_text(document, "local_subject", stream->local);
         put_import_end(document, "stream", false);
     }
-    for (uint32_t i = 0; i < account->service_import_count; i++) {
-        const struct service_import *service = &account->service_imports[i];
-        json_put_object(document, NULL);
-        json_put_text(document, "subject", service->subject);
-        json_put_text(document, "account", service->account->name);
-        json_put_text(document, "to", service->local);
-        json_put_text(document, "local_subject", service->local);
-        put_import_end(document, "service", service->share);
-    }
+    for (uint32_t i = 0; i < account->service_import_count; i++)
+        put_service(document, &account->service_imports[i]);
+    for (uint32_t i = 0; i < account->system_import_count; i++)
+        put_service(document, &account->system_imports[i]);
     json_put_array_end(document);
 }
 
@@ -187,12 +189,12 @@ static void put_index(struct json_output *document, const struct report_account 
     json_put_object_end(document);
 }
 
-static void account_detail(struct control *control, struct monitor_task *task,
-                           const struct security_account *account)
+void monitor_put_account_detail(struct json_output *document, struct control *control,
+                                const struct monitor_task *task, const struct security_account *account,
+                                const char *key)
 {
-    struct json_output *document = &task->document;
     struct report_account figures = monitor_account(task, account->id);
-    json_put_object(document, "account_detail");
+    json_put_object(document, key);
     json_put_text(document, "account_name", account->name);
     monitor_put_time(document, "update_time", control, control->monitor.loaded_ns);
     json_put_true(document, "is_system", account == accounts_of(control)->system);
@@ -243,6 +245,22 @@ static void put_traffic(struct json_output *document, const char *key, struct co
     json_put_object_end(document);
 }
 
+void monitor_put_account_figures(struct json_output *document, const struct security_account *account,
+                                 const struct report_account *figures)
+{
+    json_put_text(document, "acc", account->name);
+    json_put_text(document, "name", account->name);
+    json_put_unsigned(document, "conns", figures->clients);
+    json_put_int(document, "leafnodes", 0);
+    json_put_unsigned(document, "total_conns", figures->clients);
+    json_put_unsigned(document, "num_subscriptions", figures->subscriptions + figures->remote_subscriptions);
+    put_traffic(document, "sent", (struct counted){figures->out_messages, figures->out_bytes},
+                (struct counted){figures->route_out_messages, figures->route_out_bytes});
+    put_traffic(document, "received", (struct counted){figures->in_messages, figures->in_bytes},
+                (struct counted){figures->route_in_messages, figures->route_in_bytes});
+    json_put_unsigned(document, "slow_consumers", figures->slow_consumers);
+}
+
 void accstatz_told(struct control *control, struct monitor_task *task)
 {
     struct json_output *document = &task->document;
@@ -255,18 +273,7 @@ void accstatz_told(struct control *control, struct monitor_task *task)
         if (figures.clients == 0 && !task->unused)
             continue;
         json_put_object(document, NULL);
-        json_put_text(document, "acc", accounts->all[i]->name);
-        json_put_text(document, "name", accounts->all[i]->name);
-        json_put_unsigned(document, "conns", figures.clients);
-        json_put_int(document, "leafnodes", 0);
-        json_put_unsigned(document, "total_conns", figures.clients);
-        json_put_unsigned(document, "num_subscriptions",
-                          figures.subscriptions + figures.remote_subscriptions);
-        put_traffic(document, "sent", (struct counted){figures.out_messages, figures.out_bytes},
-                    (struct counted){figures.route_out_messages, figures.route_out_bytes});
-        put_traffic(document, "received", (struct counted){figures.in_messages, figures.in_bytes},
-                    (struct counted){figures.route_in_messages, figures.route_in_bytes});
-        json_put_unsigned(document, "slow_consumers", figures.slow_consumers);
+        monitor_put_account_figures(document, accounts->all[i], &figures);
         json_put_object_end(document);
     }
     json_put_array_end(document);

@@ -117,6 +117,14 @@ static bool read_parameters(struct monitor_task *task)
     query->subscriptions = connz->subscriptions || connz->detail;
     query->account = monitor_text(task, "acc", task->account);
     query->account_given = query->account.count > 0;
+    if (task->request != NULL) /* over HTTP there is no such parameter */
+        query->filter = monitor_text(task, "filter_subject", task->test);
+    if (bytes_equal(query->filter, TEXT(">")))
+        query->filter = TEXT("");
+    if (query->filter.count > 0 && !query->account_given) {
+        monitor_fail(task, HTTP_BAD_REQUEST, "filter by subject only valid with account filtering");
+        return false;
+    }
     query->user = monitor_text(task, "user", task->user);
     query->user_given = query->user.count > 0;
     if (query->cid > 0)

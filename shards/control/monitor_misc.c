@@ -66,7 +66,9 @@ static bool jsz_parameters(struct monitor_task *task)
     }
     if (!monitor_paging(task, &offset, &limit))
         return false;
-    if (leader_only)
+    if (leader_only && task->request != NULL)
+        task->silent = task->done = true;
+    else if (leader_only)
         monitor_fail(task, HTTP_BAD_REQUEST, "filtered response: not leader");
     return !leader_only;
 }
@@ -120,6 +122,8 @@ void healthz_begin(struct control *control, struct monitor_task *task)
     json_output_init(&task->document, 0, MONITOR_BODY_BYTES_MAX);
     json_put_object(&task->document, NULL);
     json_put_text(&task->document, "status", wrong == NULL ? TEXT("ok") : TEXT("error"));
+    if (task->request != NULL)
+        json_put_int(&task->document, "status_code", wrong == NULL ? HTTP_OK : HTTP_BAD_REQUEST);
     if (wrong != NULL) {
         json_put_text(&task->document, "error", text(wrong));
         task->status = HTTP_BAD_REQUEST;
@@ -141,7 +145,7 @@ void ipqueuesz_begin(struct control *control, struct monitor_task *task)
     (void)control;
     if (!monitor_bool(task, "all", &all))
         return;
-    json_output_init(&task->document, 3, MONITOR_BODY_BYTES_MAX);
+    json_output_init(&task->document, task->request == NULL ? 3 : 0, MONITOR_BODY_BYTES_MAX);
     json_put_object(&task->document, NULL);
     end(task);
 }

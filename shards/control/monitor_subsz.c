@@ -100,7 +100,7 @@ static void put_head(struct control *control, struct monitor_task *task, struct 
 static void finish(struct control *control, struct monitor_task *task)
 {
     struct json_output whole;
-    json_output_init(&whole, 2, MONITOR_BODY_BYTES_MAX);
+    json_output_init(&whole, monitor_indent(task), MONITOR_BODY_BYTES_MAX);
     put_head(control, task, &whole);
     if (task->subsz.listed && task->document.comma) {
         json_put_array(&whole, "subscriptions_list");

@@ -134,6 +134,36 @@ static void refuse(struct control *control, struct monitor_connection *connectio
 
 static void reply_when_done(struct control *control);
 
+unsigned monitor_indent(const struct monitor_task *task)
+{
+    return task->request == NULL ? 2 : 0;
+}
+
+/* Whether anybody waits for it. */
+static bool awaited(const struct monitor_task *task)
+{
+    return task->connection != NULL || task->request != NULL;
+}
+
+bool monitor_task_for(struct control *control, const struct monitor_endpoint *endpoint, char *query,
+                      size_t query_count, struct system_request *request)
+{
+    struct monitor_task *task = memory_new(sizeof *task);
+    if (task == NULL)
+        return false;
+    ASSERT(control->monitor.task == NULL);
+    task->endpoint = endpoint;
+    task->request = request;
+    task->target = query;
+    task->query = bytes_of(query, query_count);
+    task->status = HTTP_OK;
+    json_output_init(&task->document, monitor_indent(task), MONITOR_BODY_BYTES_MAX);
+    control->monitor.task = task;
+    endpoint->begin(control, task);
+    reply_when_done(control);
+    return true;
+}
+
 void monitor_task_begin(struct control *control, struct monitor_connection *connection)
 {
     struct monitor *monitor = &control->monitor;
@@ -159,7 +189,7 @@ void monitor_task_begin(struct control *control, struct monitor_connection *conn
     task->query = query;
     task->status = HTTP_OK;
     connection->target = NULL;
-    json_output_init(&task->document, 2, MONITOR_BODY_BYTES_MAX);
+    json_output_init(&task->document, monitor_indent(task), MONITOR_BODY_BYTES_MAX);
     monitor->task = task;
     if (!endpoint->parses_first)
         monitor->request_counts[endpoint - endpoints]++;
@@ -205,6 +235,8 @@ static void reply_when_done(struct control *control)
     struct monitor_task *task = control->monitor.task;
     if (task == NULL || !task->done || task->asked > 0)
         return;
+    if (task->request != NULL)
+        system_task_done(control, task);
     if (task->connection != NULL) {
         size_t count = 0;
         bool jsonp = wrap(task);
@@ -236,6 +268,8 @@ void monitor_task_free(struct control *control)
     memory_free(task->figures.accounts);
     memory_free(task->routes.all);
     memory_free(task->target);
+    if (task->request != NULL)
+        system_request_free(task->request);
     memory_free(task);
     control->monitor.task = NULL;
 }
@@ -248,7 +282,7 @@ void monitor_task_step(struct control *control)
         task->endpoint->step(control, task);
     }
     /* Nobody waits for it any longer: no more is asked. */
-    if (task->connection == NULL && task->asked == 0)
+    if (!awaited(task) && task->asked == 0)
         monitor_task_free(control);
     else
         reply_when_done(control);
@@ -279,7 +313,7 @@ void monitor_task_page(struct control *control, uint32_t from, struct mail_repor
     task->asked--;
     if (mail->failed && !task->failed)
         monitor_fail(task, HTTP_UNAVAILABLE, "memory is out");
-    bool wanted = !task->failed && task->connection != NULL;
+    bool wanted = !task->failed && awaited(task);
     if (wanted)
         task->endpoint->page(control, task, from, mail);
     block_release(&control->blocks, mail->block);

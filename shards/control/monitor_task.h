@@ -84,10 +84,12 @@ struct monitor_topz {
 };
 
 struct monitor_endpoint;
+struct system_request;
 
 struct monitor_task {
     const struct monitor_endpoint *endpoint;
-    struct monitor_connection *connection; /* NULL: the peer has gone */
+    struct monitor_connection *connection; /* NULL: the peer has gone, or: */
+    struct system_request *request;        /* it was asked in the system account; owned */
     struct bytes query;                    /* of the target that `target` holds */
     char *target;                          /* owned */
     struct report_query report;
@@ -95,6 +97,7 @@ struct monitor_task {
     const char *content_type; /* NULL: that of JSON */
     enum http_status status;
     bool failed;                 /* the document is the text of an error */
+    bool silent;                 /* of `request`: no answer */
     bool plain;                  /* no JSONP, no CORS */
     bool browsed;                /* http_reply.browsed */
     bool step_wanted;            /* endpoint.step() is to be called in the next turn */
@@ -102,6 +105,7 @@ struct monitor_task {
     uint32_t asked;              /* shards that have not answered */
     struct report_cursor cursor; /* for the shard that is asked next, where they are asked in turn */
     uint32_t shard_next;
+    uint32_t account_next; /* where accounts are walked through in steps */
     struct monitor_figures figures;
     struct monitor_routes routes;
     char account[HTTP_PARAMETER_BYTES];
@@ -113,6 +117,7 @@ struct monitor_task {
         struct monitor_routez routez;
         struct monitor_topz topz;
         bool unused;
+        struct report_key pick; /* one client */
     };
 };
 
@@ -136,6 +141,10 @@ struct monitor_endpoint {
 const struct monitor_endpoint *monitor_endpoints(size_t *count);
 
 void monitor_task_begin(struct control *control, struct monitor_connection *connection);
+/* For what was asked in the system account; takes the query, which memory_free() frees, and the request.
+ * False: memory is out, nothing was taken. */
+MUST_USE bool monitor_task_for(struct control *control, const struct monitor_endpoint *endpoint, char *query,
+                               size_t query_count, struct system_request *request);
 void monitor_task_step(struct control *control);
 void monitor_task_page(struct control *control, uint32_t from, struct mail_report *mail);
 void monitor_task_free(struct control *control);
@@ -167,6 +176,8 @@ void monitor_figures_page(struct control *control, struct monitor_task *task, ui
 void monitor_routes_ask(struct control *control, struct monitor_task *task);
 void monitor_routes_page(struct control *control, struct monitor_task *task, uint32_t from,
                          const struct mail_report *mail);
+/* Spaces per level of the document: over HTTP people read it. */
+unsigned monitor_indent(const struct monitor_task *task);
 /* What is known of an account; zeros when no shard has met it. */
 struct report_account monitor_account(const struct monitor_task *task, uint32_t id);
 
@@ -228,6 +239,8 @@ void monitor_put_subscription(struct json_output *document, const uint8_t *recor
 /* A moment of the monotonic clock as RFC 3339 in UTC. */
 void monitor_put_time(struct json_output *document, const char *key, const struct control *control,
                       int64_t moment_ns);
+/* Counts by kind of connection. */
+void monitor_put_kinds(struct json_output *document, const char *key, uint64_t clients, uint64_t routes);
 /* The present moment, and the server's id before it. */
 void monitor_put_now(struct json_output *document, const struct control *control);
 /* "3d4h0m12s". */

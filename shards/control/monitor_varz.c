@@ -163,7 +163,7 @@ static void put_configuration(struct json_output *document, const struct control
     put_write_timeout(document, options->net.write_timeout);
 }
 
-static void put_kinds(struct json_output *document, const char *key, uint64_t clients, uint64_t routes)
+void monitor_put_kinds(struct json_output *document, const char *key, uint64_t clients, uint64_t routes)
 {
     static const char *const others[] = {"gateways", "leafs"};
     json_put_object(document, key);
@@ -253,8 +253,9 @@ static void put_after(struct control *control, struct monitor_task *task)
     }
     if (system != NULL)
         json_put_text(document, "system_account", system->name);
-    put_kinds(document, "slow_consumer_stats", sums.slow_consumers, sums.route_slow_consumers);
-    put_kinds(document, "stale_connection_stats", sums.stale_connections, sums.route_stale_connections);
+    monitor_put_kinds(document, "slow_consumer_stats", sums.slow_consumers, sums.route_slow_consumers);
+    monitor_put_kinds(document, "stale_connection_stats", sums.stale_connections,
+                      sums.route_stale_connections);
 }
 
 void varz_told(struct control *control, struct monitor_task *task)

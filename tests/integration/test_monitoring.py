@@ -118,6 +118,10 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        if self.process.returncode not in (0, 1):  # of a sanitizer
+            with open(self.log.name, encoding="utf-8") as file:
+                print(file.read()[-4000:], file=sys.stderr)
+            raise RuntimeError("%s ended with %d" % (self.program, self.process.returncode))
         self.log.close()
         self.folder.cleanup()
 

@@ -154,6 +154,7 @@ def check_wrong(server):
 
 MANY = 3000  # subscriptions: their texts fill several pages
 NODE = """
+no_system_account: true  # whose heartbeats and subscriptions would be counted too
 listen: "127.0.0.1:-1"
 http: "127.0.0.1:-1"
 server_name: %s

@@ -610,3 +610,50 @@ Test(account, limits_that_are_not_given_are_none)
     cr_expect_eq(account(&loaded, "B")->limits.connections, -1);
     unload(&loaded);
 }
+
+struct system_import_case {
+    const char *file;
+    const char *account;
+    const char *local;
+    const char *subject; /* in the system account; NULL: not imported without a word */
+};
+
+static const struct system_import_case system_imports[] = {
+    {"", "$G", "$SYS.REQ.USER.INFO", "$SYS.REQ.USER.$G.INFO"},
+    {"accounts { A {} }", "A", "$SYS.REQ.USER.INFO", "$SYS.REQ.USER.A.INFO"},
+    {"accounts { A {} }", "A", "$SYS.REQ.SERVER.PING.CONNZ", "$SYS.REQ.ACCOUNT.A.CONNZ"},
+    {"accounts { A {} }", "A", "$SYS.REQ.ACCOUNT.PING.CONNZ", "$SYS.REQ.ACCOUNT.A.CONNZ"},
+    {"accounts { A {} }", "A", "$SYS.REQ.ACCOUNT.PING.STATZ", "$SYS.REQ.ACCOUNT.A.STATZ"},
+    {"accounts { A {} }", "A", "$SYS.REQ.SERVER.PING.VARZ", NULL},
+    {"accounts { A {} }", "A", "$SYS.REQ.SERVER.PING", NULL},
+    {"accounts { A {} }", "A", "other", NULL},
+    {"accounts { A {} }", "$SYS", "$SYS.REQ.USER.INFO", NULL},
+    {"accounts { \"a b\" {} }", "a b", "$SYS.REQ.USER.INFO", NULL}, /* no token of a subject */
+    {"no_system_account: true, accounts { A {} }", "A", "$SYS.REQ.USER.INFO", NULL},
+    {"accounts { A {imports: [{service: {account: B, subject: x}, to: \"$SYS.REQ.USER.INFO\"}]}, "
+     "B {exports: [{service: x}]} }",
+     "A", "$SYS.REQ.USER.INFO", NULL}, /* what the file says comes first */
+};
+
+Test(account, every_account_imports_a_little_of_the_system_account)
+{
+    for (size_t i = 0; i < COUNT_OF(system_imports); i++) {
+        const struct system_import_case *c = &system_imports[i];
+        struct loaded loaded;
+        load(&loaded, c->file);
+        cr_assert(loaded.finished, "%s: %s", c->file, config_text_string(&loaded.why));
+        const struct security_account *account =
+            security_account_find(&loaded.options.accounts, text(c->account));
+        cr_assert_not_null(account, "%s", c->file);
+        const struct service_import *import = security_account_system_import(account, text(c->local));
+        cr_expect_eq(import != NULL, c->subject != NULL, "%s: %s", c->account, c->local);
+        if (import != NULL && c->subject != NULL) {
+            cr_expect(bytes_equal(import->subject, text(c->subject)), "%.*s", BYTES_PRINTF(import->subject));
+            cr_expect_eq(import->account, loaded.options.accounts.system);
+            cr_expect_eq(import->exported->response, bytes_start_with(import->subject, TEXT("$SYS.REQ.USER"))
+                                                         ? RESPONSE_SINGLETON
+                                                         : RESPONSE_STREAM);
+        }
+        unload(&loaded);
+    }
+}

@@ -199,3 +199,13 @@ Test(subject, relations_agree_with_the_subjects_that_match, .timeout = 60)
         }
     }
 }
+
+Test(subject, what_the_server_makes_of_names_can_stand_in_a_line)
+{
+    static const char *const good[] = {"a", "$SYS.ACCOUNT.A.CONNECT", "a.\xc3\xa9.b", "a*.b>"};
+    static const char *const bad[] = {"", "a b", "a\tb", "a\r\nPING", "a.\x7f", "a..b", "a.*", ">", ".a"};
+    for (size_t i = 0; i < COUNT_OF(good); i++)
+        cr_expect(subject_valid_spoken(text(good[i])), "%s", good[i]);
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        cr_expect_not(subject_valid_spoken(text(bad[i])), "%s", bad[i]);
+}

@@ -1,0 +1,140 @@
+/* shards/control/system.h - the system account as the control core serves it (docs/events.md).
+ * In the flow, requests: MAIL_SYSTEM_REQUEST, system_mail_request(), `waiting`, system_begin_next(), a task
+ * of monitoring (monitor_task.h), system_task_done(), system_publish(), MAIL_SYSTEM_PUBLISH. Events:
+ * MAIL_SYSTEM_EVENT, system_mail_event(), system_publish(). Heartbeats and accounts' clients: a timer or
+ * MAIL_SYSTEM_ACCOUNT, a request of the server's own, a task.
+ *
+ * All that is published goes through shard SYSTEM_SHARD, in order. At the bounds: SYSTEM_WAITING_MAX requests
+ * of SYSTEM_WAITING_BYTES_MAX together wait, the next one is dropped; SYSTEM_OUTBOX_BYTES_MAX wait for room
+ * in the shard's mailbox, beyond that a message is dropped, and the log says so once; SYSTEM_PEERS_MAX other
+ * servers are known. Thread: the control core's. */
+#ifndef SHARDS_CONTROL_SYSTEM_H
+#define SHARDS_CONTROL_SYSTEM_H
+
+#include "core/base/err.h"
+#include "core/base/list.h"
+#include "core/codec/json_output.h"
+#include "core/loop/timers.h"
+#include "net/message.h"
+#include "shards/report.h"
+
+struct control;
+struct monitor_task;
+struct security_account;
+struct system_service;
+
+enum {
+    SYSTEM_WAITING_MAX = 4096,
+    SYSTEM_WAITING_BYTES_MAX = 16 * 1024 * 1024,
+    SYSTEM_OUTBOX_BYTES_MAX = 128 * 1024 * 1024,
+    SYSTEM_REPLY_BYTES_MAX = 60 * 1024 * 1024, /* routes take messages up to 64 MiB */
+    SYSTEM_PEERS_MAX = 1024,
+    SYSTEM_ID_BYTES = 56,
+};
+
+/* One that waits to be worked on, or is. Its texts follow it in memory. */
+struct system_request {
+    struct list_link waiting; /* in system.waiting until it is begun */
+    const struct system_service *service;
+    struct publisher_place place; /* who asks; cid 0: somebody on another server */
+    struct bytes subject;
+    struct bytes reply; /* empty: the server asks itself, or nobody wants an answer */
+    struct bytes headers;
+    struct bytes body;
+    struct bytes account; /* the subject's, where the service has one */
+    size_t bytes;
+    char *listed; /* accounts it asks for, a zero byte behind each; owned. NULL: all */
+    size_t listed_count;
+};
+
+/* Another server, by what it publishes. */
+struct system_peer {
+    char id[SYSTEM_ID_BYTES];
+    int64_t heard_ns;
+};
+
+struct system {
+    struct list waiting;
+    uint32_t waiting_count;
+    size_t waiting_bytes;
+    struct list outbox; /* what found no room */
+    size_t outbox_bytes;
+    uint64_t outbox_lost; /* since it was last empty */
+    uint64_t sequence;    /* of the last message with this server's description */
+    struct timer statsz_timer;
+    struct timer accounts_timer; /* of the heartbeats of accounts */
+    struct timer stop_timer;
+    int64_t statsz_gap_ns;
+    int64_t statsz_sent_ns;    /* when it was broadcast last */
+    struct system_peer *peers; /* owned, SYSTEM_PEERS_MAX; NULL: none was heard of yet */
+    uint32_t peer_count;
+    uint8_t *changed; /* by account's id, whether its clients have: system_events.c; owned */
+    uint32_t account_capacity;
+    uint32_t service_next; /* of those that the shard was not told yet */
+    char *pattern;         /* scratch for patterns */
+    bool on;               /* there is a system account */
+    bool changes_asked;    /* a request of the server's own that looks at `changed` waits */
+};
+
+/* What the control core's loop has to know of it. */
+MUST_USE enum err system_init(struct control *control);
+void system_start(struct control *control);
+void system_mail_request(struct control *control, const uint8_t *mail);
+void system_mail_event(struct control *control, const uint8_t *mail);
+void system_mail_account(struct control *control, const uint8_t *mail);
+void system_statsz_due(struct control *control);
+void system_accounts_due(struct control *control);
+/* What found no room before. True: some of it is left. */
+bool system_step(struct control *control);
+void system_close(struct control *control);
+
+/* Says that this server takes no more clients; that it goes, true: MAIL_SYSTEM_PUBLISHED or the timer will
+ * follow, and all threads are to run until then. */
+void system_lame_duck(struct control *control);
+MUST_USE bool system_shutdown(struct control *control);
+
+/* Begins the next request if one waits. True: it became a task. */
+bool system_begin_next(struct control *control);
+
+/* A task that a request was made into is done: answers, or not. */
+void system_task_done(struct control *control, struct monitor_task *task);
+
+/* Whether there may be other servers: then heartbeats go out whoever listens. */
+bool system_has_peers(const struct control *control);
+
+/* How many servers are known, this one among them. */
+uint32_t system_active_servers(const struct control *control);
+
+/* ---- for the files of the system account ---- */
+
+struct system_message {
+    uint32_t account; /* by id */
+    struct bytes subject, reply;
+    struct bytes headers; /* empty, or a whole block of them */
+    struct bytes body;
+    bool last; /* MAIL_SYSTEM_PUBLISHED is to follow */
+};
+
+/* Publishes it. False: dropped. */
+bool system_publish(struct control *control, const struct system_message *message);
+
+/* In the system account. */
+void system_say(struct control *control, struct bytes subject, struct json_output *document);
+
+/* A request of the server's own for that service, with an account if it needs one. */
+void system_ask_itself(struct control *control, const struct system_service *service);
+void system_request_free(struct system_request *request);
+
+/* "server": this server's description, with the next sequence number. `key` NULL: without a key. */
+void system_put_server(struct json_output *document, struct control *control, const char *key);
+
+/* The event of an account's clients, on its two subjects, or, when that is not empty, to one reply. */
+void system_account_say(struct control *control, struct monitor_task *task,
+                        const struct security_account *account, struct bytes reply);
+
+/* What another server published. */
+void system_peer_statsz(struct control *control, const struct system_request *request);
+void system_peer_gone(struct control *control, const struct system_request *request);
+void system_peers_forget(struct control *control);
+
+#endif

@@ -1,0 +1,545 @@
+#!/usr/bin/env python3
+"""tests/integration/test_system.py MYELIN REFERENCE... - the system account compared with nats-server's.
+
+The same requests and the same comings and goings of clients on Myelin and on each reference (a nats-server): answers and
+events are compared key by key, as test_monitoring.py does it with documents over HTTP. Then who may ask, what is not
+answered, and, in clusters of Myelin and the references, that all servers answer and know of each other.
+"""
+import gzip
+import json
+import os
+import re
+import signal
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import test_monitoring as monitoring  # noqa: E402
+from cluster_client import Client, Failure, Node, free_ports, pump  # noqa: E402
+
+CONFIG = """
+listen: "127.0.0.1:-1"
+http: "127.0.0.1:-1"
+server_name: compared
+server_tags: ["region:eu", "zone:1"]
+max_payload: 1000
+accounts {
+  A {
+    users: [{user: a, password: a},
+            {user: limited, password: limited, permissions: {publish: {allow: ["$SYS.REQ.>", "x"], deny: "y"},
+             subscribe: [">", "q.* group"], allow_responses: {max: 5, expires: "1m"}}}]
+    exports: [{service: "svc.a"}, {stream: "st.>"}]
+  }
+  B { users: [{user: b, password: b}], imports: [{service: {account: A, subject: "svc.a"}, to: "local.svc"}] }
+  SYS { users: [{user: s, password: s}] }
+}
+system_account: SYS
+"""
+
+# As in test_monitoring: document, path, reason.
+NEWER = monitoring.NEWER
+INTERNAL = "nats-server counts its own subscriptions and imports; Myelin counts clients' only"
+monitoring.DIFFERENCES += [
+    ("server", r"^(ver|feature_flags|flags|seq)$", "another program; newer than 2.9"),
+    ("statsz", r"^(sent_to_clients|received_from_clients|gomaxprocs)$", NEWER),
+    ("statsz", r"^(subscriptions|gomaxprocs)$", INTERNAL),
+    ("statsz", r"^sent(_to_clients)?\.bytes$", "of answers of another length"),
+    ("varz", r"^out_(client_)?bytes$", "of answers of another length"),
+    ("connz?user", r"pending_bytes$", "of a closed one, nats-server sometimes lists what it had not flushed yet"),
+    ("connz?filter", r"^total$", "2.9 counts those too that the filter leaves out"),
+    ("statz", r"\.(name|num_subscriptions|sent\.(gateways|routes|leafs).*|received\.(gateways|routes|leafs).*)$", NEWER),
+    ("statz", r"\.(sent|received)\.", "of answers of another length, and whose import counts them"),
+    ("event", r"^(name|num_subscriptions|client\.name_tag|(sent|received)\.(gateways|routes|leafs).*)$", NEWER),
+    ("event", r"^client\.rtt$", "Myelin does not take the time to CONNECT for a round trip"),
+    ("whole", r"^name_tag$", NEWER),
+    ("subsz", r"^subscriptions_list$", INTERNAL),
+]
+monitoring.VOLATILE += [
+    (r"(^|\.)(time|timestamp)$", monitoring.TIME),
+    (r"(^|\.)id$", None),
+]
+
+
+class Place:
+    """What cluster_client's Client wants of a server."""
+
+    def __init__(self, port):
+        self.port = port
+
+
+class Asker(Client):
+    """A client that sends requests."""
+
+    asked = 0
+
+    def ask(self, subject, body=b"", header=None):
+        """Sends it; the inbox by which answers() finds what comes."""
+        Asker.asked += 1
+        inbox = "_INBOX.%d" % Asker.asked
+        self.subscribe(inbox)
+        self.publish(subject, body.encode() if isinstance(body, str) else body, inbox, header)
+        return inbox
+
+    def answers(self, inbox):
+        return [message for message in self.messages if message.subject == inbox]
+
+    def request(self, subject, body=b"", header=None, count=1):
+        inbox = self.ask(subject, body, header)
+        pump([self], lambda: len(self.answers(inbox)) >= count)
+        return self.answers(inbox)
+
+    def json(self, subject, body=b""):
+        return json.loads(self.request(subject, body)[0].body)
+
+    def silent(self, subject, body=b""):
+        """Whether there is no answer; what is asked behind it has been answered."""
+        inbox = self.ask(subject, body)
+        self.request("$SYS.REQ.SERVER.PING.IDZ")
+        self.request("$SYS.REQ.SERVER.PING.VARZ")
+        return not self.answers(inbox)
+
+
+def connect(server, user):
+    return Asker(Place(server.client_port), user)
+
+
+def number_of(client):
+    return json.loads(client.infos[0].split(b" ", 1)[1])["client_id"]
+
+
+# ---- answers ----
+
+# subject ("ID" is the server's id), body, what its data is compared as; "whole": the answer itself
+REQUESTS = [
+    ("SERVER.PING", "", "statsz"), ("SERVER.PING.STATSZ", "", "statsz"), ("SERVER.ID.STATSZ", "", "statsz"),
+    ("SERVER.PING.VARZ", "", "varz"), ("SERVER.ID.VARZ", '{"server_name": "comp"}', "varz"),
+    ("SERVER.PING.CONNZ", '{"acc": "A", "auth": true, "subscriptions_detail": true}', "connz"),
+    ("SERVER.PING.CONNZ", '{"state": 1, "auth": true, "user": "a"}', "connz?user"),
+    ("SERVER.ID.CONNZ", '{"acc": "A", "limit": 1, "offset": 1, "sort": "subs", "subscriptions": true}', "connz"),
+    ("SERVER.PING.CONNZ", '{"acc": "NOPE"}', "connz"), ("ACCOUNT.A.CONNZ", '{"filter_subject": "foo.*"}', "connz?filter"),
+    ("ACCOUNT.A.CONNZ", '{"filter_subject": "nothing"}', "connz?filter"), ("ACCOUNT.A.CONNZ", '{"filter_subject": ">"}', "connz?filter"), ("ACCOUNT.A.CONNZ", "", "connz"),
+    ("ACCOUNT.A.CONNZ", '{"acc": "B"}', "connz"), ("ACCOUNT.PING.CONNZ", "", "connz"),
+    ("SERVER.PING.SUBSZ", "", "subsz"), ("ACCOUNT.B.SUBSZ", "", "subsz"), ("SERVER.PING.ROUTEZ", "", "routez"),
+    ("SERVER.PING.GATEWAYZ", "", "gatewayz"), ("SERVER.PING.LEAFZ", "", "leafz"), ("ACCOUNT.A.LEAFZ", "", "leafz"),
+    ("SERVER.PING.ACCOUNTZ", "", "accountz"), ("SERVER.PING.ACCOUNTZ", '{"account": "A"}', "accountz?acc=A"),
+    ("ACCOUNT.A.INFO", "", "account_detail"), ("ACCOUNT.A.STATZ", "", "statz"), ("ACCOUNT.PING.STATZ", "", "statz"),
+    ("ACCOUNT.PING.STATZ", '{"accounts": ["A"]}', "statz"), ("ACCOUNT.B.STATZ", '{"include_unused": true}', "statz"),
+    ("SERVER.PING.JSZ", "", "jsz"),
+    # refused
+    ("SERVER.PING.CONNZ", "{bad", "error 400"), ("SERVER.PING.CONNZ", '{"state": "closed"}', "error 400"),
+    ("SERVER.PING.CONNZ", '{"limit": "x"}', "error 400"), ("SERVER.PING.CONNZ", "[]", "error 400"),
+    ("SERVER.PING.STATSZ", "{bad", "error 400"), ("SERVER.PING.CONNZ", '{"sort": "bad"}', "error 500"),
+    ("SERVER.PING.CONNZ", '{"sort": "stop"}', "error 500"), ("SERVER.PING.ACCOUNTZ", '{"account": "NOPE"}', "error 500"),
+    ("SERVER.PING.CONNZ", '{"filter_subject": "foo"}', "error 500"), ("ACCOUNT.NOPE.INFO", "", "error 500"),
+    ("ACCOUNT.A.JSZ", "", "error 500"), ("SERVER.PING.SUBSZ", '{"test": "foo.*"}', "error 500"),
+    # an event as the answer
+    ("ACCOUNT.A.CONNS", "", "event"), ("ACCOUNT.A.CONNS", '{"acc": "A"}', "event"),
+]
+# Since 2.10.
+NEWER_REQUESTS = [
+    ("SERVER.PING.IDZ", "", "whole"), ("SERVER.ID.IDZ", "", "whole"), ("SERVER.PING.HEALTHZ", "", "healthz"),
+    ("SERVER.PING.RAFTZ", "", "raftz"), ("SERVER.PING.PROFILEZ", '{"name": "x"}', "profilez"),
+    ("USER.INFO", "", "user"), ("SERVER.ID.KICK", '{"cid": 999}', "error 500"),
+    ("SERVER.ID.LDM", '{"cid": 999}', "error 500"), ("SERVER.ID.RELOAD", "", "done"),
+]
+# nats-server counts what it has read when all of it has been worked on.
+LATE = r" (received(_from_clients)?\.(msgs|bytes)|in_(client_)?(msgs|bytes)): "
+# Neither is there an answer.
+SILENT = [
+    ("SERVER.PING.VARZ", '{"server_name": "nope"}'), ("SERVER.PING.STATSZ", '{"tags": ["x"]}'),
+    ("SERVER.PING.STATSZ", '{"cluster": "x"}'), ("SERVER.PING.VARZ", '{"host": "10."}'),
+    ("SERVER.PING.VARZ", '{"domain": "x"}'), ("ACCOUNT.$G.STATZ", ""), ("ACCOUNT.$G.CONNS", ""),
+    ("ACCOUNT.A.CONNS", '{"acc": "B"}'),
+]
+
+
+def compare_value(document, reference, own, ordered):
+    comparison = monitoring.Comparison("/" + document, ordered)
+    comparison.values("", monitoring.without_internal("/" + document, reference),
+                      monitoring.without_internal("/" + document, own))
+    return comparison.found
+
+
+def sorted_statz(value):
+    if "account_statz" in value:
+        value["account_statz"].sort(key=lambda account: account["acc"])
+    return value
+
+
+def by_local_subject(detail):
+    """What an account imports, that of the system account too."""
+    return sorted(detail["imports"], key=lambda one: one["local_subject"])
+
+
+def compare_answer(kind, reference, own, ordered):
+    """Both are answers as parsed."""
+    if kind == "whole":
+        return compare_value(kind, reference, own, ordered)
+    found = compare_value("server", reference.pop("server"), own.pop("server"), False)
+    if kind == "event":
+        return found + compare_value(kind, reference, own, ordered)
+    if kind.startswith("error"):
+        if reference["error"]["code"] != own["error"]["code"] or reference.keys() != own.keys():
+            found.append("%r, Myelin has %r" % (reference, own))
+        if kind == "error 500" and reference["error"] != own["error"]:
+            found.append("%r, Myelin has %r" % (reference["error"], own["error"]))
+        return found
+    if list(reference) != list(own):
+        return found + ["members %s, Myelin has %s" % (list(reference), list(own))]
+    if kind == "account_detail":
+        if ordered and by_local_subject(reference["data"]) != by_local_subject(own["data"]):
+            found.append("imports %r, Myelin has %r" % (reference["data"]["imports"], own["data"]["imports"]))
+        reference, own = [{"data": {"account_detail": value["data"]}} for value in (reference, own)]
+        kind = "accountz?acc"
+    for key in reference:
+        found += compare_value(kind, sorted_statz(reference[key]), sorted_statz(own[key]), ordered)
+    return found
+
+
+def compare_answers(reference, myelin, newest):
+    found = []
+    clients = [client for server in (reference, myelin) for client in monitoring.workload(server)]
+    theirs, ours = [(server, connect(server, "s"), server.json("/varz")["server_id"]) for server in (reference, myelin)]
+    for subject, body, kind in REQUESTS + (NEWER_REQUESTS if newest else []):
+        answers = [asker.json("$SYS.REQ." + subject.replace("ID", server_id) if "IDZ" not in subject else
+                              "$SYS.REQ." + subject.replace(".ID.", ".%s." % server_id), body)
+                   for _, asker, server_id in (theirs, ours)]
+        found += ["%s %s: %s" % (subject, body, line) for line in compare_answer(kind, *answers, newest)
+                  if not re.search(LATE, line)]
+    for subject, body in SILENT:
+        for server, asker, server_id in (theirs, ours):
+            if not asker.silent("$SYS.REQ." + subject, body) and (newest or server is myelin):
+                found.append("%s %s is answered by %s" % (subject, body, server.program))
+    for client in clients:
+        client.close()
+    for _, asker, _ in (theirs, ours):
+        asker.close()
+    return found + ["of the reference: " + line for line in check_users(reference, newest)]
+
+
+# ---- events ----
+
+def parsed(message, server_id):
+    return message.subject.replace(server_id, "ID"), json.loads(message.body)
+
+
+class Watch:
+    """A client of the system account that sees all events."""
+
+    def __init__(self, server):
+        self.client = connect(server, "s")
+        self.server_id = server.json("/varz")["server_id"]
+        for subject in ("$SYS.ACCOUNT.>", "$SYS.SERVER.>"):
+            self.client.subscribe(subject)
+        self.client.flush()
+
+    def events(self):
+        return [parsed(message, self.server_id) for message in self.client.messages]
+
+    def wait(self, *subjects):
+        """Until one of each has come; those that came, as a list, and they are forgotten."""
+        pump([self.client], lambda: set(subjects) <= {subject for subject, _ in self.events()})
+        self.client.flush()
+        found, self.client.messages = self.events(), []
+        return found
+
+
+def conns(account):
+    return ["$SYS.SERVER.ACCOUNT.%s.CONNS" % account, "$SYS.ACCOUNT.%s.SERVER.CONNS" % account]
+
+
+def happenings(server):
+    """What is published while clients come and go, step by step."""
+    steps = []
+    watch = Watch(server)
+    client = connect(server, "a")
+    client.subscribe("foo")
+    client.publish("foo", b"hello")
+    client.flush()
+    steps.append(watch.wait("$SYS.ACCOUNT.A.CONNECT", *conns("A")))
+    client.close()
+    steps.append(watch.wait("$SYS.ACCOUNT.A.DISCONNECT", *conns("A")))
+    monitoring.Client(server, "wrong", "intruder").until_closed()
+    steps.append(watch.wait("$SYS.SERVER.ID.CLIENT.AUTH.ERR"))
+    watch.client.publish("$SYS.REQ.SERVER.PING", b"")
+    steps.append(watch.wait("$SYS.SERVER.ID.STATSZ"))
+    watch.client.close()
+    return steps
+
+
+def compare_happenings(reference, myelin, newest):
+    """Of each step: the same subjects, and events of each with the same members."""
+    found = []
+    for theirs, ours in zip(happenings(reference), happenings(myelin)):
+        subjects = [{subject for subject, _ in events
+                     if (newest or ".$G." not in subject) and ".SYS." not in subject} for events in (theirs, ours)]
+        if subjects[0] - {"$SYS.SERVER.ID.STATSZ"} != subjects[1] - {"$SYS.SERVER.ID.STATSZ"}:
+            found.append("events on %s, Myelin has %s" % (sorted(subjects[0]), sorted(subjects[1])))
+        for subject in subjects[0] & subjects[1]:
+            reference_event, own = (dict([pair for pair in events if pair[0] == subject][-1][1]) for events in (theirs, ours))
+            found += compare_value("server", reference_event.pop("server"), own.pop("server"), False)
+            kind = "statsz" if subject.endswith("STATSZ") else "event"
+            if kind == "statsz":
+                reference_event, own = reference_event["statsz"], own["statsz"]
+            found += ["event %s: %s" % (subject, line) for line in compare_value(kind, reference_event, own, newest)
+                      if not re.search(r"(sent|received)(_to_clients|_from_clients)?\.(msgs|bytes)|(total_)?connections|active_accounts", line)]
+    return found
+
+
+# ---- what only one server is asked ----
+
+def sorted_lists(permissions):
+    """nats-server writes them in any order."""
+    return {name: {key: sorted(value) if isinstance(value, list) else value for key, value in part.items()}
+            for name, part in (permissions or {}).items()}
+
+
+def check_users(server, newest):
+    """Who may ask what. Any server has to pass it."""
+    found = []
+
+    def expect(what, good):
+        if not good:
+            found.append("users: " + what)
+
+    user, other, system = connect(server, "a"), connect(server, "b"), connect(server, "s")
+    for subject in ("$SYS.REQ.SERVER.PING.CONNZ", "$SYS.REQ.ACCOUNT.PING.CONNZ"):
+        shown = user.json(subject, '{"acc": "B", "auth": true}')["data"]["connections"]
+        expect(subject + " shows the own account only", {one["account"] for one in shown} == {"A"})
+    shown = user.json("$SYS.REQ.ACCOUNT.PING.STATZ")["data"]["account_statz"]
+    expect("STATZ likewise", [one["acc"] for one in shown] == ["A"])
+    for subject in ("$SYS.REQ.SERVER.PING", "$SYS.REQ.SERVER.PING.VARZ", "$SYS.REQ.ACCOUNT.A.CONNZ", "$SYS.REQ.ACCOUNT.A.INFO"):
+        answer = user.request(subject)[0]
+        expect(subject + " is for the system account", (answer.header or b"").startswith(b"NATS/1.0 503"))
+    if newest:
+        limited = connect(server, "limited")
+        expect("who it is", user.json("$SYS.REQ.USER.INFO")["data"] == {"user": "a", "account": "A", "account_name": "A"})
+        expect("in the system account too", system.json("$SYS.REQ.USER.INFO")["data"]["user"] == "s")
+        expect("what it may do: %s" % limited.json("$SYS.REQ.USER.INFO")["data"],
+               sorted_lists(limited.json("$SYS.REQ.USER.INFO")["data"].get("permissions")) ==
+               {"publish": {"allow": ["$SYS.REQ.>", "x"], "deny": ["y"]}, "subscribe": {"allow": [">", "q.* group"]},
+                "responses": {"max": 5, "ttl": 60000000000}})
+        limited.close()
+    header = b"NATS/1.0\r\nAccept-Encoding: gzip\r\n\r\n"
+    answer = system.request("$SYS.REQ.SERVER.PING.ACCOUNTZ", b"", header)[0]
+    expect("gzip", b"Content-Encoding: gzip" in answer.header and
+           "A" in json.loads(gzip.decompress(answer.body))["data"]["accounts"])
+    answer = system.request("$SYS.REQ.SERVER.PING.ACCOUNTZ", b"", b"NATS/1.0\r\nAccept-Encoding: br\r\n\r\n")[0]
+    expect("another encoding", b"Content-Encoding: identity" in answer.header and b'"accounts"' in answer.body)
+    for client in (user, other, system):
+        client.close()
+    return found
+
+
+def check_orders(server):
+    """A client is told to go elsewhere, then kicked; the configuration is read again, or refused."""
+    found = []
+
+    def expect(what, good):
+        if not good:
+            found.append("orders: " + what)
+
+    system, watch, victim = connect(server, "s"), Watch(server), connect(server, "b")
+    inside = connect(server, "b")
+    inside.subscribe("$SYS.ACCOUNT.CLIENT.AUTH.ERR")
+    inside.flush()
+    here = "$SYS.REQ.SERVER.%s." % watch.server_id
+    order = '{"cid": %d}' % number_of(victim)
+    expect("LDM is done", list(system.json(here + "LDM", order)) == ["server"])
+    pump([victim], lambda: b'"ldm":true' in victim.info)
+    expect("KICK is done", list(system.json(here + "KICK", order)) == ["server"])
+    pump([victim], lambda: victim.closed)
+    events = dict(watch.wait("$SYS.ACCOUNT.B.DISCONNECT"))
+    expect("its end is an event", events["$SYS.ACCOUNT.B.DISCONNECT"]["reason"] == "Kicked")
+    expect("it is gone", "error" in system.json(here + "KICK", order))
+    expect("RELOAD is done", list(system.json(here + "RELOAD")) == ["server"])
+    path = os.path.join(server.folder.name, "compared.conf")
+    with open(path, "a", encoding="ascii") as file:
+        file.write("\nno_such_option: 1\n")
+    answer = system.json(here + "RELOAD")
+    expect("RELOAD of what is wrong is refused: %s" % answer, answer.get("error", {}).get("code") == 500)
+    numbers = [json.loads(message.body)["server"]["seq"] for message in system.messages if b'"server"' in message.body]
+    expect("numbers grow", numbers == sorted(set(numbers)))
+    for client in (system, watch.client, inside):
+        client.close()
+    return found
+
+
+CROWD = 300
+
+
+def check_storm(program):
+    """Many clients at once, over several shards: each is an event, and the account's last one is true."""
+    found = []
+    server = monitoring.Server(program, CONFIG.replace("server_tags", "shards: 3\nserver_tags"))
+    try:
+        watch = Watch(server)
+        clients = [connect(server, "a") for _ in range(CROWD)]
+
+        def shown():
+            counts = [event["conns"] for subject, event in watch.events() if subject == conns("A")[1]]
+            return counts[-1:]
+
+        pump([watch.client], lambda: shown() == [CROWD])
+        pump([watch.client], lambda: sum(s == "$SYS.ACCOUNT.A.CONNECT" for s, _ in watch.events()) >= CROWD)
+        for client in clients:
+            client.close()
+        pump([watch.client], lambda: shown() == [0])
+        pump([watch.client], lambda: sum(s == "$SYS.ACCOUNT.A.DISCONNECT" for s, _ in watch.events()) >= CROWD)
+        ids = [event["client"]["id"] for subject, event in watch.events() if subject.endswith(".A.DISCONNECT")]
+        if len(ids) != CROWD or len(set(ids)) != CROWD:
+            found.append("storm: %d events of %d ends" % (len(ids), CROWD))
+        varz = watch.client.json("$SYS.REQ.SERVER.PING.STATSZ")["statsz"]
+        if varz["connections"] != 1 or varz["total_connections"] != CROWD + 1:
+            found.append("storm: %r" % varz)
+        watch.client.close()
+    finally:
+        server.stop()
+    return found
+
+
+# ---- clusters ----
+
+ACCOUNTS = """
+accounts {
+    APP { users = [ {user: app, password: app} ] }
+    SYS { users = [ {user: sys, password: sys} ] }
+}
+system_account: SYS
+"""
+
+
+def answers_of_all(asker, subject, count, good=lambda answer: True):
+    """Asks until `count` servers answer as they should; their answers by server name."""
+    state = {"inbox": None}
+
+    def again():
+        state["inbox"] = asker.ask(subject)
+
+    def now():
+        answers = [json.loads(message.body) for message in asker.answers(state["inbox"])] if state["inbox"] else []
+        return {answer["server"]["name"]: answer for answer in answers}
+
+    pump([asker], lambda: len(now()) == count and all(good(answer) for answer in now().values()), again, 0.3)
+    return now()
+
+
+def check_cluster(programs):
+    """All servers answer a PING and know of each other; users see their account on all of them."""
+    found = []
+
+    def expect(what, good):
+        if not good:
+            found.append("cluster: " + what)
+
+    ports = free_ports(2 * len(programs))
+    nodes = [Node(program, "n%d" % i, ports[2 * i], ports[2 * i + 1],
+                  ["--shards", "2"] if "myelin" in os.path.basename(program) else [], accounts=ACCOUNTS)
+             for i, program in enumerate(programs)]
+    count = len(nodes)
+    try:
+        for node in nodes:
+            node.routes = [other.cluster_port for other in nodes if other is not node]
+            node.start()
+        askers = [Asker(node, "sys") for node in nodes]
+        for asker in askers:
+            pinged = answers_of_all(asker, "$SYS.REQ.SERVER.PING", count, lambda a: a["statsz"]["active_servers"] == count)
+            expect("their cluster", {answer["server"]["cluster"] for answer in pinged.values()} == {"C"})
+        ids = {name: answer["server"]["id"] for name, answer in pinged.items()}
+        for asker in askers:
+            for name, server_id in ids.items():
+                answer = asker.json("$SYS.REQ.SERVER.%s.VARZ" % server_id)
+                expect("one is asked from anywhere", answer["data"]["server_name"] == name)
+            answers_of_all(asker, "$SYS.REQ.SERVER.PING.VARZ", count)
+
+        askers[0].subscribe("$SYS.ACCOUNT.APP.CONNECT")
+        askers[0].flush()
+        answers_of_all(askers[0], "$SYS.REQ.SERVER.PING", count)  # the subscription is known everywhere: it was before these
+        users = [Asker(node, "app") for node in nodes]
+        pump([askers[0]], lambda: {json.loads(message.body)["server"]["name"] for message in askers[0].messages
+                                   if message.subject == "$SYS.ACCOUNT.APP.CONNECT"} == set(ids))
+        for user in users:
+            shown = answers_of_all(user, "$SYS.REQ.ACCOUNT.PING.STATZ", count)
+            expect("a user sees its account on all", all(
+                [one["acc"] for one in answer["data"]["account_statz"]] == ["APP"] for answer in shown.values()))
+        for node, user in zip(nodes, users):
+            if node.ours:
+                inbox = user.ask("$SYS.REQ.USER.INFO")
+                pump([user], lambda: user.answers(inbox))
+                answers_of_all(user, "$SYS.REQ.ACCOUNT.PING.STATZ", count)
+                infos = [json.loads(message.body) for message in user.answers(inbox)]
+                expect("only its own server knows a user", [info["server"]["name"] for info in infos] == [node.name])
+
+        askers[0].subscribe("$SYS.SERVER.*.SHUTDOWN")
+        askers[0].flush()
+        askers[0].messages = []
+        last = nodes.pop()
+        askers.pop().close()
+        last.stop(signal.SIGTERM)
+        pump([askers[0]], lambda: any(message.subject == "$SYS.SERVER.%s.SHUTDOWN" % ids[last.name]
+                                      for message in askers[0].messages))
+        for asker in askers:
+            answers_of_all(asker, "$SYS.REQ.SERVER.PING", count - 1, lambda a: a["statsz"]["active_servers"] == count - 1)
+    except Failure as error:
+        found.append("cluster of %s: %s" % (programs, error))
+    finally:
+        for node in nodes:
+            code = node.stop(signal.SIGINT)
+            if code not in (0, 1):  # of a sanitizer
+                found.append("cluster: %s ended with %d: %s" % (node.name, code, node.said()[-4000:]))
+    return found
+
+
+def clusters(myelin, references):
+    yield [myelin, myelin, myelin]
+    for reference in references:
+        yield [myelin, reference, myelin]
+        yield [reference, myelin, reference]
+
+
+class Results(list):
+    """Of each part what was found wrong; printed as it comes."""
+
+    def append(self, result):
+        what, found = result
+        print("system: %s: %s" % (what, "as expected" if not found else "%d differences" % len(found)))
+        for line in found:
+            print("   ", line)
+        sys.stdout.flush()
+        super().append(result)
+
+
+def with_both(path, program, what, check):
+    """A check of a reference and Myelin, both fresh: nothing that went before happens late."""
+    reference, own = monitoring.Server(path, CONFIG), monitoring.Server(program, CONFIG)
+    try:
+        version = reference.json("/varz")["version"]
+        found = check(reference, own, not version.startswith("2.9."))
+        return "%s with %s" % (what, version), found
+    finally:
+        reference.stop()
+        own.stop()
+
+
+def main():
+    program, references = sys.argv[1], sys.argv[2:]
+    Node.ours = property(lambda node: "myelin" in os.path.basename(node.path))
+    results = Results()
+    myelin = monitoring.Server(program, CONFIG)
+    try:
+        results.append(("Myelin's users", check_users(myelin, True)))
+        for path in references:
+            for what, check in (("compared", compare_answers), ("events compared", compare_happenings)):
+                results.append(with_both(path, program, what, check))
+        results.append(("Myelin's orders", check_orders(myelin)))
+    finally:
+        myelin.stop()
+    results.append(("Myelin's storm", check_storm(program)))
+    for programs in clusters(program, references):
+        results.append(("cluster of %s" % [os.path.basename(path) for path in programs], check_cluster(programs)))
+    failed = sum(bool(found) for _, found in results)
+    print("%d passed, %d failed" % (len(results) - failed, failed))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
