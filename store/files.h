@@ -1,7 +1,7 @@
 /* store/files.h - the disk as the store sees it: a folder of files with names, behind a small table of calls.
  * In the flow:  wal, store -> store_files.calls -> real files (files_real.c), or a simulated disk (tests)
- * All calls block; what happens on a message's way does not go through here but through store_io (wal.h), which
- * the owner of a ring submits itself. Results are 0 or a count; -errno says what went wrong. */
+ * All calls block; what happens on a message's way does not go through here but through store_io (wal.h),
+ * which the owner of a ring submits itself. Results are 0 or a count; -errno says what went wrong. */
 #ifndef STORE_FILES_H
 #define STORE_FILES_H
 

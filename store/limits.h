@@ -37,8 +37,8 @@ enum { LIMITS_WHY_BYTES = 256 };
 /* Whether a channel may have this name: not empty, tokens between single dots, no wildcard, no '/'. */
 bool limits_channel_name_valid(struct bytes name);
 
-/* ERR_INVALID with the sentence of spec 7.1 and 7.2 in `why` when a name is no channel and no pattern, or more
- * literal names are given than `channels_max` (0: no limit) channels can exist. */
+/* ERR_INVALID with the sentence of spec 7.1 and 7.2 in `why` when a name is no channel and no pattern, or
+ * more literal names are given than `channels_max` (0: no limit) channels can exist. */
 MUST_USE enum err limits_rules_check(const struct store_limits_rule *rules, uint32_t count,
                                      uint32_t channels_max, char *why, size_t why_bytes);
 
