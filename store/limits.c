@@ -7,8 +7,14 @@
 
 bool limits_channel_name_valid(struct bytes name)
 {
-    return name.count > 0 && subject_valid_literal(name) && memchr(name.data, '/', name.count) == NULL &&
-           memchr(name.data, 0, name.count) == NULL;
+    if (name.count == 0 || !subject_valid_literal(name))
+        return false;
+    for (size_t i = 0; i < name.count; i++) {
+        uint8_t byte = name.data[i];
+        if (byte == '*' || byte == '>' || byte == '/' || byte == 0)
+            return false;
+    }
+    return true;
 }
 
 /* A pattern in which every wildcard is a token of its own. */

@@ -34,7 +34,8 @@ struct store_limits_rule {
 
 enum { LIMITS_WHY_BYTES = 256 };
 
-/* Whether a channel may have this name: not empty, tokens between single dots, no wildcard, no '/'. */
+/* Whether a channel may have this name: not empty, tokens between single dots, no '*',
+ * '>', '/' or zero anywhere. */
 bool limits_channel_name_valid(struct bytes name);
 
 /* ERR_INVALID with the sentence of spec 7.1 and 7.2 in `why` when a name is no channel and no pattern, or

@@ -48,13 +48,16 @@ static enum err move_state(struct store *store, struct store_channel *channel, c
 static enum err move_record(struct store *store, const struct record *record)
 {
     struct store_channel *channel = record->channel == 0 ? NULL : channel_by_number(store, record->channel);
-    if (record->channel != 0 && channel == NULL)
+    bool of_channel = record->type == RECORD_MESSAGE || record->type == RECORD_CHANNEL;
+    if ((record->channel != 0 || of_channel) && channel == NULL)
         return ERR_OK; /* of a channel that was deleted */
-    if (record->type == RECORD_MESSAGE)
-        return move_message(store, channel, record);
     if (record->type == RECORD_PUT || record->type == RECORD_ADD)
         return move_state(store, channel, record);
-    if (record->type != RECORD_CHANNEL || channel->record_position != record->position)
+    if (!of_channel || channel == NULL)
+        return ERR_OK;
+    if (record->type == RECORD_MESSAGE)
+        return move_message(store, channel, record);
+    if (channel->record_position != record->position)
         return ERR_OK;
     store->moved_records++;
     return channel_describe(store, channel, false);

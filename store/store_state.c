@@ -381,6 +381,7 @@ static enum err whole_parts(struct whole *whole)
         whole->part_capacity = whole->part_count;
     }
     const uint8_t *at = whole->bytes;
+    ASSERT(at != NULL || whole->part_count == 0); /* each part has its size at least */
     for (uint32_t i = 0; i < whole->part_count; i++) {
         whole->parts[i] = bytes_of(at + 4, get_u32(at));
         at += 4 + whole->parts[i].count;

@@ -249,6 +249,19 @@ static bool seal_find(struct wal *wal, struct wal_segment *segment, struct recor
            get_u32(seal->payload.data) <= (seal->payload.count - 12) / 4;
 }
 
+/* Whether something was written behind segment `i`: then all of it had been synced before. Its own seal does
+ * not say so: in a power cut the end of a write may come through and its beginning may not. */
+static bool segment_followed(struct wal *wal, uint32_t i)
+{
+    if (i + 1 >= wal->segment_count)
+        return false;
+    struct wal_segment *next = &wal->segments[i + 1];
+    struct record record;
+    next->end = next->capacity;
+    wal->written = WAL_POSITION(next->number + 1, SEGMENT_HEADER_BYTES);
+    return wal_read(wal, WAL_POSITION(next->number, SEGMENT_HEADER_BYTES), &record) == ERR_OK;
+}
+
 /* Tells the visitor what the segment's indexes know. ERR_NOT_FOUND: it has no valid seal or indexes, nothing
  * was told. */
 static enum err segment_by_index(struct recovery *r, struct wal_segment *segment)
@@ -357,7 +370,8 @@ static enum err segments_read(struct recovery *r)
         struct wal_segment *segment = &wal->segments[i];
         bool sealed = false;
         wal->active = i;
-        err = wal->options.verify ? ERR_NOT_FOUND : segment_by_index(r, segment);
+        bool by_index = !wal->options.verify && segment_followed(wal, i);
+        err = by_index ? segment_by_index(r, segment) : ERR_NOT_FOUND;
         if (err == ERR_OK)
             continue; /* sealed */
         if (err == ERR_NOT_FOUND)
@@ -377,20 +391,28 @@ static enum err segments_read(struct recovery *r)
 
 /* ---- the end ---- */
 
-/* Looks for valid records in segment `i` from `from` on: whether there are any, and the highest claim of what
- * was synced. */
-static enum err records_behind(struct recovery *r, uint32_t i, uint32_t from, bool *any, uint64_t *claim)
+struct behind {
+    bool pieces;    /* something that began as a record of that place */
+    bool records;   /* a valid one */
+    uint64_t claim; /* the highest position below which everything was synced, as they say */
+};
+
+/* Looks for records in segment `i` from `from` on. */
+static enum err records_behind(struct recovery *r, uint32_t i, uint32_t from, struct behind *behind)
 {
     struct wal_segment *segment = &r->wal->segments[i];
     enum err err = image_read(r, segment, segment->capacity);
-    for (uint32_t at = from; err == ERR_OK && at < r->image.count; at += 8) {
+    for (uint32_t at = from; err == ERR_OK && at + RECORD_HEADER_BYTES <= r->image.count; at += 8) {
         struct record record;
         uint32_t size = 0;
+        if (get_u64(r->image.bytes + at + 8) != WAL_POSITION(segment->number, at))
+            continue;
+        behind->pieces = true;
         if (record_decode(r->image.bytes + at, r->image.count - at, WAL_POSITION(segment->number, at),
                           segment->salt, &record, &size) != RECORD_VALID)
             continue;
-        *any = true;
-        *claim = record.synced > *claim ? record.synced : *claim;
+        behind->records = true;
+        behind->claim = record.synced > behind->claim ? record.synced : behind->claim;
     }
     return err;
 }
@@ -431,22 +453,22 @@ static enum err log_ends(struct recovery *r, uint32_t i, uint32_t offset)
 {
     struct wal *wal = r->wal;
     uint64_t place = WAL_POSITION(wal->segments[i].number, offset);
-    bool here = false, later = false;
-    uint64_t claim = 0;
-    enum err err = records_behind(r, i, offset, &here, &claim);
+    struct behind here = {0}, later = {0};
+    enum err err = records_behind(r, i, offset, &here);
     for (uint32_t next = i + 1; next < wal->segment_count && err == ERR_OK; next++)
-        err = records_behind(r, next, SEGMENT_HEADER_BYTES, &later, &claim);
+        err = records_behind(r, next, SEGMENT_HEADER_BYTES, &later);
     if (err != ERR_OK)
         return err;
     /* A segment is synced before the next one is written, so records there are a claim as well. */
-    if ((claim > place || later) && !wal->options.cut_damaged_tail) {
+    if ((here.claim > place || later.records) && !wal->options.cut_damaged_tail) {
         wal_say(wal,
                 "damaged record in %s at offset %u: records behind it say that it had been stored safely; "
                 "make a copy of the whole store before anything else",
                 wal_segment_name(wal->segments[i].number).text, offset);
         return ERR_DAMAGED;
     }
-    if ((here || later) && !wal->options.read_only)
+    /* Pieces as well: what is appended next could make one of them whole. */
+    if ((here.pieces || later.pieces) && !wal->options.read_only)
         return cut(wal, i, offset);
     return ERR_OK;
 }
