@@ -15,7 +15,8 @@
     X(ERR_NOT_FOUND, "there is no such thing")                                                               \
     X(ERR_SYSTEM, "a system call failed; errno says why")                                                    \
     X(ERR_UNSUPPORTED, "this machine or build cannot do that")                                               \
-    X(ERR_DENIED, "not allowed")
+    X(ERR_DENIED, "not allowed")                                                                             \
+    X(ERR_DAMAGED, "stored bytes are not what was written")
 
 enum err {
 #define X(code, text) code,

@@ -1,0 +1,279 @@
+/* store/store_channels.c - channels: by name, by number, and what describes them in the log. See store.h. */
+#include "core/base/check.h"
+#include "core/base/hash.h"
+#include "core/base/memory.h"
+#include "store/store.h"
+#include "store/store_inside.h"
+
+enum {
+    DESCRIPTION_BYTES = 24, /* floor, last, flags; then the name */
+    DESCRIPTION_EXACT = 1,
+    BUCKETS_MIN = 16,
+};
+
+static struct store_channel **name_bucket(const struct store *store, struct bytes name)
+{
+    return &store->by_name[hash_bytes(name, store->hash_seed) & (store->bucket_count - 1)];
+}
+
+/* Numbers are given in turn, so their low bits are as good as a hash. */
+static struct store_channel **number_bucket(const struct store *store, uint32_t number)
+{
+    return &store->by_number[number & (store->bucket_count - 1)];
+}
+
+static struct bytes name_of(const struct store_channel *channel)
+{
+    return bytes_of(channel->name, channel->name_count);
+}
+
+/* At most one channel to the bucket. ERR_MEMORY: as before. */
+static enum err buckets_grow(struct store *store)
+{
+    if (store->channel_count < store->bucket_count)
+        return ERR_OK;
+    uint32_t count = store->bucket_count == 0 ? BUCKETS_MIN : store->bucket_count * 2;
+    struct store_channel **by_name = memory_new(count * sizeof by_name[0]);
+    struct store_channel **by_number = memory_new(count * sizeof by_number[0]);
+    if (by_name == NULL || by_number == NULL) {
+        memory_free(by_name);
+        memory_free(by_number);
+        return ERR_MEMORY;
+    }
+    memory_free(store->by_name);
+    memory_free(store->by_number);
+    store->by_name = by_name;
+    store->by_number = by_number;
+    store->bucket_count = count;
+    for (struct list_link *l = list_first(&store->channels); l != NULL; l = list_next(&store->channels, l)) {
+        struct store_channel *channel = LIST_ELEMENT(l, struct store_channel, link);
+        struct store_channel **bucket = number_bucket(store, channel->number);
+        channel->next_by_number = *bucket;
+        *bucket = channel;
+        if (channel->name == NULL)
+            continue;
+        bucket = name_bucket(store, name_of(channel));
+        channel->next_by_name = *bucket;
+        *bucket = channel;
+    }
+    return ERR_OK;
+}
+
+enum err channel_add(struct store *store, uint32_t number, struct store_channel **out)
+{
+    if (buckets_grow(store) != ERR_OK)
+        return ERR_MEMORY;
+    struct store_channel *channel = memory_new(sizeof *channel);
+    if (channel == NULL)
+        return ERR_MEMORY;
+    channel->store = store;
+    channel->number = number;
+    list_init(&channel->keys);
+    list_push_last(&store->channels, &channel->link);
+    struct store_channel **bucket = number_bucket(store, number);
+    channel->next_by_number = *bucket;
+    *bucket = channel;
+    store->channel_count++;
+    if (number >= store->next_number)
+        store->next_number = number + 1;
+    *out = channel;
+    return ERR_OK;
+}
+
+enum err channel_name_set(struct store *store, struct store_channel *channel, struct bytes name)
+{
+    ASSERT(channel->name == NULL);
+    channel->name = memory_copy(name.data, name.count);
+    if (channel->name == NULL)
+        return ERR_MEMORY;
+    channel->name_count = (uint32_t)name.count;
+    channel->limits = limits_of(&store->limits, store->rules, store->rule_count, name);
+    struct store_channel **bucket = name_bucket(store, name);
+    channel->next_by_name = *bucket;
+    *bucket = channel;
+    return ERR_OK;
+}
+
+struct store_channel *channel_by_number(struct store *store, uint32_t number)
+{
+    if (store->latest != NULL && store->latest->number == number)
+        return store->latest;
+    if (store->bucket_count == 0)
+        return NULL;
+    struct store_channel *channel = *number_bucket(store, number);
+    while (channel != NULL && channel->number != number)
+        channel = channel->next_by_number;
+    store->latest = channel;
+    return channel;
+}
+
+static void unlink_name(struct store *store, struct store_channel *channel)
+{
+    struct store_channel **place = name_bucket(store, name_of(channel));
+    while (*place != channel)
+        place = &(*place)->next_by_name;
+    *place = channel->next_by_name;
+}
+
+void channel_forget(struct store *store, struct store_channel *channel)
+{
+    while (channel->index.message_count > 0)
+        message_drop_first(store, channel);
+    while (!list_empty(&channel->keys))
+        state_forget(store, LIST_ELEMENT(list_first(&channel->keys), struct state_key, link));
+    if (channel->record_position != 0)
+        wal_dead(store->wal, channel->record_position, DESCRIPTION_BYTES + channel->name_count);
+    timers_cancel(&store->ages, &channel->age);
+    if (channel->name != NULL)
+        unlink_name(store, channel);
+    struct store_channel **place = number_bucket(store, channel->number);
+    while (*place != channel)
+        place = &(*place)->next_by_number;
+    *place = channel->next_by_number;
+    list_remove(&channel->link);
+    store->channel_count--;
+    if (store->latest == channel)
+        store->latest = NULL;
+    message_index_close(&channel->index);
+    memory_free(channel->name);
+    memory_free(channel);
+}
+
+/* ---- what describes a channel ---- */
+
+enum err channel_describe(struct store *store, struct store_channel *channel, bool exact)
+{
+    if (store->wal == NULL) {
+        store->position++;
+        return ERR_OK;
+    }
+    uint8_t fields[DESCRIPTION_BYTES];
+    put_u64(fields, channel->floor);
+    put_u64(fields + 8, channel->last);
+    put_u64(fields + 16, exact ? DESCRIPTION_EXACT : 0);
+    uint64_t position = 0;
+    enum err err = wal_append(store->wal, WAL_NEEDED, RECORD_CHANNEL, channel->number,
+                              bytes_of(fields, sizeof fields), name_of(channel), &position);
+    if (err != ERR_OK)
+        return err;
+    if (channel->record_position != 0)
+        wal_dead(store->wal, channel->record_position, DESCRIPTION_BYTES + channel->name_count);
+    wal_live(store->wal, position, DESCRIPTION_BYTES + channel->name_count);
+    channel->record_position = position;
+    return ERR_OK;
+}
+
+bool channel_description_decode(struct bytes payload, struct channel_description *description)
+{
+    if (payload.count <= DESCRIPTION_BYTES ||
+        payload.count > DESCRIPTION_BYTES + STORE_CHANNEL_NAME_BYTES_MAX)
+        return false;
+    *description = (struct channel_description){
+        .floor = get_u64(payload.data),
+        .last = get_u64(payload.data + 8),
+        .exact = (get_u64(payload.data + 16) & DESCRIPTION_EXACT) != 0,
+        .name = bytes_of(payload.data + DESCRIPTION_BYTES, payload.count - DESCRIPTION_BYTES),
+    };
+    return limits_channel_name_valid(description->name);
+}
+
+/* ---- store.h ---- */
+
+enum err store_channel_create(struct store *store, struct bytes name, int64_t now_ns,
+                              struct store_channel **out)
+{
+    *out = NULL;
+    if (name.count > STORE_CHANNEL_NAME_BYTES_MAX || !limits_channel_name_valid(name))
+        return ERR_INVALID;
+    if (store_channel_find(store, name) != NULL)
+        return ERR_EXISTS;
+    if (store->channels_max != 0 && store->channel_count >= store->channels_max)
+        return ERR_FULL;
+    struct store_channel *channel = NULL;
+    enum err err = channel_add(store, store->next_number, &channel);
+    if (err != ERR_OK)
+        return err;
+    channel->last_activity_ns = now_ns;
+    err = channel_name_set(store, channel, name);
+    if (err == ERR_OK)
+        err = channel_describe(store, channel, false);
+    if (err != ERR_OK) {
+        channel_forget(store, channel);
+        return err;
+    }
+    *out = channel;
+    return ERR_OK;
+}
+
+struct store_channel *store_channel_find(const struct store *store, struct bytes name)
+{
+    if (store->bucket_count == 0)
+        return NULL;
+    struct store_channel *channel = *name_bucket(store, name);
+    while (channel != NULL && !bytes_equal(name_of(channel), name))
+        channel = channel->next_by_name;
+    return channel;
+}
+
+enum err store_channel_delete(struct store *store, struct store_channel *channel)
+{
+    if (store->wal != NULL) {
+        uint64_t position = 0;
+        enum err err = wal_append(store->wal, WAL_NEEDED, RECORD_CHANNEL_DELETED, channel->number, TEXT(""),
+                                  TEXT(""), &position);
+        if (err != ERR_OK)
+            return err;
+    }
+    store->position++;
+    channel_forget(store, channel);
+    return ERR_OK;
+}
+
+struct store_channel *store_channel_next(const struct store *store, const struct store_channel *channel)
+{
+    struct list_link *link =
+        channel == NULL ? list_first(&store->channels) : list_next(&store->channels, &channel->link);
+    return link == NULL ? NULL : LIST_ELEMENT(link, struct store_channel, link);
+}
+
+uint32_t store_channel_count(const struct store *store)
+{
+    return store->channel_count;
+}
+
+struct bytes store_channel_name(const struct store_channel *channel)
+{
+    return name_of(channel);
+}
+
+const struct store_limits *store_channel_limits(const struct store_channel *channel)
+{
+    return &channel->limits;
+}
+
+void store_channel_set_owner(struct store_channel *channel, void *owner)
+{
+    channel->owner = owner;
+}
+
+void *store_channel_owner(const struct store_channel *channel)
+{
+    return channel->owner;
+}
+
+struct store_channel_figures store_channel_figures(const struct store_channel *channel)
+{
+    struct store_channel_figures figures = {
+        .last_sequence = channel->last,
+        .first_sequence = channel->last == 0 ? 0 : channel->last + 1,
+        .message_count = channel->index.message_count,
+        .bytes = channel->bytes,
+        .dropped_count = channel->dropped_count,
+        .last_activity_ns = channel->last_activity_ns,
+        .subscription_count = channel->subscription_count,
+    };
+    struct message_entry first;
+    if (message_index_first(&channel->index, &first))
+        figures.first_sequence = first.sequence;
+    return figures;
+}

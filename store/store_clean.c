@@ -1,0 +1,86 @@
+/* store/store_clean.c - what lives in the oldest segment moves to the end of the log, so that its file can
+ * go. In the flow:  store_tick() -> store_clean() -> wal_clean_next(), wal_append(), wal_retire() A bounded
+ * piece at a time; docs/store.md 4 says when and why. */
+#include "core/base/check.h"
+#include "store/store.h"
+#include "store/store_inside.h"
+
+static enum err move_message(struct store *store, struct store_channel *channel, const struct record *record)
+{
+    struct record_message message;
+    struct message_entry entry;
+    if (!record_message_decode(record->payload, &message) ||
+        !message_index_get(&channel->index, message.sequence, &entry) || entry.position != record->position)
+        return ERR_OK; /* dropped, or moved already */
+    message.first_sequence = channel->floor;
+    uint8_t fields[RECORD_MESSAGE_FIELDS_BYTES];
+    record_message_encode(fields, &message);
+    uint64_t position = 0;
+    enum err err = wal_append(store->wal, WAL_NEEDED, RECORD_MESSAGE, channel->number,
+                              bytes_of(fields, sizeof fields), message.data, &position);
+    if (err != ERR_OK)
+        return err;
+    wal_live(store->wal, position, record->payload.count);
+    wal_dead(store->wal, entry.position, record->payload.count);
+    entry.position = position;
+    err = message_index_put(&channel->index, &entry, NULL);
+    ASSERT(err == ERR_OK); /* it replaces */
+    store->moved_records++;
+    return ERR_OK;
+}
+
+static enum err move_state(struct store *store, struct store_channel *channel, const struct record *record)
+{
+    struct state_fields fields;
+    if (!state_fields_decode(record->payload, &fields))
+        return ERR_OK;
+    struct state_key *key = state_find(store, fields.kind, channel, fields.id);
+    for (uint32_t i = 0; key != NULL && i < key->part_count; i++) {
+        if (key->parts[i].position != record->position)
+            continue;
+        enum err err = state_move(store, key);
+        store->moved_records += err == ERR_OK;
+        return err;
+    }
+    return ERR_OK;
+}
+
+static enum err move_record(struct store *store, const struct record *record)
+{
+    struct store_channel *channel = record->channel == 0 ? NULL : channel_by_number(store, record->channel);
+    bool of_channel = record->type == RECORD_MESSAGE || record->type == RECORD_CHANNEL;
+    if ((record->channel != 0 || of_channel) && channel == NULL)
+        return ERR_OK; /* of a channel that was deleted */
+    if (record->type == RECORD_PUT || record->type == RECORD_ADD)
+        return move_state(store, channel, record);
+    if (!of_channel || channel == NULL)
+        return ERR_OK;
+    if (record->type == RECORD_MESSAGE)
+        return move_message(store, channel, record);
+    if (channel->record_position != record->position)
+        return ERR_OK;
+    store->moved_records++;
+    return channel_describe(store, channel, false);
+}
+
+void store_clean(struct store *store, uint32_t budget_bytes)
+{
+    uint64_t looked_at = 0;
+    while (looked_at < budget_bytes && wal_cleaning_wanted(store->wal, store->garbage_percent)) {
+        struct record record;
+        enum err err = wal_clean_next(store->wal, &record);
+        if (err == ERR_NOT_FOUND) {
+            /* What refuses now (the buffer or the disk is full) is tried again with the next tick. */
+            if (wal_oldest_live_bytes(store->wal) == 0)
+                (void)!wal_retire(store->wal);
+            return;
+        }
+        if (err != ERR_OK) {
+            store_say(store, "space cannot be reclaimed: %s", wal_why(store->wal));
+            return;
+        }
+        looked_at += record_size(record.payload.count);
+        if (move_record(store, &record) != ERR_OK)
+            return;
+    }
+}
