@@ -159,7 +159,7 @@ listen: "127.0.0.1:-1"
 http: "127.0.0.1:-1"
 server_name: %s
 accounts { A { users: [{user: a, password: a}] }, B { users: [{user: b, password: b}] } }
-cluster { name: many, listen: "127.0.0.1:-1", routes: [%s], pool_size: %d }
+cluster { name: many, listen: "127.0.0.1:-1", routes: [%s], pool_size: %s }
 """
 
 
@@ -245,7 +245,7 @@ def check_pools(program):
     try:
         for name in ("one", "two"):
             urls = ", ".join('"nats-route://127.0.0.1:%d"' % node.route_port for node in nodes)
-            nodes.append(Server(program, NODE % (name, urls, 3), ["--shards", "3"]))
+            nodes.append(Server(program, NODE % (name, urls, "3, accounts: [B]"), ["--shards", "3"]))
         one, two = nodes
         for node in nodes:
             wait_for("a full pool", lambda node=node: node.json("/routez")["num_routes"] == 4)
@@ -254,7 +254,7 @@ def check_pools(program):
         wait_for("interest is known", lambda: sum(r["subscriptions"] for r in one.json("/routez")["routes"]) == 2)
         routes = one.json("/routez?subs=1")["routes"]
         lists = sorted(sorted(r.get("subscriptions_list", [])) for r in routes)
-        if [r.get("account") for r in routes].count("$SYS") != 1 or lists != [[], [], [], ["bar", "foo"]]:
+        if [r.get("account") for r in routes].count("B") != 1 or lists != [[], [], [], ["bar", "foo"]]:
             found.append("pools: %r" % routes)
         if [(r["did_solicit"], r["is_configured"]) for r in two.json("/routez")["routes"]] != [(True, True)] * 4:
             found.append("pools: who dialled")
