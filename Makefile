@@ -278,8 +278,12 @@ $(out)/soak: $(call object_of,$(soak_sources))
 	$(CC) $(link_flags) $^ -o $@
 
 .PHONY: interop
-interop: $(out)/myelin page-check ## run the Go, JavaScript and Python clients' scenarios against the server, and the live page
+interop: $(out)/myelin page-check tools-check ## run the Go, JavaScript and Python clients' scenarios against the server, the live page, the nats tool
 	tests/interop/run.sh $(out)/myelin go js py go-tls js-tls py-tls
+
+.PHONY: tools-check
+tools-check: $(out)/myelin ## run the nats command-line tool against the system account
+	python3 -B tests/interop/tools/run.py $(out)/myelin
 
 # PAGE_ARGUMENTS="--pictures FOLDER" keeps what the browser showed.
 .PHONY: page-check
