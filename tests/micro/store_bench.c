@@ -137,7 +137,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: store-bench FOLDER [MESSAGES]\n");
         return 2;
     }
-    long messages = argc > 2 ? atol(argv[2]) : 10000000;
+    long messages = argc > 2 ? strtol(argv[2], NULL, 10) : 10000000;
     group_commit(argv[1]);
     struct store_files files;
     struct store *store = opened(&files, argv[1], &(struct store_options){.sync = WAL_SYNC_NEVER});
