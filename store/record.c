@@ -83,7 +83,7 @@ bool record_message_decode(struct bytes payload, struct record_message *message)
     message->first_sequence = get_u64(payload.data + 16);
     message->data =
         bytes_of(payload.data + RECORD_MESSAGE_FIELDS_BYTES, payload.count - RECORD_MESSAGE_FIELDS_BYTES);
-    return message->sequence != 0;
+    return message->sequence != 0 && message->sequence <= RECORD_SEQUENCE_MAX;
 }
 
 void segment_header_encode(uint8_t to[SEGMENT_HEADER_BYTES], const struct segment_header *header)

@@ -31,6 +31,9 @@ enum {
     SEGMENT_HEADER_BYTES = 64,
 };
 
+/* So that one more is a sequence still. */
+#define RECORD_SEQUENCE_MAX ((uint64_t)INT64_MAX)
+
 struct record {
     uint64_t position;
     uint64_t synced; /* all below this position was on disk when the record was made */

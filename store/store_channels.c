@@ -174,7 +174,8 @@ bool channel_description_decode(struct bytes payload, struct channel_description
         .exact = (get_u64(payload.data + 16) & DESCRIPTION_EXACT) != 0,
         .name = bytes_of(payload.data + DESCRIPTION_BYTES, payload.count - DESCRIPTION_BYTES),
     };
-    return limits_channel_name_valid(description->name);
+    return limits_channel_name_valid(description->name) && description->last <= RECORD_SEQUENCE_MAX &&
+           description->floor <= RECORD_SEQUENCE_MAX + 1;
 }
 
 /* ---- store.h ---- */

@@ -138,7 +138,7 @@ static enum err place(struct store *store, struct store_channel *channel, const 
 static enum err append(struct store *store, struct store_channel *channel, uint64_t sequence,
                        struct bytes data, int64_t timestamp_ns)
 {
-    if (data.count > STORE_DATA_BYTES_MAX)
+    if (data.count > STORE_DATA_BYTES_MAX || sequence > RECORD_SEQUENCE_MAX)
         return ERR_INVALID;
     struct message_entry entry = {
         .sequence = sequence,

@@ -58,6 +58,33 @@ static enum err lock(struct wal *wal)
     return ERR_SYSTEM;
 }
 
+/* Giving up what is damaged twice running would hide that it happens: the first time leaves a witness, a
+ * start without the option takes it away. */
+static enum err witness(struct wal *wal)
+{
+    static const char name[] = "cut-witness";
+    const struct store_files *files = &wal->options.files;
+    if (!wal->options.cut_damaged_tail) {
+        int result = files->calls->remove(files->host, name);
+        if (result == 0 || result == -ENOENT)
+            return ERR_OK;
+        wal_say(wal, "unable to remove %s: %s", name, errno_text(-result).text);
+        return ERR_SYSTEM;
+    }
+    int file = files->calls->open(files->host, name, STORE_OPEN_CREATE);
+    if (file >= 0) {
+        files->calls->close(files->host, file);
+        return ERR_OK;
+    }
+    if (file == -EEXIST) {
+        wal_say(wal, "file store should not be opened consecutively with the TruncateUnexpectedEOF option "
+                     "set to true");
+        return ERR_INVALID;
+    }
+    wal_say(wal, "unable to create %s: %s", name, errno_text(-file).text);
+    return ERR_SYSTEM;
+}
+
 static enum err wal_setup(struct wal *wal, const struct wal_options *options)
 {
     wal->options = *options;
@@ -91,6 +118,7 @@ enum err wal_open(struct wal **out, const struct wal_options *options, const str
     if (err == ERR_OK && !options->read_only) {
         err = lock(wal);
         locked = err == ERR_OK;
+        err = locked ? witness(wal) : err;
     }
     *out = wal; /* visitors account for what lives */
     if (err == ERR_OK)

@@ -9,6 +9,8 @@
 enum {
     WAL_INDEX_ENTRIES_MAX = 2048,         /* entries that wait for the next index record: 64 KiB */
     WAL_WINDOW_BYTES = 64 * 1024,         /* what the cache reads at once */
+    WAL_PIECE_BYTES = 4096,               /* what is read instead by who jumps about */
+    WAL_RECENT_READS = 8,                 /* readers that are known to read on */
     WAL_RETAINED_BYTES = 2 * 1024 * 1024, /* written blocks kept, for those who read what was just appended */
     WAL_RESERVE_BYTES = 1024 * 1024, /* of the last segment, kept from WAL_BULK when no other can be made */
 };
@@ -98,6 +100,9 @@ struct wal {
     /* ---- reading ---- */
     struct wal_window *windows;
     uint32_t window_count;
+    uint64_t
+        recent_ends[WAL_RECENT_READS]; /* of records that were read lately: who goes on from there reads on */
+    uint32_t recent_next;
     uint8_t *scratch;
     size_t scratch_capacity;
 

@@ -52,11 +52,16 @@ static uint32_t written_offset(const struct wal *wal, const struct wal_segment *
     return segment->number < position_segment(wal->written) ? segment->end : position_offset(wal->written);
 }
 
+/* Where the set of a window begins. */
+static uint64_t window_set(const struct wal *wal, uint64_t number)
+{
+    return (number * 0x9e3779b97f4a7c15ULL >> 32) % (wal->window_count / WINDOW_WAYS) * WINDOW_WAYS;
+}
+
 /* The place for a window: where it is, or the one of its set that was not used for the longest time. */
 static struct wal_window *window_place(struct wal *wal, uint64_t number)
 {
-    uint64_t sets = wal->window_count / WINDOW_WAYS;
-    struct wal_window *set = wal->windows + (number * 0x9e3779b97f4a7c15ULL >> 32) % sets * WINDOW_WAYS;
+    struct wal_window *set = &wal->windows[window_set(wal, number)];
     struct wal_window *place = &set[0];
     for (uint32_t i = 0; i < WINDOW_WAYS; i++) {
         if (set[i].number == number)
@@ -109,6 +114,41 @@ static enum err scratch_grow(struct wal *wal, size_t bytes)
     return ERR_OK;
 }
 
+/* Whether this goes on, or nearly so, where somebody read before. In a channel among a hundred others each
+ * message is far from the last one: a window for each would be read for nothing. */
+static bool reads_on(const struct wal *wal, uint64_t position)
+{
+    for (uint32_t i = 0; i < WAL_RECENT_READS; i++) {
+        if (position - wal->recent_ends[i] < WAL_PIECE_BYTES)
+            return true;
+    }
+    return false;
+}
+
+/* Whether the window is in the cache, up to this position at least. */
+static bool window_here(const struct wal *wal, uint64_t position)
+{
+    uint64_t number = position / WAL_WINDOW_BYTES + 1;
+    const struct wal_window *set = &wal->windows[window_set(wal, number)];
+    for (uint32_t i = 0; i < WINDOW_WAYS; i++) {
+        if (set[i].number == number && set[i].valid > position % WAL_WINDOW_BYTES)
+            return true;
+    }
+    return false;
+}
+
+/* A few bytes of the segment's file, past the cache. */
+static enum err piece_read(struct wal *wal, struct wal_segment *segment, uint32_t offset, struct bytes *bytes)
+{
+    uint32_t left = written_offset(wal, segment) - offset, got = 0;
+    enum err err = scratch_grow(wal, WAL_PIECE_BYTES);
+    if (err == ERR_OK)
+        err = wal_read_file(wal, segment, offset, wal->scratch,
+                            left < WAL_PIECE_BYTES ? left : WAL_PIECE_BYTES, &got);
+    *bytes = bytes_of(wal->scratch, got);
+    return err;
+}
+
 static enum err damaged(struct wal *wal, const struct wal_segment *segment, uint32_t offset)
 {
     wal_say(wal, "damaged record in %s at offset %u: its checksum or position is wrong",
@@ -147,12 +187,14 @@ enum err wal_read(struct wal *wal, uint64_t position, struct record *record)
         return damaged(wal, segment, offset);
 
     struct bytes bytes;
-    enum err err = window_read(wal, segment, offset, &bytes);
+    enum err err = reads_on(wal, position) || window_here(wal, position)
+                       ? window_read(wal, segment, offset, &bytes)
+                       : piece_read(wal, segment, offset, &bytes);
     if (err != ERR_OK)
         return err;
     uint32_t size = 0;
     result = record_decode(bytes.data, bytes.count, position, segment->salt, record, &size);
-    /* It crosses windows: read as a whole, after its header if that is torn. */
+    /* It is not all there: read as a whole, after its header if that is torn. */
     while (result == RECORD_SHORT) {
         uint32_t wanted = size, got = 0;
         if (wanted > segment->capacity - offset)
@@ -165,6 +207,7 @@ enum err wal_read(struct wal *wal, uint64_t position, struct record *record)
         result = got < wanted ? RECORD_BAD
                               : record_decode(wal->scratch, got, position, segment->salt, record, &size);
     }
+    wal->recent_ends[wal->recent_next++ % WAL_RECENT_READS] = position + size;
     return result == RECORD_VALID ? ERR_OK : damaged(wal, segment, offset);
 }
 

@@ -220,7 +220,7 @@ static enum err entry_apply(struct recovery *r, const struct wal_segment *segmen
     }
     uint64_t sequence = get_u64(entry + 8);
     uint32_t span = get_u32(entry + 28);
-    if (sequence == 0 || span > sequence)
+    if (sequence == 0 || sequence > RECORD_SEQUENCE_MAX || span > sequence)
         return malformed(wal, position);
     struct wal_visit visit = {
         .record = {.position = position, .type = RECORD_MESSAGE, .channel = get_u32(entry)},

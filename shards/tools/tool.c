@@ -6,6 +6,7 @@
 static const struct tool tools[] = {
     {"mkpasswd", "make a bcrypt hash of a password for the configuration", tool_mkpasswd},
     {"nk", "make NKeys, sign with them, and check signatures", tool_nk},
+    {"store", "look into a store of messages: verify, list, dump", tool_store},
     {NULL, NULL, NULL},
 };
 

@@ -1,5 +1,6 @@
 /* shards/tools/tool.h - the small programs that users expect beside the server, as words behind `myelin`:
- * `mkpasswd` makes bcrypt hashes, `nk` makes NKeys and signs with them.
+ * `mkpasswd` makes bcrypt hashes, `nk` makes NKeys and signs with them,
+ * `store` looks into a store of messages.
  * In the flow:  main() -> tool_find() -> tool.run(), before any option of the server is read.
  * They take the streams that they use, so that tests need no process. A secret comes from a file, a terminal
  * or the standard input, never from the command line, and is wiped when done. Thread: main. */
@@ -32,6 +33,7 @@ const struct tool *tool_find(const char *name);
 const struct tool *tool_list(void);
 
 int tool_mkpasswd(int count, char *const arguments[], const struct tool_streams *streams);
+int tool_store(int count, char *const arguments[], const struct tool_streams *streams);
 int tool_nk(int count, char *const arguments[], const struct tool_streams *streams);
 
 /* ---- options, by the rules of Go's flag package: one dash or two, `-x value` or `-x=value` ---- */

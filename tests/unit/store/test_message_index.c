@@ -1,4 +1,5 @@
-/* tests/unit/store/test_message_index.c - the index of messages against a model: any order of puts, replacements, drops at both ends. */
+/* tests/unit/store/test_message_index.c - the index of messages against a model: any order of puts,
+ * replacements, drops at both ends. */
 #include "core/base/language.h"
 #include "core/base/random.h"
 #include "store/message_index.h"
