@@ -229,7 +229,7 @@ static void happen(struct sim *sim, struct sim_event *event)
     case SIM_EVENT_CLIENT:
         sim_client(sim);
         /* In the end they are patient, so that whoever is behind can catch up. */
-        again.at_us = sim->now_us + sim_about(sim, sim->healed ? 40000 : sim->weather.client_gap_us);
+        again.at_us = sim->now_us + sim_about(sim, sim->healed ? 150000 : sim->weather.client_gap_us);
         sim_event_add(sim, &again);
         return;
     case SIM_EVENT_FAULT:
