@@ -406,3 +406,26 @@ cluster-check: $(out)/myelin ## the route port by a scripted peer; clusters of t
 	python3 tests/integration/test_routes.py $(out)/myelin
 	python3 tests/integration/test_cluster.py $(out)/myelin $(if $(newest_nats_server),--newest $(abspath $(newest_nats_server))) \
 		$(CLUSTER_ARGUMENTS)
+
+# The simulator of raft/ (docs/raft.md 9): a program of its own, with objects of its own, because it can break rules.
+# One thread, so the thread sanitizer has nothing to say about it.
+ifneq ($(VARIANT),tsan)
+test_targets += sim-check
+endif
+SEEDS ?= 1000
+sim_sources := $(wildcard raft/*.c tests/sim/*.c) $(addprefix core/base/,memory.c check.c clock.c random.c err.c)
+sim_objects := $(sim_sources:%.c=$(out)/sim-objects/%.o)
+$(sim_objects): $(out)/sim-objects/%.o: %.c $(objects_dir)/flags
+	@mkdir -p $(@D)
+	$(CC) $(flags) -DMYELIN_RAFT_SABOTAGE=1 -c $< -o $@
+$(out)/sim: $(sim_objects)
+	$(CC) $(link_flags) $^ -o $@ $(allocator_$(VARIANT))
+-include $(sim_objects:.o=.d)
+
+.PHONY: sim sim-check
+sim: $(out)/sim ## simulate SEEDS=n groups of raft nodes, from a random seed on (SIM_ARGUMENTS)
+	$(out)/sim --random --seeds $(SEEDS) $(SIM_ARGUMENTS)
+sim-check: $(out)/sim ## simulate fixed and some random seeds; prove that broken rules are noticed
+	$(out)/sim --seeds $(if $(filter check,$(VARIANT)),150,25)
+	$(out)/sim --random --seeds $(if $(filter check,$(VARIANT)),50,10)
+	$(if $(filter check,$(VARIANT)),$(out)/sim --prove 2000)
