@@ -60,6 +60,29 @@ static struct bytes escaped(struct bytes value, char out[ESCAPED_BYTES])
 
 /* ---- what the exporter has ---- */
 
+struct metric {
+    const char *name;
+    double value;
+};
+
+static void gauges(struct control *control, struct json_output *out, const struct metric *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        gauge(control, out, rows[i].name, strchr(rows[i].name, '_') + 1, rows[i].value);
+}
+
+/* A text as the exporter shows it: a label of what is always 1. */
+static void add_label(struct control *control, struct json_output *out, const char *name, struct bytes value)
+{
+    char line[LINE_BYTES];
+    char label[ESCAPED_BYTES];
+    family(out, name, "gauge", strchr(name, '_') + 1);
+    int count = snprintf(line, sizeof line, "%s{server_id=\"%s\",value=\"", name, control->server_id);
+    json_output_add(out, bytes_of(line, (size_t)count));
+    json_output_add(out, escaped(value, label));
+    json_output_add(out, TEXT("\"} 1\n"));
+}
+
 static void add_varz(struct control *control, struct monitor_task *task)
 {
     struct json_output *out = &task->document;
@@ -68,10 +91,7 @@ static void add_varz(struct control *control, struct monitor_task *task)
     struct monitor_process process = monitor_process(control);
     struct monitor_sums sums = monitor_sums(control, task);
     int64_t start_ms = (control->monitor.start_ns + control->monitor.wall_minus_ns) / NS_PER_MS;
-    const struct {
-        const char *name;
-        double value;
-    } rows[] = {
+    const struct metric rows[] = {
         {"gnatsd_varz_auth_timeout", (double)control->snapshot->options->security.timeout_ns / 1e9},
         {"gnatsd_varz_connections", (double)control_open_connections(control)},
         {"gnatsd_varz_cores", (double)process.cores},
@@ -110,8 +130,47 @@ static void add_varz(struct control *control, struct monitor_task *task)
         {"gnatsd_subsz_num_inserts", (double)sum->inserts},
         {"gnatsd_subsz_num_removes", (double)sum->removes},
     };
-    for (size_t i = 0; i < COUNT_OF(rows); i++)
-        gauge(control, out, rows[i].name, strchr(rows[i].name, '_') + 1, rows[i].value);
+    gauges(control, out, rows, COUNT_OF(rows));
+}
+
+/* What the newest releases' /varz has besides, and what the exporter takes from elsewhere. */
+static void add_more(struct control *control, struct monitor_task *task)
+{
+    const struct monitor *monitor = &control->monitor;
+    const struct server_options *options = control->snapshot->options;
+    struct monitor_sums sums = monitor_sums(control, task);
+    bool https = options->https_port != 0;
+    uint64_t entries = 0, hits = 0, misses = 0;
+    for (uint32_t i = 0; i < control->shard_count; i++) {
+        entries += task->figures.shards[i].cache_entries;
+        hits += task->figures.shards[i].cache_hits;
+        misses += task->figures.shards[i].cache_misses;
+    }
+    int64_t loaded_ms = (monitor->loaded_ns + monitor->wall_minus_ns) / NS_PER_MS;
+    double open_count = (double)control_open_connections(control);
+    const struct metric rows[] = {
+        {"gnatsd_varz_config_load_time", (double)loaded_ms},
+        {"gnatsd_varz_http_port", https ? 0 : (double)monitor->port},
+        {"gnatsd_varz_https_port", https ? (double)monitor->port : 0},
+        {"gnatsd_varz_proto", 1},
+        {"gnatsd_varz_slow_consumer_stats_gateways", 0},
+        {"gnatsd_varz_slow_consumer_stats_leafs", 0},
+        {"gnatsd_varz_stale_connection_stats_clients", (double)sums.stale_connections},
+        {"gnatsd_varz_stale_connection_stats_gateways", 0},
+        {"gnatsd_varz_stale_connection_stats_leafs", 0},
+        {"gnatsd_varz_stale_connection_stats_routes", (double)sums.route_stale_connections},
+        {"gnatsd_varz_tls_timeout", (double)tls_options_timeout_ns(&options->net.tls) / 1e9},
+        {"gnatsd_connz_num_connections", open_count},
+        {"gnatsd_connz_total", open_count},
+        {"gnatsd_subsz_num_cache", (double)entries},
+        {"gnatsd_subsz_num_matches", (double)(hits + misses)},
+        {"gnatsd_subsz_cache_hit_rate", hits + misses == 0 ? 0 : (double)hits / (double)(hits + misses)},
+        {"gnatsd_subsz_max_fanout", 0},
+        {"gnatsd_subsz_avg_fanout", 0},
+    };
+    gauges(control, &task->document, rows, COUNT_OF(rows));
+    add_label(control, &task->document, "gnatsd_varz_version", TEXT(MYELIN_NATS_VERSION));
+    add_label(control, &task->document, "gnatsd_varz_server_name", text(control->server_name));
 }
 
 static void add_requests(struct control *control, struct monitor_task *task)
@@ -327,6 +386,7 @@ void metrics_told(struct control *control, struct monitor_task *task)
                  MYELIN_VERSION, MYELIN_NATS_VERSION, control->server_id);
     json_output_add(out, bytes_of(line, (size_t)count));
     add_varz(control, task);
+    add_more(control, task);
     add_requests(control, task);
     add_accounts(control, task);
     add_routes(control, task);

@@ -17,7 +17,7 @@ import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "integration"))
 from browser import Browser  # noqa: E402
-from test_monitoring import Client, Server  # noqa: E402
+from test_monitoring import Client, Server, wait_for  # noqa: E402
 
 CONFIG = """
 listen: "127.0.0.1:%(client)d"
@@ -27,12 +27,23 @@ server_name: "%(name)s"
 shards: 2
 accounts { A { users: [{user: a, password: a}] }, B { users: [{user: b, password: b}] } }
 """
+CLUSTER = """
+listen: "127.0.0.1:-1"
+http: "127.0.0.1:-1"
+server_name: %s
+cluster { name: pages, listen: "127.0.0.1:-1", %s }
+"""
 TEXT = "document.querySelector(arguments[0])?.textContent"
 LIVE = "document.getElementById('status').textContent === 'Live' && document.querySelectorAll('#tiles .tile').length === 8"
 
 
 def start(program, name="<i>page</i>", base="", client=-1, http=-1):
     return Server(program, CONFIG % {"name": name, "base": base, "client": client, "http": http})
+
+
+def said_by(server):
+    with open(server.log.name, encoding="utf-8") as file:
+        return file.read()
 
 
 class Traffic:
@@ -266,6 +277,21 @@ class Test:
         except urllib.error.HTTPError as error:
             return link.endswith("/raftz") and error.read() == b"No Raft nodes registered"
 
+    def cluster(self):
+        """Two servers, and the page of one of them: the other one comes, and goes."""
+        browser = self.browser
+        first = Server(self.program, CLUSTER % ("first", ""))
+        port = wait_for("the route port is open", lambda: re.search(r"route connections on \S+:(\d+)", said_by(first))).group(1)
+        second = Server(self.program, CLUSTER % ("second", 'routes: ["nats://127.0.0.1:%s"]' % port))
+        browser.open("http://127.0.0.1:%d/" % second.http_port)
+        browser.wait("the other server is drawn", "[...document.querySelectorAll('#cluster .node .name')].some((one) => one.textContent === 'first')")
+        self.check("beside this one, and nobody else", browser.run("return document.querySelectorAll('#cluster .node').length") == 2)
+        first.stop()
+        browser.wait("and is gone", "/No other server of the cluster pages/.test(document.getElementById('cluster').innerText)")
+        self.quiet("with a cluster")
+        browser.open("about:blank")
+        second.stop()
+
     def neighbours(self):
         browser = self.browser
         server = start(self.program, "middle")
@@ -310,6 +336,7 @@ class Test:
         server.log.close()
         server.folder.cleanup()
         self.base_path()
+        self.cluster()
         self.neighbours()
 
 
