@@ -54,7 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint64_t torn = read_all(data + 1, size - 1, 1U + data[0], &cut);
     ASSERT(all == torn && whole == cut);
     size_t count = ((size_t)data[0] << 4 | (data[1] & 15U)) % sizeof block;
-    (void)s2_block_decode(bytes_of(data + 2, size - 2), block, count);
+    if (s2_block_decode(bytes_of(data + 2, size - 2), block, count) && count > 0)
+        ASSERT(data[2] % 4 == 0); /* a block begins with a literal */
     if (size - 1 <= S2_WRITE_BYTES) {
         back(bytes_of(data + 1, size - 1), false);
         back(bytes_of(data + 1, size - 1), true);

@@ -191,6 +191,9 @@ class World:
             if line is None:
                 raise Failure(f"a new member was closed: {peer.burst[-3:]}")
             peer.burst.append(line)
+        peer.open_after(b"")  # the marker may stand in the midst of the burst
+        rest, peer.buffer = peer.buffer.split(b"PONG\r\n", 1)
+        peer.burst += rest.split(b"\r\n")[:-1]
         client.close()
         peer.until(rf"^RS- APP {re.escape(marker)}$")
         return peer
