@@ -33,7 +33,7 @@ allocator_release := -ljemalloc
 allocator_check := -ljemalloc
 
 flags := $(common) $(flags_$(VARIANT)) $(CFLAGS)
-libraries := -luring -lssl -lcrypto -lcrypt -lisal -lz -lm $(allocator_$(VARIANT))
+libraries := -luring -lssl -lcrypto -lcrypt -lisal -lz -lsnappy -lm $(allocator_$(VARIANT))
 link_flags := -pthread $(filter -fsanitize=% -fno-sanitize%,$(flags_$(VARIANT))) $(LDFLAGS)
 
 out := $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))

@@ -238,31 +238,10 @@ static void parse_routes(void *target, const struct config_entry *entry, struct 
     options->routes = routes;
 }
 
-/* Off and accept ask for nothing that is not there: a peer that offers compression is told that there is
- * none. */
 static void parse_compression(void *target, const struct config_entry *entry, struct arena *arena,
                               struct option_errors *errors)
 {
-    (void)target, (void)arena;
-    const struct config_value *value = entry->value;
-    static const char none[] = "off accept disabled false not_supported";
-    static const char some[] =
-        "on enabled true s2_fast s2_better s2_best s2_uncompressed s2_auto fast better best auto";
-    if (value->kind == CONFIG_BOOL && !value->boolean)
-        return;
-    if (value->kind == CONFIG_STRING && option_name_in(none, value->string, true))
-        return;
-    if (value->kind == CONFIG_BOOL || value->kind == CONFIG_MAP ||
-        (value->kind == CONFIG_STRING && option_name_in(some, value->string, true)))
-        option_fail(errors, entry->position,
-                    "compression of routes is not supported by this version of Myelin");
-    else if (value->kind == CONFIG_STRING)
-        option_fail(errors, entry->position, "unsupported compression mode \"%.*s\"",
-                    BYTES_PRINTF(value->string));
-    else
-        option_fail(errors, entry->position,
-                    "field \"compression\" should be a boolean or a structure, got %s",
-                    config_type_name(value));
+    route_compression_parse(&((struct cluster_options *)target)->compression, entry, arena, errors);
 }
 
 static void parse_pool_size(void *target, const struct config_entry *entry, struct arena *arena,
@@ -374,7 +353,8 @@ static bool rest_equal(const struct cluster_options *a, const struct cluster_opt
            tls_context_same(a->tls.context, b->tls.context) &&
            tls_context_same(a->tls.dialler, b->tls.dialler) && a->ping_interval_ns == b->ping_interval_ns &&
            a->ping_max == b->ping_max && a->write_deadline_ns == b->write_deadline_ns &&
-           a->write_timeout == b->write_timeout && cluster_pool_same(&a->pool, &b->pool);
+           a->write_timeout == b->write_timeout && cluster_pool_same(&a->pool, &b->pool) &&
+           route_compression_same(&a->compression, &b->compression);
 }
 
 static void compare_cluster(const void *old, const void *new, struct option_changes *changes)

@@ -9,6 +9,7 @@
 #include "core/config/option.h"
 #include "core/security/permissions.h"
 #include "net/cluster_pool.h"
+#include "net/route_compression.h"
 #include "net/route_info.h"
 #include "net/tls_options.h"
 
@@ -41,6 +42,7 @@ struct cluster_options {
     struct route_info_lists exports;
     struct tls_options tls; /* both sides need certificates */
     struct cluster_pool pool;
+    struct route_compression compression;
     const char *advertise; /* host[:port] for the other servers; NULL: what it listens on */
     bool no_advertise;     /* clients are not told of other servers, nor others of this one's clients' port */
     int64_t connect_retries;

@@ -193,6 +193,7 @@ struct mail_route_answer {
     bool close;
     bool registers;
     bool headers;
+    uint8_t compression; /* enum route_compression_mode to switch to now; 0: none */
     uint64_t rid;
     char error[MAIL_ERROR_BYTES]; /* with `close`, for -ERR; empty: none */
 };

@@ -377,6 +377,10 @@ void remotes_mail_answer(struct shard *shard, const uint8_t *bytes)
     route_answered(&connection->route, &answer);
     if (connection->state != ROUTE_CONNECTION_OPEN)
         return;
+    if (mail.compression != 0)
+        route_connection_compress(shard, connection, mail.compression);
+    if (connection->state != ROUTE_CONNECTION_OPEN)
+        return;
     if (mail.registers) {
         connection->remote = mail.remote;
         connection->line = mail.line;

@@ -8,6 +8,7 @@
 #include "net/tls_stream.h"
 #include "shards/mail.h"
 #include "shards/remotes.h"
+#include "shards/route_s2.h"
 #include "shards/route_tls.h"
 #include "shards/shard.h"
 
@@ -156,7 +157,37 @@ static void pause_receiving(struct shard *shard, struct route_connection *connec
         list_push_last(&shard->remotes.full, &connection->waiting);
 }
 
+bool route_connection_taking(const struct route_connection *connection)
+{
+    return connection->held == NULL && taking(connection);
+}
+
 void route_connection_give(struct shard *shard, struct route_connection *connection, struct bytes bytes)
+{
+    if (LIKELY(connection->s2 == NULL)) {
+        route_connection_take(shard, connection, bytes);
+        return;
+    }
+    route_s2_received(shard, connection, bytes);
+    if (connection->state == ROUTE_CONNECTION_OPEN && !taking(connection))
+        pause_receiving(shard, connection);
+}
+
+void route_connection_compress(struct shard *shard, struct route_connection *connection, uint8_t mode)
+{
+    struct bytes rest = {NULL, 0};
+    if (connection->held != NULL)
+        rest = bytes_of(connection->held->bytes + connection->held_at,
+                        connection->held_end - connection->held_at);
+    if (connection->s2 != NULL)
+        return;
+    if (!route_s2_start(shard, connection, (enum route_compression_mode)mode, rest))
+        route_close(&connection->route, CLOSED_WRITE_ERROR, NULL);
+    else
+        held_drop(shard, connection);
+}
+
+void route_connection_take(struct shard *shard, struct route_connection *connection, struct bytes bytes)
 {
     size_t taken = 0;
     if (connection->held == NULL && taking(connection))
@@ -175,7 +206,8 @@ static void receive_ended(struct shard *shard, struct route_connection *connecti
     connection->failed = failed;
     if (connection->state == ROUTE_CONNECTION_LINGERING)
         end(shard, connection);
-    else if (connection->state == ROUTE_CONNECTION_OPEN && (connection->held == NULL || failed))
+    else if (connection->state == ROUTE_CONNECTION_OPEN &&
+             ((connection->held == NULL && !route_s2_waiting(connection)) || failed))
         route_input_ended(&connection->route, failed);
 }
 
@@ -219,6 +251,10 @@ void route_connection_resume(struct shard *shard, struct route_connection *conne
     connection->held_at += (uint32_t)taken;
     if (connection->held != NULL && connection->held_at == connection->held_end)
         held_drop(shard, connection);
+    if (route_s2_waiting(connection) && route_connection_taking(connection))
+        route_s2_received(shard, connection, (struct bytes){NULL, 0});
+    if (connection->state != ROUTE_CONNECTION_OPEN)
+        return;
     if (!taking(connection))
         pause_receiving(shard, connection);
     else if (connection->ended)
@@ -234,7 +270,8 @@ void route_connection_send(struct shard *shard, struct route_connection *connect
     struct iovec parts[LOOP_SEND_PARTS_MAX];
     if (connection->send.in_flight != 0 || connection->state > ROUTE_CONNECTION_FLUSHING)
         return;
-    if (UNLIKELY(!route_tls_encrypt(connection, connection->state == ROUTE_CONNECTION_FLUSHING))) {
+    if (UNLIKELY((connection->s2 != NULL && !route_s2_compress(shard, connection)) ||
+                 !route_tls_encrypt(connection, connection->state == ROUTE_CONNECTION_FLUSHING))) {
         route_close(&connection->route, CLOSED_WRITE_ERROR, NULL);
         if (connection->state != ROUTE_CONNECTION_ENDING)
             end(shard, connection);
@@ -336,6 +373,7 @@ static void free_connection(struct shard *shard, struct route_connection *connec
     timers_cancel(&shard->context.timers, &connection->timer);
     held_drop(shard, connection);
     tls_stream_free(connection->tls);
+    route_s2_free(shard, connection);
     route_free_parts(&connection->route);
     close(connection->fd);
     memory_free(connection);

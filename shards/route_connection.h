@@ -14,6 +14,7 @@ struct shard;
 struct shard_account;
 struct mail_route;
 struct tls_stream;
+struct route_s2;
 
 enum route_connection_state {
     ROUTE_CONNECTION_OPEN,
@@ -29,6 +30,7 @@ struct route_connection {
     struct loop_op receive;
     struct loop_op send;
     struct tls_stream *tls;       /* NULL: in clear */
+    struct route_s2 *s2;          /* NULL: not compressed */
     struct timer timer;           /* end of a TLS handshake; end of lingering */
     struct list_link all;         /* in remotes.routes, from beginning to end */
     struct list_link with_output; /* in remotes.with_output while it has bytes to send and none in flight */
@@ -66,8 +68,16 @@ void route_connection_received(struct shard *shard, struct route_connection *con
                                const struct loop_completion *completion);
 void route_connection_sent(struct shard *shard, struct route_connection *connection, int32_t result);
 
-/* Bytes for the session, in clear. */
+/* Bytes of the peer, out of TLS, compressed or not. */
 void route_connection_give(struct shard *shard, struct route_connection *connection, struct bytes bytes);
+
+/* Bytes for the session, in clear; what it does not take now is held. And whether it takes any. */
+void route_connection_take(struct shard *shard, struct route_connection *connection, struct bytes bytes);
+bool route_connection_taking(const struct route_connection *connection);
+
+/* All that comes and goes from now on is compressed (enum route_compression_mode). Before
+ * route_connection_resume(). */
+void route_connection_compress(struct shard *shard, struct route_connection *connection, uint8_t mode);
 
 /* Starts a send of what is pending, if none is in flight. */
 void route_connection_send(struct shard *shard, struct route_connection *connection);

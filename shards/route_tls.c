@@ -5,6 +5,7 @@
 #include "core/base/memory.h"
 #include "net/tls_stream.h"
 #include "shards/connection_tls.h"
+#include "shards/route_s2.h"
 #include "shards/shard.h"
 
 static const struct tls_options *options_of(const struct shard *shard)
@@ -110,7 +111,7 @@ void route_tls_received(struct shard *shard, struct route_connection *connection
 
 bool route_tls_encrypt(struct route_connection *connection, bool last)
 {
-    struct output *plain = &connection->route.output;
+    struct output *plain = route_s2_output(connection);
     if (connection->tls == NULL || !tls_stream_open(connection->tls))
         return true;
     if (!output_empty(plain) && !tls_stream_write(connection->tls, plain, ROUTE_TLS_UNSENT_BYTES))
@@ -131,13 +132,14 @@ bool route_tls_timer_due(struct shard *shard, struct route_connection *connectio
 
 struct output *route_connection_output(struct route_connection *connection)
 {
-    return connection->tls == NULL ? &connection->route.output : tls_stream_output(connection->tls);
+    return connection->tls == NULL ? route_s2_output(connection) : tls_stream_output(connection->tls);
 }
 
 bool route_connection_pending(struct route_connection *connection)
 {
     if (!output_empty(route_connection_output(connection)))
         return true;
-    return connection->tls != NULL && tls_stream_open(connection->tls) &&
-           !output_empty(&connection->route.output);
+    if (connection->tls != NULL && !tls_stream_open(connection->tls))
+        return false;
+    return !output_empty(route_s2_output(connection)) || !output_empty(&connection->route.output);
 }

@@ -153,6 +153,7 @@ struct route_info cluster_own_info(const struct control *control)
         .leaf_origin = true,
         .imports = options->cluster.imports,
         .exports = options->cluster.exports,
+        .compression = route_compression_name((enum route_compression_mode)options->cluster.compression.mode),
         .pool_size = options->cluster.pool.size > 0 ? options->cluster.pool.size : 0,
     };
 }
@@ -367,6 +368,13 @@ static uint32_t route_count(const struct cluster *cluster)
     return count;
 }
 
+/* Whether compression is asked for or granted. */
+static bool negotiates(const struct cluster_options *options)
+{
+    return options->compression.mode != ROUTE_COMPRESSION_OFF &&
+           options->compression.mode != ROUTE_COMPRESSION_NOT_SUPPORTED;
+}
+
 struct cluster_route *cluster_route_new(struct control *control, int fd, const struct sockaddr *peer,
                                         struct dial *dial)
 {
@@ -385,7 +393,8 @@ struct cluster_route *cluster_route_new(struct control *control, int fd, const s
     route->implicit = dial != NULL && !dial->configured;
     route->shown_solicited = dial != NULL;
     route->shown_configured = dial != NULL && dial->configured;
-    route->info_held = dial != NULL && options_of(control)->pool.size > 0;
+    route->info_held =
+        dial != NULL && (options_of(control)->pool.size > 0 || negotiates(options_of(control)));
     address_of(peer, route);
     if (!hand_over(control, route, fd)) {
         memory_free(route);

@@ -71,6 +71,8 @@ struct cluster_route {
     uint8_t member; /* CLUSTER_NO_MEMBER: not registered */
     uint8_t line;   /* when registered: which of the member's */
     bool solicited;
+    bool negotiated;               /* whether to compress was settled, to: */
+    uint8_t compression;           /* enum route_compression_mode */
     bool info_held;                /* our INFO goes when the peer's is known */
     bool implicit;                 /* dialled because another server told of it */
     bool shown_solicited;          /* in monitoring: we dialled it, or dialled another one of that server; */

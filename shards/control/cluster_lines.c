@@ -292,6 +292,56 @@ static bool room_to_register(struct control *control)
     return true;
 }
 
+/* What our INFO says when it is settled: the mode in use, or that it is chosen from time to time. */
+static struct bytes compression_shown(const struct control *control, const struct cluster_route *route)
+{
+    enum route_compression_mode own =
+        (enum route_compression_mode)control->snapshot->options->cluster.compression.mode;
+    enum route_compression_mode now = (enum route_compression_mode)route->compression;
+    bool chosen = own == ROUTE_COMPRESSION_S2_AUTO && route_compression_on(now);
+    if (now == ROUTE_COMPRESSION_NOT_SUPPORTED && own != ROUTE_COMPRESSION_NOT_SUPPORTED)
+        return TEXT("not supported");
+    return route_compression_name(chosen ? own : now);
+}
+
+/* The first INFO of the peer settles whether the connection is compressed (routes.md 14.2). If so the INFO
+ * that says so goes in clear from who dialled and is answered by a compressed one, and the peer's next INFO
+ * is its real one. True: wait for that. */
+static bool compression_settled(struct control *control, struct cluster_route *route,
+                                const struct route_info *said)
+{
+    char line[ROUTE_INFO_BYTES_MAX], error[MAIL_ERROR_BYTES];
+    enum route_compression_mode mode;
+    struct route_info info = cluster_own_info(control);
+    if (route->negotiated)
+        return false;
+    route->negotiated = true;
+    if (!route_compression_choose(
+            (enum route_compression_mode)control->snapshot->options->cluster.compression.mode,
+            said->compression, &mode)) {
+        snprintf(error, sizeof error, "unsupported route compression mode \"%.*s\"",
+                 BYTES_PRINTF(said->compression));
+        cluster_route_end(control, route, CLOSED_PROTOCOL_VIOLATION, error);
+        return true;
+    }
+    route->compression = (uint8_t)mode;
+    if (!route_compression_on(mode))
+        return false;
+    info.compression = compression_shown(control, route);
+    if (route->dial != NULL && route->dial->line != ROUTE_LINE_NONE)
+        info.route_account = cluster_pool_account(pool_of(control), route->dial->line);
+    struct mail_route_answer answer = {
+        .kind = MAIL_ROUTE_ANSWER, .rid = route->rid, .compression = (uint8_t)mode};
+    size_t count = cluster_info_write(&info, line, sizeof line);
+    bool good = count > 0 && room_to_register(control);
+    good = good && (!route->solicited || cluster_send(control, route, bytes_of(line, count)));
+    good = good && control_tell(control, route->shard, &answer, sizeof answer);
+    good = good && (route->solicited || cluster_send(control, route, bytes_of(line, count)));
+    if (!good)
+        cluster_route_end(control, route, CLOSED_WRITE_ERROR, NULL);
+    return true;
+}
+
 /* The INFO that waited until it was known which line it is about. */
 static bool held_info_send(struct control *control, const struct cluster_route *route,
                            const struct place *place)
@@ -300,6 +350,7 @@ static bool held_info_send(struct control *control, const struct cluster_route *
     struct route_info info = cluster_own_info(control);
     if (!route->info_held)
         return true;
+    info.compression = compression_shown(control, route);
     if (place->line >= ROUTE_POOL_MAX)
         info.route_account = cluster_pool_account(pool_of(control), place->line);
     else
@@ -414,6 +465,8 @@ bool cluster_first_info(struct control *control, struct cluster_route *route, st
         cluster_route_end(control, route, CLOSED_DUPLICATE_SERVER_NAME, NULL);
         return false;
     }
+    if (compression_settled(control, route, info))
+        return false;
     switch (place_choose(control, route, member, info, &place)) {
     case PLACE_FREE:
         return place_take(control, route, member, &place, document, info);

@@ -403,6 +403,13 @@ def main():
     if x:
         pools += [("newest nats-server, accounts with routes of their own", [m, x, m], pinned),
                   ("newest nats-server, pools of 5, 3 and none", [m, x, m], lambda i: f" pool_size: {[5, 3, -1][i]}")]
+    pools += [("three Myelin, compressed", [m, m, m], lambda i: " compression: " + ["s2_fast", "accept", "s2_auto"][i])]
+    if n:
+        pools += [("Myelin compressed, one nats-server", [m, n, m], lambda i: " compression: s2_fast" if i != 1 else "")]
+    if x:
+        pools += [("newest nats-server, compressed", [m, x, m], lambda i: " compression: " + ["s2_best", "s2_better", "on"][i]),
+                  ("newest nats-server, compressed as Myelin likes", [x, m, m],
+                   lambda i: " accounts: [OTHER], compression: " + ["accept", "s2_fast", "{mode: s2_auto, rtt_thresholds: [\"0s\", \"1s\"]}"][i])]
     for title, paths, extra in pools:
         # nats-server sends a request by another connection than its interest in the reply when sizes differ.
         for scenario in (random_work,) if "newest nats-server, pools" in title else (random_work, requests):

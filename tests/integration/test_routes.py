@@ -191,6 +191,9 @@ class World:
             if line is None:
                 raise Failure(f"a new member was closed: {peer.burst[-3:]}")
             peer.burst.append(line)
+        peer.open_after(b"")  # the marker may stand in the midst of the burst
+        rest, peer.buffer = peer.buffer.split(b"PONG\r\n", 1)
+        peer.burst += rest.split(b"\r\n")[:-1]
         client.close()
         peer.until(rf"^RS- APP {re.escape(marker)}$")
         return peer
@@ -646,6 +649,54 @@ def pool_dials_fill_the_pool(world):
     listener.close()
 
 
+S2_BEGIN = b"\xff\x06\x00\x00S2sTwO"
+
+
+def stored(data):
+    """Bytes as a stream of one chunk that is not compressed."""
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    crc ^= 0xffffffff
+    masked = ((crc >> 15 | crc << 17) + 0xa282ead8) & 0xffffffff
+    return S2_BEGIN + b"\x01" + (len(data) + 4).to_bytes(3, "little") + masked.to_bytes(4, "little") + data
+
+
+def compressed_69_what_was_agreed_is_done(world):
+    peer = world.dial()
+    expect("offered", "s2_fast", json.loads(peer.until(r"^INFO (.*)$").group(1))["compression"])
+    peer.send(connect_line() + info_line(compression="s2_fast"))
+    while not peer.buffer.startswith(S2_BEGIN):
+        data = peer.socket.recv(1 << 16)
+        if not data or not S2_BEGIN.startswith(peer.buffer[:10]):
+            raise Failure(f"what came is not compressed: {peer.buffer[:40]}")
+        peer.buffer += data
+    peer.send(stored(info_line(compression="s2_fast") + b"PING\r\n"))
+    while b"PONG\r\n" not in peer.buffer:  # short lines are stored by all
+        data = peer.socket.recv(1 << 16)
+        if not data:
+            raise Failure(f"the route ended: {peer.buffer}")
+        peer.buffer += data
+    client = world.client()
+    client.subscribe("foo")
+    client.flush()
+    whole = stored(b"RMSG APP foo 5\r\nhello\r\n")
+    for i in range(len(whole)):
+        peer.send(whole[i:i + 1])
+    pump([client], lambda: client.messages)
+    peer.send(stored(b"PING\r\n").replace(b"PING", b"PONG"))
+    while data := peer.socket.recv(1 << 16):
+        pass
+
+
+def compressed_70_an_unknown_mode_is_refused(world):
+    expect_refused(world, connect_line() + info_line(compression="lz4"), 'unsupported route compression mode "lz4"')
+    peer = world.member()  # a peer that says nothing of compression
+    expect("open", True, peer.open_after(b"RS+ APP foo\r\n"))
+
+
 def case_73_gossip_about_a_member_is_no_dial(world):
     first = world.member("F")
     listener = socket.create_server(("127.0.0.1", 0))
@@ -804,6 +855,8 @@ def main():
     if "myelin" in os.path.basename(path) or "current" in path:  # nats-server has pools from 2.10 on
         runs += [(name, lambda f=case: in_world(path, f, " accounts: [OTHER]")) for name, case in sorted(globals().items())
                  if name.startswith("pool_")]
+        runs += [(name, lambda f=case: in_world(path, f, " compression: s2_fast")) for name, case in
+                 sorted(globals().items()) if name.startswith("compressed_")]
     runs.append(("permissions_48", lambda: in_world(path, permissions_48, PERMISSIONS)))
     runs.append(("login_plain", lambda: in_world(path, login_04_05_06, LOGIN)))
     runs.append(("tls_62", lambda: in_tls_world(path, tls_62, "")))
