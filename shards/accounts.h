@@ -25,8 +25,8 @@ struct shard_account {
     struct account_remotes remotes;
     struct gateway_account *gateway; /* what other clusters want: gateways.h; NULL: there are none */
     uint32_t gateway_reply_count;    /* of its clients: gateway_replies.c */
-    struct index *services;      /* its service imports, by local subject; NULL: none */
-    struct service *service_all; /* those in `services` */
+    struct index *services;          /* its service imports, by local subject; NULL: none */
+    struct service *service_all;     /* those in `services` */
     uint32_t service_count;
     uint32_t shadow_count;    /* of its clients, in the indexes of exporters: shadows.h */
     uint32_t reply_count;     /* that its requesters wait for: replies.h */

@@ -226,10 +226,10 @@ enum mail_remote_change { REMOTE_LINE_KNOWN, REMOTE_LINE_UP, REMOTE_LINE_GONE };
 
 struct mail_remote {
     uint8_t kind;
-    uint8_t remote; /* its number */
-    uint8_t line;   /* which of its connections */
-    uint8_t change; /* enum mail_remote_change */
-    uint32_t shard; /* that owns the route */
+    uint8_t remote;               /* its number */
+    uint8_t line;                 /* which of its connections */
+    uint8_t change;               /* enum mail_remote_change */
+    uint32_t shard;               /* that owns the route */
     char hash[SERVER_HASH_BYTES]; /* of the server's id */
 };
 

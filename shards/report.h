@@ -27,7 +27,7 @@ enum report_kind {
     REPORT_ROUTE_SUBSCRIPTIONS, /* struct report_subscription of what the server behind the route `cid` wants
                                  */
     REPORT_SUBJECTS, /* struct report_subjects, then struct report_subject, the largest first: one page */
-    REPORT_GATEWAYS,         /* struct report_gateway of each registered connection to or from another cluster */
+    REPORT_GATEWAYS, /* struct report_gateway of each registered connection to or from another cluster */
     REPORT_GATEWAY_ACCOUNTS, /* struct report_gateway_account; the same on every shard */
 };
 

@@ -298,8 +298,11 @@ static NEVER_INLINE bool mapped_deliver(struct shard *shard, struct subscription
 {
     struct message plain = *message;
     struct client *client = receiver_of(subscription);
-    plain.reply = gateway_reply_stripped(message->reply);
+    bool system = subscription->foreign &&
+                  CONTAINER_OF(subscription, struct foreign, base)->kind == FOREIGN_SYSTEM;
     plain.mapped_reply = false;
+    if (!system) /* the server itself answers to the whole of it: router_route() */
+        plain.reply = gateway_reply_stripped(message->reply);
     bool taken = subscription->foreign
                      ? foreign_deliver(shard, subscription, &plain)
                      : client_deliver(CONTAINER_OF(subscription, struct client_subscription, base), &plain);
@@ -485,9 +488,18 @@ static ALWAYS_INLINE bool deliver_all(struct shard *shard, struct shard_account 
     return taken;
 }
 
+/* An answer of the server itself to a request of another cluster. */
+static ALWAYS_INLINE bool goes_home(const struct shard_account *account, const struct message *message)
+{
+    return UNLIKELY(account->gateway != NULL) && message->publisher == NULL &&
+           gateway_reply_is(message->subject);
+}
+
 enum host_result router_room(struct shard *shard, struct shard_account *account,
                              const struct message *message)
 {
+    if (goes_home(account, message))
+        return gateway_replies_room(shard, message, message->subject);
     const struct match *match = find(shard, account, message);
     if (match == NULL)
         return HOST_MEMORY;
@@ -517,6 +529,9 @@ bool router_wanted(struct shard *shard, struct shard_account *account, struct by
 
 bool router_route(struct shard *shard, struct shard_account *account, const struct message *message)
 {
+    uint32_t done;
+    if (goes_home(account, message))
+        return gateway_replies_publish(shard, account, message, message->subject, &done) == HOST_DONE;
     const struct match *match = find(shard, account, message);
     return match != NULL && deliver_all(shard, account, match, message);
 }

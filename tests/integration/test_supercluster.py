@@ -8,13 +8,15 @@ that has a member. Nodes are killed and started again; connections are counted (
 """
 import argparse
 import concurrent.futures
+import json
 import os
 import random
 import shutil
 import signal
 import sys
 import tempfile
-import time
+import urllib.error
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tls"))
@@ -27,24 +29,24 @@ class SuperCluster:
     """Clusters by lists of programs. All know the first node of each; with `chain` each knows the one before only."""
 
     def __init__(self, clusters, shards=2, chain=False, extra="", accounts=ACCOUNTS):
-        ports = free_ports(3 * sum(len(paths) for paths in clusters))
+        ports = free_ports(4 * sum(len(paths) for paths in clusters))
         self.nodes, self.clusters = [], []
         names = [f"G{letter}" for letter, _ in zip("ABCDEF", clusters)]
         places, at = [], 0
         for paths in clusters:
-            places.append([ports[at + 3 * i:at + 3 * i + 3] for i in range(len(paths))])
-            at += 3 * len(paths)
+            places.append([ports[at + 4 * i:at + 4 * i + 4] for i in range(len(paths))])
+            at += 4 * len(paths)
         for c, paths in enumerate(clusters):
             known = range(len(clusters)) if not chain else range(max(0, c - 1), c)
             remotes = ", ".join(f'{{name: {names[o]}, url: "nats://127.0.0.1:{places[o][0][2]}"}}' for o in known)
             nodes = []
             for i, path in enumerate(paths):
                 gateway = (f'gateway {{ name: {names[c]}, listen: "127.0.0.1:{places[c][i][2]}"\n'
-                           f'gateways: [{remotes}]\n{extra}\n}}\n')
+                           f'gateways: [{remotes}]\n{extra}\n}}\nhttp: "127.0.0.1:{places[c][i][3]}"\n')
                 ours = "myelin" in os.path.basename(path)
                 node = Node(path, f"{names[c]}{i}", places[c][i][0], places[c][i][1],
                             ["--shards", str(shards)] if ours else [], "", accounts + gateway)
-                node.cluster_name, node.gateway_port = names[c], places[c][i][2]
+                node.cluster_name, node.gateway_port, node.http_port = names[c], places[c][i][2], places[c][i][3]
                 node.routes = [places[c][0][1]] if i > 0 else []
                 nodes.append(node)
             self.clusters.append(nodes)
@@ -69,7 +71,7 @@ class SuperCluster:
 
 
 def sockets(node, ports):
-    """How many established connections of this process go to one of these ports."""
+    """To which of these ports established connections of this process go, each as often as there are some."""
     mine = set()
     for fd in os.listdir(f"/proc/{node.process.pid}/fd"):
         try:
@@ -78,26 +80,29 @@ def sockets(node, ports):
             continue
         if target.startswith("socket:["):
             mine.add(target[8:-1])
-    found = 0
+    found = []
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with open(table, encoding="ascii") as file:
             for line in list(file)[1:]:
                 words = line.split()
-                found += words[3] == "01" and int(words[2].rsplit(":", 1)[1], 16) in ports and words[9] in mine
+                port = int(words[2].rsplit(":", 1)[1], 16)
+                if words[3] == "01" and port in ports and words[9] in mine:
+                    found.append(port)
     return found
 
 
 def counts(world, rng):
-    """One outbound connection of each node to each other cluster; a mesh of routes inside each."""
+    """One outbound connection of each node to each other cluster; inside each a mesh, whose pairs may have pools."""
     del rng
     gateway_ports = {node.gateway_port for node in world.nodes}
-    route_ports = {node.cluster_port for node in world.nodes}
+    route_nodes = {node.cluster_port: node for node in world.nodes}
     wanted = [len(world.clusters) - 1] * len(world.nodes)
     routes = sum(len(nodes) * (len(nodes) - 1) // 2 for nodes in world.clusters)
 
     def right():
-        return ([sockets(node, gateway_ports) for node in world.nodes] == wanted and
-                sum(sockets(node, route_ports) for node in world.nodes) == routes)
+        pairs = {frozenset((node.name, route_nodes[port].name)) for node in world.nodes
+                 for port in sockets(node, route_nodes)}
+        return [len(sockets(node, gateway_ports)) for node in world.nodes] == wanted and len(pairs) == routes
 
     watcher = Client(world.nodes[0])
     pump([watcher], right)
@@ -179,6 +184,61 @@ def requests(world, rng):
     test_cluster.requests(world, rng)
 
 
+def asked(node, path):
+    """Status and text."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{node.http_port}{path}", timeout=30) as reply:
+            return reply.status, reply.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def shape(value, names):
+    """What is there, without what it says; clusters have the same name on both sides then."""
+    if isinstance(value, dict):
+        return {"cluster" if key in names else key: shape(value[key], names) for key in value}
+    if isinstance(value, list):
+        return [shape(item, names) for item in value]
+    return type(value).__name__
+
+
+def monitoring(world, rng):
+    """/gatewayz and the gateway part of /varz have the same shape on both kinds of server after the same work."""
+    clients = connect_all(world)
+    test_cluster.World(rng, clients).barrier()
+    for client, _ in clients:
+        client.subscribe("shown")
+        client.subscribe("shown.too", "q")
+        client.flush()
+    watcher = clients[0][0]
+    pump([watcher], lambda: all(asked(node, "/gatewayz")[1].count('"rtt"') == 2 for node in world.nodes), watcher.flush)
+    names = {nodes[0].cluster_name for nodes in world.clusters}
+    for path in ("/gatewayz", "/gatewayz?accs=1", "/gatewayz?acc_name=APP", "/gatewayz?gw_name=GX", "/gatewayz?accs=x",
+                 "/gatewayz?acc_name=NONE", "/gatewayz?subs=x"):
+        replies = [asked(node, path) for node in world.nodes]
+        if path.endswith("=x"):
+            if path != "/gatewayz?subs=x" and replies[0] != replies[1]:  # which 2.9 does not know
+                raise Failure(f"{path}: {replies}")
+            continue
+        documents = [json.loads(text) for _, text in replies]
+        for document in documents:
+            for entries in (document["outbound_gateways"] or {}).values():
+                entries["accounts"] = [a for a in entries.get("accounts", []) if a["name"] == "APP"]
+            for entry in [entry for entries in document["inbound_gateways"].values() for entry in entries]:
+                entry["accounts"] = [a for a in entry.get("accounts", []) if a["name"] == "APP"]
+        shapes = [shape(document, names) for document in documents]
+        if shapes[0] != shapes[1] or list(shapes[0]) != list(shapes[1]):
+            raise Failure(f"{path} differs:\n{shapes[0]}\n{shapes[1]}")
+    ours = json.loads(asked(world.nodes[0], "/gatewayz?acc_name=APP")[1])
+    other = world.clusters[1][0].cluster_name
+    account = ours["outbound_gateways"][other]["accounts"][0]
+    if (account["interest_mode"], account["num_queue_subs"]) != ("Interest-Only", 1) or account["num_subs"] < 2:
+        raise Failure(f"{account}")
+    blocks = [json.loads(asked(node, "/varz")[1])["gateway"] for node in world.nodes]
+    if shape(blocks[0], names) != shape(blocks[1], names) or list(blocks[0]) != list(blocks[1]):
+        raise Failure(f"varz differs: {blocks}")
+
+
 def discovery(world, rng):
     """Clusters that know one other only find all of them."""
     counts(world, rng)
@@ -218,7 +278,7 @@ def main():
     runs = [("1, 2 and 3 Myelin", dict(clusters=[[m], [m, m], [m, m, m]]), (counts, random_work, locality, requests)),
             ("a chain of Myelin", dict(clusters=[[m], [m], [m, m]], chain=True, shards=1), (discovery, cut_off))]
     if n:
-        runs += [("Myelin and a nats-server", dict(clusters=[[m], [n]]), (random_work, requests)),
+        runs += [("Myelin and a nats-server", dict(clusters=[[m], [n]]), (random_work, requests, monitoring)),
                  ("1, 2 and 3 mixed", dict(clusters=[[m], [n, m], [m, n, n]]), (counts, random_work, locality, requests)),
                  ("a chain, mixed", dict(clusters=[[n], [m], [n, m]], chain=True), (discovery, cut_off))]
     if x:
