@@ -298,8 +298,8 @@ static NEVER_INLINE bool mapped_deliver(struct shard *shard, struct subscription
 {
     struct message plain = *message;
     struct client *client = receiver_of(subscription);
-    bool system = subscription->foreign &&
-                  CONTAINER_OF(subscription, struct foreign, base)->kind == FOREIGN_SYSTEM;
+    bool system =
+        subscription->foreign && CONTAINER_OF(subscription, struct foreign, base)->kind == FOREIGN_SYSTEM;
     plain.mapped_reply = false;
     if (!system) /* the server itself answers to the whole of it: router_route() */
         plain.reply = gateway_reply_stripped(message->reply);

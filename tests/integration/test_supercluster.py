@@ -25,6 +25,9 @@ from cluster_client import ACCOUNTS, Client, Failure, Node, free_ports, pump  # 
 import test_cluster  # noqa: E402
 
 
+SYSTEM = ACCOUNTS.replace("accounts {", "system_account: SYS\naccounts {\n SYS { users = [ {user: sys, password: sys} ] }")
+
+
 class SuperCluster:
     """Clusters by lists of programs. All know the first node of each; with `chain` each knows the one before only."""
 
@@ -239,6 +242,25 @@ def monitoring(world, rng):
         raise Failure(f"varz differs: {blocks}")
 
 
+def system(world, rng):
+    """One question in the system account is answered by all servers of all clusters, at once."""
+    for node in world.nodes:
+        asker = Client(node, "sys")
+        wanted, number = len(world.nodes), [0]
+
+        def answers():
+            return {json.loads(m.body)["server"]["id"] for m in asker.messages
+                    if m.subject == f"_INBOX.{node.name}.{number[0]}"}
+
+        def ask():
+            number[0] += 1
+            asker.subscribe(f"_INBOX.{node.name}.{number[0]}")
+            asker.publish("$SYS.REQ.SERVER.PING", b"", f"_INBOX.{node.name}.{number[0]}")
+
+        pump([asker], lambda: len(answers()) == wanted, ask, 0.5)
+        asker.close()
+
+
 def discovery(world, rng):
     """Clusters that know one other only find all of them."""
     counts(world, rng)
@@ -279,6 +301,7 @@ def main():
             ("a chain of Myelin", dict(clusters=[[m], [m], [m, m]], chain=True, shards=1), (discovery, cut_off))]
     if n:
         runs += [("Myelin and a nats-server", dict(clusters=[[m], [n]]), (random_work, requests, monitoring)),
+                 ("2 and 2, the system account", dict(clusters=[[m, n], [n, m]], accounts=SYSTEM), (system,)),
                  ("1, 2 and 3 mixed", dict(clusters=[[m], [n, m], [m, n, n]]), (counts, random_work, locality, requests)),
                  ("a chain, mixed", dict(clusters=[[n], [m], [n, m]], chain=True), (discovery, cut_off))]
     if x:
