@@ -280,6 +280,8 @@ $(out)/soak: $(call object_of,$(soak_sources))
 .PHONY: interop
 interop: $(out)/myelin page-check tools-check ## run the Go, JavaScript and Python clients' scenarios against the server, the live page, the nats tool
 	tests/interop/run.sh $(out)/myelin go js py go-tls js-tls py-tls
+	$(if $(newest_nats_server),python3 -B tests/integration/test_supercluster.py $(out)/myelin --only newest \
+		--newest $(abspath $(newest_nats_server)))
 
 .PHONY: tools-check
 tools-check: $(out)/myelin ## run the nats command-line tool against the system account
@@ -396,6 +398,13 @@ test_targets += system-check
 .PHONY: system-check
 system-check: $(out)/myelin ## compare the system account with nats-server's, key by key
 	python3 -B tests/integration/test_system.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
+
+# Super-clusters (docs/gateways.md). With the newest nats-server only in `make interop`.
+test_targets += gateway-check
+.PHONY: gateway-check
+gateway-check: $(out)/myelin ## the gateway port by a scripted peer; clusters of one to three nodes joined by gateways
+	python3 -B tests/integration/test_gateways.py $(out)/myelin
+	python3 -B tests/integration/test_supercluster.py $(out)/myelin $(GATEWAY_ARGUMENTS)
 
 # Clusters of three, of one kind and mixed with nats-servers (docs/clusters.md). The newest nats-server takes part where
 # bench/compare.py has built it.

@@ -217,7 +217,8 @@ static NEVER_INLINE enum handled publish_mapped(struct client *client, struct op
 enum handled client_publish(struct client *client, struct operation *operation)
 {
     operation->message.publisher = client;
-    operation->message.from_service = false;
+    operation->message.from_service = operation->message.mapped_reply = false;
+    operation->message.way = MESSAGE_PUBLISHED;
     if (UNLIKELY(client->mapped))
         return publish_mapped(client, operation);
     return publish_run(client, operation);

@@ -92,24 +92,30 @@ bool route_url_parse(struct bytes whole, struct arena *arena, struct route_url *
 
 /* ---- the block ---- */
 
-static void parse_listen(void *target, const struct config_entry *entry, struct arena *arena,
-                         struct option_errors *errors)
+void cluster_listen_parse(const char **host, int64_t *port, const struct config_entry *entry,
+                          struct arena *arena, struct option_errors *errors)
 {
-    struct cluster_options *options = target;
     const struct config_value *value = entry->value;
     if (value->kind == CONFIG_INTEGER) {
-        options->host = NULL;
-        options->port = value->integer;
-        if (options->port < -1 || options->port > PORT_MAX)
+        *host = NULL;
+        *port = value->integer;
+        if (*port < -1 || *port > PORT_MAX)
             option_fail(errors, entry->position, "port must be from -1 to %d, not %lld", PORT_MAX,
                         (long long)value->integer);
     } else if (value->kind != CONFIG_STRING) {
         option_fail(errors, entry->position, "expected port or host:port, got %s", config_type_name(value));
     } else if (memchr(value->string.data, ':', value->string.count) == NULL ||
-               !cluster_address_split(value->string, arena, &options->host, &options->port)) {
+               !cluster_address_split(value->string, arena, host, port)) {
         option_fail(errors, entry->position, "could not parse address string \"%.*s\"",
                     BYTES_PRINTF(value->string));
     }
+}
+
+static void parse_listen(void *target, const struct config_entry *entry, struct arena *arena,
+                         struct option_errors *errors)
+{
+    struct cluster_options *options = target;
+    cluster_listen_parse(&options->host, &options->port, entry, arena, errors);
 }
 
 static void parse_name(void *target, const struct config_entry *entry, struct arena *arena,
@@ -124,15 +130,13 @@ static void parse_name(void *target, const struct config_entry *entry, struct ar
 }
 
 /* What `authorization` says that a cluster can have. */
-static void parse_timeout(void *target, const struct config_entry *entry, struct arena *arena,
-                          struct option_errors *errors)
+void cluster_timeout_parse(int64_t *timeout_ns, const struct config_entry *entry,
+                           struct option_errors *errors)
 {
-    (void)arena;
-    struct cluster_options *options = target;
     const struct config_value *value = entry->value;
     char why[128];
     if (value->kind == CONFIG_STRING) {
-        if (!duration_parse(value->string, &options->authentication_timeout_ns, why, sizeof why))
+        if (!duration_parse(value->string, timeout_ns, why, sizeof why))
             option_fail(errors, entry->position, "error parsing authorization config, 'timeout' %s", why);
         return;
     }
@@ -142,7 +146,15 @@ static void parse_timeout(void *target, const struct config_entry *entry, struct
     else if (seconds < 0 || seconds > 9e9)
         option_fail(errors, entry->position, "timeout must be from 0 to 9000000000 seconds");
     else
-        options->authentication_timeout_ns = (int64_t)(seconds * 1e9);
+        *timeout_ns = (int64_t)(seconds * 1e9);
+}
+
+static void parse_timeout(void *target, const struct config_entry *entry, struct arena *arena,
+                          struct option_errors *errors)
+{
+    (void)arena;
+    struct cluster_options *options = target;
+    cluster_timeout_parse(&options->authentication_timeout_ns, entry, errors);
 }
 
 static void refuse_users(void *target, const struct config_entry *entry, struct arena *arena,

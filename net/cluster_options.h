@@ -68,6 +68,12 @@ MUST_USE bool cluster_options_finish(struct cluster_options *options, struct are
 MUST_USE bool cluster_address_split(struct bytes address, struct arena *arena, const char **host,
                                     int64_t *port);
 
+/* Reads a `listen` value: a port, or host:port; and an authorization's `timeout`. */
+void cluster_listen_parse(const char **host, int64_t *port, const struct config_entry *entry,
+                          struct arena *arena, struct option_errors *errors);
+void cluster_timeout_parse(int64_t *timeout_ns, const struct config_entry *entry,
+                           struct option_errors *errors);
+
 /* Reads scheme://[user[:password]@]host:port. False: it is not that, or memory is out. */
 MUST_USE bool route_url_parse(struct bytes text, struct arena *arena, struct route_url *url);
 

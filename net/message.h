@@ -17,6 +17,13 @@ struct publisher_place {
     uint32_t shard;
 };
 
+/* Where a message that is published may go. */
+enum message_way {
+    MESSAGE_PUBLISHED,    /* anywhere */
+    MESSAGE_STAYS,        /* not to other clusters */
+    MESSAGE_FROM_GATEWAY, /* likewise, and of queue groups to those in `queues` */
+};
+
 struct message {
     struct bytes subject;
     struct bytes reply;            /* empty: none */
@@ -24,10 +31,13 @@ struct message {
     struct bytes header_size_text; /* empty: no headers */
     const uint8_t *body;           /* headers, then payload */
     uint32_t header_bytes;
-    uint32_t total_bytes;         /* headers and payload, without the closing CR LF */
-    struct block *block;          /* the counted block that `body` lies in, or NULL */
-    bool from_service;            /* a request of another account: not for those who import a stream */
-    struct client *publisher;     /* this shard's; NULL when it came by mailbox */
+    uint32_t total_bytes;     /* headers and payload, without the closing CR LF */
+    struct block *block;      /* the counted block that `body` lies in, or NULL */
+    bool from_service;        /* a request of another account: not for those who import a stream */
+    bool mapped_reply;        /* gateway_reply_is() of `reply`: no client is to see it so */
+    uint8_t way;              /* enum message_way */
+    struct bytes queues;      /* of MESSAGE_FROM_GATEWAY: the only groups that may have it, blanks between */
+    struct client *publisher; /* this shard's; NULL when it came by mailbox */
     struct publisher_place place; /* when it came by mailbox */
     uint64_t tried_shards;        /* likewise, of a queue choice: where no member took it */
     /* A run: this message and `run_more` that follow it with the same control line, byte by byte. Each body

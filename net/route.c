@@ -19,6 +19,7 @@ enum {
 };
 #define PING_FIRST_NS NS_PER_SECOND
 #define PING_INTERVAL_MOST_NS (30 * NS_PER_SECOND)
+#define PING_INTERVAL_GATEWAY_NS (15 * NS_PER_SECOND)
 
 #define TO(state) (1U << (state))
 static const uint8_t route_moves[ROUTE_STATES] = {
@@ -36,8 +37,8 @@ static void move(struct route *route, enum route_state next)
 const char *route_prefix(const struct route *route, char *out, size_t out_bytes)
 {
     bool six = strchr(route->address, ':') != NULL;
-    snprintf(out, out_bytes, six ? "[%s]:%u - rid:%llu" : "%s:%u - rid:%llu", route->address, route->port,
-             (unsigned long long)route->rid);
+    snprintf(out, out_bytes, six ? "[%s]:%u - %s:%llu" : "%s:%u - %s:%llu", route->address, route->port,
+             route->kind == ROUTE_OF_GATEWAY ? "gid" : "rid", (unsigned long long)route->rid);
     return out;
 }
 
@@ -56,8 +57,9 @@ enum err route_init(struct route *route, const struct route_setup *setup)
     route->rid = setup->rid;
     route->port = setup->port;
     route->solicited = setup->solicited;
-    route->ping_interval_ns =
-        setup->ping_interval_ns < PING_INTERVAL_MOST_NS ? setup->ping_interval_ns : PING_INTERVAL_MOST_NS;
+    route->kind = (uint8_t)setup->kind;
+    int64_t most_ns = setup->kind == ROUTE_OF_GATEWAY ? PING_INTERVAL_GATEWAY_NS : PING_INTERVAL_MOST_NS;
+    route->ping_interval_ns = setup->ping_interval_ns < most_ns ? setup->ping_interval_ns : most_ns;
     route->ping_max = setup->ping_max;
     route->start_ns = route->last_activity_ns = route->context->now_ns;
     snprintf(route->address, sizeof route->address, "%s", setup->address);
@@ -66,6 +68,7 @@ enum err route_init(struct route *route, const struct route_setup *setup)
                                               : line < MESSAGE_BYTES_MAX ? line
                                                                          : MESSAGE_BYTES_MAX);
     route->parser.message_bytes_max = MESSAGE_BYTES_MAX;
+    route->parser.gateway = setup->kind == ROUTE_OF_GATEWAY;
     if (setup->authentication_timeout_ns > 0 &&
         timers_set(&route->context->timers, &route->timer,
                    route->context->now_ns + setup->authentication_timeout_ns) != ERR_OK)
@@ -82,6 +85,7 @@ static enum handled host_said(struct route *route, enum route_host_result result
 {
     switch (result) {
     case ROUTE_HOST_DONE:
+    case ROUTE_HOST_SETTLED:
         return HANDLED;
     case ROUTE_HOST_FULL:
         return HANDLED_LATER;
@@ -97,6 +101,8 @@ static enum handled introduce(struct route *route, enum route_said said, struct 
 {
     if (said == ROUTE_SAID_CONNECT && (route->solicited || route->state != ROUTE_GREETED))
         return HANDLED; /* said again it says nothing new */
+    if (route->kind == ROUTE_OF_GATEWAY && !route->solicited && route->state == ROUTE_REGISTERED)
+        return HANDLED; /* likewise */
     enum route_host_result result = route->host->said(route, said, json);
     if (result == ROUTE_HOST_DONE)
         route->asking = route->blocked = true;
@@ -126,8 +132,8 @@ static enum handled message(struct route *route, struct route_operation *operati
 static void peer_error(struct route *route, struct bytes text)
 {
     char prefix[ROUTE_PREFIX_BYTES];
-    log_error(route->context->log, "%s - Route Error %.*s", route_prefix(route, prefix, sizeof prefix),
-              BYTES_PRINTF(text));
+    log_error(route->context->log, "%s - %s Error %.*s", route_prefix(route, prefix, sizeof prefix),
+              route->kind == ROUTE_OF_GATEWAY ? "Gateway" : "Route", BYTES_PRINTF(text));
     route_close(route, CLOSED_PARSE_ERROR, NULL);
 }
 
@@ -136,6 +142,8 @@ static void pong(struct route *route)
     route->pings_unanswered = 0;
     if (route->ping_sent_ns != 0)
         route->rtt_ns = route->context->now_ns - route->ping_sent_ns;
+    if (route->ping_sent_ns != 0 && route->host->measured != NULL)
+        route->host->measured(route);
     route->ping_sent_ns = 0;
 }
 
@@ -157,10 +165,37 @@ static bool expected(const struct route *route, enum route_operation_kind kind)
     return false;
 }
 
+/* What to make of an operation at this point. */
+static ALWAYS_INLINE enum route_verdict verdict_on(const struct route *route,
+                                                   const struct route_operation *operation)
+{
+    if (route->kind == ROUTE_OF_GATEWAY)
+        return route_gateway_verdict(route, operation);
+    return expected(route, operation->kind) ? ROUTE_EXPECTED : ROUTE_UNAUTHORIZED;
+}
+
+static NEVER_INLINE void refuse(struct route *route, enum route_verdict verdict)
+{
+    char prefix[ROUTE_PREFIX_BYTES];
+    switch (verdict) {
+    case ROUTE_EXPECTED:
+        return;
+    case ROUTE_UNAUTHORIZED:
+        route_close(route, CLOSED_AUTHENTICATION_FAILURE, error_text(ERROR_AUTHORIZATION_VIOLATION));
+        return;
+    case ROUTE_MISDIRECTED:
+        log_error(route->context->log, "%s - Received on an %s connection what goes the other way",
+                  route_prefix(route, prefix, sizeof prefix), route->solicited ? "outbound" : "inbound");
+        route_close(route, CLOSED_PROTOCOL_VIOLATION, NULL);
+        return;
+    }
+}
+
 static enum handled handle(struct route *route, struct route_operation *operation)
 {
-    if (UNLIKELY(!expected(route, operation->kind))) {
-        route_close(route, CLOSED_AUTHENTICATION_FAILURE, error_text(ERROR_AUTHORIZATION_VIOLATION));
+    enum route_verdict verdict = verdict_on(route, operation);
+    if (UNLIKELY(verdict != ROUTE_EXPECTED)) {
+        refuse(route, verdict);
         return HANDLED;
     }
     switch (operation->kind) {
@@ -182,6 +217,10 @@ static enum handled handle(struct route *route, struct route_operation *operatio
     case ROUTE_OP_ERR:
         peer_error(route, operation->arguments);
         return HANDLED;
+    case ROUTE_OP_ACCOUNT:
+    case ROUTE_OP_NO_ACCOUNT:
+        return route->kind == ROUTE_OF_GATEWAY ? host_said(route, route_gateway_account(route, operation))
+                                               : HANDLED;
     case ROUTE_OP_IGNORED:
         return HANDLED;
     }
@@ -277,11 +316,15 @@ void route_answered(struct route *route, const struct route_answer *answer)
     if (answer->registers) {
         route->headers = answer->headers;
         route->dedicated = route->parser.account_implied = answer->dedicated;
+        bool pinged = route->state == ROUTE_CONNECTED && route->kind == ROUTE_OF_GATEWAY;
         move(route, ROUTE_REGISTERED);
-        pings_start(route);
+        if (!pinged)
+            pings_start(route);
     } else if (route->state == ROUTE_GREETED && !route->solicited) {
         timers_cancel(&route->context->timers, &route->timer);
         move(route, ROUTE_CONNECTED);
+        if (route->kind == ROUTE_OF_GATEWAY)
+            pings_start(route);
     }
 }
 
@@ -289,11 +332,14 @@ void route_timer_due(struct route *route)
 {
     if (route->state == ROUTE_CLOSED)
         return;
-    if (route->state != ROUTE_REGISTERED) {
+    bool gateway = route->kind == ROUTE_OF_GATEWAY;
+    bool silent =
+        gateway && route->solicited && route->state == ROUTE_GREETED; /* dialled, and no INFO came */
+    if (!silent && (route->state == ROUTE_GREETED || (route->state == ROUTE_CONNECTED && !gateway))) {
         route_close(route, CLOSED_AUTHENTICATION_TIMEOUT, error_text(ERROR_AUTHENTICATION_TIMEOUT));
         return;
     }
-    if (route->pings_unanswered >= route->ping_max + 1) {
+    if (silent || route->pings_unanswered >= route->ping_max + 1) {
         route->context->route_stale_connections++;
         route_close(route, CLOSED_STALE_CONNECTION, error_text(ERROR_STALE_CONNECTION));
         return;
@@ -324,8 +370,9 @@ void route_close(struct route *route, enum closed_reason reason, const char *err
     route->closed_reason = (uint8_t)reason;
     route->blocked = false;
     timers_cancel(&route->context->timers, &route->timer);
-    log_notice(route->context->log, "%s - Router connection closed: %s",
-               route_prefix(route, prefix, sizeof prefix), closed_reason_text(reason));
+    log_notice(route->context->log, "%s - %s connection closed: %s",
+               route_prefix(route, prefix, sizeof prefix),
+               route->kind == ROUTE_OF_GATEWAY ? "Gateway" : "Router", closed_reason_text(reason));
     route->host->closing(route, closed_reason_flushes(reason));
 }
 

@@ -1,9 +1,10 @@
-/* net/route.h - the session of one route: another server's bytes in, operations out to the host, bytes out
- * (spec/routes.md). In the flow:  route_received() -> route_receive() -> route_parser_next() ->
- * host->publish() || route_deliver() Who may join is not decided here: CONNECT and INFO go to the host, and
- * route_answered() says how to go on. It knows no socket, thread or clock. At the bounds: a host that is full
- * makes it stop taking bytes until route_resume(); output has no bound but the host's write deadline
- * (routes.md 16). Thread: its shard's, all of it. */
+/* net/route.h - the session of one route or gateway connection: another server's bytes in, operations out to
+ * the host, bytes out (spec/routes.md, spec/gateways.md; what differs for gateways is in route_gateway.c). In
+ * the flow:  route_received() -> route_receive() -> route_parser_next() -> host->publish() || route_deliver()
+ * Who may join is not decided here: CONNECT and INFO go to the host, and route_answered() says how to go on.
+ * It knows no socket, thread or clock. At the bounds: a host that is full makes it stop taking bytes until
+ * route_resume(); output has no bound but the host's write deadline (routes.md 16). Thread: its shard's, all
+ * of it. */
 #ifndef NET_ROUTE_H
 #define NET_ROUTE_H
 
@@ -20,6 +21,8 @@ enum route_state {
     ROUTE_CLOSED,     /* nothing is taken or written any more */
 };
 enum { ROUTE_STATES = ROUTE_CLOSED + 1, ROUTE_ADDRESS_BYTES = 48 };
+
+enum route_kind { ROUTE_OF_CLUSTER, ROUTE_OF_GATEWAY };
 
 struct route {
     struct session_context *context; /* pool, timers, options and time of its thread */
@@ -38,6 +41,7 @@ struct route {
     uint64_t stalled_turn; /* when it last asked for a stall, and of whom */
     uint64_t stalled_cid;
     uint8_t state; /* enum route_state */
+    uint8_t kind;  /* enum route_kind */
     uint8_t closed_reason;
     uint8_t pings_unanswered;
     bool solicited; /* we dialled */
@@ -61,6 +65,7 @@ struct route_setup {
     int64_t ping_max;
     uint16_t port;
     bool solicited;
+    enum route_kind kind;
 };
 
 /* How to go on. */
@@ -111,8 +116,21 @@ void route_close(struct route *route, enum closed_reason reason, const char *err
 /* Frees what the session holds; it must be closed. */
 void route_free_parts(struct route *route);
 
-/* "address:port - rid:n", for log lines. */
+/* "address:port - rid:n" or "gid:n", for log lines. */
 const char *route_prefix(const struct route *route, char *out, size_t out_bytes);
 enum { ROUTE_PREFIX_BYTES = 96 };
+
+/* ---- for the files behind this header ---- */
+
+/* What to make of an operation on a gateway connection, by direction and state (spec/gateways.md 2, 5). */
+enum route_verdict {
+    ROUTE_EXPECTED,
+    ROUTE_UNAUTHORIZED, /* something before the introductions: -ERR 'Authorization Violation' */
+    ROUTE_MISDIRECTED,  /* the wrong way: closed without -ERR */
+};
+enum route_verdict route_gateway_verdict(const struct route *route, const struct route_operation *operation);
+
+/* Takes A+ or A-. */
+enum route_host_result route_gateway_account(struct route *route, const struct route_operation *operation);
 
 #endif

@@ -11,8 +11,9 @@ struct route_operation;
 
 enum route_host_result {
     ROUTE_HOST_DONE,
-    ROUTE_HOST_FULL,   /* nothing was done: a mailbox is full. Ask again when route_resume() is called. */
-    ROUTE_HOST_MEMORY, /* nothing was done: memory is out; the session closes */
+    ROUTE_HOST_FULL,    /* nothing was done: a mailbox is full. Ask again when route_resume() is called. */
+    ROUTE_HOST_MEMORY,  /* nothing was done: memory is out; the session closes */
+    ROUTE_HOST_SETTLED, /* said() only: done, and no answer will come */
 };
 
 enum route_said { ROUTE_SAID_CONNECT, ROUTE_SAID_INFO };
@@ -30,6 +31,10 @@ struct route_host {
     void (*closing)(struct route *, bool flush);
     /* The route is slow: a publisher is not to be read from for a moment. */
     void (*stall)(struct route *, const struct publisher_place *, int64_t stall_ns);
+    /* A+ or A- of a gateway; NULL for routes. */
+    enum route_host_result (*account)(struct route *, struct bytes account, bool wanted);
+    /* A round trip was measured: route->rtt_ns. NULL: nobody wants to know. */
+    void (*measured)(struct route *);
 };
 
 #endif

@@ -53,7 +53,12 @@ static const struct json_field info_fields[] = {
     FIELD("route_acc_add_reqid", TEXT, route_account_request),
     FIELD("gossip_mode", INT64, gossip_mode),
     FIELD("gateway", TEXT, gateway),
+    FIELD("gateway_urls", TEXTS, gateway_urls),
     FIELD("gateway_url", TEXT, gateway_url),
+    FIELD("gateway_cmd", INT64, gateway_command),
+    FIELD("gateway_cmd_payload", TEXT, gateway_payload),
+    FIELD("gateway_nrp", BOOL, gateway_replies),
+    FIELD("gateway_iom", BOOL, gateway_lists),
     FIELD("leafnode_urls", TEXTS, leafnode_urls),
 };
 #undef FIELD
@@ -188,10 +193,10 @@ static size_t frame(char *buffer, struct bytes before, const struct json_writer 
     return before.count + json_bytes + behind.count;
 }
 
-size_t route_info_write(char *buffer, size_t capacity, const struct route_info *info)
+static size_t info_write(char *buffer, size_t capacity, const struct route_info *info, struct bytes behind)
 {
     struct json_writer writer;
-    struct bytes before = TEXT("INFO "), behind = TEXT(" \r\n");
+    struct bytes before = TEXT("INFO ");
     if (capacity < before.count + behind.count)
         return 0;
     json_writer_init(&writer, buffer + before.count, capacity - before.count - behind.count);
@@ -200,6 +205,16 @@ size_t route_info_write(char *buffer, size_t capacity, const struct route_info *
         write_field(&writer, &info_fields[i], info, always_written(info_fields[i].offset));
     json_write_object_end(&writer);
     return frame(buffer, before, &writer, behind);
+}
+
+size_t route_info_write(char *buffer, size_t capacity, const struct route_info *info)
+{
+    return info_write(buffer, capacity, info, TEXT(" \r\n"));
+}
+
+size_t gateway_info_write(char *buffer, size_t capacity, const struct route_info *info)
+{
+    return info_write(buffer, capacity, info, TEXT("\r\n"));
 }
 
 static void write_bool(struct json_writer *writer, const char *key, bool value)
@@ -237,6 +252,30 @@ size_t route_connect_write(char *buffer, size_t capacity, const struct route_con
         write_bool(&writer, "cluster_dynamic", true);
     if (connect->leaf_origin)
         write_bool(&writer, "lnoc", true);
+    json_write_object_end(&writer);
+    return frame(buffer, before, &writer, behind);
+}
+
+size_t gateway_connect_write(char *buffer, size_t capacity, const struct route_connect *connect)
+{
+    struct json_writer writer;
+    struct bytes before = TEXT("CONNECT "), behind = TEXT("\r\n");
+    if (capacity < before.count + behind.count)
+        return 0;
+    json_writer_init(&writer, buffer + before.count, capacity - before.count - behind.count);
+    json_write_object_begin(&writer);
+    write_bool(&writer, "echo", false);
+    write_bool(&writer, "verbose", false);
+    write_bool(&writer, "pedantic", false);
+    if (connect->user.count > 0) {
+        write_text(&writer, "user", connect->user);
+        write_text(&writer, "pass", connect->password);
+    }
+    write_bool(&writer, "tls_required", connect->tls_required);
+    write_bool(&writer, "headers", false);
+    write_text(&writer, "name", connect->name);
+    write_text(&writer, "cluster", (struct bytes){NULL, 0});
+    write_text(&writer, "gateway", connect->gateway);
     json_write_object_end(&writer);
     return frame(buffer, before, &writer, behind);
 }

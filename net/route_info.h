@@ -33,7 +33,9 @@ struct route_info {
     struct bytes ws_connect_urls;
     struct bytes compression;
     struct bytes gateway;
+    struct bytes gateway_urls;
     struct bytes gateway_url;
+    struct bytes gateway_payload; /* gateway_cmd_payload, in base64 */
     struct bytes leafnode_urls;
     struct bytes route_account;
     struct bytes route_account_request; /* route_acc_add_reqid */
@@ -45,6 +47,7 @@ struct route_info {
     int64_t pool_size;
     int64_t pool_index;
     int64_t gossip_mode;
+    int64_t gateway_command; /* enum gateway_command */
     bool headers;
     bool auth_required;
     bool tls_required;
@@ -55,6 +58,15 @@ struct route_info {
     bool leaf_origin;          /* lnoc: LS+ and LMSG are understood */
     bool leaf_origin_unsub;    /* lnocu: LS- has the origin */
     bool leaf_origin_sentinel; /* ln */
+    bool gateway_replies;      /* gateway_nrp: replies are mapped as _GR_ */
+    bool gateway_lists;        /* gateway_iom: all interest is listed, nothing is to be guessed */
+};
+
+enum gateway_command {
+    GATEWAY_COMMAND_NONE,
+    GATEWAY_COMMAND_GOSSIP,
+    GATEWAY_COMMAND_LIST_BEGINS,
+    GATEWAY_COMMAND_LIST_ENDS,
 };
 
 struct route_connect {
@@ -78,6 +90,10 @@ MUST_USE enum err route_connect_read(struct json_document *document, struct byte
 /* Write `INFO {...} \r\n` and `CONNECT {...}\r\n`. The bytes, or 0 when `capacity` is too small. */
 size_t route_info_write(char *buffer, size_t capacity, const struct route_info *info);
 size_t route_connect_write(char *buffer, size_t capacity, const struct route_connect *connect);
+
+/* The same on a gateway: `INFO {...}\r\n`, without the blank; CONNECT with its keys (spec/gateways.md 4). */
+size_t gateway_info_write(char *buffer, size_t capacity, const struct route_info *info);
+size_t gateway_connect_write(char *buffer, size_t capacity, const struct route_connect *connect);
 
 /* Takes the next text from a list with a zero byte behind each; false at its end. */
 bool route_texts_next(struct bytes *texts, struct bytes *one);

@@ -27,28 +27,29 @@ struct name_row {
     uint8_t shape; /* enum shape */
     bool origin;   /* a leaf cluster stands before the account */
     bool header;   /* of a message: two sizes */
+    bool routes_only;
 };
 
 /* spec/routes.md 9.2. */
 static const struct name_row names[] = {
-    {"RMSG", 4, ROUTE_OP_MESSAGE, SHAPE_MESSAGE, false, false},
-    {"HMSG", 4, ROUTE_OP_MESSAGE, SHAPE_MESSAGE, false, true},
-    {"LMSG", 4, ROUTE_OP_MESSAGE, SHAPE_MESSAGE, true, true},
-    {"RS+", 3, ROUTE_OP_SUBSCRIBE, SHAPE_SUBSCRIBE, false, false},
-    {"RS-", 3, ROUTE_OP_UNSUBSCRIBE, SHAPE_UNSUBSCRIBE, false, false},
-    {"LS+", 3, ROUTE_OP_SUBSCRIBE, SHAPE_SUBSCRIBE, true, false},
-    {"LS-", 3, ROUTE_OP_UNSUBSCRIBE, SHAPE_UNSUBSCRIBE, false,
-     false}, /* without its origin: we do not say lnocu */
-    {"PING", 4, ROUTE_OP_PING, SHAPE_NOTHING, false, false},
-    {"PONG", 4, ROUTE_OP_PONG, SHAPE_NOTHING, false, false},
-    {"INFO", 4, ROUTE_OP_INFO, SHAPE_JSON, false, false},
-    {"CONNECT", 7, ROUTE_OP_CONNECT, SHAPE_JSON, false, false},
-    {"-ERR", 4, ROUTE_OP_ERR, SHAPE_NOTHING, false, false},
-    {"+OK", 3, ROUTE_OP_IGNORED, SHAPE_NOTHING, false, false},
-    {"A+", 2, ROUTE_OP_IGNORED, SHAPE_NOTHING, false, false},
-    {"A-", 2, ROUTE_OP_IGNORED, SHAPE_NOTHING, false, false},
-    {"SUB", 3, ROUTE_OP_IGNORED, SHAPE_NOTHING, false, false},
-    {"PUB", 3, ROUTE_OP_IGNORED, SHAPE_NOTHING, false, false},
+    {"RMSG", 4, ROUTE_OP_MESSAGE, SHAPE_MESSAGE, false, false, false},
+    {"HMSG", 4, ROUTE_OP_MESSAGE, SHAPE_MESSAGE, false, true, false},
+    {"LMSG", 4, ROUTE_OP_MESSAGE, SHAPE_MESSAGE, true, true, true},
+    {"RS+", 3, ROUTE_OP_SUBSCRIBE, SHAPE_SUBSCRIBE, false, false, false},
+    {"RS-", 3, ROUTE_OP_UNSUBSCRIBE, SHAPE_UNSUBSCRIBE, false, false, false},
+    {"LS+", 3, ROUTE_OP_SUBSCRIBE, SHAPE_SUBSCRIBE, true, false, true},
+    {"LS-", 3, ROUTE_OP_UNSUBSCRIBE, SHAPE_UNSUBSCRIBE, false, false,
+     true}, /* without its origin: we do not say lnocu */
+    {"PING", 4, ROUTE_OP_PING, SHAPE_NOTHING, false, false, false},
+    {"PONG", 4, ROUTE_OP_PONG, SHAPE_NOTHING, false, false, false},
+    {"INFO", 4, ROUTE_OP_INFO, SHAPE_JSON, false, false, false},
+    {"CONNECT", 7, ROUTE_OP_CONNECT, SHAPE_JSON, false, false, false},
+    {"-ERR", 4, ROUTE_OP_ERR, SHAPE_NOTHING, false, false, false},
+    {"+OK", 3, ROUTE_OP_IGNORED, SHAPE_NOTHING, false, false, false},
+    {"A+", 2, ROUTE_OP_ACCOUNT, SHAPE_NOTHING, false, false, false},
+    {"A-", 2, ROUTE_OP_NO_ACCOUNT, SHAPE_NOTHING, false, false, false},
+    {"SUB", 3, ROUTE_OP_IGNORED, SHAPE_NOTHING, false, false, true},
+    {"PUB", 3, ROUTE_OP_IGNORED, SHAPE_NOTHING, false, false, true},
 };
 
 static ALWAYS_INLINE bool is_blank(uint8_t byte)
@@ -78,21 +79,23 @@ static bool name_ends(const struct name_row *name, struct bytes line)
 }
 
 /* The operation that a line begins with, or NULL. The one that matters is looked for first. */
-static ALWAYS_INLINE const struct name_row *name_find(struct bytes line)
+static ALWAYS_INLINE const struct name_row *name_find(const struct route_parser *parser, struct bytes line)
 {
     if (LIKELY(line.count > 4 && memcmp(line.data, "RMSG ", 5) == 0))
         return &names[0];
     for (size_t row = 0; row < COUNT_OF(names); row++) {
         if (name_letters(&names[row], line) == names[row].count && name_ends(&names[row], line))
-            return &names[row];
+            return parser->gateway && names[row].routes_only ? NULL : &names[row];
     }
     return NULL;
 }
 
 /* Whether a line, as far as it is there, may still become an operation. */
-static bool name_possible(struct bytes line)
+static bool name_possible(const struct route_parser *parser, struct bytes line)
 {
     for (size_t row = 0; row < COUNT_OF(names); row++) {
+        if (parser->gateway && names[row].routes_only)
+            continue;
         size_t same = name_letters(&names[row], line);
         if (same == line.count || (same == names[row].count && name_ends(&names[row], line)))
             return true;
@@ -120,6 +123,16 @@ static ALWAYS_INLINE bool word_next(struct bytes *rest, struct bytes *word)
 bool route_queue_next(struct bytes *queues, struct bytes *name)
 {
     return queues->count > 0 && word_next(queues, name);
+}
+
+bool route_queues_have(struct bytes queues, struct bytes name)
+{
+    struct bytes one;
+    while (route_queue_next(&queues, &one)) {
+        if (bytes_equal(one, name))
+            return true;
+    }
+    return false;
 }
 
 /* The last word of a text, which is then shortened by it; false: there is none. */
@@ -262,7 +275,7 @@ static enum route_parser_result line_begun(const struct route_parser *parser, co
     size_t here = (size_t)(end - start);
     if (end[-1] == '\r')
         here--;
-    if (!name_possible(bytes_of(start, here)))
+    if (!name_possible(parser, bytes_of(start, here)))
         return ROUTE_PARSER_UNKNOWN_OPERATION;
     return here > parser->line_bytes_max ? ROUTE_PARSER_LINE_EXCEEDED : ROUTE_PARSER_MORE;
 }
@@ -280,7 +293,7 @@ static ALWAYS_INLINE enum route_parser_result parse(const struct route_parser *p
     struct bytes line = bytes_of(start, (size_t)(newline - start));
     if (LIKELY(line.count > 0 && line.data[line.count - 1] == '\r'))
         line.count--;
-    const struct name_row *name = name_find(line);
+    const struct name_row *name = name_find(parser, line);
     if (UNLIKELY(name == NULL))
         return ROUTE_PARSER_UNKNOWN_OPERATION;
     if (UNLIKELY(line.count > parser->line_bytes_max))

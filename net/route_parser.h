@@ -19,7 +19,9 @@ enum route_operation_kind {
     ROUTE_OP_INFO,
     ROUTE_OP_CONNECT,
     ROUTE_OP_ERR,
-    ROUTE_OP_IGNORED, /* +OK, A+, A-, and lines of clients that real servers let pass */
+    ROUTE_OP_ACCOUNT,    /* A+: a gateway's; a route lets it pass, likewise the next */
+    ROUTE_OP_NO_ACCOUNT, /* A- */
+    ROUTE_OP_IGNORED,    /* +OK, and lines of clients that real servers let pass */
 };
 
 struct route_operation {
@@ -45,7 +47,7 @@ enum route_parser_result {
     ROUTE_PARSER_MEMORY,
 };
 
-/* All zero but for `pool` and the limits is a fresh parser. */
+/* All zero but for `pool`, the limits and `gateway` is a fresh parser. */
 struct route_parser {
     struct block_pool *pool;
     struct block *torn; /* the beginning of an operation; NULL when nothing is torn */
@@ -54,6 +56,7 @@ struct route_parser {
     uint32_t torn_bytes;  /* in `torn` */
     uint32_t torn_needed; /* of all of it, once the line is whole; 0 before */
     bool account_implied; /* lines do not name it: `account` of operations is empty */
+    bool gateway;         /* a gateway's: LS+, LS-, LMSG, SUB and PUB are unknown there */
     bool given;           /* what is torn was given out and lives until the next call */
     bool again;           /* and is to be given out once more */
 };
@@ -71,6 +74,9 @@ bool route_parser_again(struct route_parser *parser);
 
 /* Takes the next name from a list with blanks between; false at its end. */
 bool route_queue_next(struct bytes *queues, struct bytes *name);
+
+/* Whether that list has the name. */
+bool route_queues_have(struct bytes queues, struct bytes name);
 
 /* Lets go of everything. */
 void route_parser_close(struct route_parser *parser);

@@ -53,6 +53,11 @@ struct shard_account *accounts_get(struct shard *shard, uint32_t id)
         memory_free(account);
         return NULL;
     }
+    if (shard->gateways.matches != NULL && (account->gateway = gateway_account_new()) == NULL) {
+        index_free(account->index);
+        memory_free(account);
+        return NULL;
+    }
     account->id = id;
     account->host.configured = configured(shard, id);
     remotes_account_set(shard, account);
@@ -223,6 +228,7 @@ void accounts_close(struct shard *shard)
         index_free(account->index);
         index_free(account->remote);
         memory_free(account->remotes.lines);
+        gateway_account_free(account->gateway);
         memory_free(account->others);
         memory_free(account);
     }

@@ -23,8 +23,10 @@ struct shard_account {
     struct index *index;  /* who wants what, here */
     struct index *remote; /* who wants what on other servers: remotes.h; NULL: nobody does */
     struct account_remotes remotes;
-    struct index *services;      /* its service imports, by local subject; NULL: none */
-    struct service *service_all; /* those in `services` */
+    struct gateway_account *gateway; /* what other clusters want: gateways.h; NULL: there are none */
+    uint32_t gateway_reply_count;    /* of its clients: gateway_replies.c */
+    struct index *services;          /* its service imports, by local subject; NULL: none */
+    struct service *service_all;     /* those in `services` */
     uint32_t service_count;
     uint32_t shadow_count;    /* of its clients, in the indexes of exporters: shadows.h */
     uint32_t reply_count;     /* that its requesters wait for: replies.h */

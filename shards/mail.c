@@ -56,12 +56,15 @@ void mail_release(const uint8_t *bytes, struct block_pool *pool)
         block_release(pool, mail.block);
         return;
     }
+    case MAIL_GATEWAY_INTEREST:
     case MAIL_REMOTE_INTEREST: {
         struct mail_remote_interest mail;
         memcpy(&mail, bytes, sizeof mail);
         block_release(pool, mail.block);
         return;
     }
+    case MAIL_GATEWAY_MESSAGE:
+    case MAIL_REMOTE_PASSED:
     case MAIL_REMOTE_MESSAGE: {
         struct mail_remote_message mail;
         memcpy(&mail, bytes, sizeof mail);
@@ -102,6 +105,8 @@ void mail_release(const uint8_t *bytes, struct block_pool *pool)
     case MAIL_ROUTE_ANSWER:
     case MAIL_ROUTE_CLOSED:
     case MAIL_REMOTE:
+    case MAIL_GATEWAY:
+    case MAIL_GATEWAY_RTT:
     case MAIL_SHORT_MESSAGE:
     case MAIL_ACCOUNT_COUNT:
     case MAIL_STALL:

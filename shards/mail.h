@@ -5,6 +5,7 @@
 #define SHARDS_MAIL_H
 
 #include "core/base/block.h"
+#include "core/security/server_hash.h"
 #include "net/message.h"
 #include "shards/report.h"
 
@@ -32,6 +33,11 @@ enum mail_kind {
     MAIL_REMOTE,            /* control -> shard: a connection to another server is there, or is gone */
     MAIL_REMOTE_INTEREST,   /* shard -> shard: what another server wants */
     MAIL_REMOTE_MESSAGE,    /* shard -> shard: a message for other servers, whose routes are there */
+    MAIL_GATEWAY,           /* control -> shard: another cluster is there, or is gone */
+    MAIL_GATEWAY_INTEREST,  /* shard -> shard: what it wants; a struct mail_remote_interest */
+    MAIL_GATEWAY_MESSAGE,   /* shard -> shard: a message for it; a struct mail_remote_message */
+    MAIL_GATEWAY_RTT,       /* shard -> shard: how far it is */
+    MAIL_REMOTE_PASSED,     /* shard -> shard: likewise, for one server whatever it wants */
     MAIL_CONNECT_URLS,      /* control -> shard: the cluster's name, and where clients may connect */
     MAIL_RESOLVE,           /* control -> worker: look up a name */
     MAIL_RESOLVED,          /* worker -> control */
@@ -163,7 +169,9 @@ enum { MAIL_HOST_BYTES = 256 };
 
 struct mail_route {
     uint8_t kind;
+    uint8_t of; /* enum route_kind */
     bool solicited;
+    uint16_t remote_number; /* whom a gateway dials: in gateway_options.remotes, from 1; 0: none of these */
     uint16_t port;
     int fd;
     uint64_t rid;
@@ -187,9 +195,10 @@ enum { MAIL_ERROR_BYTES = 256 };
 struct mail_route_answer {
     uint8_t kind;
     uint8_t reason; /* with `close`: enum closed_reason */
-    uint8_t remote; /* with `registers`; likewise `line` and `pooled` */
+    uint8_t remote; /* with `registers`: the number of the server, or of the cluster that was dialled */
     uint8_t line;   /* net/cluster_pool.h */
     bool pooled;
+    char hash[SERVER_HASH_BYTES]; /* of the server's id, with `registers` */
     bool close;
     bool registers;
     bool headers;
@@ -218,10 +227,28 @@ enum mail_remote_change { REMOTE_LINE_KNOWN, REMOTE_LINE_UP, REMOTE_LINE_GONE };
 
 struct mail_remote {
     uint8_t kind;
-    uint8_t remote; /* its number */
-    uint8_t line;   /* which of its connections */
-    uint8_t change; /* enum mail_remote_change */
-    uint32_t shard; /* that owns the route */
+    uint8_t remote;               /* its number */
+    uint8_t line;                 /* which of its connections */
+    uint8_t change;               /* enum mail_remote_change */
+    uint32_t shard;               /* that owns the route */
+    char hash[SERVER_HASH_BYTES]; /* of the server's id */
+};
+
+struct mail_gateway {
+    uint8_t kind;
+    uint8_t number;
+    bool up;
+    bool lists;     /* all that it wants */
+    uint32_t shard; /* that owns the connection */
+    uint64_t rid;
+    char hash[SERVER_HASH_BYTES]; /* of its name */
+};
+
+struct mail_gateway_rtt {
+    uint8_t kind;
+    uint8_t number;
+    uint64_t rid;
+    int64_t rtt_ns;
 };
 
 struct mail_remote_interest {

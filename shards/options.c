@@ -62,6 +62,8 @@ void server_option_table_init(struct server_option_table *table)
     table->groups[4] = (struct option_group){rows, count, offsetof(struct server_options, cluster)};
     rows = planned_option_rows(&count);
     table->groups[5] = (struct option_group){rows, count, 0};
+    rows = gateway_option_rows(&count);
+    table->groups[6] = (struct option_group){rows, count, offsetof(struct server_options, gateway)};
     table->table = (struct option_table){table->groups, COUNT_OF(table->groups)};
 }
 
@@ -125,6 +127,7 @@ void server_options_free(struct server_options *options)
         return;
     net_options_close(&options->net);
     tls_options_close(&options->cluster.tls);
+    gateway_options_close(&options->gateway);
     arena_close(&options->arena);
     memory_free(options);
 }
@@ -321,6 +324,8 @@ static bool finish(struct server_options *options, struct config_text *why)
         options->security.timeout_ns =
             options->net.tls.on ? tls_options_timeout_ns(&options->net.tls) + NS_PER_SECOND : LOGIN_NS;
     if (!cluster_options_finish(&options->cluster, &options->arena, why))
+        return false;
+    if (!gateway_options_finish(&options->gateway, &options->cluster, why))
         return false;
     return security_options_finish(&options->security, &options->arena, why) &&
            cluster_pool_finish(&options->cluster.pool, system_name(options), &options->arena, why) &&

@@ -36,7 +36,6 @@ static const struct option rows[] = {
     PLANNED("default_js_domain", NULL),
     PLANNED("jetstream", NULL),
     PLANNED("store_dir", "storedir"),
-    PLANNED("gateway", NULL),
     PLANNED("leafnodes", "leaf"),
     PLANNED("websocket", "ws"),
     PLANNED("mqtt", NULL),

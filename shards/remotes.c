@@ -5,6 +5,7 @@
 #include "core/base/check.h"
 #include "core/base/copy.h"
 #include "core/base/memory.h"
+#include "net/route_parser.h"
 #include "shards/mail.h"
 #include "shards/mail_texts.h"
 #include "shards/route_connection.h"
@@ -122,6 +123,9 @@ void remotes_plan(struct shard *shard, const struct shard_account *account, cons
     plan->plain = plain_servers(account, match);
     for (uint32_t g = 0; g < match->group_count; g++) {
         const struct match_group *group = &match->groups[g];
+        if (UNLIKELY(message->way == MESSAGE_FROM_GATEWAY) &&
+            !route_queues_have(message->queues, group_name(group)))
+            continue;
         uint32_t elsewhere = match_group_remote_size(group, account->remotes.up);
         const struct match_group *here = elsewhere == 0 ? NULL : group_find(local, group_name(group));
         uint64_t all = (uint64_t)elsewhere + (here == NULL ? 0 : match_group_size(here, true));
@@ -154,7 +158,7 @@ bool remotes_plan_add(struct shard *shard, const struct shard_account *account, 
 /* ---- mail ---- */
 
 /* How many messages of a run fit one mail. */
-static uint32_t run_most(const struct message *run)
+uint32_t remotes_run_most(const struct message *run)
 {
     size_t texts = mail_texts_bytes(run, (struct bytes){NULL, 0});
     if (run->run_stride > UINT16_MAX || texts + run->total_bytes > MAIL_INLINE_BYTES_MAX)
@@ -173,7 +177,7 @@ uint32_t remotes_run_length(struct shard *shard, const struct shard_account *acc
         return 1;
     for (uint64_t left = plain_servers(account, match); left != 0; left &= left - 1) {
         if (line_to(shard, account, (unsigned)__builtin_ctzll(left))->own == NULL) {
-            uint32_t most = run_most(run);
+            uint32_t most = remotes_run_most(run);
             return message_count(run) < most ? message_count(run) : most;
         }
     }
@@ -181,7 +185,7 @@ uint32_t remotes_run_length(struct shard *shard, const struct shard_account *acc
 }
 
 /* Bytes of the record; what does not fit travels in a block. */
-static uint32_t record_bytes(const struct message *run, struct bytes queues)
+uint32_t remotes_record_bytes(const struct message *run, struct bytes queues)
 {
     size_t texts = mail_texts_bytes(run, queues);
     size_t bytes = sizeof(struct mail_remote_message);
@@ -196,12 +200,12 @@ static struct publisher_place place_of(const struct message *message)
 }
 
 /* One mail to the shard `to`, for the servers in `remotes`. */
-static bool mail_message(struct shard *shard, const struct shard_account *account, uint32_t to,
-                         uint64_t remotes, const struct message *run, struct bytes queues, bool spare)
+static bool mail_as(struct shard *shard, const struct shard_account *account, uint8_t kind, uint32_t to,
+                    uint64_t remotes, const struct message *run, struct bytes queues, bool spare)
 {
-    uint32_t bytes = record_bytes(run, queues);
+    uint32_t bytes = remotes_record_bytes(run, queues);
     struct mail_remote_message header = {
-        .kind = MAIL_REMOTE_MESSAGE,
+        .kind = kind,
         .total_size_count = (uint8_t)run->total_size_text.count,
         .header_size_count = (uint8_t)run->header_size_text.count,
         .run_more = (uint16_t)run->run_more,
@@ -239,6 +243,18 @@ static bool mail_message(struct shard *shard, const struct shard_account *accoun
     return true;
 }
 
+static bool mail_message(struct shard *shard, const struct shard_account *account, uint32_t to,
+                         uint64_t remotes, const struct message *run, struct bytes queues, bool spare)
+{
+    return mail_as(shard, account, MAIL_REMOTE_MESSAGE, to, remotes, run, queues, spare);
+}
+
+bool remotes_mail_run(struct shard *shard, const struct shard_account *account, uint8_t kind, uint32_t owner,
+                      uint64_t to, const struct message *run, struct bytes queues)
+{
+    return mail_as(shard, account, kind, owner, to, run, queues, false);
+}
+
 bool remotes_room(struct shard *shard, const struct shard_account *account, const struct message *message,
                   uint64_t local_mails, uint32_t times)
 {
@@ -254,7 +270,7 @@ bool remotes_room(struct shard *shard, const struct shard_account *account, cons
     uint32_t longest = (uint32_t)(queues < REMOTE_QUEUES_BYTES ? queues : REMOTE_QUEUES_BYTES);
     uint32_t most = sizeof(struct mail_remote_message) + MAIL_INLINE_BYTES_MAX;
     if (message->run_more > 0)
-        most = record_bytes(message, (struct bytes){NULL, 0});
+        most = remotes_record_bytes(message, (struct bytes){NULL, 0});
     else if (times == 1)
         most = (uint32_t)sizeof(struct mail_remote_message) +
                mail_inline_bytes(message, longest, MAIL_INLINE_BYTES_MAX);
@@ -373,25 +389,89 @@ bool remotes_fall_back(struct shard *shard, struct shard_account *account, const
            remotes_deliver(shard, account, message, &plan, true);
 }
 
+/* A line by which that server can be reached, the account's if it has one; NULL: there is none. */
+static const struct remote_line *any_line(const struct shard *shard, const struct shard_account *account,
+                                          uint32_t remote)
+{
+    const struct remote_line *lines = shard->remotes.all[remote].lines;
+    if (account != NULL && lines[account->remotes.line].up)
+        return &lines[account->remotes.line];
+    for (size_t line = 0; line < ROUTE_POOL_MAX; line++) {
+        if (lines[line].up)
+            return &lines[line];
+    }
+    return NULL;
+}
+
+uint32_t remotes_by_hash(const struct shard *shard, struct bytes mapped)
+{
+    uint32_t remote = 0;
+    while (shard->remotes.all != NULL && remote < REMOTES_MAX &&
+           (any_line(shard, NULL, remote) == NULL ||
+            !gateway_reply_for_server(mapped, shard->remotes.all[remote].hash)))
+        remote++;
+    return shard->remotes.all == NULL ? REMOTES_MAX : remote;
+}
+
+enum host_result remotes_pass(struct shard *shard, struct shard_account *account, uint32_t remote,
+                              const struct message *message)
+{
+    struct bytes none = {NULL, 0};
+    const struct remote_line *line = any_line(shard, account, remote);
+    if (line == NULL)
+        return HOST_DONE;
+    if (line->own != NULL) {
+        (void)deliver_own(shard, line->own, account, message, none);
+        return HOST_DONE;
+    }
+    if (!mailbox_has_room_for(post_box(&shard->post, line->shard), remotes_record_bytes(message, none), 1))
+        return HOST_FULL;
+    (void)mail_as(shard, account, MAIL_REMOTE_PASSED, line->shard, 1ULL << remote, message, none, false);
+    return HOST_DONE;
+}
+
+void remotes_mail_passed(struct shard *shard, const uint8_t *mail, uint32_t bytes)
+{
+    struct mail_remote_message header;
+    struct message message;
+    struct bytes queues;
+    ASSERT(bytes >= sizeof header);
+    remotes_mail_read(mail, &header, &message, &queues);
+    struct shard_account *account = accounts_get(shard, header.account);
+    const struct remote_line *line =
+        account == NULL ? NULL : any_line(shard, account, (uint32_t)__builtin_ctzll(header.remotes));
+    if (line != NULL && line->own != NULL)
+        (void)deliver_own(shard, line->own, account, &message, queues);
+    block_release(&shard->context.pool.blocks, header.block);
+}
+
+void remotes_mail_read(const uint8_t *mail, struct mail_remote_message *header, struct message *message,
+                       struct bytes *queues)
+{
+    memcpy(header, mail, sizeof *header);
+    const uint8_t *at = mail + sizeof *header;
+    if (header->block != NULL && header->body == NULL)
+        at = header->block->bytes;
+    *message = (struct message){
+        .place = header->place, .run_more = header->run_more, .run_stride = header->run_stride};
+    message->subject = mail_next_text(&at, header->subject_count);
+    message->reply = mail_next_text(&at, header->reply_count);
+    *queues = mail_next_text(&at, header->queues_count);
+    message->total_size_text = mail_next_text(&at, header->total_size_count);
+    message->header_size_text = mail_next_text(&at, header->header_size_count);
+    message->header_bytes = header->header_bytes;
+    message->total_bytes = header->total_bytes;
+    message->body = header->body != NULL ? header->body : at;
+    message->block = header->block;
+}
+
 void remotes_mail_message(struct shard *shard, const uint8_t *mail, uint32_t bytes)
 {
     struct mail_remote_message header;
+    struct message message;
+    struct bytes queues;
     ASSERT(bytes >= sizeof header);
-    memcpy(&header, mail, sizeof header);
-    const uint8_t *at = mail + sizeof header;
-    if (header.block != NULL && header.body == NULL)
-        at = header.block->bytes;
-    struct message message = {
-        .place = header.place, .run_more = header.run_more, .run_stride = header.run_stride};
-    message.subject = mail_next_text(&at, header.subject_count);
-    message.reply = mail_next_text(&at, header.reply_count);
-    struct bytes queues = mail_next_text(&at, header.queues_count);
-    message.total_size_text = mail_next_text(&at, header.total_size_count);
-    message.header_size_text = mail_next_text(&at, header.header_size_count);
-    message.header_bytes = header.header_bytes;
-    message.total_bytes = header.total_bytes;
-    message.body = header.body != NULL ? header.body : at;
-    message.block = header.block;
+    remotes_mail_read(mail, &header, &message, &queues);
     struct shard_account *account = accounts_get(shard, header.account);
     for (uint64_t left = account == NULL ? 0 : header.remotes & account->remotes.up; left != 0;
          left &= left - 1) {

@@ -11,8 +11,10 @@
 #define SHARDS_REMOTES_H
 
 #include "core/base/list.h"
+#include "core/security/server_hash.h"
 #include "core/subject/index.h"
 #include "net/cluster_pool.h"
+#include "net/host.h"
 #include "net/message.h"
 #include "net/route_host.h"
 
@@ -31,6 +33,7 @@ struct remote_line {
 
 struct remote {
     struct remote_line lines[ROUTE_LINES_MAX];
+    char hash[SERVER_HASH_BYTES]; /* of its id, for replies by gateways */
 };
 
 /* What one account has to do with other servers. All zero: nothing yet. */
@@ -113,6 +116,9 @@ bool remotes_fall_back(struct shard *shard, struct shard_account *account, const
 /* A MAIL_REMOTE_MESSAGE. */
 void remotes_mail_message(struct shard *shard, const uint8_t *mail, uint32_t bytes);
 
+/* A MAIL_REMOTE_PASSED. */
+void remotes_mail_passed(struct shard *shard, const uint8_t *mail, uint32_t bytes);
+
 /* ---- interest ---- */
 
 /* This server's interest has changed to `wanted` members or subscriptions: RS+ or RS- on this shard's routes.
@@ -152,5 +158,34 @@ void remotes_stop(struct shard *shard);
 
 /* The moment by which remotes_step() is to be called; INT64_MAX: none. */
 int64_t remotes_due_ns(const struct shard *shard);
+
+/* ---- for gateways, which are built the same way ---- */
+
+struct mail_remote_interest;
+struct mail_remote_message;
+
+/* Tells the other shards of a change of interest, if all of their mailboxes have room. */
+enum route_host_result remotes_interest_mail(struct shard *shard, const struct mail_remote_interest *wanted,
+                                             struct bytes pattern, struct bytes queue);
+
+/* The account of that name; NULL: not configured here. */
+struct shard_account *remotes_account_named(struct shard *shard, struct route_connection *connection,
+                                            struct bytes name);
+
+/* One mail of that kind to a shard, for the servers or clusters in `to`; how long it is, of a message or a
+ * run; how many messages of a run fit one; and what is in it. */
+bool remotes_mail_run(struct shard *shard, const struct shard_account *account, uint8_t kind, uint32_t owner,
+                      uint64_t to, const struct message *run, struct bytes queues);
+uint32_t remotes_record_bytes(const struct message *run, struct bytes queues);
+uint32_t remotes_run_most(const struct message *run);
+void remotes_mail_read(const uint8_t *mail, struct mail_remote_message *header, struct message *message,
+                       struct bytes *queues);
+
+/* The server that has this hash and a line that is up; REMOTES_MAX: there is none. */
+uint32_t remotes_by_hash(const struct shard *shard, struct bytes mapped);
+
+/* Passes a message on to one server, as it is. HOST_FULL: nothing was done. */
+enum host_result remotes_pass(struct shard *shard, struct shard_account *account, uint32_t remote,
+                              const struct message *message);
 
 #endif

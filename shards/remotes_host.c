@@ -107,6 +107,8 @@ static void interest_set(struct shard *shard, struct shard_account *account, uin
     if (weight == 0 && account != NULL && (account->remote == NULL || account->remotes.lines[remote] != line))
         return;
     bool made = remote_made(account);
+    bool tells = made && shard->gateways.inbound_count > 0;
+    uint32_t before = tells ? index_wanted(account->remote, pattern, queue) : 0;
     if (made && weight > 0) {
         account->remotes.lines[remote] = line;
         account->remotes.up |= 1ULL << remote;
@@ -115,6 +117,9 @@ static void interest_set(struct shard *shard, struct shard_account *account, uin
         log_error(shard->context.log,
                   "No memory for another server's interest in \"%.*s\": it gets no such messages",
                   BYTES_PRINTF(pattern));
+    else if (tells)
+        gateways_tell(shard, account, pattern, queue, before, index_wanted(account->remote, pattern, queue),
+                      index_wanted(account->index, pattern, queue));
 }
 
 static uint32_t wanted_count(const struct shard_account *account, uint32_t remote)
@@ -143,8 +148,8 @@ static uint32_t interest_record_bytes(size_t texts)
 }
 
 /* Tells the other shards, if all of their mailboxes have room. */
-static enum route_host_result interest_mail(struct shard *shard, const struct mail_remote_interest *wanted,
-                                            struct bytes pattern, struct bytes queue)
+enum route_host_result remotes_interest_mail(struct shard *shard, const struct mail_remote_interest *wanted,
+                                             struct bytes pattern, struct bytes queue)
 {
     struct mail_remote_interest header = *wanted;
     uint32_t bytes = interest_record_bytes(pattern.count + queue.count);
@@ -157,7 +162,8 @@ static enum route_host_result interest_mail(struct shard *shard, const struct ma
         header.block = block_take(&shard->context.pool.blocks, pattern.count + queue.count);
         if (header.block == NULL)
             return ROUTE_HOST_MEMORY;
-        memcpy(header.block->bytes, pattern.data, pattern.count);
+        if (pattern.count > 0)
+            memcpy(header.block->bytes, pattern.data, pattern.count);
         if (queue.count > 0)
             memcpy(header.block->bytes + pattern.count, queue.data, queue.count);
     }
@@ -170,7 +176,8 @@ static enum route_host_result interest_mail(struct shard *shard, const struct ma
             (void)block_hold(header.block);
         memcpy(record, &header, sizeof header);
         if (!in_block) {
-            memcpy(record + sizeof header, pattern.data, pattern.count);
+            if (pattern.count > 0)
+                memcpy(record + sizeof header, pattern.data, pattern.count);
             if (queue.count > 0)
                 memcpy(record + sizeof header + pattern.count, queue.data, queue.count);
         }
@@ -194,8 +201,8 @@ void remotes_mail_interest(struct shard *shard, const uint8_t *mail, uint32_t by
 }
 
 /* The account of that name, which a route mostly asks for again and again; NULL: not configured here. */
-static struct shard_account *account_named(struct shard *shard, struct route_connection *connection,
-                                           struct bytes name)
+struct shard_account *remotes_account_named(struct shard *shard, struct route_connection *connection,
+                                            struct bytes name)
 {
     uint32_t hash = (uint32_t)name.count;
     for (size_t i = 0; i < name.count; i++)
@@ -217,7 +224,7 @@ static enum route_host_result host_interest(struct route *route, const struct ro
 {
     struct shard *shard = shard_of_route(route);
     struct route_connection *connection = route_connection_of(route);
-    struct shard_account *account = account_named(shard, connection, operation->account);
+    struct shard_account *account = remotes_account_named(shard, connection, operation->account);
     if (account == NULL) {
         log_debug(shard->context.log, "Unknown account \"%.*s\" for remote subject \"%.*s\"",
                   BYTES_PRINTF(operation->account), BYTES_PRINTF(operation->subject));
@@ -241,7 +248,7 @@ static enum route_host_result host_interest(struct route *route, const struct ro
         .weight = weight,
         .account = account->id,
     };
-    enum route_host_result result = interest_mail(shard, &mail, operation->subject, operation->queue);
+    enum route_host_result result = remotes_interest_mail(shard, &mail, operation->subject, operation->queue);
     if (result == ROUTE_HOST_DONE) {
         uint32_t before = wanted_count(account, connection->remote);
         interest_set(shard, account, connection->remote, connection->line, operation->subject,
@@ -275,10 +282,15 @@ static enum route_host_result host_said(struct route *route, enum route_said sai
 static enum route_host_result host_publish(struct route *route, const struct route_operation *operation)
 {
     struct shard *shard = shard_of_route(route);
-    struct shard_account *account = account_named(shard, route_connection_of(route), operation->account);
+    struct shard_account *account =
+        remotes_account_named(shard, route_connection_of(route), operation->account);
     if (account == NULL)
         return ROUTE_HOST_DONE;
-    switch (router_publish_routed(shard, account, &operation->message, operation->queues)) {
+    struct message message = operation->message;
+    message.mapped_reply = gateway_reply_is(message.reply);
+    bool mapped = UNLIKELY(shard->gateways.matches != NULL) && gateway_reply_is(message.subject);
+    switch (mapped ? gateway_replies_take(shard, account, &operation->message, false)
+                   : router_publish_routed(shard, account, &message, operation->queues)) {
     case HOST_DONE:
     case HOST_NOBODY:
     case HOST_MEMORY: /* it is lost to those that it could not be matched for */
@@ -381,10 +393,13 @@ void remotes_mail_answer(struct shard *shard, const uint8_t *bytes)
         route_connection_compress(shard, connection, mail.compression);
     if (connection->state != ROUTE_CONNECTION_OPEN)
         return;
-    if (mail.registers) {
+    if (mail.registers && connection->route.kind == ROUTE_OF_GATEWAY) {
+        gateways_registered(shard, connection, mail.remote);
+    } else if (mail.registers) {
         connection->remote = mail.remote;
         connection->line = mail.line;
         connection->pooled = mail.pooled;
+        memcpy(shard->remotes.all[mail.remote].hash, mail.hash, sizeof mail.hash);
         shard->remotes.all[mail.remote].lines[mail.line] =
             (struct remote_line){.shard = shard->post.self, .up = true, .own = connection};
         shard->remotes.own_count++;
@@ -410,6 +425,7 @@ static void forget(struct shard *shard, uint32_t remote, uint8_t line)
         struct shard_account *account = shard->accounts.by_id[id];
         if (account == NULL || account->remote == NULL || account->remotes.lines[remote] != line)
             continue;
+        gateways_tell_forgotten(shard, account, remote);
         account->remotes.up &= ~(1ULL << remote);
         account->remotes.lines[remote] = ROUTE_LINE_NONE;
         uint32_t cursor = 0;
@@ -424,6 +440,8 @@ void remotes_mail_remote(struct shard *shard, const uint8_t *bytes)
     memcpy(&mail, bytes, sizeof mail);
     shard->remotes.all[mail.remote].lines[mail.line] =
         (struct remote_line){.shard = mail.shard, .up = mail.change == REMOTE_LINE_UP};
+    if (mail.change != REMOTE_LINE_GONE)
+        memcpy(shard->remotes.all[mail.remote].hash, mail.hash, sizeof mail.hash);
     if (mail.change == REMOTE_LINE_GONE)
         forget(shard, mail.remote, mail.line);
 }
@@ -431,6 +449,7 @@ void remotes_mail_remote(struct shard *shard, const uint8_t *bytes)
 void remotes_route_closed(struct shard *shard, struct route_connection *connection)
 {
     connection->told = closed_tell(shard, connection->route.rid, connection->route.closed_reason);
+    gateways_connection_closed(shard, connection);
     if (connection->remote == ROUTE_NONE)
         return;
     for (uint32_t id = 0; id < shard->accounts.capacity; id++) {

@@ -27,6 +27,8 @@ enum report_kind {
     REPORT_ROUTE_SUBSCRIPTIONS, /* struct report_subscription of what the server behind the route `cid` wants
                                  */
     REPORT_SUBJECTS, /* struct report_subjects, then struct report_subject, the largest first: one page */
+    REPORT_GATEWAYS, /* struct report_gateway of each registered connection to or from another cluster */
+    REPORT_GATEWAY_ACCOUNTS, /* struct report_gateway_account; the same on every shard */
 };
 
 /* What connections are sorted by, in the order of the table in monitor_connz.c. */
@@ -140,6 +142,27 @@ struct report_route {
     uint64_t in_messages, in_bytes, out_messages, out_bytes;
     uint64_t pending_bytes;
     uint64_t subscriptions; /* patterns and groups that the other server wants */
+};
+
+/* A registered gateway connection, in or out. */
+struct report_gateway {
+    uint64_t gid;
+    int64_t start_ns, last_activity_ns, rtt_ns;
+    uint64_t in_messages, in_bytes, out_messages, out_bytes;
+    uint64_t pending_bytes;
+    uint64_t subscriptions; /* patterns and groups that the cluster has listed */
+};
+
+enum report_gateway_mode { REPORT_GATEWAY_GUESSED, REPORT_GATEWAY_LISTING, REPORT_GATEWAY_LISTED };
+
+/* How the interest of the cluster with that number in an account is known. */
+struct report_gateway_account {
+    uint32_t account; /* its id */
+    uint32_t number;
+    uint32_t mode;          /* enum report_gateway_mode */
+    uint32_t silent;        /* subjects that it does not want */
+    uint32_t subscriptions; /* patterns and groups that it has listed */
+    uint32_t groups;        /* of these */
 };
 
 /* The texts of a connection. */

@@ -54,6 +54,12 @@ static void page_make(struct shard *shard)
     case REPORT_SUBJECTS:
         reports_subjects_page(&answering);
         break;
+    case REPORT_GATEWAYS:
+        reports_gateways_page(&answering);
+        break;
+    case REPORT_GATEWAY_ACCOUNTS:
+        reports_gateway_accounts_page(&answering);
+        break;
     }
     reports->answer = (struct mail_report){
         .kind = MAIL_REPORT,

@@ -1,5 +1,5 @@
-/* shards/reports_internal.h - what the files that write pages share: reports.c, reports_routes.c
- * and reports_subjects.c. */
+/* shards/reports_internal.h - what the files that write pages share: reports.c, reports_routes.c,
+ * reports_gateways.c and reports_subjects.c. */
 #ifndef SHARDS_REPORTS_INTERNAL_H
 #define SHARDS_REPORTS_INTERNAL_H
 
@@ -20,6 +20,10 @@ struct answering {
 /* REPORT_ROUTES and REPORT_ROUTE_SUBSCRIPTIONS. */
 void reports_routes_page(struct answering *answering);
 void reports_route_subscriptions_page(struct answering *answering);
+
+/* REPORT_GATEWAYS and REPORT_GATEWAY_ACCOUNTS. */
+void reports_gateways_page(struct answering *answering);
+void reports_gateway_accounts_page(struct answering *answering);
 
 /* REPORT_SUBJECTS. */
 void reports_subjects_page(struct answering *answering);

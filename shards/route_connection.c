@@ -74,6 +74,10 @@ struct route_connection *route_connection_new(struct shard *shard, const struct 
     int one = 1;
     const struct server_options *options = shard->snapshot->options;
     const struct cluster_options *cluster = &options->cluster;
+    bool gateway = mail->of == ROUTE_OF_GATEWAY;
+    int64_t deadline_ns = gateway ? options->gateway.write_deadline_ns : cluster->write_deadline_ns;
+    int64_t interval_ns = gateway ? 0 : cluster->ping_interval_ns; /* 0: as for clients */
+    int64_t ping_max = gateway ? 0 : cluster->ping_max;
     struct route_connection *connection = memory_new(sizeof *connection);
     if (connection == NULL) {
         block_release(&shard->context.pool.blocks, mail->greeting);
@@ -82,25 +86,25 @@ struct route_connection *route_connection_new(struct shard *shard, const struct 
     }
     (void)setsockopt(mail->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     connection->fd = mail->fd;
-    connection->remote = ROUTE_NONE;
+    connection->remote = connection->gateway = ROUTE_NONE;
+    connection->remote_number = mail->remote_number;
     connection->receive.kind = OP_ROUTE_RECEIVE;
     connection->send.kind = OP_ROUTE_SEND;
     connection->timer.kind = TIMER_ROUTE_CONNECTION;
     connection->route.timer.kind = TIMER_ROUTE;
-    connection->write_deadline_ns =
-        cluster->write_deadline_ns > 0 ? cluster->write_deadline_ns : options->net.write_deadline_ns;
+    connection->write_deadline_ns = deadline_ns > 0 ? deadline_ns : options->net.write_deadline_ns;
     struct route_setup setup = {
         .context = &shard->context,
-        .host = remotes_host(),
+        .host = gateway ? gateways_host() : remotes_host(),
+        .kind = (enum route_kind)mail->of,
         .address = mail->address,
         .port = mail->port,
         .rid = mail->rid,
         .solicited = mail->solicited,
         .greeting = bytes_of(mail->greeting->bytes, mail->greeting_bytes),
         .authentication_timeout_ns = mail->authentication_timeout_ns,
-        .ping_interval_ns =
-            cluster->ping_interval_ns > 0 ? cluster->ping_interval_ns : options->net.ping_interval_ns,
-        .ping_max = cluster->ping_max > 0 ? cluster->ping_max : options->net.ping_max,
+        .ping_interval_ns = interval_ns > 0 ? interval_ns : options->net.ping_interval_ns,
+        .ping_max = ping_max > 0 ? ping_max : options->net.ping_max,
     };
     list_push_last(&shard->remotes.routes, &connection->all);
     enum err err = route_init(&connection->route, &setup);
@@ -112,8 +116,10 @@ struct route_connection *route_connection_new(struct shard *shard, const struct 
     if (connection->state != ROUTE_CONNECTION_OPEN)
         return connection;
     char prefix[ROUTE_PREFIX_BYTES];
-    log_notice(shard->context.log, "%s - Route connection created",
-               route_prefix(&connection->route, prefix, sizeof prefix));
+    log_notice(shard->context.log, "%s - %s", route_prefix(&connection->route, prefix, sizeof prefix),
+               !gateway          ? "Route connection created"
+               : mail->solicited ? "Creating outbound gateway connection"
+                                 : "Processing inbound gateway connection");
     receive_arm(shard, connection);
     return connection;
 }
@@ -319,8 +325,10 @@ void route_connection_sent(struct shard *shard, struct route_connection *connect
 static void write_late(struct shard *shard, struct route_connection *connection)
 {
     char prefix[ROUTE_PREFIX_BYTES];
-    bool retry =
-        shard->snapshot->options->cluster.write_timeout != WRITE_TIMEOUT_CLOSE && connection->send_progressed;
+    const struct server_options *options = shard->snapshot->options;
+    int timeout = connection->route.kind == ROUTE_OF_GATEWAY ? options->gateway.write_timeout
+                                                             : options->cluster.write_timeout;
+    bool retry = timeout != WRITE_TIMEOUT_CLOSE && connection->send_progressed;
     connection->send_progressed = false;
     connection->send_started_ns = shard->context.now_ns;
     log_notice(shard->context.log,
@@ -374,6 +382,7 @@ static void free_connection(struct shard *shard, struct route_connection *connec
     held_drop(shard, connection);
     tls_stream_free(connection->tls);
     route_s2_free(shard, connection);
+    gateways_unknown_free(connection->gateway_unknown);
     route_free_parts(&connection->route);
     close(connection->fd);
     memory_free(connection);

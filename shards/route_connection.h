@@ -43,14 +43,18 @@ struct route_connection {
     uint64_t subscription_count; /* patterns and groups that the other server wants */
     uint64_t batch_bytes;        /* of the write under way not taken by the kernel yet */
     int fd;
-    uint8_t state;        /* enum route_connection_state */
-    uint8_t remote;       /* the server's number; ROUTE_NONE: not registered */
-    uint8_t line;         /* which one of that server's, when registered */
-    bool pooled;          /* there may be others, and each has its accounts */
-    bool send_progressed; /* part of the write was taken since send_started_ns */
-    bool ended;           /* the peer's FIN came */
-    bool failed;          /* reading failed */
-    bool told;            /* the control core knows that it is closed */
+    uint8_t state;          /* enum route_connection_state */
+    uint8_t remote;         /* the server's number; ROUTE_NONE: not registered */
+    uint8_t line;           /* which one of that server's, when registered */
+    bool pooled;            /* there may be others, and each has its accounts */
+    uint8_t gateway;        /* an outbound one's cluster; ROUTE_NONE: not registered, or none */
+    bool gateway_inbound;   /* registered */
+    uint16_t remote_number; /* mail_route.remote_number */
+    bool send_progressed;   /* part of the write was taken since send_started_ns */
+    bool ended;             /* the peer's FIN came */
+    bool failed;            /* reading failed */
+    bool told;              /* the control core knows that it is closed */
+    struct gateway_unknown *gateway_unknown; /* NULL: none yet */
     /* Accounts that it spoke of lately, by a hash of the name; forgotten with a new snapshot. */
     struct shard_account *accounts[ROUTE_ACCOUNTS_KNOWN];
 };

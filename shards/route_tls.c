@@ -8,9 +8,17 @@
 #include "shards/route_s2.h"
 #include "shards/shard.h"
 
-static const struct tls_options *options_of(const struct shard *shard)
+static const struct tls_options *options_of(const struct shard *shard,
+                                            const struct route_connection *connection)
 {
-    return &shard->snapshot->options->cluster.tls;
+    const struct server_options *options = shard->snapshot->options;
+    const struct gateway_remote_options *remote = NULL;
+    if (connection->route.kind == ROUTE_OF_CLUSTER)
+        return &options->cluster.tls;
+    if (connection->route.solicited && connection->remote_number > 0 &&
+        connection->remote_number <= options->gateway.remote_count)
+        remote = &options->gateway.remotes[connection->remote_number - 1];
+    return gateway_options_tls(&options->gateway, remote);
 }
 
 static void output_note(struct shard *shard, struct route_connection *connection)
@@ -22,14 +30,15 @@ static void output_note(struct shard *shard, struct route_connection *connection
 static void fail(struct shard *shard, struct route_connection *connection, const char *why)
 {
     char prefix[ROUTE_PREFIX_BYTES];
-    log_error(shard->context.log, "%s - TLS route handshake error: %s",
-              route_prefix(&connection->route, prefix, sizeof prefix), why);
+    log_error(shard->context.log, "%s - TLS %s handshake error: %s",
+              route_prefix(&connection->route, prefix, sizeof prefix),
+              connection->route.kind == ROUTE_OF_GATEWAY ? "gateway" : "route", why);
     route_close(&connection->route, CLOSED_TLS_HANDSHAKE_FAILURE, NULL);
 }
 
 bool route_tls_start(struct shard *shard, struct route_connection *connection, const char *host)
 {
-    const struct tls_options *options = options_of(shard);
+    const struct tls_options *options = options_of(shard, connection);
     struct bytes nothing = {NULL, 0};
     bool dials = connection->route.solicited;
     if (!options->on)
@@ -50,9 +59,10 @@ bool route_tls_start(struct shard *shard, struct route_connection *connection, c
 static const char *refusal(const struct shard *shard, const struct route_connection *connection)
 {
     uint8_t pin[TLS_PIN_BYTES];
-    if (options_of(shard)->pin_count == 0)
+    const struct tls_options *options = options_of(shard, connection);
+    if (options->pin_count == 0)
         return NULL;
-    if (!tls_stream_pin(connection->tls, pin) || !tls_options_pinned(options_of(shard), pin))
+    if (!tls_stream_pin(connection->tls, pin) || !tls_options_pinned(options, pin))
         return "certificate not pinned";
     return NULL;
 }

@@ -260,6 +260,9 @@ static ALWAYS_INLINE bool room_for_all(struct shard *shard, const struct shard_a
     if (UNLIKELY(account->remote != NULL) &&
         !remotes_room(shard, account, message, 1U + match->group_count, 1))
         return false;
+    if (UNLIKELY(account->gateway != NULL) &&
+        !gateways_room(shard, account, message, 1U + match->group_count, 1))
+        return false;
     return LIKELY(shards == 0 && match->group_count == 0) || room_in(shard, match, message, shards, 1);
 }
 
@@ -279,9 +282,40 @@ static NEVER_INLINE bool foreign_deliver(struct shard *shard, struct subscriptio
     return false;
 }
 
+/* The client that a subscription delivers to; NULL: the server itself. */
+static struct client *receiver_of(struct subscription *subscription)
+{
+    if (LIKELY(!subscription->foreign))
+        return CONTAINER_OF(subscription, struct client_subscription, base)->client;
+    struct foreign *foreign = CONTAINER_OF(subscription, struct foreign, base);
+    return foreign->kind == FOREIGN_SHADOW ? CONTAINER_OF(foreign, struct shadow, foreign)->own.client : NULL;
+}
+
+/* A reply that other clusters' servers have mapped is not for clients' eyes; where their answer belongs is
+ * remembered. */
+static NEVER_INLINE bool mapped_deliver(struct shard *shard, struct subscription *subscription,
+                                        const struct message *message)
+{
+    struct message plain = *message;
+    struct client *client = receiver_of(subscription);
+    bool system =
+        subscription->foreign && CONTAINER_OF(subscription, struct foreign, base)->kind == FOREIGN_SYSTEM;
+    plain.mapped_reply = false;
+    if (!system) /* the server itself answers to the whole of it: router_route() */
+        plain.reply = gateway_reply_stripped(message->reply);
+    bool taken = subscription->foreign
+                     ? foreign_deliver(shard, subscription, &plain)
+                     : client_deliver(CONTAINER_OF(subscription, struct client_subscription, base), &plain);
+    if (taken && client != NULL && shard->gateways.matches != NULL)
+        gateway_replies_note(shard, client, message->reply);
+    return taken;
+}
+
 static ALWAYS_INLINE bool deliver_one(struct shard *shard, struct subscription *subscription,
                                       const struct message *message)
 {
+    if (UNLIKELY(message->mapped_reply))
+        return mapped_deliver(shard, subscription, message);
     if (UNLIKELY(subscription->foreign))
         return foreign_deliver(shard, subscription, message);
     return client_deliver(CONTAINER_OF(subscription, struct client_subscription, base), message);
@@ -345,15 +379,6 @@ static NEVER_INLINE void deliver_plain_each(struct shard *shard, struct shard_ac
     }
 }
 
-/* The client that a subscription delivers to; NULL: the server itself. */
-static struct client *receiver_of(struct subscription *subscription)
-{
-    if (LIKELY(!subscription->foreign))
-        return CONTAINER_OF(subscription, struct client_subscription, base)->client;
-    struct foreign *foreign = CONTAINER_OF(subscription, struct foreign, base);
-    return foreign->kind == FOREIGN_SHADOW ? CONTAINER_OF(foreign, struct shadow, foreign)->own.client : NULL;
-}
-
 /* Whether no client gets the same message twice: only then may one receiver get a whole run before the next
  * one gets its first message, with nobody seeing another order than message by message. */
 static NEVER_INLINE bool receivers_distinct(struct shard *shard, const struct match *match)
@@ -413,13 +438,15 @@ static bool deliver_group(struct shard *shard, const struct shard_account *accou
     return false;
 }
 
-/* The same with the other servers of the cluster: they have to be chosen before anybody gets a queue group's
- * copy. */
+/* The same with the other servers of the cluster, which have to be chosen before anybody gets a queue group's
+ * copy, and with other clusters, which get what is not served here. */
 static NEVER_INLINE bool deliver_clustered(struct shard *shard, struct shard_account *account,
                                            const struct match *match, const struct message *message)
 {
-    struct remotes_plan plan;
-    remotes_plan(shard, account, match, message, &plan);
+    struct remotes_plan plan = {.match = NULL, .count = 0};
+    bool from_gateway = message->way == MESSAGE_FROM_GATEWAY;
+    if (account->remote != NULL)
+        remotes_plan(shard, account, match, message, &plan);
     bool taken = message->run_more == 0 ? deliver_plain(shard, match, message)
                                         : deliver_plain_run(shard, match, message);
     for (uint64_t shards = shards_involved(match); shards != 0; shards &= shards - 1)
@@ -429,12 +456,17 @@ static NEVER_INLINE bool deliver_clustered(struct shard *shard, struct shard_acc
         struct bytes name = queue_group_name(match->groups[g].parts[0]);
         if (plan.count > 0 && remotes_plan_has(&plan, name))
             continue;
+        if (from_gateway && !route_queues_have(message->queues, name))
+            continue;
         if (deliver_group(shard, account, &match->groups[g], message, true, 0, inline_most))
             taken = true;
         else
             (void)remotes_plan_add(shard, account, &plan, name);
     }
-    taken |= remotes_deliver(shard, account, message, &plan, false);
+    if (plan.match != NULL)
+        taken |= remotes_deliver(shard, account, message, &plan, false);
+    if (account->gateway != NULL && message->way == MESSAGE_PUBLISHED)
+        taken |= gateways_deliver(shard, account, match, &plan, message);
     replies_go_on(shard);
     return taken;
 }
@@ -443,7 +475,7 @@ static NEVER_INLINE bool deliver_clustered(struct shard *shard, struct shard_acc
 static ALWAYS_INLINE bool deliver_all(struct shard *shard, struct shard_account *account,
                                       const struct match *match, const struct message *message)
 {
-    if (UNLIKELY(account->remote != NULL))
+    if (UNLIKELY(account->remote != NULL || account->gateway != NULL))
         return deliver_clustered(shard, account, match, message);
     bool taken = message->run_more == 0 ? deliver_plain(shard, match, message)
                                         : deliver_plain_run(shard, match, message);
@@ -456,9 +488,18 @@ static ALWAYS_INLINE bool deliver_all(struct shard *shard, struct shard_account 
     return taken;
 }
 
+/* An answer of the server itself to a request of another cluster. */
+static ALWAYS_INLINE bool goes_home(const struct shard_account *account, const struct message *message)
+{
+    return UNLIKELY(account->gateway != NULL) && message->publisher == NULL &&
+           gateway_reply_is(message->subject);
+}
+
 enum host_result router_room(struct shard *shard, struct shard_account *account,
                              const struct message *message)
 {
+    if (goes_home(account, message))
+        return gateway_replies_room(shard, message, message->subject);
     const struct match *match = find(shard, account, message);
     if (match == NULL)
         return HOST_MEMORY;
@@ -473,6 +514,8 @@ enum host_result router_room_times(struct shard *shard, struct shard_account *ac
         return HOST_MEMORY;
     if (account->remote != NULL && !remotes_room(shard, account, message, 1U + match->group_count, times))
         return HOST_FULL;
+    if (account->gateway != NULL && !gateways_room(shard, account, message, 1U + match->group_count, times))
+        return HOST_FULL;
     return room_in(shard, match, message, shards_involved(match), times) ? HOST_DONE : HOST_FULL;
 }
 
@@ -480,11 +523,15 @@ bool router_wanted(struct shard *shard, struct shard_account *account, struct by
 {
     const struct match *match = subject_match(shard, account, subject);
     return match == NULL || match->interest_count > 0 ||
-           (account->remote != NULL && remotes_wanted(shard, account, subject));
+           (account->remote != NULL && remotes_wanted(shard, account, subject)) ||
+           (account->gateway != NULL && gateways_wanted(shard, account, subject));
 }
 
 bool router_route(struct shard *shard, struct shard_account *account, const struct message *message)
 {
+    uint32_t done;
+    if (goes_home(account, message))
+        return gateway_replies_publish(shard, account, message, message->subject, &done) == HOST_DONE;
     const struct match *match = find(shard, account, message);
     return match != NULL && deliver_all(shard, account, match, message);
 }
@@ -492,6 +539,11 @@ bool router_route(struct shard *shard, struct shard_account *account, const stru
 enum host_result router_publish_room(struct shard *shard, const struct message *message)
 {
     struct shard_account *account = shard_account_of(message->publisher->account);
+    if (UNLIKELY(account->gateway_reply_count > 0)) {
+        struct bytes mapped = gateway_replies_find(shard, message->publisher, message->subject);
+        if (mapped.count > 0)
+            return gateway_replies_room(shard, message, mapped);
+    }
     if (UNLIKELY(services_possible(account, message->subject)) && services_hit(shard, account, message))
         return services_publish_room(shard, account, message);
     return router_room(shard, account, message);
@@ -508,6 +560,11 @@ static ALWAYS_INLINE enum host_result publish_all(struct shard *shard, struct sh
 enum host_result router_publish(struct shard *shard, const struct message *run, uint32_t *done)
 {
     struct shard_account *account = shard_account_of(run->publisher->account);
+    if (UNLIKELY(account->gateway_reply_count > 0)) {
+        struct bytes mapped = gateway_replies_find(shard, run->publisher, run->subject);
+        if (mapped.count > 0)
+            return gateway_replies_publish(shard, account, run, mapped, done);
+    }
     if (UNLIKELY(services_possible(account, run->subject)) && services_hit(shard, account, run)) {
         struct message single = message_first(run, 1);
         *done = 1;
@@ -520,6 +577,10 @@ enum host_result router_publish(struct shard *shard, const struct message *run, 
     if (UNLIKELY(account->remote != NULL)) {
         struct message local = message_first(run, *done);
         *done = remotes_run_length(shard, account, &local);
+    }
+    if (UNLIKELY(account->gateway != NULL)) {
+        struct message cluster = message_first(run, *done);
+        *done = gateways_run_length(shard, account, &cluster);
     }
     if (LIKELY(*done == message_count(run)))
         return publish_all(shard, account, match, run);
@@ -559,6 +620,17 @@ enum host_result router_publish_routed(struct shard *shard, struct shard_account
         taken |= deliver_routed_group(shard, account, match, name, message);
     replies_go_on(shard);
     return taken ? HOST_DONE : HOST_NOBODY;
+}
+
+enum host_result router_publish_gateway(struct shard *shard, struct shard_account *account,
+                                        const struct message *message)
+{
+    const struct match *match = find(shard, account, message);
+    if (match == NULL)
+        return HOST_MEMORY;
+    if (!room_for_all(shard, account, match, message))
+        return HOST_FULL;
+    return deliver_clustered(shard, account, match, message) ? HOST_DONE : HOST_NOBODY;
 }
 
 /* ---- mail in ---- */
@@ -636,6 +708,7 @@ void router_mail_message(struct shard *shard, const uint8_t *mail, uint32_t byte
     message.total_bytes = header.total_bytes;
     message.body = header.body != NULL ? header.body : at;
     message.block = header.block;
+    message.mapped_reply = gateway_reply_is(message.reply);
     struct shard_account *account = accounts_get(shard, header.account);
     const struct match *match = account == NULL ? NULL : find(shard, account, &message);
     if (match != NULL) { /* without memory to match it, it is lost to this shard's receivers */

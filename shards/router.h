@@ -40,6 +40,11 @@ bool router_route(struct shard *shard, struct shard_account *account, const stru
 enum host_result router_publish_routed(struct shard *shard, struct shard_account *account,
                                        const struct message *message, struct bytes queues);
 
+/* Publishes a message that came by a gateway: in this cluster, to other servers too (spec/gateways.md 10.2).
+ * HOST_FULL: nothing was done. */
+enum host_result router_publish_gateway(struct shard *shard, struct shard_account *account,
+                                        const struct message *message);
+
 /* A message that came by mailbox. */
 void router_mail_message(struct shard *shard, const uint8_t *mail, uint32_t bytes);
 

@@ -61,12 +61,37 @@ static bool interest_tell(struct shard *shard, const struct shard_account *accou
     return true;
 }
 
+/* Routes and gateways of this shard have to be told. */
+static ALWAYS_INLINE bool somebody_listens(const struct shard *shard)
+{
+    return UNLIKELY(shard->remotes.own_count > 0 || shard->gateways.inbound_count > 0);
+}
+
+static uint32_t routed_wanted(const struct shard_account *account, struct bytes pattern, struct bytes queue)
+{
+    return account->remote == NULL ? 0 : index_wanted(account->remote, pattern, queue);
+}
+
+/* For replies to other clusters: what is new, and what is not there any more. */
+static ALWAYS_INLINE void recent_note(struct shard *shard, struct shard_account *account,
+                                      struct bytes pattern, bool more)
+{
+    if (LIKELY(shard->gateways.up == 0 || account->gateway == NULL))
+        return;
+    if (more)
+        gateway_recent_add(shard, account, pattern);
+    else
+        gateway_recent_remove(shard, account, pattern);
+}
+
 /* Tells this shard's routes what the server wants now, if it is another thing than `before`: of a queue group
  * the number of members, else whether anybody wants it. */
 static NEVER_INLINE void wanted_tell(struct shard *shard, const struct shard_account *account,
                                      struct bytes pattern, struct bytes queue, uint32_t before)
 {
     uint32_t now = index_wanted(account->index, pattern, queue);
+    if (UNLIKELY(shard->gateways.inbound_count > 0))
+        gateways_tell(shard, account, pattern, queue, before, now, routed_wanted(account, pattern, queue));
     if (queue.count > 0 ? now != before : (now > 0) != (before > 0))
         remotes_tell(shard, account, pattern, queue, now);
 }
@@ -83,8 +108,9 @@ enum host_result router_subscribe(struct shard *shard, struct shard_account *acc
         index_remove(account->index, subscription);
         return HOST_MEMORY;
     }
-    if (UNLIKELY(shard->remotes.own_count > 0))
+    if (somebody_listens(shard))
         wanted_tell(shard, account, subject, queue, index_wanted(account->index, subject, queue) - 1);
+    recent_note(shard, account, subject, true);
     return HOST_DONE;
 }
 
@@ -102,11 +128,15 @@ enum host_result router_unsubscribe(struct shard *shard, struct shard_account *a
             return HOST_FULL;
         if (!interest_tell(shard, account, pattern, queue, left))
             return HOST_FULL; /* memory may come back; nothing was told yet */
-        if (UNLIKELY(shard->remotes.own_count > 0)) {
+        if (somebody_listens(shard)) {
             uint32_t now = index_wanted(account->index, pattern, queue) - 1;
+            gateways_tell(shard, account, pattern, queue, now + 1, now,
+                          routed_wanted(account, pattern, queue));
             if (queue.count > 0 || now == 0)
                 remotes_tell(shard, account, pattern, queue, now);
         }
+        if (left == 0)
+            recent_note(shard, account, pattern, false);
     }
     index_remove(account->index, subscription);
     return HOST_DONE;
@@ -121,14 +151,15 @@ void router_mail_interest(struct shard *shard, uint32_t from, const uint8_t *mai
     struct bytes pattern = mail_next_text(&at, header.pattern_count);
     struct bytes queue = mail_next_text(&at, header.queue_count);
     struct shard_account *account = accounts_get(shard, header.account);
-    bool routes = UNLIKELY(shard->remotes.own_count > 0);
-    uint32_t before = account != NULL && routes ? index_wanted(account->index, pattern, queue) : 0;
+    bool listened = somebody_listens(shard);
+    uint32_t before = account != NULL && listened ? index_wanted(account->index, pattern, queue) : 0;
     if (account == NULL || index_remote_set(account->index, pattern, queue, from, header.count) != ERR_OK) {
         /* Without this interest the server would lose messages silently for as long as it runs: stop instead.
          */
         assert_failed("no memory for another shard's interest", __FILE__, __LINE__);
     }
-    if (routes)
+    if (listened)
         wanted_tell(shard, account, pattern, queue, before);
+    recent_note(shard, account, pattern, header.count > 0);
     block_release(&shard->context.pool.blocks, header.block);
 }

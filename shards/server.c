@@ -294,7 +294,8 @@ static bool server_announce(struct server *server, const cpu_set_t *allowed)
         return false;
     banner_listening(log, options, server->control.port);
     banner_ready(log);
-    if (cluster_start(&server->control, why, sizeof why) != ERR_OK) {
+    if (gateways_start(&server->control, why, sizeof why) != ERR_OK ||
+        cluster_start(&server->control, why, sizeof why) != ERR_OK) {
         log_fatal(log, "%s", why);
         return false;
     }

@@ -158,6 +158,7 @@ static void take_snapshot(struct shard *shard, const uint8_t *bytes)
     if (!accounts_snapshot_use(shard))
         log_error(shard->context.log, "No memory for the imports of services: some are not there any more");
     shadows_snapshot_use(shard, &released.snapshot->options->security.accounts);
+    gateways_snapshot_use(shard, &released.snapshot->options->security.accounts);
     uint32_t unpinned = 0;
     for (struct list_link *at = list_first(&shard->connections), *next = NULL; at != NULL; at = next) {
         next = list_next(&shard->connections, at);
@@ -279,6 +280,21 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
         return;
     case MAIL_REMOTE_MESSAGE:
         remotes_mail_message(shard, mail, bytes);
+        return;
+    case MAIL_GATEWAY:
+        gateways_mail_gateway(shard, mail);
+        return;
+    case MAIL_GATEWAY_INTEREST:
+        gateways_mail_interest(shard, mail, bytes);
+        return;
+    case MAIL_GATEWAY_MESSAGE:
+        gateways_mail_message(shard, mail, bytes);
+        return;
+    case MAIL_REMOTE_PASSED:
+        remotes_mail_passed(shard, mail, bytes);
+        return;
+    case MAIL_GATEWAY_RTT:
+        gateways_mail_rtt(shard, mail);
         return;
     case MAIL_CONNECT_URLS:
         take_connect_urls(shard, mail);
@@ -573,7 +589,7 @@ void shard_snapshot_use(struct shard *shard, struct snapshot *snapshot)
     permission_cache_forget(&shard->context.permissions);
     shard_info_make(shard);
     shard->context.info = &shard->info;
-    if (shard->remotes.matches != NULL)
+    if (shard->remotes.matches != NULL || shard->gateways.matches != NULL)
         remotes_snapshot_use(shard);
     shard->router.service_serial = 0;
     if (shard->context.lines != NULL) /* what was made of a line by the old options is not to be used again */
@@ -613,6 +629,9 @@ enum err shard_init(struct shard *shard, const struct shard_setup *setup, char *
     shard->context.lines = lines_new((uint64_t)setup->self << LINE_SERIAL_BITS);
     enum err remotes =
         remotes_init(&shard->remotes, &options->cluster, (uint32_t)options->match_cache_entries);
+    if (remotes == ERR_OK)
+        remotes = gateways_init(&shard->gateways, &options->gateway, shard->snapshot->info.server_id,
+                                (uint32_t)options->match_cache_entries);
     if (accounts_get(shard, 0) == NULL || shard->matches == NULL || shard->context.lines == NULL ||
         remotes != ERR_OK) {
         snprintf(why, why_bytes, "no memory for a shard's index");
@@ -646,6 +665,7 @@ void shard_close(struct shard *shard)
     reports_close(shard);
     closed_close(&shard->closed);
     remotes_close(shard);
+    gateways_close(shard);
     block_release(&shard->context.pool.blocks, shard->connect_urls);
     memory_free(shard->connect_url_texts);
     replies_close(shard);

@@ -10,6 +10,7 @@
 #include "shards/backlog.h"
 #include "shards/closed.h"
 #include "shards/connection.h"
+#include "shards/gateways.h"
 #include "shards/mail.h"
 #include "shards/patience.h"
 #include "shards/post.h"
@@ -78,6 +79,7 @@ struct shard {
     struct list telling;    /* accounts whose number of clients the other shards do not know yet */
     struct index_table shadow_table; /* shadows by the subscription that they belong to */
     struct remotes remotes;          /* the other servers of the cluster */
+    struct gateways gateways;        /* other clusters */
     struct replies replies;          /* of services in other accounts, outstanding */
     struct backlog backlog;
     uint8_t *scratch;          /* for subjects while they are changed; NULL: none was needed yet */

@@ -12,6 +12,10 @@
 /* Writes the letters, unterminated; returns how many, or 0 when `capacity` is less than that. */
 size_t base64_url_encode(char *out, size_t capacity, struct bytes bytes);
 
+/* The same in the standard alphabet, padded. */
+#define BASE64_STANDARD_TEXT_BYTES(count) (((count) + 2) / 3 * 4)
+size_t base64_standard_encode(char *out, size_t capacity, struct bytes bytes);
+
 /* Bytes in so many letters, padding not counted. */
 #define BASE64_BYTES(letters) ((letters)*3 / 4)
 

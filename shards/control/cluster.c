@@ -148,6 +148,7 @@ struct route_info cluster_own_info(const struct control *control)
         .max_payload_bytes = options->net.max_payload_bytes,
         .cluster = text(cluster->name),
         .cluster_dynamic = cluster->dynamic,
+        .gateway_url = gateways_own_url(control),
         .connect_urls = bytes_of(cluster->local_urls, cluster->lame_duck ? 0 : cluster->local_urls_bytes),
         .lame_duck = cluster->lame_duck,
         .leaf_origin = true,
@@ -255,22 +256,6 @@ void cluster_accepted(struct control *control, const struct loop_completion *com
 
 /* ---- routes ---- */
 
-static void address_of(const struct sockaddr *peer, struct cluster_route *route)
-{
-    const struct sockaddr_in *four = (const struct sockaddr_in *)(const void *)peer;
-    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(const void *)peer;
-    if (peer->sa_family == AF_INET) {
-        inet_ntop(AF_INET, &four->sin_addr, route->address, sizeof route->address);
-        route->port = ntohs(four->sin_port);
-    } else if (peer->sa_family == AF_INET6) {
-        route->port = ntohs(six->sin6_port);
-        if (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr))
-            inet_ntop(AF_INET, &six->sin6_addr.s6_addr[12], route->address, sizeof route->address);
-        else
-            inet_ntop(AF_INET6, &six->sin6_addr, route->address, sizeof route->address);
-    }
-}
-
 /* The first lines: who dials says CONNECT and, if it need not know the peer for that, INFO; who was dialled
  * INFO (routes.md 3). */
 static size_t greeting_write(const struct control *control, const struct cluster_route *route, char *buffer,
@@ -313,18 +298,13 @@ static uint32_t least_loaded(const struct control *control)
     return best;
 }
 
-static bool is_address(const char *host)
-{
-    uint8_t raw[sizeof(struct in6_addr)];
-    return inet_pton(AF_INET, host, raw) == 1 || inet_pton(AF_INET6, host, raw) == 1;
-}
-
 /* Whose certificate is expected: of a server known by its address only, that of the first one with a name. */
 static const char *tls_host(const struct control *control, const struct dial *dial)
 {
     const struct cluster_options *options = options_of(control);
-    for (uint32_t i = 0; !dial->configured && is_address(dial->url.host) && i < options->route_count; i++) {
-        if (!is_address(options->routes[i].host))
+    for (uint32_t i = 0;
+         !dial->configured && dial_host_is_address(dial->url.host) && i < options->route_count; i++) {
+        if (!dial_host_is_address(options->routes[i].host))
             return options->routes[i].host;
     }
     return dial->url.host;
@@ -395,7 +375,7 @@ struct cluster_route *cluster_route_new(struct control *control, int fd, const s
     route->shown_configured = dial != NULL && dial->configured;
     route->info_held =
         dial != NULL && (options_of(control)->pool.size > 0 || negotiates(options_of(control)));
-    address_of(peer, route);
+    dial_address_show(peer, route->address, sizeof route->address, &route->port);
     if (!hand_over(control, route, fd)) {
         memory_free(route);
         close(fd);

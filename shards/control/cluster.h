@@ -13,9 +13,8 @@
 #include "core/loop/timers.h"
 #include "net/cluster_options.h"
 #include "net/route_info.h"
+#include "shards/control/dial_address.h"
 #include "shards/remotes.h"
-
-#include <sys/socket.h>
 
 struct control;
 
@@ -41,10 +40,7 @@ struct dial {
     struct list_link all;
     struct timer timer;
     struct loop_op connect;
-    union {
-        struct sockaddr any;
-        struct sockaddr_storage storage;
-    } address;
+    union dial_address address;
     struct arena arena; /* of a told one: its URL's texts */
     struct route_url url;
     uint64_t number; /* for answers that come later */

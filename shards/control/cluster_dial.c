@@ -9,10 +9,7 @@
 #include "shards/control/control_internal.h"
 #include "shards/mail.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -177,45 +174,6 @@ void cluster_dial_due(struct control *control, struct dial *dial)
         resolve(control, dial);
 }
 
-static bool address_read(struct dial *dial, struct bytes one, socklen_t *count)
-{
-    char host[INET6_ADDRSTRLEN + 1] = "";
-    struct sockaddr_in *four = (struct sockaddr_in *)(void *)&dial->address.storage;
-    struct sockaddr_in6 *six = (struct sockaddr_in6 *)(void *)&dial->address.storage;
-    if (one.count >= sizeof host)
-        return false;
-    memcpy(host, one.data, one.count);
-    memset(&dial->address, 0, sizeof dial->address);
-    if (inet_pton(AF_INET, host, &four->sin_addr) == 1) {
-        four->sin_family = AF_INET;
-        four->sin_port = htons(dial->url.port);
-        *count = sizeof *four;
-        return true;
-    }
-    if (inet_pton(AF_INET6, host, &six->sin6_addr) != 1)
-        return false;
-    six->sin6_family = AF_INET6;
-    six->sin6_port = htons(dial->url.port);
-    *count = sizeof *six;
-    return true;
-}
-
-/* One of the addresses, at random. */
-static bool address_choose(struct control *control, struct dial *dial, struct bytes addresses,
-                           socklen_t *count)
-{
-    struct bytes rest = addresses, one;
-    uint32_t known = 0;
-    while (route_texts_next(&rest, &one))
-        known++;
-    if (known == 0)
-        return false;
-    uint32_t chosen = random_below(&control->cluster.random, known);
-    for (rest = addresses; route_texts_next(&rest, &one) && chosen > 0;)
-        chosen--;
-    return address_read(dial, one, count);
-}
-
 static struct dial *dial_by_number(struct cluster *cluster, uint64_t number)
 {
     for (struct list_link *at = list_first(&cluster->dials); at != NULL;
@@ -236,7 +194,8 @@ void cluster_mail_resolved(struct control *control, const uint8_t *bytes)
     struct dial *dial = dial_by_number(&control->cluster, mail.dial);
     struct bytes addresses = bytes_of(mail.block == NULL ? NULL : mail.block->bytes, mail.count);
     if (dial != NULL && dial->state == DIAL_RESOLVING) {
-        if (!address_choose(control, dial, addresses, &count)) {
+        if (!dial_address_choose(&control->cluster.random, addresses, dial->url.port, &dial->address,
+                                 &count)) {
             report(control, dial, "no such host");
             failed(control, dial);
         } else if ((dial->fd = socket(dial->address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0)) < 0) {
@@ -265,11 +224,8 @@ void cluster_connect_done(struct control *control, struct dial *dial, int32_t re
     if (result < 0) {
         close(fd);
         char why[128];
-        struct errno_text error = errno_text(-result);
-        if (error.text[0] >= 'A' && error.text[0] <= 'Z')
-            error.text[0] = (char)(error.text[0] | 0x20); /* as Go has it */
-        snprintf(why, sizeof why, "connect: %s", error.text);
-        report(control, dial, result == -ECANCELED ? "i/o timeout" : why);
+        dial_failure_text(-result, why, sizeof why);
+        report(control, dial, why);
         failed(control, dial);
         return;
     }

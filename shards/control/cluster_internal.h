@@ -40,6 +40,9 @@ struct cluster_member *cluster_member_by_id(struct cluster *cluster, struct byte
 /* The line by which a server is told what is not about an account; NULL: it has none. */
 const struct cluster_route *cluster_member_route(const struct cluster_member *member);
 
+/* cluster_lines.c: a line for all members. */
+void cluster_tell_members(struct control *control, struct bytes line);
+
 /* cluster_views.c: name or URLs have changed, all shards have to know: from cluster_step(), which asks for a
  * mail to all of them. False: no room or memory, nobody was told. */
 void cluster_urls_tell(struct control *control);

@@ -281,6 +281,16 @@ static void gossip(struct control *control, const struct cluster_member *newcome
     }
 }
 
+void cluster_tell_members(struct control *control, struct bytes line)
+{
+    struct cluster *cluster = &control->cluster;
+    for (size_t i = 0; cluster->on && i < REMOTES_MAX; i++) {
+        const struct cluster_route *to = cluster_member_route(&cluster->members[i]);
+        if (to != NULL && !cluster_send(control, to, line))
+            log_warning(control->log, "Another server could not be told of another cluster");
+    }
+}
+
 /* Room for all that a new route costs, so that nobody hears half of it. */
 static bool room_to_register(struct control *control)
 {
@@ -381,13 +391,14 @@ static void shown_join(const struct cluster_member *member, struct cluster_route
 }
 
 static void line_tell(struct control *control, const struct cluster_route *route,
-                      enum mail_remote_change change)
+                      enum mail_remote_change change, const char hash[SERVER_HASH_BYTES])
 {
     struct mail_remote mail = {.kind = MAIL_REMOTE,
                                .remote = route->member,
                                .line = route->line,
                                .change = (uint8_t)change,
                                .shard = route->shard};
+    memcpy(mail.hash, hash, sizeof mail.hash);
     for (uint32_t to = 0; to < control->shard_count; to++) {
         bool told = to == route->shard || control_tell(control, to, &mail, sizeof mail);
         ASSERT(told); /* room was asked for */
@@ -408,10 +419,12 @@ static void registered(struct control *control, struct cluster_route *route, str
     bool first_slot = place->line < ROUTE_POOL_MAX && !slots_used(member);
     route->member = number;
     route->line = place->line;
-    line_tell(control, route, REMOTE_LINE_KNOWN);
+    if (server_hash(info->server_id, answer.hash) != ERR_OK)
+        memset(answer.hash, 0, sizeof answer.hash); /* replies for it are delivered by whoever gets them */
+    line_tell(control, route, REMOTE_LINE_KNOWN, answer.hash);
     bool told = control_tell(control, route->shard, &answer, sizeof answer);
     ASSERT(told);
-    line_tell(control, route, REMOTE_LINE_UP);
+    line_tell(control, route, REMOTE_LINE_UP, answer.hash);
     member->lines[place->line] = route;
     member->line_count++;
     if (member->slot_count < (uint32_t)place->slots)
@@ -424,8 +437,11 @@ static void registered(struct control *control, struct cluster_route *route, str
     shown_join(member, route);
     if (first_slot || place->line >= ROUTE_POOL_MAX)
         gossip(control, member, route, info);
-    if (member->line_count == 1)
+    if (member->line_count == 1) {
+        gateways_tell_route(control, route);
+        gateways_cluster_changed(control);
         cluster_urls_tell(control);
+    }
     if (place->pooled)
         pool_fill(control, route, member);
 }
@@ -514,6 +530,7 @@ static void line_gone(struct control *control, const struct cluster_route *route
     if (member->line_count == 0) {
         json_close(&member->document);
         member->info = (struct route_info){0};
+        gateways_cluster_changed(control);
         cluster_urls_tell(control);
     }
     if (control->state == CONTROL_STOPPING || control->state == CONTROL_STOPPED)

@@ -230,6 +230,8 @@ static void info_said(struct control *control, struct cluster_route *route, stru
         if (cluster_first_info(control, route, &document, &info))
             return;
     } else {
+        if (info.gateway.count > 0)
+            gateways_told(control, &info);
         if (info.gateway.count == 0 && !bytes_equal(info.server_id, member->info.server_id)) {
             told_of(control, &info);
         } else if (info.gateway.count == 0 && info.lame_duck && !member->lame_duck) {

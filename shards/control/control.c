@@ -115,7 +115,7 @@ enum err control_init(struct control *control, const struct control_setup *setup
         snprintf(why, why_bytes, "no memory for the system account");
         return ERR_MEMORY;
     }
-    if (cluster_init(control) != ERR_OK) {
+    if (cluster_init(control) != ERR_OK || gateways_core_init(control) != ERR_OK) {
         snprintf(why, why_bytes, "the kernel has no random bytes");
         return ERR_SYSTEM;
     }
@@ -152,18 +152,22 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
         monitor_report_take(control, from, mail);
         return;
     case MAIL_ROUTE_SAID:
-        cluster_mail_said(control, mail);
+        if (!gateways_mail_said(control, mail))
+            cluster_mail_said(control, mail);
         return;
     case MAIL_ROUTE_CLOSED:
-        cluster_mail_closed(control, mail);
+        if (!gateways_mail_closed(control, mail))
+            cluster_mail_closed(control, mail);
         return;
     case MAIL_RESOLVED:
-        cluster_mail_resolved(control, mail);
+        if (!gateways_mail_resolved(control, mail))
+            cluster_mail_resolved(control, mail);
         return;
     case MAIL_PASSWORD_CHECKED: {
         struct mail_password_checked checked;
         memcpy(&checked, mail, sizeof checked);
-        cluster_password_checked(control, checked.place.cid, checked.matches);
+        if (!gateways_password_checked(control, checked.place.cid, checked.matches))
+            cluster_password_checked(control, checked.place.cid, checked.matches);
         return;
     }
     case MAIL_SYSTEM_REQUEST:
@@ -207,6 +211,13 @@ static void complete(struct control *control, const struct loop_completion *comp
         return;
     case CONTROL_OP_DIAL:
         cluster_connect_done(control, CONTAINER_OF(completion->op, struct dial, connect), completion->result);
+        return;
+    case CONTROL_OP_GATEWAY_ACCEPT:
+        gateways_accepted(control, completion);
+        return;
+    case CONTROL_OP_GATEWAY_DIAL:
+        gateways_connect_done(control, CONTAINER_OF(completion->op, struct gateway_cluster, connect),
+                              completion->result);
         return;
     case CONTROL_OP_SIGNAL:
         take_signal(control);
@@ -263,6 +274,12 @@ static void expire_timers(struct control *control)
         case CONTROL_TIMER_STOP:
             control_stop_threads(control);
             break;
+        case CONTROL_TIMER_GATEWAY_ACCEPT:
+            gateways_accept_arm(control);
+            break;
+        case CONTROL_TIMER_GATEWAY_DIAL:
+            gateways_dial_due(control, CONTAINER_OF(timer, struct gateway_cluster, timer));
+            break;
         }
     }
 }
@@ -295,6 +312,7 @@ static bool turn(struct control *control, bool more)
     more = monitor_step(control);
     control->retry = cluster_step(control);
     control->retry = system_step(control) || control->retry;
+    control->retry |= gateways_step(control);
     post_flush(&control->post);
     return more;
 }
@@ -314,6 +332,7 @@ void control_close(struct control *control)
 {
     control_listen_close(control);
     cluster_close(control);
+    gateways_core_close(control);
     if (control->signal_fd >= 0)
         close(control->signal_fd);
     loop_free(control->loop);

@@ -11,6 +11,7 @@
 #include "net/info.h"
 #include "net/tls_context.h"
 #include "shards/control/cluster.h"
+#include "shards/control/gateways.h"
 #include "shards/control/monitor.h"
 #include "shards/control/system.h"
 #include "shards/post.h"
@@ -74,6 +75,7 @@ struct control {
     int exit_code;
     struct cluster cluster;
     struct system system;
+    struct gateway_core gateways;
     char ports_path[CONTROL_PATH_BYTES]; /* of the ports file; empty: none */
 };
 

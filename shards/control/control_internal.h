@@ -16,6 +16,8 @@ enum control_op {
     CONTROL_OP_MONITOR_SEND,
     CONTROL_OP_ROUTE_ACCEPT,
     CONTROL_OP_DIAL,
+    CONTROL_OP_GATEWAY_ACCEPT,
+    CONTROL_OP_GATEWAY_DIAL,
 };
 enum control_timer {
     CONTROL_TIMER_ACCEPT,
@@ -28,6 +30,8 @@ enum control_timer {
     CONTROL_TIMER_STATSZ, /* of the system account: its heartbeats, */
     CONTROL_TIMER_ACCOUNTS,
     CONTROL_TIMER_STOP, /* and the end of waiting for its last word */
+    CONTROL_TIMER_GATEWAY_ACCEPT,
+    CONTROL_TIMER_GATEWAY_DIAL,
 };
 
 void control_move(struct control *control, enum control_state next);

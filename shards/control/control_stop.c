@@ -50,6 +50,7 @@ static void stop(struct control *control)
     control_listen_close(control);
     monitor_stop(control);
     cluster_stop(control);
+    gateways_stop(control);
     control_move(control, CONTROL_STOPPING);
     if (!system_shutdown(control)) /* else when the other servers have been told */
         control_stop_threads(control);

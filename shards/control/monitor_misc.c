@@ -1,5 +1,5 @@
 /* shards/control/monitor_misc.c - the endpoints that need nothing of the shards: the shapes of what this
- * server has not (spec/monitoring.md 2.4, 2.5, 2.9, 2.10, 2.11). */
+ * server has not (spec/monitoring.md 2.5, 2.9, 2.10, 2.11). */
 #include "core/base/clock.h"
 #include "shards/control/control.h"
 #include "shards/control/monitor_task.h"
@@ -16,28 +16,6 @@ static void end(struct monitor_task *task)
 {
     json_put_object_end(&task->document);
     task->done = true;
-}
-
-/* `subs` where it may be a word. False: the task has failed. */
-static bool subscriptions_wanted(struct monitor_task *task, bool *wanted)
-{
-    char given[HTTP_PARAMETER_BYTES];
-    struct bytes word = monitor_text(task, "subs", given);
-    *wanted = word.count == 6 && strncasecmp((const char *)word.data, "detail", 6) == 0;
-    return *wanted || monitor_bool(task, "subs", wanted);
-}
-
-void gatewayz_begin(struct control *control, struct monitor_task *task)
-{
-    bool accounts, subscriptions;
-    if (!subscriptions_wanted(task, &subscriptions) || !monitor_bool(task, "accs", &accounts))
-        return;
-    begin(control, task);
-    json_put_object(&task->document, "outbound_gateways");
-    json_put_object_end(&task->document);
-    json_put_object(&task->document, "inbound_gateways");
-    json_put_object_end(&task->document);
-    end(task);
 }
 
 void leafz_begin(struct control *control, struct monitor_task *task)

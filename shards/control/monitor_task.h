@@ -72,6 +72,16 @@ struct monitor_routez {
     uint32_t next;   /* of the routes, to be written */
 };
 
+/* Gateway connections, and how interest is known. */
+struct monitor_gatewayz {
+    struct report_gateway *all; /* owned, likewise below */
+    struct report_gateway_account *interest;
+    uint32_t count, capacity;
+    uint32_t interest_count, interest_capacity;
+    struct bytes name, account; /* the only ones wanted; empty: all */
+    bool accounts;
+};
+
 struct monitor_subject;
 
 /* The subjects of all shards, until they are put together. */
@@ -115,6 +125,7 @@ struct monitor_task {
         struct monitor_connz connz;
         struct monitor_subsz subsz;
         struct monitor_routez routez;
+        struct monitor_gatewayz gatewayz;
         struct monitor_topz topz;
         bool unused;
         struct report_key pick; /* one client */
@@ -222,6 +233,10 @@ void routez_begin(struct control *control, struct monitor_task *task);
 void routez_page(struct control *control, struct monitor_task *task, uint32_t from, struct mail_report *mail);
 void routez_told(struct control *control, struct monitor_task *task);
 void gatewayz_begin(struct control *control, struct monitor_task *task);
+void gatewayz_page(struct control *control, struct monitor_task *task, uint32_t from,
+                   struct mail_report *mail);
+void gatewayz_told(struct control *control, struct monitor_task *task);
+void gatewayz_close(struct control *control, struct monitor_task *task);
 void leafz_begin(struct control *control, struct monitor_task *task);
 void jsz_begin(struct control *control, struct monitor_task *task);
 void healthz_begin(struct control *control, struct monitor_task *task);

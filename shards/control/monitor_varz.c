@@ -113,6 +113,51 @@ static void put_cluster(struct json_output *document, const struct control *cont
     json_put_object_end(document);
 }
 
+static void put_urls(struct json_output *document, const struct route_url *urls, uint32_t count)
+{
+    if (count == 0)
+        return;
+    json_put_array(document, "urls");
+    for (uint32_t i = 0; i < count; i++)
+        put_url(document, &urls[i]);
+    json_put_array_end(document);
+}
+
+static void put_gateway(struct json_output *document, const struct control *control)
+{
+    const struct gateway_options *options = &control->snapshot->options->gateway;
+    json_put_object(document, "gateway");
+    if (options->given) {
+        json_put_text(document, "name", text(options->name));
+        json_put_text(document, "host", text(options->host == NULL ? "0.0.0.0" : options->host));
+        json_put_int(document, "port", control->gateways.port);
+        json_put_double(document, "auth_timeout", seconds(options->authentication_timeout_ns));
+        json_put_double(document, "tls_timeout", seconds(tls_options_timeout_ns(&options->tls)));
+        json_put_true(document, "tls_required", options->tls.on);
+        json_put_true(document, "tls_verify", options->tls.on);
+        json_put_text_some(document, "advertise", optional(options->advertise));
+        if (options->connect_retries > 0)
+            json_put_int(document, "connect_retries", options->connect_retries);
+        if (options->remote_count > 0)
+            json_put_array(document, "gateways");
+        for (uint32_t i = 0; i < options->remote_count; i++) {
+            const struct gateway_remote_options *remote = &options->remotes[i];
+            json_put_object(document, NULL);
+            json_put_text(document, "name", text(remote->name));
+            if (remote->tls.on)
+                json_put_double(document, "tls_timeout", seconds(tls_options_timeout_ns(&remote->tls)));
+            put_urls(document, remote->urls, remote->url_count);
+            json_put_object_end(document);
+        }
+        if (options->remote_count > 0)
+            json_put_array_end(document);
+        json_put_true(document, "reject_unknown", options->reject_unknown);
+        json_put_unsigned_some(document, "write_deadline", (uint64_t)options->write_deadline_ns);
+        put_write_timeout(document, options->write_timeout);
+    }
+    json_put_object_end(document);
+}
+
 /* What clients are told, where they are told anything. */
 static void put_connect_urls(struct json_output *document, const struct control *control)
 {
@@ -153,7 +198,8 @@ static void put_configuration(struct json_output *document, const struct control
     json_put_int(document, "max_payload", options->net.max_payload_bytes);
     json_put_int(document, "max_pending", options->net.max_pending_bytes);
     put_cluster(document, control);
-    static const char *const off[] = {"gateway", "leaf", "mqtt", "websocket", "jetstream"};
+    put_gateway(document, control);
+    static const char *const off[] = {"leaf", "mqtt", "websocket", "jetstream"};
     for (size_t i = 0; i < COUNT_OF(off); i++) {
         json_put_object(document, off[i]);
         json_put_object_end(document);

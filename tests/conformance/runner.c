@@ -35,7 +35,7 @@ static const struct need_row {
     [NEEDS_MAPPINGS] = {"mappings", {NULL}},
     [NEEDS_CLUSTER] = {"other listeners",
                        {[FLAVOUR_MYELIN] =
-                            "gateways and leaf nodes come later; routes have tests of their own"}},
+                            "leaf nodes come later; routes and gateways have tests of their own"}},
 };
 
 static const char *const flavour_names[FLAVOURS] = {

@@ -69,8 +69,10 @@ static struct digest parse(const uint8_t *data, size_t size, const uint8_t *head
     struct block_pool pool = {0};
     struct digest digest = {0};
     struct route_operation operation;
-    struct route_parser parser = {
-        .pool = &pool, .line_bytes_max = 16U + head[0], .message_bytes_max = 1U + 8U * head[1]};
+    struct route_parser parser = {.pool = &pool,
+                                  .line_bytes_max = 16U + head[0],
+                                  .message_bytes_max = 1U + 8U * head[1],
+                                  .gateway = (head[3] & 2) != 0};
     digest.end = ROUTE_PARSER_MORE;
     for (size_t from = 0; from < size && digest.end == ROUTE_PARSER_MORE;) {
         size_t count = size - from < cut ? size - from : cut;
@@ -122,6 +124,7 @@ static enum route_host_result interest(struct route *route, const struct route_o
                                        uint32_t weight)
 {
     ASSERT(route->state == ROUTE_REGISTERED && operation->account.count > 0 && operation->subject.count > 0);
+    ASSERT(route->kind == ROUTE_OF_CLUSTER || route->solicited);
     (void)weight;
     return verdict(route);
 }
@@ -129,6 +132,7 @@ static enum route_host_result interest(struct route *route, const struct route_o
 static enum route_host_result publish(struct route *route, const struct route_operation *operation)
 {
     ASSERT(route->state == ROUTE_REGISTERED && operation->message.subject.count > 0);
+    ASSERT(route->kind == ROUTE_OF_CLUSTER || !route->solicited);
     return verdict(route);
 }
 
@@ -149,7 +153,21 @@ static void stall(struct route *route, const struct publisher_place *place, int6
     (void)route, (void)place, (void)stall_ns;
 }
 
-static const struct route_host operations = {said, interest, publish, output_ready, closing, stall};
+static enum route_host_result account(struct route *route, struct bytes name, bool wanted)
+{
+    ASSERT(route->kind == ROUTE_OF_GATEWAY && route->solicited && route->state == ROUTE_REGISTERED);
+    ASSERT(name.count > 0);
+    (void)wanted;
+    return verdict(route);
+}
+
+static void measured(struct route *route)
+{
+    ASSERT(route->rtt_ns >= 0);
+}
+
+static const struct route_host operations = {said,    interest, publish, output_ready,
+                                             closing, stall,    account, measured};
 
 static void session(const uint8_t *data, size_t size, const uint8_t *head)
 {
@@ -164,7 +182,8 @@ static void session(const uint8_t *data, size_t size, const uint8_t *head)
                                 .greeting = TEXT("INFO {} \r\n"),
                                 .ping_interval_ns = NS_PER_SECOND,
                                 .ping_max = 2,
-                                .solicited = (head[3] & 1) != 0};
+                                .solicited = (head[3] & 1) != 0,
+                                .kind = (head[3] & 2) != 0 ? ROUTE_OF_GATEWAY : ROUTE_OF_CLUSTER};
     ASSERT(route_init(&host.route, &setup) == ERR_OK);
     for (size_t at = 0; at < size && !host.closed;) {
         size_t count = size - at < cut ? size - at : cut;

@@ -86,7 +86,7 @@ static void stall(struct route *route, const struct publisher_place *place, int6
     fake_of(route)->stalls++;
 }
 
-static const struct route_host host = {said, interest, publish, output_ready, closing, stall};
+static const struct route_host host = {said, interest, publish, output_ready, closing, stall, NULL, NULL};
 
 static struct fake *open_route(bool solicited, int64_t authentication_timeout_ns)
 {

@@ -95,3 +95,40 @@ Test(route_info, a_broken_one_is_refused)
     cr_expect_eq(route_info_read(&document, TEXT("{\"connect_urls\":\"a\"}"), &info), ERR_INVALID);
     cr_expect_eq(route_info_read(&document, TEXT("{"), &info), ERR_INVALID);
 }
+
+Test(route_info, a_gateway_is_introduced_as_by_nats_server)
+{
+    char line[1024];
+    struct route_info info = {.server_id = TEXT("A"),
+                              .server_name = TEXT("A1"),
+                              .version = TEXT("2.9.10"),
+                              .runtime = TEXT(""),
+                              .host = TEXT("127.0.0.1"),
+                              .port = 14400,
+                              .headers = true,
+                              .max_payload_bytes = 1048576,
+                              .gateway = TEXT("GA"),
+                              .gateway_urls = bytes_of("127.0.0.1:14400\0", 16),
+                              .gateway_url = TEXT("127.0.0.1:14400"),
+                              .gateway_replies = true,
+                              .gateway_lists = true};
+    line[gateway_info_write(line, sizeof line, &info)] = 0;
+    cr_expect_str_eq(line,
+                     "INFO {\"server_id\":\"A\",\"server_name\":\"A1\",\"version\":\"2.9.10\",\"proto\":0,"
+                     "\"go\":\"\",\"host\":\"127.0.0.1\",\"port\":14400,\"headers\":true,"
+                     "\"max_payload\":1048576,\"gateway\":\"GA\",\"gateway_urls\":[\"127.0.0.1:14400\"],"
+                     "\"gateway_url\":\"127.0.0.1:14400\",\"gateway_nrp\":true,\"gateway_iom\":true}\r\n");
+    struct route_info command = {.gateway = TEXT("GA"),
+                                 .gateway_command = GATEWAY_COMMAND_LIST_BEGINS,
+                                 .gateway_payload = TEXT("QUND")};
+    line[gateway_info_write(line, sizeof line, &command)] = 0;
+    cr_expect_str_eq(line,
+                     "INFO {\"server_id\":\"\",\"server_name\":\"\",\"version\":\"\",\"proto\":0,\"go\":\"\","
+                     "\"host\":\"\",\"port\":0,\"headers\":false,\"max_payload\":0,\"gateway\":\"GA\","
+                     "\"gateway_cmd\":2,\"gateway_cmd_payload\":\"QUND\"}\r\n");
+    struct route_connect connect = {.name = TEXT("B"), .gateway = TEXT("GB")};
+    line[gateway_connect_write(line, sizeof line, &connect)] = 0;
+    cr_expect_str_eq(line,
+                     "CONNECT {\"echo\":false,\"verbose\":false,\"pedantic\":false,\"tls_required\":false,"
+                     "\"headers\":false,\"name\":\"B\",\"cluster\":\"\",\"gateway\":\"GB\"}\r\n");
+}

@@ -52,6 +52,8 @@ static void show(char *shown, const struct route_operation *o)
     case ROUTE_OP_ERR:
         snprintf(end, room, "err %.*s;", BYTES_PRINTF(o->arguments));
         return;
+    case ROUTE_OP_ACCOUNT:
+    case ROUTE_OP_NO_ACCOUNT:
     case ROUTE_OP_IGNORED:
         snprintf(end, room, "ignored;");
         return;

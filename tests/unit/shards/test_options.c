@@ -377,8 +377,8 @@ static const struct error_case error_cases[] = {
     {"pid_file: \"a\\x00b\"", "c.conf:1:0: pid_file must not contain a zero byte\n"},
     {"receive_buffers: 100", "c.conf:1:0: receive_buffers must be a power of two, not 100\n"},
     {"tls {cert_file: a}", "c.conf:1:0: missing 'key_file' in TLS configuration\n"},
-    {"Gateway {port: 1}\nws {}", "c.conf:1:0: field \"Gateway\" is not supported by this version of Myelin\n"
-                                 "c.conf:2:1: field \"ws\" is not supported by this version of Myelin\n"},
+    {"Mqtt {port: 1}\nws {}", "c.conf:1:0: field \"Mqtt\" is not supported by this version of Myelin\n"
+                              "c.conf:2:1: field \"ws\" is not supported by this version of Myelin\n"},
     {"authorization {user: a, token: b}", "c.conf:1:0: Cannot have a user/pass and token\n"},
     {"authorization {user: a, users: [{user: c}]}",
      "c.conf:1:0: Can not have a single user/pass and a users array\n"},

@@ -100,3 +100,20 @@ Test(crc16, has_the_check_value_of_xmodem)
     cr_expect_eq(crc16_xmodem(TEXT("123456789")), 0x31c3);
     cr_expect_eq(crc16_xmodem(TEXT("")), 0);
 }
+
+Test(base, the_standard_alphabet_is_padded)
+{
+    static const char *const padded[] = {"",         "Zg==",     "Zm8=",     "Zm9v",
+                                         "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy", "+//+"};
+    for (size_t i = 0; i < COUNT_OF(vectors); i++) {
+        char out[32];
+        uint8_t back[32];
+        struct bytes bytes = text(vectors[i].bytes);
+        size_t count = base64_standard_encode(out, sizeof out, bytes);
+        cr_expect(bytes_equal(bytes_of(out, count), text(padded[i])), "row %zu: %.*s", i, (int)count, out);
+        cr_expect_eq(base64_standard_decode(back, sizeof back, bytes_of(out, count)), bytes.count, "row %zu",
+                     i);
+        if (count > 0)
+            cr_expect_eq(base64_standard_encode(out, count - 1, bytes), 0, "row %zu", i);
+    }
+}

@@ -1,0 +1,245 @@
+/* shards/gateways.c - a message's way to other clusters (spec/gateways.md 10); see gateways.h. The
+ * publisher's shard decides for all of them: which want it plainly, and which one gets a queue group that
+ * nobody serves here. Each gets one line, from the shard that owns the connection. */
+#include "shards/gateways.h"
+
+#include "core/base/check.h"
+#include "net/client.h"
+#include "shards/mail.h"
+#include "shards/mail_texts.h"
+#include "shards/route_connection.h"
+#include "shards/shard.h"
+
+/* The queue groups that go to other clusters, each to one. */
+struct choices {
+    const struct match *match;
+    uint64_t clusters; /* bits: those that get some */
+    uint32_t count;
+    struct {
+        struct bytes name;
+        uint32_t number;
+    } all[REMOTE_GROUPS_MAX];
+};
+
+static const struct match *listed(struct shard *shard, const struct shard_account *account,
+                                  struct bytes subject)
+{
+    const struct match *match = NULL;
+    return match_cache_find(shard->gateways.matches, account->gateway->listed, subject, &match) == ERR_OK
+               ? match
+               : NULL;
+}
+
+static uint64_t up(const struct shard *shard, const struct shard_account *account)
+{
+    return shard->gateways.up & ~account->gateway->none;
+}
+
+bool gateways_wanted(struct shard *shard, const struct shard_account *account, struct bytes subject)
+{
+    uint64_t clusters = up(shard, account);
+    if (clusters == 0 || gateways_plain(shard, account, subject) != 0)
+        return clusters != 0;
+    const struct match *match = listed(shard, account, subject);
+    for (uint32_t g = 0; match != NULL && g < match->group_count; g++) {
+        if (match_group_remote_size(&match->groups[g], clusters) > 0)
+            return true;
+    }
+    return false;
+}
+
+/* Whether no queue group and no connection of another shard is concerned, so that a run may stay one. */
+uint32_t gateways_run_length(struct shard *shard, const struct shard_account *account,
+                             const struct message *run)
+{
+    uint64_t clusters = up(shard, account);
+    if (run->run_more == 0 || clusters == 0)
+        return message_count(run);
+    const struct match *match = listed(shard, account, run->subject);
+    if (match == NULL || match->group_count > 0)
+        return 1;
+    uint32_t most = message_count(run);
+    for (uint64_t left = gateways_plain(shard, account, run->subject); left != 0; left &= left - 1) {
+        if (shard->gateways.all[__builtin_ctzll(left)].own == NULL) {
+            uint32_t mail = remotes_run_most(run);
+            most = mail < most ? mail : most;
+        }
+    }
+    return most;
+}
+
+/* ---- room ---- */
+
+static bool has_room(struct shard *shard, uint64_t clusters, const struct message *message,
+                     size_t queues_bytes, uint64_t mails, uint32_t times)
+{
+    struct message longest = *message;
+    longest.reply.count += message->reply.count > 0 ? GATEWAY_REPLY_PREFIX_BYTES : 0;
+    size_t queues = queues_bytes < REMOTE_QUEUES_BYTES ? queues_bytes : REMOTE_QUEUES_BYTES;
+    uint32_t bytes = remotes_record_bytes(&longest, bytes_of(NULL, queues));
+    uint32_t most = sizeof(struct mail_remote_message) + MAIL_INLINE_BYTES_MAX;
+    if (times > 1 || bytes > most)
+        bytes = most;
+    for (uint64_t left = clusters; left != 0; left &= left - 1) {
+        const struct gateway *gateway = &shard->gateways.all[__builtin_ctzll(left)];
+        if (gateway->own == NULL &&
+            !mailbox_has_room_for(post_box(&shard->post, gateway->shard), bytes, mails * times))
+            return false;
+    }
+    return true;
+}
+
+bool gateways_room(struct shard *shard, const struct shard_account *account, const struct message *message,
+                   uint64_t other_mails, uint32_t times)
+{
+    uint64_t clusters = up(shard, account);
+    if (clusters == 0 || message->way != MESSAGE_PUBLISHED || shard->shard_count == 1)
+        return true;
+    uint64_t wanting = gateways_plain(shard, account, message->subject);
+    const struct match *match = listed(shard, account, message->subject);
+    size_t queues = 0;
+    for (uint32_t g = 0; match != NULL && g < match->group_count; g++) {
+        wanting = clusters;
+        queues += queue_group_name(match->groups[g].parts[0]).count + 1;
+    }
+    uint64_t servers = account->remote == NULL ? 0 : (uint64_t)__builtin_popcountll(account->remotes.up);
+    uint64_t mails = other_mails + servers + (uint64_t)__builtin_popcountll(wanting);
+    return wanting == 0 || has_room(shard, wanting, message, queues, mails, times);
+}
+
+bool gateways_send_room(struct shard *shard, uint32_t number, const struct message *run)
+{
+    return has_room(shard, 1ULL << number, run, 0, 1, 1);
+}
+
+/* ---- out ---- */
+
+static bool deliver_own(struct route_connection *connection, const struct shard_account *account,
+                        const struct message *run, struct bytes queues)
+{
+    const struct security_account *configured = account->host.configured;
+    struct message placed = *run;
+    if (placed.publisher != NULL)
+        placed.place = placed.publisher->place;
+    return configured != NULL && route_deliver(&connection->route, configured->name, &placed, queues);
+}
+
+bool gateways_send(struct shard *shard, const struct shard_account *account, uint32_t number,
+                   const struct message *run, struct bytes queues)
+{
+    const struct gateway *gateway = &shard->gateways.all[number];
+    if (gateway->own != NULL)
+        return deliver_own(gateway->own, account, run, queues);
+    return remotes_mail_run(shard, account, MAIL_GATEWAY_MESSAGE, gateway->shard, 1ULL << number, run,
+                            queues);
+}
+
+static bool match_has(const struct match *match, struct bytes name, bool servers, uint64_t remotes_up)
+{
+    for (uint32_t g = 0; match != NULL && g < match->group_count; g++) {
+        const struct match_group *group = &match->groups[g];
+        if (bytes_equal(queue_group_name(group->parts[0]), name))
+            return (servers ? match_group_remote_size(group, remotes_up) : match_group_size(group, true)) > 0;
+    }
+    return false;
+}
+
+/* Each group that is not served in this cluster goes to the nearest one that has it. */
+static void choose(struct shard *shard, const struct shard_account *account, const struct match *local,
+                   const struct remotes_plan *plan, struct choices *choices)
+{
+    uint64_t clusters = up(shard, account);
+    const struct match *match = choices->match;
+    for (uint32_t g = 0; g < match->group_count && choices->count < REMOTE_GROUPS_MAX; g++) {
+        const struct match_group *group = &match->groups[g];
+        struct bytes name = queue_group_name(group->parts[0]);
+        if (match_has(local, name, false, 0) || match_has(plan->match, name, true, account->remotes.up))
+            continue;
+        for (uint32_t i = 0; i < shard->gateways.count; i++) {
+            uint32_t number = shard->gateways.order[i];
+            if ((clusters >> number & 1) == 0 || match_group_remote_size(group, 1ULL << number) == 0)
+                continue;
+            choices->all[choices->count].name = name;
+            choices->all[choices->count++].number = number;
+            choices->clusters |= 1ULL << number;
+            break;
+        }
+    }
+}
+
+/* The names of the groups that this cluster serves, a blank between each. */
+static struct bytes names_of(const struct choices *choices, uint32_t number,
+                             uint8_t names[REMOTE_QUEUES_BYTES])
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < choices->count; i++) {
+        struct bytes name = choices->all[i].name;
+        if (choices->all[i].number != number || count + name.count + 1 > REMOTE_QUEUES_BYTES)
+            continue;
+        if (count > 0)
+            names[count++] = ' ';
+        memcpy(names + count, name.data, name.count);
+        count += name.count;
+    }
+    return bytes_of(names, count);
+}
+
+/* With queue groups; each cluster that has none of them too. */
+static NEVER_INLINE bool deliver_chosen(struct shard *shard, const struct shard_account *account,
+                                        const struct match *local, const struct remotes_plan *plan,
+                                        const struct match *match, const struct message *message,
+                                        uint64_t plain)
+{
+    uint8_t names[REMOTE_QUEUES_BYTES];
+    struct choices choices = {.match = match};
+    bool taken = false;
+    choose(shard, account, local, plan, &choices);
+    for (uint32_t i = 0; i < shard->gateways.count; i++) {
+        uint32_t number = shard->gateways.order[i];
+        struct bytes queues = names_of(&choices, number, names);
+        if ((plain >> number & 1) != 0 || queues.count > 0)
+            taken |= gateways_send(shard, account, number, message, queues);
+    }
+    return taken;
+}
+
+bool gateways_deliver(struct shard *shard, const struct shard_account *account, const struct match *local,
+                      const struct remotes_plan *plan, const struct message *run)
+{
+    if (up(shard, account) == 0)
+        return false;
+    uint64_t plain = gateways_plain(shard, account, run->subject);
+    const struct match *match = listed(shard, account, run->subject);
+    bool groups = match != NULL && match->group_count > 0;
+    if (plain == 0 && !groups)
+        return false;
+    struct message message = *run;
+    bool taken = false;
+    if (run->reply.count > 0) {
+        message.reply = gateway_recent_reply(shard, account, run->reply);
+        message.line_serial = 0;
+        match = groups ? listed(shard, account, run->subject) : NULL; /* the cache was asked for the reply */
+    }
+    if (UNLIKELY(groups && match != NULL))
+        return deliver_chosen(shard, account, local, plan, match, &message, plain);
+    for (uint32_t i = 0; i < shard->gateways.count; i++) {
+        uint32_t number = shard->gateways.order[i];
+        if ((plain >> number & 1) != 0)
+            taken |= gateways_send(shard, account, number, &message, (struct bytes){NULL, 0});
+    }
+    return taken;
+}
+
+void gateways_mail_message(struct shard *shard, const uint8_t *mail, uint32_t bytes)
+{
+    struct mail_remote_message header;
+    struct message message;
+    struct bytes queues;
+    ASSERT(bytes >= sizeof header);
+    remotes_mail_read(mail, &header, &message, &queues);
+    const struct shard_account *account = accounts_get(shard, header.account);
+    struct route_connection *own = shard->gateways.all[__builtin_ctzll(header.remotes)].own;
+    if (own != NULL && account != NULL) /* else it has gone meanwhile */
+        (void)deliver_own(own, account, &message, queues);
+    block_release(&shard->context.pool.blocks, header.block);
+}

@@ -1,0 +1,280 @@
+/* shards/gateways_interest.c - what other clusters want (spec/gateways.md 8); see gateways.h. A cluster lists
+ * what it wants, or lets us guess and says afterwards what was in vain; towards the end of an account's list
+ * it does both. */
+#include "shards/gateways.h"
+
+#include "core/base/arena.h"
+#include "core/base/check.h"
+#include "core/base/log.h"
+#include "core/base/memory.h"
+#include "core/subject/subject.h"
+#include "net/gateway_options.h"
+#include "shards/mail.h"
+#include "shards/shard.h"
+
+_Static_assert((int)GATEWAYS_MAX <= (int)INDEX_SHARDS_MAX,
+               "a remote cluster takes the place of a shard in an index");
+
+static const struct bytes plainly = {NULL, 0};
+
+enum err gateways_init(struct gateways *gateways, const struct gateway_options *options,
+                       struct bytes server_id, uint32_t cache_entries)
+{
+    list_init(&gateways->recent);
+    list_init(&gateways->replies);
+    if (!options->given)
+        return ERR_OK;
+    gateways->matches = match_cache_new(cache_entries);
+    if (gateways->matches == NULL)
+        return ERR_MEMORY;
+    enum err err = server_hash(text(options->name), gateways->own_cluster);
+    return err != ERR_OK ? err : server_hash(server_id, gateways->own_server);
+}
+
+void gateways_close(struct shard *shard)
+{
+    struct gateways *gateways = &shard->gateways;
+    if (gateways->matches == NULL)
+        return;
+    gateway_recent_close(gateways);
+    gateway_replies_close(gateways);
+    memory_free(gateways->reply_text);
+    match_cache_free(gateways->matches);
+    gateways->matches = NULL;
+}
+
+struct gateway_account *gateway_account_new(void)
+{
+    struct gateway_account *account = memory_new(sizeof *account);
+    if (account == NULL)
+        return NULL;
+    account->listed = index_new();
+    if (account->listed == NULL) {
+        memory_free(account);
+        return NULL;
+    }
+    return account;
+}
+
+void gateway_account_free(struct gateway_account *account)
+{
+    if (account == NULL)
+        return;
+    index_free(account->listed);
+    index_free(account->silent);
+    index_free(account->recent);
+    memory_free(account);
+}
+
+/* ---- who wants it ---- */
+
+static uint64_t clusters_of(const struct match *match)
+{
+    uint64_t clusters = 0;
+    for (uint32_t i = 0; match != NULL && i < match->interest_count; i++)
+        clusters |= match->interests[i]->remote_shards;
+    return clusters;
+}
+
+static uint64_t find(struct shard *shard, struct index *index, struct bytes subject)
+{
+    const struct match *match = NULL;
+    if (index == NULL || match_cache_find(shard->gateways.matches, index, subject, &match) != ERR_OK)
+        return 0;
+    return clusters_of(match);
+}
+
+uint64_t gateways_plain(struct shard *shard, const struct shard_account *account, struct bytes subject)
+{
+    const struct gateway_account *of = account->gateway;
+    uint64_t up = shard->gateways.up & ~of->none;
+    uint64_t guessed = up & ~shard->gateways.lists & ~of->complete;
+    if (guessed != 0)
+        guessed &= ~find(shard, of->silent, subject);
+    uint64_t listing = up & (of->listing | of->complete);
+    return guessed | (listing == 0 ? 0 : listing & find(shard, of->listed, subject));
+}
+
+/* ---- changes ---- */
+
+static void set(struct shard *shard, struct index *index, uint32_t number, struct bytes pattern,
+                struct bytes queue, uint32_t weight)
+{
+    if (index_remote_set(index, pattern, queue, number, weight) != ERR_OK)
+        log_error(shard->context.log,
+                  "No memory for another cluster's interest in \"%.*s\": it gets no such messages",
+                  BYTES_PRINTF(pattern));
+}
+
+static void group_set(struct shard *shard, struct gateway_account *of, uint32_t number, struct bytes pattern,
+                      struct bytes queue, bool wanted)
+{
+    uint32_t before = index_wanted(of->listed, pattern, queue);
+    set(shard, of->listed, number, pattern, queue, wanted);
+    of->counts[number].groups += index_wanted(of->listed, pattern, queue) - before;
+}
+
+/* What it does not want is not guessed again. */
+static void silent_add(struct gateway_account *of, uint32_t number, struct bytes subject)
+{
+    if (!subject_valid_literal(subject) || of->counts[number].silent == GATEWAY_SILENT_MAX)
+        return; /* nothing could be published there; or there are too many: they are sent in vain */
+    if (of->silent == NULL)
+        of->silent = index_new();
+    if (of->silent == NULL)
+        return;
+    uint32_t before = index_wanted(of->silent, subject, plainly);
+    if (index_remote_set(of->silent, subject, plainly, number, 1) == ERR_OK)
+        of->counts[number].silent += index_wanted(of->silent, subject, plainly) - before;
+}
+
+static void silent_remove_one(struct shard *shard, struct gateway_account *of, uint32_t number,
+                              struct bytes subject)
+{
+    uint32_t before = index_wanted(of->silent, subject, plainly);
+    if (before == 0)
+        return;
+    set(shard, of->silent, number, subject, plainly, 0);
+    of->counts[number].silent -= before - index_wanted(of->silent, subject, plainly);
+}
+
+struct covered {
+    struct covered *next;
+    struct bytes subject;
+};
+
+/* All that a wildcard covers; listed first, because an index must not change while it is walked. */
+static void silent_remove_covered(struct shard *shard, struct gateway_account *of, uint32_t number,
+                                  struct bytes pattern)
+{
+    struct arena arena = {0};
+    struct covered *first = NULL;
+    for (struct interest *at = index_next(of->silent, NULL); at != NULL; at = index_next(of->silent, at)) {
+        struct bytes subject = interest_pattern(at);
+        if ((at->remote_shards >> number & 1) == 0 || !subject_matches(pattern, subject))
+            continue;
+        struct covered *covered = arena_new(&arena, sizeof *covered);
+        const char *copy = covered == NULL ? NULL : arena_copy(&arena, subject);
+        if (copy == NULL) {
+            log_error(shard->context.log, "No memory to take up what another cluster wants again");
+            break;
+        }
+        *covered = (struct covered){first, bytes_of(copy, subject.count)};
+        first = covered;
+    }
+    for (; first != NULL; first = first->next)
+        silent_remove_one(shard, of, number, first->subject);
+    arena_close(&arena);
+}
+
+/* All of it at once: the next cluster with its number would get the rest. */
+static void clear_index(struct index *index, uint32_t number)
+{
+    uint32_t cursor = 0;
+    while (!index_remote_clear(index, number, UINT32_MAX, &cursor))
+        continue;
+}
+
+static void silent_clear(struct gateway_account *of, uint32_t number)
+{
+    if (of->silent != NULL && of->counts[number].silent > 0)
+        clear_index(of->silent, number);
+    of->counts[number].silent = 0;
+}
+
+static void clear(struct gateway_account *of, uint32_t number)
+{
+    silent_clear(of, number);
+    clear_index(of->listed, number);
+    of->counts[number].groups = 0;
+    of->listing &= ~(1ULL << number);
+    of->complete &= ~(1ULL << number);
+    of->none &= ~(1ULL << number);
+}
+
+static void wants(struct shard *shard, struct gateway_account *of, uint32_t number, struct bytes pattern,
+                  struct bytes queue)
+{
+    uint64_t bit = 1ULL << number;
+    if (queue.count > 0) {
+        group_set(shard, of, number, pattern, queue, true);
+        of->none &= ~bit;
+    } else if (((of->listing | of->complete) & bit) != 0) {
+        set(shard, of->listed, number, pattern, queue, 1);
+    } else if (of->silent != NULL && of->counts[number].silent > 0) {
+        silent_remove_one(shard, of, number, pattern);
+        if (!subject_valid_literal(pattern))
+            silent_remove_covered(shard, of, number, pattern);
+    }
+}
+
+static void unwants(struct shard *shard, struct gateway_account *of, uint32_t number, struct bytes pattern,
+                    struct bytes queue)
+{
+    uint64_t bit = 1ULL << number;
+    if (queue.count > 0)
+        group_set(shard, of, number, pattern, queue, false);
+    else if (((of->listing | of->complete) & bit) != 0)
+        set(shard, of->listed, number, pattern, queue, 0);
+    else
+        silent_add(of, number, pattern);
+}
+
+void gateways_change(struct shard *shard, struct shard_account *account, uint32_t number,
+                     enum gateway_change change, struct bytes pattern, struct bytes queue)
+{
+    struct gateway_account *of = account == NULL ? NULL : account->gateway;
+    uint64_t bit = 1ULL << number;
+    if (of == NULL)
+        return;
+    switch (change) {
+    case GATEWAY_WANTS:
+        wants(shard, of, number, pattern, queue);
+        return;
+    case GATEWAY_UNWANTS:
+        unwants(shard, of, number, pattern, queue);
+        return;
+    case GATEWAY_LIST_BEGINS:
+        of->none &= ~bit;
+        of->listing |= bit;
+        return;
+    case GATEWAY_LIST_ENDS:
+        silent_clear(of, number);
+        of->listing |= bit;
+        of->complete |= bit;
+        return;
+    case GATEWAY_NO_ACCOUNT:
+        if (of->counts[number].groups > 0) {
+            silent_clear(of, number); /* queue groups stay (spec/gateways.md 8.4) */
+            return;
+        }
+        clear(of, number);
+        of->none |= bit;
+        return;
+    case GATEWAY_ACCOUNT:
+        of->none &= ~bit;
+        return;
+    }
+}
+
+void gateways_mail_interest(struct shard *shard, const uint8_t *mail, uint32_t bytes)
+{
+    struct mail_remote_interest header;
+    ASSERT(bytes >= sizeof header);
+    memcpy(&header, mail, sizeof header);
+    const uint8_t *at = header.block != NULL ? header.block->bytes : mail + sizeof header;
+    struct bytes pattern = bytes_of(at, header.pattern_count);
+    struct bytes queue = bytes_of(at + header.pattern_count, header.queue_count);
+    gateways_change(shard, accounts_get(shard, header.account), header.remote,
+                    (enum gateway_change)header.weight, pattern, queue);
+    block_release(&shard->context.pool.blocks, header.block);
+}
+
+void gateways_forget(struct shard *shard, uint32_t number)
+{
+    for (uint32_t id = 0; id < shard->accounts.capacity; id++) {
+        struct shard_account *account = shard->accounts.by_id[id];
+        if (account != NULL && account->gateway != NULL)
+            clear(account->gateway, number);
+    }
+}
