@@ -13,6 +13,7 @@
 #include "core/security/options.h"
 #include "net/cluster_options.h"
 #include "net/options.h"
+#include "shards/streaming/options.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -65,6 +66,7 @@ struct server_options {
     struct net_options net;
     struct security_options security;
     struct cluster_options cluster;
+    struct streaming_options streaming;
 };
 
 enum options_action {
@@ -108,7 +110,7 @@ void server_options_free(struct server_options *options);
 
 /* ---- for the two files behind this header, and for tests that walk the rows ---- */
 
-enum { SERVER_OPTION_GROUPS = 6 };
+enum { SERVER_OPTION_GROUPS = 7 };
 
 struct server_option_table {
     struct option_group groups[SERVER_OPTION_GROUPS];
