@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The checklist of NATS Streaming as cases: each says in bytes what a client sends and what has to come back, so the same
-cases run against Myelin and, as proof of the cases themselves, against nats-streaming-server (docs/streaming.md 8).
+cases run against Myelin and, as proof of the cases themselves, against nats-streaming-server (docs/streaming.md 9).
 
 usage: test_streaming.py SERVER_BINARY [--store FILE] [--only WORD]
 
@@ -9,6 +9,7 @@ number behind a case is the checklist's. No case measures time; what has to stay
 """
 import argparse
 import concurrent.futures
+import json
 import os
 import queue
 import re
@@ -19,6 +20,8 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
+import urllib.request
 
 import stan_client
 from stan_client import FIRST, LAST, NEW_ONLY, SEQUENCE, TIME_DELTA, Nats, Refused, Stan, decode, encode
@@ -819,6 +822,62 @@ def a_dead_members_messages_go_to_the_others(scene):
     equal(sorted(m.sequence for m in live.next_all(5)), [1, 2, 3, 4, 5], "moved")
 
 
+# ---- monitoring (spec/monitoring.md 4) ----
+
+def fetch(scene, path):
+    port = re.findall(r"Starting http monitor on \S+:(\d+)", scene.server.log())[-1]
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=stan_client.WAIT) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@case("monitor", "serverz")
+def monitoring_tells_what_there_is(scene):
+    """One case, because all count the same things."""
+    client = scene.stan()
+    one = client.subscribe("foo", in_flight=2)
+    client.subscribe("bar", durable="d").end(close=True)
+    client.subscribe("bar", group="g", durable="d", ack_wait=7)
+    client.publish_all("foo", [b"hello"] * 3)
+    one.next_all(2)
+    server = fetch(scene, "/streaming/serverz")[1]
+    wanted = {"cluster_id": "test-cluster", "version": "0.25.6", "state": "STANDALONE", "clients": 1, "subscriptions": 3,
+              "channels": 2, "total_msgs": 3, "in_msgs": 3, "out_msgs": 2}
+    equal({key: server.get(key) for key in wanted}, wanted, "serverz")
+    true(server["total_bytes"] > 0 and server["in_bytes"] > server["out_bytes"] > 0, "bytes")
+    true({"server_id", "go", "now", "start_time", "uptime"} <= set(server), "keys of serverz")
+    store = fetch(scene, "/streaming/storez")[1]
+    equal(store["limits"], {"max_channels": 100, "max_msgs": 1000000, "max_bytes": 1024000000, "max_age": 0,
+                            "max_subscriptions": 1000, "max_inactivity": 0}, "limits")
+    equal((store["type"], store["total_msgs"]), (STORE, 3), "storez")
+    equal(store["total_bytes"], server["total_bytes"], "bytes in both")
+    clients = fetch(scene, "/streaming/clientsz?subs=1")[1]
+    equal((clients["count"], clients["total"], clients["offset"], clients["limit"]), (1, 1, 0, 1024), "clientsz")
+    told = clients["clients"][0]
+    equal((told["id"], told["hb_inbox"], told["subs_count"]), (client.client_id, client.hb_inbox, 2), "client")
+    equal(sorted(told["subscriptions"]), ["bar", "foo"], "channels of the client")
+    equal(told["subscriptions"]["foo"], [{
+        "client_id": client.client_id, "inbox": one.inbox, "ack_inbox": one.ack_inbox, "is_durable": False,
+        "is_offline": False, "max_inflight": 2, "ack_wait": 30, "last_sent": 2, "pending_count": 2, "is_stalled": True}],
+        "subscription")
+    member = told["subscriptions"]["bar"][0]
+    equal((member["queue_name"], member["is_durable"], member["ack_wait"]), ("d:g", True, 7), "member")
+    equal(fetch(scene, f"/streaming/clientsz?client={client.client_id}")[1],
+          {"id": client.client_id, "hb_inbox": client.hb_inbox, "subs_count": 2}, "one client")
+    channels = fetch(scene, "/streaming/channelsz?limit=1&offset=1")[1]
+    equal((channels["names"], channels["count"], channels["total"]), (["foo"], 1, 2), "names")
+    foo = fetch(scene, "/streaming/channelsz?channel=foo&subs=1")[1]
+    equal([foo[key] for key in ("name", "msgs", "first_seq", "last_seq")], ["foo", 3, 1, 3], "channel")
+    equal(len(foo["subscriptions"]), 1, "its subscriptions")
+    bar = fetch(scene, "/streaming/channelsz?channel=bar&subs=1")[1]["subscriptions"]
+    equal(sorted((s["is_offline"], s["is_durable"]) for s in bar), [(False, True), (True, True)], "offline durables")
+    equal(fetch(scene, "/streaming/channelsz?channel=no"), (404, "Channel no not found\n"), "no channel")
+    equal(fetch(scene, "/streaming/clientsz?client=no"), (404, "Client no not found\n"), "no client")
+    true(fetch(scene, "/subsz")[1]["num_subscriptions"] >= 7, "the service's own subscriptions")
+
+
 # ---- process (24.14) ----
 
 def process_cases():
@@ -846,6 +905,7 @@ SERVERS = {
     "replace": {"flags": ["-replace_durable"]},
     "beats": {"flags": ["-hbi", "150ms", "-hbt", "150ms", "-hbf", "2"]},
     "limits": {"config": LIMITS},
+    "monitor": {"flags": ["-m", "-1"]},
 }
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """NATS Streaming over restarts: what a file store brings back, and that kill -9 at any moment loses nothing that was
-acknowledged (docs/streaming.md 8). The cases run against nats-streaming-server as well; the kills are for Myelin, which
+acknowledged (docs/streaming.md 9). The cases run against nats-streaming-server as well; the kills are for Myelin, which
 promises more.
 
 usage: test_streaming_restart.py SERVER_BINARY [--kills N] [--seed N]
