@@ -104,7 +104,7 @@ Test(wire, messages_are_written_and_redelivered_by_what_follows)
     struct wire_message message = {
         .sequence = 1, .subject = TEXT("foo"), .data = TEXT("hello"), .timestamp_ns = 1500000000000000000};
     static const char first[] = "08011203666f6f220568656c6c6f288080d8d8d7c1c4e814";
-    uint8_t suffix[WIRE_REDELIVERY_BYTES_MAX];
+    uint8_t suffix[WIRE_REDELIVERY_BYTES_MAX] = {0};
     WRITTEN(first, "message", message, &message);
     expect_hex(suffix, wire_redelivery_write(2, suffix), "30013802", "twice");
     expect_hex(suffix, wire_redelivery_write(300, suffix), "300138ac02", "300 times");
