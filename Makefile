@@ -21,8 +21,10 @@ MAKEFLAGS += -j$(shell nproc)
 endif
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
+# What protoc-c makes of *.proto, for all variants.
+generated_dir := build/generated
 warnings := -Wall -Wextra -Wshadow -Wconversion -Werror
-common := -std=gnu11 -D_GNU_SOURCE -I. $(warnings) -g -fno-omit-frame-pointer -pthread -MMD -MP
+common := -std=gnu11 -D_GNU_SOURCE -I. -I$(generated_dir) $(warnings) -g -fno-omit-frame-pointer -pthread -MMD -MP
 flags_release := -O2
 flags_check := -O1 -DMYELIN_CHECK_HOT=1
 flags_asan := -O1 -DMYELIN_CHECK_HOT=1 -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -33,7 +35,7 @@ allocator_release := -ljemalloc
 allocator_check := -ljemalloc
 
 flags := $(common) $(flags_$(VARIANT)) $(CFLAGS)
-libraries := -luring -lssl -lcrypto -lcrypt -lisal -lz -lsnappy -lm $(allocator_$(VARIANT))
+libraries := -luring -lssl -lcrypto -lcrypt -lisal -lprotobuf-c -lz -lsnappy -lm $(allocator_$(VARIANT))
 link_flags := -pthread $(filter -fsanitize=% -fno-sanitize%,$(flags_$(VARIANT))) $(LDFLAGS)
 
 out := $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))
@@ -46,6 +48,10 @@ bench_sources := $(filter-out $(bench_main),$(wildcard bench/*.c))
 unit_sources := $(shell find tests/unit -name '*.c' 2>/dev/null | sort)
 fuzz_sources := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 object_of = $(patsubst %.c,$(objects_dir)/%.o,$(1))
+
+protocols := $(wildcard shards/*/*.proto)
+generated_headers := $(protocols:%.proto=$(generated_dir)/%.pb-c.h)
+generated_objects := $(protocols:%.proto=$(objects_dir)/%.pb-c.o)
 
 library := $(out)/libmyelin.a
 bench_library := $(out)/libmyelin-bench.a
@@ -72,14 +78,22 @@ $(objects_dir)/flags: always
 .PHONY: always
 always:
 
-$(objects_dir)/%.o: %.c $(objects_dir)/flags
+$(generated_dir)/%.pb-c.c $(generated_dir)/%.pb-c.h: %.proto
+	@mkdir -p $(generated_dir)
+	protoc-c --c_out=$(generated_dir) $<
+
+$(objects_dir)/%.pb-c.o: $(generated_dir)/%.pb-c.c $(objects_dir)/flags
+	@mkdir -p $(@D)
+	$(CC) $(flags) -c $< -o $@
+
+$(objects_dir)/%.o: %.c $(objects_dir)/flags | $(generated_headers)
 	@mkdir -p $(@D)
 	$(CC) $(flags) -c $< -o $@
 
 # The live page's files are part of the program; no compiler says so.
 $(objects_dir)/shards/control/monitor_page.o: $(wildcard shards/control/page/*)
 
-$(library): $(call object_of,$(library_sources))
+$(library): $(call object_of,$(library_sources)) $(generated_objects)
 	@rm -f $@
 	ar rcs $@ $^
 
@@ -171,7 +185,7 @@ lint_dir := build/lint
 lint_folders := core net store raft shards bench tests
 lint_sources := $(shell find $(lint_folders) -name '*.c' -not -path '*/node_modules/*' 2>/dev/null | sort)
 lint_headers := $(shell find $(lint_folders) -name '*.h' -not -path '*/node_modules/*' 2>/dev/null | sort)
-lint_flags := -std=gnu11 -D_GNU_SOURCE -I. $(warnings) -Wvla -pthread
+lint_flags := -std=gnu11 -D_GNU_SOURCE -I. -I$(generated_dir) $(warnings) -Wvla -pthread
 # Criterion's macros are not ours to tidy; unit tests are compiled twice, formatted, and held to the rules.
 tidy_sources := $(filter-out tests/unit/%,$(lint_sources))
 depend = -MMD -MP -MT $@ -MF $@.d
@@ -202,22 +216,22 @@ lint-format:
 
 lint-compile: $(lint_sources:%=$(lint_dir)/gcc/%.ok) $(lint_sources:%=$(lint_dir)/clang/%.ok)
 	@echo "gcc and clang: $(words $(lint_sources)) files"
-$(lint_dir)/gcc/%.ok: %
+$(lint_dir)/gcc/%.ok: % | $(generated_headers)
 	@mkdir -p $(@D)
 	@gcc $(lint_flags) $(depend) -O2 -c $< -o /dev/null && touch $@
-$(lint_dir)/clang/%.ok: %
+$(lint_dir)/clang/%.ok: % | $(generated_headers)
 	@mkdir -p $(@D)
 	@clang $(lint_flags) $(depend) -fsyntax-only $< && touch $@
 
 lint-headers: $(lint_headers:%=$(lint_dir)/alone/%.ok)
 	@echo "headers that compile alone: $(words $(lint_headers))"
-$(lint_dir)/alone/%.ok: %
+$(lint_dir)/alone/%.ok: % | $(generated_headers)
 	@mkdir -p $(@D)
 	@echo '#include "$<"' | gcc $(lint_flags) $(depend) -x c -c -o /dev/null - && touch $@
 
 lint-tidy: $(tidy_sources:%=$(lint_dir)/tidy/%.ok)
 	@echo "clang-tidy: $(words $(tidy_sources)) files"
-$(lint_dir)/tidy/%.ok: % .clang-tidy
+$(lint_dir)/tidy/%.ok: % .clang-tidy | $(generated_headers)
 	@mkdir -p $(@D)
 	@clang-tidy --quiet $< -- $(lint_flags) -DMYELIN_CHECK_HOT=1 >$@.log 2>/dev/null || \
 		{ cat $@.log; exit 1; }
@@ -438,3 +452,19 @@ sim-check: $(out)/sim ## simulate fixed and some random seeds; prove that broken
 	$(out)/sim --seeds $(if $(filter check,$(VARIANT)),150,25)
 	$(out)/sim --random --seeds $(if $(filter check,$(VARIANT)),50,10)
 	$(if $(filter check,$(VARIANT)),$(out)/sim --prove 2000)
+
+# NATS Streaming (docs/streaming.md): the checklist against Myelin with both stores, restarts, and kills.
+test_targets += streaming-check
+STREAMING_KILLS ?= 10
+.PHONY: streaming-check
+streaming-check: $(out)/myelin ## NATS Streaming's checklist, restarts, and kills at random moments
+	python3 -B tests/integration/test_streaming.py $(out)/myelin
+	python3 -B tests/integration/test_streaming.py $(out)/myelin --store FILE
+	python3 -B tests/integration/test_streaming_restart.py $(out)/myelin --kills $(STREAMING_KILLS)
+
+.PHONY: streaming-nats
+streaming_module := github.com/nats-io/nats-streaming-server@v0.25.6
+streaming-nats: ## the same cases against nats-streaming-server, built from its Go module
+	@[ -x build/nats-streaming/nats-streaming-server ] || GOBIN=$(abspath build/nats-streaming) go install $(streaming_module)
+	python3 -B tests/integration/test_streaming.py build/nats-streaming/nats-streaming-server
+	python3 -B tests/integration/test_streaming_restart.py build/nats-streaming/nats-streaming-server --kills 0

@@ -12,7 +12,7 @@ struct log_options log_setup(const struct server_options *options, const char *p
         .syslog = options->syslog,
         .time = options->logtime,
         .utc = options->logtime_utc,
-        .debug = options->debug,
-        .trace = options->trace,
+        .debug = options->debug || options->streaming.debug,
+        .trace = options->trace || options->streaming.trace,
     };
 }

@@ -12,9 +12,9 @@
 #include <stdint.h>
 
 enum mail_kind {
-    MAIL_MESSAGE,           /* shard -> shard: a message that some subscription there wants */
+    MAIL_MESSAGE,           /* shard -> shard, control: a message that some subscription there wants */
     MAIL_SHORT_MESSAGE,     /* the same, for what most are: plain, without headers, whole in the record */
-    MAIL_INTEREST,          /* shard -> shard: how many subscriptions the sender has for a pattern */
+    MAIL_INTEREST,          /* shard, control -> shard: how many subscriptions the sender has for a pattern */
     MAIL_ACCOUNT_COUNT,     /* shard -> shard: how many clients an account has at the sender */
     MAIL_STALL,             /* shard -> shard: do not read from that publisher for a moment */
     MAIL_CONNECTION,        /* control -> shard: a new connection */
@@ -41,6 +41,7 @@ enum mail_kind {
     MAIL_CONNECT_URLS,      /* control -> shard: the cluster's name, and where clients may connect */
     MAIL_RESOLVE,           /* control -> worker: look up a name */
     MAIL_RESOLVED,          /* worker -> control */
+    MAIL_PUBLISH,           /* control -> shard: a message of one of its services */
     MAIL_STOP,              /* control -> all: end */
     MAIL_STOPPED,           /* shard, worker -> control: nothing more will come from here */
     MAIL_REPORT_ASK,        /* control -> shard: a page of figures, please: report.h */
@@ -347,6 +348,16 @@ struct mail_system_client {
     uint8_t kind;
     bool kick; /* else it is told that the server takes no more clients */
     struct publisher_place place;
+};
+
+/* Followed by subject, reply and body, or these lie in `block`. */
+struct mail_publish {
+    uint8_t kind;
+    uint32_t subject_count;
+    uint32_t reply_count;
+    uint32_t total_bytes;
+    uint32_t account;
+    struct block *block;
 };
 
 struct mail_plain {

@@ -45,7 +45,7 @@ struct load {
 static void load(struct load *load, struct options_outcome *outcome);
 static enum err read_file(struct load *load, struct config_text *why);
 static enum err apply_flags(struct load *load, struct config_text *why);
-static bool finish(struct server_options *options, struct config_text *why);
+static bool finish(struct server_options *options, const char *program, struct config_text *why);
 
 void server_option_table_init(struct server_option_table *table)
 {
@@ -60,10 +60,12 @@ void server_option_table_init(struct server_option_table *table)
     table->groups[3] = (struct option_group){rows, count, 0};
     rows = cluster_option_rows(&count);
     table->groups[4] = (struct option_group){rows, count, offsetof(struct server_options, cluster)};
+    rows = streaming_option_rows(&count);
+    table->groups[5] = (struct option_group){rows, count, offsetof(struct server_options, streaming)};
     rows = planned_option_rows(&count);
-    table->groups[5] = (struct option_group){rows, count, 0};
+    table->groups[6] = (struct option_group){rows, count, 0};
     rows = gateway_option_rows(&count);
-    table->groups[6] = (struct option_group){rows, count, offsetof(struct server_options, gateway)};
+    table->groups[7] = (struct option_group){rows, count, offsetof(struct server_options, gateway)};
     table->table = (struct option_table){table->groups, COUNT_OF(table->groups)};
 }
 
@@ -204,7 +206,8 @@ static void load(struct load *load, struct options_outcome *outcome)
         config_text_add(&outcome->err, "%s: configuration file %s is valid (%s)\n", load->program,
                         load->run.config_file, load->options->config_digest);
         outcome->exit_code = 0;
-    } else if (err == ERR_OK && (err = apply_flags(load, &why)) == ERR_OK && finish(load->options, &why)) {
+    } else if (err == ERR_OK && (err = apply_flags(load, &why)) == ERR_OK &&
+               finish(load->options, load->program, &why)) {
         config_text_add(&outcome->err, "%s", config_text_string(&load->found.warnings));
         outcome->action = OPTIONS_RUN;
         outcome->exit_code = 0;
@@ -293,7 +296,7 @@ static bool advertise_finish(struct server_options *options, struct config_text 
 }
 
 /* What follows from what was given, and what has to hold between options (configuration.md 3.4). */
-static bool finish(struct server_options *options, struct config_text *why)
+static bool finish(struct server_options *options, const char *program, struct config_text *why)
 {
     char grace[DURATION_TEXT_BYTES_MAX], duration[DURATION_TEXT_BYTES_MAX];
     struct server_option_table rows;
@@ -323,7 +326,8 @@ static bool finish(struct server_options *options, struct config_text *why)
     if (options->security.timeout_ns == 0) /* a TLS handshake takes its own time before the login */
         options->security.timeout_ns =
             options->net.tls.on ? tls_options_timeout_ns(&options->net.tls) + NS_PER_SECOND : LOGIN_NS;
-    if (!cluster_options_finish(&options->cluster, &options->arena, why))
+    if (!cluster_options_finish(&options->cluster, &options->arena, why) ||
+        !streaming_options_finish(&options->streaming, program, why))
         return false;
     if (!gateway_options_finish(&options->gateway, &options->cluster, why))
         return false;
@@ -355,7 +359,7 @@ static enum err load_again(struct load *load, const struct server_options *old, 
     err = read_file(load, why);
     if (err == ERR_OK)
         err = apply_flags(load, why);
-    if (err == ERR_OK && !finish(load->options, why))
+    if (err == ERR_OK && !finish(load->options, load->program, why))
         err = ERR_INVALID;
     return err;
 }

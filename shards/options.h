@@ -14,6 +14,7 @@
 #include "net/cluster_options.h"
 #include "net/gateway_options.h"
 #include "net/options.h"
+#include "shards/streaming/options.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -67,6 +68,7 @@ struct server_options {
     struct security_options security;
     struct cluster_options cluster;
     struct gateway_options gateway;
+    struct streaming_options streaming;
 };
 
 enum options_action {
@@ -110,7 +112,7 @@ void server_options_free(struct server_options *options);
 
 /* ---- for the two files behind this header, and for tests that walk the rows ---- */
 
-enum { SERVER_OPTION_GROUPS = 7 };
+enum { SERVER_OPTION_GROUPS = 8 };
 
 struct server_option_table {
     struct option_group groups[SERVER_OPTION_GROUPS];

@@ -233,7 +233,7 @@ static NEVER_INLINE bool room_in(struct shard *shard, const struct match *match,
     uint32_t groups = 0;
     uint32_t inline_most = group_inline_most(match->group_count);
     if (match->group_count > 0 && groups_remote(match)) {
-        shards = ((1ULL << shard->shard_count) - 1) & ~(1ULL << shard->post.self);
+        shards = (shards | ((1ULL << shard->shard_count) - 1)) & ~(1ULL << shard->post.self);
         groups = match->group_count;
     }
     uint32_t plain_bytes = sizeof(struct mail_message) + MAIL_INLINE_BYTES_MAX;

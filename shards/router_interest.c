@@ -158,6 +158,7 @@ void router_mail_interest(struct shard *shard, uint32_t from, const uint8_t *mai
          */
         assert_failed("no memory for another shard's interest", __FILE__, __LINE__);
     }
+    shard->control_listens = shard->control_listens || from == shard->shard_count;
     if (listened)
         wanted_tell(shard, account, pattern, queue, before);
     recent_note(shard, account, pattern, header.count > 0);

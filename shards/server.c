@@ -10,6 +10,8 @@
 #include "shards/control/control_internal.h"
 #include "shards/mail.h"
 #include "shards/shard.h"
+#include "shards/streaming/banner.h"
+#include "shards/streaming/service.h"
 #include "shards/worker.h"
 
 #include <errno.h>
@@ -278,6 +280,9 @@ static bool server_announce(struct server *server, const cpu_set_t *allowed)
         .server_name = server->name,
         .shards = server->shard_count,
     };
+    if (options->streaming.on)
+        streaming_banner_start(log, &options->streaming,
+                               bytes_of(server->server_id, STREAMING_SERVER_ID_BYTES));
     banner_start(log, &banner, options);
     if (control_pid_file_write(&server->control, LOG_FATAL) != ERR_OK)
         return false;
@@ -294,6 +299,11 @@ static bool server_announce(struct server *server, const cpu_set_t *allowed)
         return false;
     banner_listening(log, options, server->control.port);
     banner_ready(log);
+    if (service_start(&server->control, why, sizeof why) != ERR_OK) {
+        log_fatal(log, "STREAM: Failed to start: %s", why);
+        control_end(&server->control, 1);
+        return true; /* to an orderly end: threads run already */
+    }
     if (gateways_start(&server->control, why, sizeof why) != ERR_OK ||
         cluster_start(&server->control, why, sizeof why) != ERR_OK) {
         log_fatal(log, "%s", why);

@@ -214,7 +214,7 @@ static enum host_result room(struct shard *shard, struct shard_account *account,
 {
     /* Two of them may go into the same mailbox: so each is asked as if all did. */
     uint32_t times = calls->count + 1;
-    bool alone = shard->shard_count == 1; /* then no mailbox is needed */
+    bool alone = shard->shard_count == 1 && !shard->control_listens; /* then no mailbox is needed */
     enum host_result result = HOST_DONE;
     for (uint32_t i = 0; wants_reply(message) && result == HOST_DONE && i < calls->count; i++)
         result =

@@ -11,6 +11,7 @@
 #include "net/error_text.h"
 #include "net/route_info.h"
 #include "shards/connection_tls.h"
+#include "shards/errand.h"
 #include "shards/host.h"
 #include "shards/mail.h"
 #include "shards/route_connection.h"
@@ -298,6 +299,9 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
         return;
     case MAIL_CONNECT_URLS:
         take_connect_urls(shard, mail);
+        return;
+    case MAIL_PUBLISH:
+        errand_publish(shard, mail);
         return;
     case MAIL_STOP:
         take_stop(shard);

@@ -103,8 +103,9 @@ struct shard {
     uint64_t look_count;  /* waits that began by looking, */
     uint64_t sleep_count; /* and that ended in sleep */
     uint32_t shard_count;
-    uint32_t gone_count; /* connections that ended and were not told of yet */
-    int64_t stop_ns;     /* when stopping: not to wait for anybody any longer */
+    uint32_t gone_count;  /* connections that ended and were not told of yet */
+    int64_t stop_ns;      /* when stopping: not to wait for anybody any longer */
+    bool control_listens; /* the control core's services want something: shards/control/desk.h */
     bool stopping;
 };
 

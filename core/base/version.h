@@ -5,5 +5,6 @@
 
 #define MYELIN_VERSION "0.1.0"
 #define MYELIN_NATS_VERSION "2.10.29"
+#define MYELIN_STREAMING_VERSION "0.25.6" /* of nats-streaming-server */
 
 #endif

@@ -32,6 +32,7 @@ static const char *const section_titles[SECTIONS] = {
     [SECTION_AUTHORIZATION] = "Authorization Options",
     [SECTION_TLS] = "TLS Options",
     [SECTION_CLUSTER] = "Cluster Options",
+    [SECTION_STREAMING] = "Streaming Options",
     [SECTION_ENGINE] = "Engine Options",
 };
 

@@ -274,6 +274,21 @@ void loop_read(struct loop *loop, struct loop_op *op, int fd, void *into, uint32
     launch(sqe, op, false);
 }
 
+void loop_write(struct loop *loop, struct loop_op *op, int fd, const struct iovec *parts, uint32_t count,
+                uint64_t offset)
+{
+    struct io_uring_sqe *sqe = entry(loop);
+    io_uring_prep_writev(sqe, fd, parts, count, offset);
+    launch(sqe, op, false);
+}
+
+void loop_sync(struct loop *loop, struct loop_op *op, int fd)
+{
+    struct io_uring_sqe *sqe = entry(loop);
+    io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
+    launch(sqe, op, false);
+}
+
 void loop_send(struct loop *loop, struct loop_op *op, int fd, const struct iovec *parts, uint32_t count)
 {
     ASSERT(count >= 1 && count <= LOOP_SEND_PARTS_MAX);

@@ -58,6 +58,11 @@ void loop_connect(struct loop *loop, struct loop_op *op, int fd, const struct so
                   uint32_t bytes);
 void loop_read(struct loop *loop, struct loop_op *op, int fd, void *into, uint32_t bytes);
 void loop_send(struct loop *loop, struct loop_op *op, int fd, const struct iovec *parts, uint32_t count);
+/* Writes to a place in a file; the parts stay where they are until it completes. */
+void loop_write(struct loop *loop, struct loop_op *op, int fd, const struct iovec *parts, uint32_t count,
+                uint64_t offset);
+/* Completes when the file's data are on disk (fdatasync). */
+void loop_sync(struct loop *loop, struct loop_op *op, int fd);
 /* Asks for the end of `target`, which then completes with -ECANCELED (or with what it had). */
 void loop_cancel(struct loop *loop, struct loop_op *target);
 

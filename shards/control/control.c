@@ -163,6 +163,12 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
         if (!gateways_mail_resolved(control, mail))
             cluster_mail_resolved(control, mail);
         return;
+    case MAIL_MESSAGE:
+        desk_mail_message(control, from, mail);
+        return;
+    case MAIL_SHORT_MESSAGE:
+        desk_mail_short_message(control, from, mail);
+        return;
     case MAIL_PASSWORD_CHECKED: {
         struct mail_password_checked checked;
         memcpy(&checked, mail, sizeof checked);
@@ -218,6 +224,9 @@ static void complete(struct control *control, const struct loop_completion *comp
     case CONTROL_OP_GATEWAY_DIAL:
         gateways_connect_done(control, CONTAINER_OF(completion->op, struct gateway_cluster, connect),
                               completion->result);
+        return;
+    case CONTROL_OP_STORE:
+        service_completed(control, completion);
         return;
     case CONTROL_OP_SIGNAL:
         take_signal(control);
@@ -287,7 +296,8 @@ static void expire_timers(struct control *control)
 /* How long the ring may wait: 0 while there is work that no completion announces. */
 static int64_t wait_ns(const struct control *control, bool more)
 {
-    int64_t due_ns = timers_next_ns(&control->timers);
+    int64_t due_ns = timers_next_ns(&control->timers), service_ns = service_next_ns(control);
+    due_ns = service_ns < due_ns ? service_ns : due_ns;
     if (more || due_ns <= control->now_ns)
         return 0;
     return due_ns == INT64_MAX ? -1 : due_ns - control->now_ns;
@@ -313,6 +323,7 @@ static bool turn(struct control *control, bool more)
     control->retry = cluster_step(control);
     control->retry = system_step(control) || control->retry;
     control->retry |= gateways_step(control);
+    more |= service_step(control, &control->retry);
     post_flush(&control->post);
     return more;
 }
@@ -335,9 +346,11 @@ void control_close(struct control *control)
     gateways_core_close(control);
     if (control->signal_fd >= 0)
         close(control->signal_fd);
+    service_close(control);
     loop_free(control->loop);
     monitor_close(control);
     system_close(control);
+    desk_close(&control->desk);
     block_pool_close(&control->blocks);
     timers_close(&control->timers);
     option_changes_close(&control->changes);

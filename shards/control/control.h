@@ -11,11 +11,13 @@
 #include "net/info.h"
 #include "net/tls_context.h"
 #include "shards/control/cluster.h"
+#include "shards/control/desk.h"
 #include "shards/control/gateways.h"
 #include "shards/control/monitor.h"
 #include "shards/control/system.h"
 #include "shards/post.h"
 #include "shards/snapshot.h"
+#include "shards/streaming/service.h"
 
 enum control_state {
     CONTROL_RUNNING,
@@ -76,6 +78,8 @@ struct control {
     struct cluster cluster;
     struct system system;
     struct gateway_core gateways;
+    struct desk desk;
+    struct streaming_service *streaming; /* NULL: the service is off */
     char ports_path[CONTROL_PATH_BYTES]; /* of the ports file; empty: none */
 };
 

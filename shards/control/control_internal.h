@@ -18,6 +18,7 @@ enum control_op {
     CONTROL_OP_DIAL,
     CONTROL_OP_GATEWAY_ACCEPT,
     CONTROL_OP_GATEWAY_DIAL,
+    CONTROL_OP_STORE,
 };
 enum control_timer {
     CONTROL_TIMER_ACCEPT,
@@ -58,6 +59,8 @@ void control_listen_close(struct control *control);
 /* control_stop.c */
 void control_signals(sigset_t *signals); /* those that the control core takes */
 void control_signal(struct control *control, int number);
+/* The process is to end with that code; legal before control_run(), which then ends at once. */
+void control_end(struct control *control, int exit_code);
 void control_lame_duck_due(struct control *control);
 void control_connections_closed(struct control *control);
 void control_stop_threads(struct control *control); /* the system account has had its last word */

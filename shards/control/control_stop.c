@@ -6,6 +6,10 @@
 #include "shards/control/control_internal.h"
 #include "shards/mail.h"
 
+#include <string.h>
+
+enum { TERMINATED_EXIT_CODE = 128 + SIGTERM };
+
 struct handled_signal {
     int number;
     const char *name; /* as Go names it */
@@ -45,6 +49,7 @@ static void stop(struct control *control)
 {
     if (control->state == CONTROL_STOPPING || control->state == CONTROL_STOPPED)
         return;
+    service_stop(control);
     log_notice(control->log, "Initiating Shutdown...");
     control_service_tell(control, SERVICE_STOPPING);
     control_listen_close(control);
@@ -54,6 +59,13 @@ static void stop(struct control *control)
     control_move(control, CONTROL_STOPPING);
     if (!system_shutdown(control)) /* else when the other servers have been told */
         control_stop_threads(control);
+}
+
+void control_end(struct control *control, int exit_code)
+{
+    control->exit_code = exit_code;
+    stop(control);
+    post_flush(&control->post); /* the turn that would do it may wait before */
 }
 
 /* ---- lame duck ---- */
@@ -137,6 +149,12 @@ void control_connections_closed(struct control *control)
 
 /* ---- signals ---- */
 
+/* By that name it ends as nats-streaming-server does, and has no lame duck mode (spec/streaming.md 22). */
+static bool streaming_program(const struct control *control)
+{
+    return strcmp(control->program, "nats-streaming-server") == 0;
+}
+
 void control_signal(struct control *control, int number)
 {
     for (size_t i = 0; i < COUNT_OF(handled); i++) {
@@ -148,8 +166,10 @@ void control_signal(struct control *control, int number)
         stop(control);
         return;
     case SIGTERM:
-        if (control->state == CONTROL_RUNNING)
-            stop(control);
+        if (control->state != CONTROL_RUNNING)
+            return;
+        control->exit_code = streaming_program(control) ? TERMINATED_EXIT_CODE : control->exit_code;
+        stop(control);
         return;
     case SIGHUP:
         (void)control_reload(control, NULL, 0); /* the log says why not */
@@ -158,7 +178,8 @@ void control_signal(struct control *control, int number)
         log_reopen(control->log);
         return;
     case SIGUSR2:
-        lame_duck(control);
+        if (!streaming_program(control))
+            lame_duck(control);
         return;
     default:
         return;

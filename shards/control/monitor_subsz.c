@@ -83,7 +83,10 @@ static void put_head(struct control *control, struct monitor_task *task, struct 
     struct report_account figures = figures_of(control, task, &entries, &hit_rate);
     json_put_object(document, NULL);
     monitor_put_now(document, control);
-    json_put_unsigned(document, "num_subscriptions", figures.subscriptions + figures.remote_subscriptions);
+    bool own = task->report.account.count == 0;
+    json_put_unsigned(document, "num_subscriptions",
+                      figures.subscriptions + figures.remote_subscriptions +
+                          (own ? control->desk.listener_count : 0));
     json_put_unsigned(document, "num_cache", entries);
     json_put_unsigned(document, "num_inserts", figures.inserts);
     json_put_unsigned(document, "num_removes", figures.removes);

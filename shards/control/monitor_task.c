@@ -63,6 +63,10 @@ static const struct monitor_endpoint endpoints[] = {
     {.path = "format.js", .begin = page_file_begin},
     {.path = "shardz", .begin = monitor_figures_ask, .page = monitor_figures_page, .told = shardz_told},
     {.path = "topz", .begin = topz_begin, .page = topz_page, .told = topz_told, .close = topz_close},
+    {.path = "streaming/serverz", .begin = streaming_server_begin},
+    {.path = "streaming/storez", .begin = streaming_store_begin},
+    {.path = "streaming/clientsz", .begin = streaming_clients_begin},
+    {.path = "streaming/channelsz", .begin = streaming_channels_begin},
     {.path = "metrics", .begin = monitor_figures_ask, .page = metrics_page, .told = metrics_told},
 };
 _Static_assert(COUNT_OF(endpoints) <= MONITOR_ENDPOINTS_MAX, "each has a counter");
@@ -78,6 +82,8 @@ const struct monitor_endpoint *monitor_endpoints(size_t *count)
 static const struct monitor_endpoint *endpoint_find(const struct monitor *monitor, struct bytes path)
 {
     struct bytes base = text(monitor->base_path);
+    if (bytes_start_with(path, TEXT("/streaming/"))) /* the base path is not theirs */
+        base = TEXT("");
     if (!bytes_start_with(path, base))
         return NULL;
     struct bytes rest = bytes_of(path.data + base.count, path.count - base.count);

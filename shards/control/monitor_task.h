@@ -242,6 +242,10 @@ void jsz_begin(struct control *control, struct monitor_task *task);
 void healthz_begin(struct control *control, struct monitor_task *task);
 void raftz_begin(struct control *control, struct monitor_task *task);
 void ipqueuesz_begin(struct control *control, struct monitor_task *task);
+void streaming_server_begin(struct control *control, struct monitor_task *task);
+void streaming_store_begin(struct control *control, struct monitor_task *task);
+void streaming_clients_begin(struct control *control, struct monitor_task *task);
+void streaming_channels_begin(struct control *control, struct monitor_task *task);
 void stacksz_begin(struct control *control, struct monitor_task *task);
 
 /* ---- what several documents share ---- */

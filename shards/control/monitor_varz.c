@@ -279,7 +279,8 @@ static void put_run_time(struct control *control, struct monitor_task *task)
     json_put_unsigned(document, "stale_connections", sums.stale_connections + sums.route_stale_connections);
     json_put_unsigned(document, "stalled_clients", sums.stalls);
     json_put_unsigned(document, "subscriptions",
-                      task->figures.sum.subscriptions + task->figures.sum.remote_subscriptions);
+                      task->figures.sum.subscriptions + task->figures.sum.remote_subscriptions +
+                          control->desk.listener_count);
     put_requests(document, control);
 }
 

@@ -190,7 +190,8 @@ def rule_includes(tree):
     for path in tree.c_files():
         for line, style, target in includes_of(tree, path):
             if style == '"':
-                here = os.path.join(tree.root, target)
+                # A header that the build makes counts as its source.
+                here = os.path.join(tree.root, re.sub(r"\.pb-c\.h$", ".proto", target))
                 if target.startswith(".") or not os.path.isfile(here):
                     yield Finding(path, line, "include", '"%s" is no path from the top of the tree' % target)
                     continue

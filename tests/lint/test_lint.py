@@ -101,6 +101,11 @@ class Includes(unittest.TestCase):
             found = findings({"core/base/a.c": '#include "%s"\n' % target, "core/base/b.h": None})
             self.assertEqual(found, {("core/base/a.c", 2, "include")}, target)
 
+    def test_a_header_that_is_made_counts_as_its_source(self):
+        files = {"shards/streaming/a.c": '#include "shards/streaming/b.pb-c.h"\n'}
+        self.assertEqual(findings({**files, "shards/streaming/b.proto": "// shards/streaming/b.proto - seeded.\n"}), set())
+        self.assertEqual(findings(files), {("shards/streaming/a.c", 2, "include")})
+
     def test_a_comment_includes_nothing(self):
         self.assertEqual(findings({"core/base/a.c": '/*\n#include "net/b.h"\n*/\n', "net/b.h": None}), set())
 

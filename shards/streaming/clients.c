@@ -1,0 +1,401 @@
+/* shards/streaming/clients.c - who is connected: connect, heartbeats, pings, the fight for an id, and the end
+ * (spec/streaming.md 6); a part of state.h.
+ * A client that is wanted by somebody else is asked for a sign of life on its heartbeat inbox; the newcomer's
+ * request waits in a probe, and whoever comes meanwhile is refused. */
+#include "shards/streaming/state.h"
+
+#include "core/base/memory.h"
+
+#include <stdio.h>
+
+enum { TOKEN_BYTES_MAX = 48 };
+
+/* ---- finding ---- */
+
+static bool same_id(const uint32_t *item, const void *key)
+{
+    const struct streaming_client *client =
+        CONTAINER_OF((uint32_t *)(uintptr_t)item, struct streaming_client, id_hash);
+    return bytes_equal(client->info.id, *(const struct bytes *)key);
+}
+
+static bool same_connection(const uint32_t *item, const void *key)
+{
+    const struct streaming_client *client =
+        CONTAINER_OF((uint32_t *)(uintptr_t)item, struct streaming_client, connection_hash);
+    return bytes_equal(client->info.connection_id, *(const struct bytes *)key);
+}
+
+struct streaming_client *client_find(const struct streaming *machine, struct bytes id)
+{
+    uint32_t *item = index_table_find(&machine->clients, machine_hash(machine, id), same_id, &id);
+    return item == NULL ? NULL : CONTAINER_OF(item, struct streaming_client, id_hash);
+}
+
+struct streaming_client *client_find_connection(const struct streaming *machine, struct bytes connection_id)
+{
+    uint32_t *item = index_table_find(&machine->connections, machine_hash(machine, connection_id),
+                                      same_connection, &connection_id);
+    return item == NULL ? NULL : CONTAINER_OF(item, struct streaming_client, connection_hash);
+}
+
+/* ---- the objects ---- */
+
+/* A connection id that two clients use is the last one's. */
+static void connection_list(struct streaming *machine, struct streaming_client *client)
+{
+    if (client->info.connection_id.count == 0)
+        return;
+    struct streaming_client *other = client_find_connection(machine, client->info.connection_id);
+    if (other != NULL) {
+        index_table_erase(&machine->connections, &other->connection_hash);
+        other->listed = false;
+    }
+    client->connection_hash = machine_hash(machine, client->info.connection_id);
+    index_table_put(&machine->connections, &client->connection_hash);
+    client->listed = true;
+}
+
+struct streaming_client *client_new(struct streaming *machine, const struct wire_client_info *info,
+                                    uint16_t via)
+{
+    size_t texts = info->id.count + info->heartbeat_inbox.count + info->connection_id.count;
+    struct streaming_client *client = memory_new(sizeof *client + texts);
+    if (client == NULL || index_table_reserve(&machine->clients) != ERR_OK ||
+        index_table_reserve(&machine->connections) != ERR_OK) {
+        memory_free(client);
+        return NULL;
+    }
+    uint8_t *at = (uint8_t *)(client + 1);
+    client->info = *info;
+    struct bytes *fields[] = {&client->info.id, &client->info.heartbeat_inbox, &client->info.connection_id};
+    for (size_t i = 0; i < COUNT_OF(fields); i++) {
+        uint8_t *start = at;
+        if (fields[i]->count > 0)
+            at = mempcpy(at, fields[i]->data, fields[i]->count);
+        fields[i]->data = start;
+    }
+    client->via = via;
+    client->timer.kind = MACHINE_TIMER_BEAT;
+    client->probe_timer.kind = MACHINE_TIMER_PROBE;
+    list_init(&client->subscriptions);
+    client->id_hash = machine_hash(machine, info->id);
+    index_table_put(&machine->clients, &client->id_hash);
+    connection_list(machine, client);
+    list_push_last(&machine->all_clients, &client->all);
+    machine_timer_set(machine, &client->timer, machine->now.now_ns + machine->setup.heartbeat_interval_ns);
+    return client;
+}
+
+void client_free(struct streaming *machine, struct streaming_client *client)
+{
+    ASSERT(list_empty(&client->subscriptions));
+    index_table_erase(&machine->clients, &client->id_hash);
+    if (client->listed)
+        index_table_erase(&machine->connections, &client->connection_hash);
+    timers_cancel(&machine->timers, &client->timer);
+    timers_cancel(&machine->timers, &client->probe_timer);
+    list_remove(&client->all);
+    memory_free(client->probe);
+    memory_free(client);
+}
+
+/* ---- what is applied ---- */
+
+static enum err apply_client_add(struct streaming *machine, const struct wire_client_info *info, uint16_t via,
+                                 struct streaming_client **added)
+{
+    size_t count = wire_client_info_bytes(info);
+    uint8_t *record = memory_new(count + 1);
+    if (record == NULL)
+        return ERR_MEMORY;
+    wire_client_info_write(info, record);
+    enum err err =
+        store_state_put(machine->store, STORE_STATE_CLIENT, NULL, info->id, bytes_of(record, count));
+    memory_free(record);
+    if (err == ERR_OK) {
+        *added = client_new(machine, info, via);
+        if (*added == NULL) {
+            err = store_state_delete(machine->store, STORE_STATE_CLIENT, NULL, info->id);
+            err = err == ERR_OK ? ERR_MEMORY : err;
+        }
+    }
+    return err;
+}
+
+static void apply_client_remove(struct streaming *machine, struct streaming_client *client)
+{
+    for (struct list_link *at; (at = list_first(&client->subscriptions)) != NULL;)
+        subscription_leave(machine, LIST_ELEMENT(at, struct streaming_subscription, of_client), false);
+    enum err err = store_state_delete(machine->store, STORE_STATE_CLIENT, NULL, client->info.id);
+    if (err != ERR_OK)
+        machine_log(machine, LOG_ERROR, "[Client:%.*s] Error deleting client: %s",
+                    BYTES_PRINTF(client->info.id), err_text(err));
+    machine_log(machine, LOG_DEBUG, "[Client:%.*s] Closed (Inbox=%.*s)", BYTES_PRINTF(client->info.id),
+                BYTES_PRINTF(client->info.heartbeat_inbox));
+    client_free(machine, client);
+}
+
+/* ---- connect ---- */
+
+static void answer_connect(struct streaming *machine, uint16_t via, struct bytes reply,
+                           const struct wire_connect_response *response)
+{
+    uint8_t *body = machine_answer(machine, via, reply, wire_connect_response_bytes(response));
+    if (body != NULL)
+        wire_connect_response_write(response, body);
+}
+
+static void refuse_connect(struct streaming *machine, uint16_t via, struct bytes reply, struct bytes error)
+{
+    struct wire_connect_response response = {.error = error};
+    answer_connect(machine, via, reply, &response);
+}
+
+static bool id_valid(struct bytes id)
+{
+    for (size_t i = 0; i < id.count; i++) {
+        uint8_t c = id.data[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!letter && !(c >= '0' && c <= '9') && c != '-' && c != '_')
+            return false;
+    }
+    return id.count > 0;
+}
+
+static void welcome(struct streaming *machine, const struct wire_client_info *info, uint16_t via,
+                    struct bytes reply, bool replaced)
+{
+    struct streaming_client *client = NULL;
+    enum err err = apply_client_add(machine, info, via, &client);
+    if (err != ERR_OK) {
+        refuse_connect(machine, via, reply, machine_store_text(machine, err));
+        return;
+    }
+    struct wire_connect_response response = {
+        .publish = machine->info.publish,
+        .subscribe = machine->info.subscribe,
+        .unsubscribe = machine->info.unsubscribe,
+        .close = machine->info.close,
+        .subscription_close = machine->info.subscription_close,
+        .protocol = 1,
+    };
+    if (info->protocol >= 1) {
+        response.ping = machine->pings;
+        response.ping_interval = info->ping_interval;
+        response.ping_out_max = info->ping_out_max;
+    }
+    machine_log(machine, LOG_DEBUG, "[Client:%.*s] %s (Inbox=%.*s)", BYTES_PRINTF(info->id),
+                replaced ? "Replaced old client" : "Connected", BYTES_PRINTF(info->heartbeat_inbox));
+    answer_connect(machine, via, reply, &response);
+}
+
+/* Asks the client's heartbeat inbox; the answer comes to a subject that says what was asked, of whom, which
+ * time. */
+static void ask(struct streaming *machine, struct streaming_client *client, char what, uint64_t number)
+{
+    char head[TOKEN_BYTES_MAX], reply[TOKEN_BYTES_MAX + 512];
+    int head_count = snprintf(head, sizeof head, "%c.%llu.", what, (unsigned long long)number);
+    size_t count = machine->inbox.count + 1 + (size_t)head_count + client->info.id.count;
+    char *all = count <= sizeof reply ? reply : memory_new(count);
+    if (all == NULL)
+        return; /* as if the network had lost it */
+    uint8_t *at = mempcpy(all, machine->inbox.data, machine->inbox.count);
+    *at++ = '.';
+    at = mempcpy(at, head, (size_t)head_count);
+    memcpy(at, client->info.id.data, client->info.id.count);
+    (void)machine_publish(machine, client->via, client->info.heartbeat_inbox, bytes_of(all, count), 0);
+    if (all != reply)
+        memory_free(all);
+}
+
+static struct streaming_probe *probe_new(const struct streaming_request *request,
+                                         const struct wire_client_info *info)
+{
+    size_t texts =
+        info->id.count + info->heartbeat_inbox.count + info->connection_id.count + request->reply.count;
+    struct streaming_probe *probe = memory_new(sizeof *probe + texts);
+    if (probe == NULL)
+        return NULL;
+    uint8_t *at = (uint8_t *)(probe + 1);
+    *probe = (struct streaming_probe){.wanted = *info, .reply = request->reply, .via = request->via};
+    struct bytes *fields[] = {&probe->wanted.id, &probe->wanted.heartbeat_inbox, &probe->wanted.connection_id,
+                              &probe->reply};
+    for (size_t i = 0; i < COUNT_OF(fields); i++) {
+        uint8_t *start = at;
+        if (fields[i]->count > 0)
+            at = mempcpy(at, fields[i]->data, fields[i]->count);
+        fields[i]->data = start;
+    }
+    return probe;
+}
+
+void clients_connect(struct streaming *machine, const struct streaming_request *request)
+{
+    struct wire_connect_request read;
+    if (!wire_connect_request_read(&machine->wire, request->payload, &read) ||
+        read.heartbeat_inbox.count == 0) {
+        refuse_connect(machine, request->via, request->reply, streaming_text(STREAMING_CONNECT_INVALID));
+        return;
+    }
+    if (!id_valid(read.client_id)) {
+        refuse_connect(machine, request->via, request->reply, streaming_text(STREAMING_CLIENT_ID_INVALID));
+        return;
+    }
+    struct wire_client_info info = {
+        .id = read.client_id,
+        .heartbeat_inbox = read.heartbeat_inbox,
+        .connection_id = read.connection_id,
+        .protocol = read.protocol,
+        .ping_interval = read.ping_interval,
+        .ping_out_max = read.ping_out_max,
+    };
+    struct streaming_client *client = client_find(machine, info.id);
+    if (client == NULL) {
+        welcome(machine, &info, request->via, request->reply, false);
+        return;
+    }
+    if (client->probe == NULL)
+        client->probe = probe_new(request, &info);
+    else /* one at a time */
+        client = NULL;
+    if (client == NULL || client->probe == NULL) {
+        refuse_connect(machine, request->via, request->reply, streaming_text(STREAMING_CLIENT_EXISTS));
+        return;
+    }
+    ask(machine, client, 'p', ++client->beat);
+    machine_timer_set(machine, &client->probe_timer, machine->now.now_ns + PROBE_NS);
+}
+
+/* The holder lives, so the newcomer is refused; or it does not. */
+static void probe_end(struct streaming *machine, struct streaming_client *client, bool lives)
+{
+    struct streaming_probe *probe = client->probe;
+    client->probe = NULL;
+    timers_cancel(&machine->timers, &client->probe_timer);
+    if (lives) {
+        machine_log(machine, LOG_DEBUG, "[Client:%.*s] Connect failed; already connected",
+                    BYTES_PRINTF(client->info.id));
+        refuse_connect(machine, probe->via, probe->reply, streaming_text(STREAMING_CLIENT_EXISTS));
+    } else {
+        apply_client_remove(machine, client);
+        welcome(machine, &probe->wanted, probe->via, probe->reply, true);
+    }
+    memory_free(probe);
+}
+
+void client_probe_due(struct streaming *machine, struct streaming_client *client)
+{
+    probe_end(machine, client, false);
+}
+
+/* ---- heartbeats ---- */
+
+static void silent_set(struct streaming_client *client, bool silent)
+{
+    for (struct list_link *at = list_first(&client->subscriptions); at != NULL;
+         at = list_next(&client->subscriptions, at))
+        LIST_ELEMENT(at, struct streaming_subscription, of_client)->silent = silent;
+}
+
+static void beat_failed(struct streaming *machine, struct streaming_client *client)
+{
+    client->beating = false;
+    if (client->failed_count++ == 0)
+        silent_set(client, true);
+    if (client->failed_count > (uint64_t)machine->setup.heartbeat_fail_max) {
+        machine_log(machine, LOG_ERROR, "[Client:%.*s] Timed out on heartbeats",
+                    BYTES_PRINTF(client->info.id));
+        struct streaming_probe *probe = client->probe;
+        client->probe = NULL;
+        apply_client_remove(machine, client);
+        if (probe != NULL)
+            welcome(machine, &probe->wanted, probe->via, probe->reply, true);
+        memory_free(probe);
+        return;
+    }
+    machine_timer_set(machine, &client->timer, machine->now.now_ns + machine->setup.heartbeat_interval_ns);
+}
+
+void client_beat_due(struct streaming *machine, struct streaming_client *client)
+{
+    if (client->beating) {
+        beat_failed(machine, client);
+        return;
+    }
+    client->beating = true;
+    ask(machine, client, 'b', ++client->beat);
+    machine_timer_set(machine, &client->timer, machine->now.now_ns + machine->setup.heartbeat_timeout_ns);
+}
+
+static void beat_answered(struct streaming *machine, struct streaming_client *client)
+{
+    client->beating = false;
+    if (client->failed_count > 0)
+        silent_set(client, false);
+    client->failed_count = 0;
+    machine_timer_set(machine, &client->timer, machine->now.now_ns + machine->setup.heartbeat_interval_ns);
+}
+
+/* `b.<number>.<client id>` answers a heartbeat, `p.` a probe. Late answers to a beat count as well: it lives.
+ */
+void clients_answer(struct streaming *machine, struct bytes token, bool nobody)
+{
+    if (token.count < 4 || token.data[1] != '.')
+        return;
+    const uint8_t *dot = memchr(token.data + 2, '.', token.count - 2);
+    if (dot == NULL)
+        return;
+    uint64_t number = 0;
+    for (const uint8_t *at = token.data + 2; at < dot && *at >= '0' && *at <= '9'; at++)
+        number = number * 10 + (uint64_t)(*at - '0');
+    struct streaming_client *client =
+        client_find(machine, bytes_of(dot + 1, token.count - (size_t)(dot + 1 - token.data)));
+    if (client == NULL)
+        return;
+    if (token.data[0] == 'p' && client->probe != NULL)
+        probe_end(machine, client, !nobody);
+    else if (token.data[0] == 'b' && client->beating && number <= client->beat && !nobody)
+        beat_answered(machine, client);
+    else if (token.data[0] == 'b' && client->beating && nobody)
+        beat_failed(machine, client);
+}
+
+/* ---- ping, close ---- */
+
+void clients_ping(struct streaming *machine, const struct streaming_request *request)
+{
+    struct bytes connection_id;
+    if (request->payload.count == 0 || !wire_ping_read(&machine->wire, request->payload, &connection_id))
+        return;
+    struct streaming_client *client = client_find_connection(machine, connection_id);
+    if (client == NULL || connection_id.count == 0) {
+        machine_answer_error(machine, request, streaming_text(STREAMING_CLIENT_REPLACED));
+        return;
+    }
+    client->via = request->via;
+    if (client->failed_count > 0 && !client->beating)
+        machine_timer_set(machine, &client->timer, machine->now.now_ns + PING_KICK_NS);
+    machine_answer_error(machine, request, streaming_text(STREAMING_NONE));
+}
+
+void clients_close(struct streaming *machine, const struct streaming_request *request)
+{
+    struct bytes id;
+    if (!wire_close_request_read(&machine->wire, request->payload, &id)) {
+        machine_answer_error(machine, request, streaming_text(STREAMING_CLOSE_INVALID));
+        return;
+    }
+    struct streaming_client *client = client_find(machine, id);
+    if (client == NULL) {
+        machine_answer_error(machine, request, streaming_text(STREAMING_CLIENT_UNKNOWN));
+        return;
+    }
+    struct streaming_probe *probe = client->probe;
+    client->probe = NULL;
+    apply_client_remove(machine, client);
+    machine_answer_error(machine, request, streaming_text(STREAMING_NONE));
+    if (probe != NULL) /* who waited for the id has it now */
+        welcome(machine, &probe->wanted, probe->via, probe->reply, true);
+    memory_free(probe);
+}

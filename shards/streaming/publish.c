@@ -1,0 +1,164 @@
+/* shards/streaming/publish.c - from a publish request to a stored message and its acknowledgement
+ * (spec/streaming.md 7); a part of state.h.
+ * In the flow:  publish_request() -> apply_publish() -> store || streaming_synced() -> publish_synced() ->
+ * channel_deliver(), and the answer that was held */
+#include "shards/streaming/state.h"
+
+#include "core/base/memory.h"
+
+/* ---- what is not safe yet ---- */
+
+static enum err appends_push(struct appends *appends, const struct append *append)
+{
+    if (appends->count == appends->capacity) {
+        uint32_t capacity = appends->capacity == 0 ? 1024 : appends->capacity * 2;
+        struct append *all = memory_new(capacity * sizeof *all);
+        if (all == NULL)
+            return ERR_MEMORY;
+        for (uint32_t i = 0; i < appends->count; i++)
+            all[i] = appends->all[(appends->first + i) & (appends->capacity - 1)];
+        memory_free(appends->all);
+        *appends = (struct appends){.all = all, .capacity = capacity, .count = appends->count};
+    }
+    appends->all[(appends->first + appends->count++) & (appends->capacity - 1)] = *append;
+    return ERR_OK;
+}
+
+static void safe_set(struct streaming *machine, struct streaming_channel *channel, uint64_t sequence)
+{
+    channel->safe_sequence = sequence;
+    channel_ready(machine, channel);
+}
+
+void publish_synced(struct streaming *machine)
+{
+    struct appends *appends = &machine->appends;
+    for (; appends->count > 0; appends->count--) {
+        const struct append *oldest = &appends->all[appends->first];
+        if (oldest->position > machine->synced)
+            return;
+        if (oldest->channel != NULL && oldest->sequence > oldest->channel->safe_sequence)
+            safe_set(machine, oldest->channel, oldest->sequence);
+        appends->first = (appends->first + 1) & (appends->capacity - 1);
+    }
+}
+
+/* ---- apply ---- */
+
+/* Room for an encoded message, taken over again with the next. */
+static uint8_t *scratch(struct streaming *machine, size_t bytes)
+{
+    if (bytes > machine->scratch_bytes) {
+        memory_free(machine->scratch);
+        machine->scratch = memory_new(bytes * 2);
+        machine->scratch_bytes = machine->scratch == NULL ? 0 : bytes * 2;
+    }
+    return machine->scratch;
+}
+
+static void drops_check(struct streaming *machine, struct streaming_channel *channel)
+{
+    struct store_channel_figures figures = store_channel_figures(channel->store);
+    const struct store_limits *limits = store_channel_limits(channel->store);
+    if (figures.dropped_count == 0)
+        return;
+    channel->dropped = true;
+    machine_log(
+        machine, LOG_WARNING,
+        "Reached limits for store \"%.*s\" (msgs=%llu/%llu bytes=%llu/%llu), dropping old messages to make "
+        "room for new ones",
+        BYTES_PRINTF(channel->name), (unsigned long long)figures.message_count,
+        (unsigned long long)limits->messages_max, (unsigned long long)figures.bytes,
+        (unsigned long long)limits->bytes_max);
+}
+
+/* Stores one message. Its number and moment are decided here, so that whoever applies the same decides the
+ * same. */
+static enum err apply_publish(struct streaming *machine, struct streaming_channel *channel,
+                              const struct wire_publish *publish)
+{
+    struct store_channel_figures figures = store_channel_figures(channel->store);
+    int64_t timestamp_ns = machine->now.wall_ns;
+    if (timestamp_ns < channel->timestamp_ns)
+        timestamp_ns = channel->timestamp_ns;
+    struct wire_message message = {
+        .sequence = figures.last_sequence + 1,
+        .subject = channel->name,
+        .reply = publish->reply,
+        .data = publish->data,
+        .timestamp_ns = timestamp_ns,
+    };
+    size_t bytes = wire_message_bytes(&message);
+    uint8_t *encoded = scratch(machine, bytes);
+    uint64_t sequence = 0;
+    if (encoded == NULL)
+        return ERR_MEMORY;
+    wire_message_write(&message, encoded);
+    enum err err =
+        store_append(machine->store, channel->store, bytes_of(encoded, bytes), timestamp_ns, &sequence);
+    if (err != ERR_OK)
+        return err;
+    ASSERT(sequence == message.sequence);
+    channel->timestamp_ns = timestamp_ns;
+    channel_touch(machine, channel);
+    if (!channel->dropped)
+        drops_check(machine, channel);
+    uint64_t position = store_position(machine->store);
+    struct append append = {channel, sequence, position};
+    /* Without memory to wait it is delivered early: better than never. */
+    if (position <= store_acknowledged(machine->store) || appends_push(&machine->appends, &append) != ERR_OK)
+        safe_set(machine, channel, sequence);
+    return ERR_OK;
+}
+
+/* ---- request ---- */
+
+static void acknowledge(struct streaming *machine, const struct streaming_request *request, struct bytes guid,
+                        struct bytes error)
+{
+    uint8_t *body =
+        machine_answer(machine, request->via, request->reply, wire_publish_ack_bytes(guid, error));
+    if (body != NULL)
+        wire_publish_ack_write(guid, error, body);
+}
+
+static bool publisher_known(struct streaming *machine, const struct wire_publish *publish, uint16_t via)
+{
+    struct streaming_client *client = publish->connection_id.count > 0
+                                          ? client_find_connection(machine, publish->connection_id)
+                                          : client_find(machine, publish->client_id);
+    if (client != NULL)
+        client->via = via;
+    return client != NULL;
+}
+
+void publish_request(struct streaming *machine, const struct streaming_request *request)
+{
+    struct wire_publish publish = {0};
+    struct bytes error = streaming_text(STREAMING_PUBLISH_INVALID);
+    machine->in_messages++;
+    machine->in_bytes += request->payload.count;
+    if (!wire_publish_read(&machine->wire, request->payload, &publish)) {
+        if (!wire_control_read(&machine->wire, request->payload))
+            acknowledge(machine, request, (struct bytes){NULL, 0}, error);
+        return;
+    }
+    if (publish.guid.count == 0 || !limits_channel_name_valid(publish.subject) ||
+        !publisher_known(machine, &publish, request->via)) {
+        acknowledge(machine, request, publish.guid, error);
+        return;
+    }
+    if (UNLIKELY(machine->setup.trace))
+        machine_log(machine, LOG_TRACE, "[Client:%.*s] Received message from publisher subj=%.*s guid=%.*s",
+                    BYTES_PRINTF(publish.client_id), BYTES_PRINTF(publish.subject),
+                    BYTES_PRINTF(publish.guid));
+    if (outputs_bytes(&machine->held) > HELD_BYTES_MAX) {
+        acknowledge(machine, request, publish.guid, streaming_text(STREAMING_BUSY));
+        return;
+    }
+    struct streaming_channel *channel = channel_open(machine, publish.subject, &error);
+    enum err err = channel == NULL ? ERR_OK : apply_publish(machine, channel, &publish);
+    if (err != ERR_OK)
+        error = machine_store_text(machine, err);
+    acknowledge(machine, request, publish.guid, channel == NULL || err != ERR_OK ? error : TEXT(""));
+}

@@ -1,0 +1,400 @@
+/* shards/streaming/service.c - see service.h. */
+#include "shards/streaming/service.h"
+
+#include "core/base/check.h"
+#include "core/base/clock.h"
+#include "core/base/memory.h"
+#include "shards/control/control_internal.h"
+#include "shards/streaming/banner.h"
+#include "shards/streaming/machine.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { OUTPUTS_PER_STEP = 8192 };
+#define STALL_NS (2 * NS_PER_MS)
+
+/* A subject of the service. */
+struct service_listener {
+    struct desk_listener desk;
+    uint8_t kind; /* enum streaming_request_kind */
+};
+
+/* An ack inbox. */
+struct ack_listener {
+    struct desk_listener desk;
+};
+
+struct streaming_service {
+    struct store *store;
+    struct store_files files;
+    struct streaming *machine;
+    struct service_listener listeners[STREAMING_REQUEST_KINDS]; /* but for acks */
+    struct desk_listener inbox;
+    struct loop_op write;
+    struct loop_op sync;
+    struct store_io io; /* under way */
+    int64_t written;
+    struct streaming_now now;
+    uint64_t lost; /* of the machine's outputs, told */
+    bool has_files;
+    bool stopping;
+};
+
+/* ---- time ---- */
+
+/* The moment of this turn: the wall is asked once. */
+static struct streaming_now now(struct control *control)
+{
+    struct streaming_service *service = control->streaming;
+    if (service->now.now_ns != control->now_ns)
+        service->now = (struct streaming_now){.now_ns = control->now_ns, .wall_ns = clock_wall_ns()};
+    return service->now;
+}
+
+/* ---- in ---- */
+
+static void request_take(struct control *control, struct desk_listener *listener,
+                         const struct desk_message *message)
+{
+    struct streaming_service *service = control->streaming;
+    const struct service_listener *own = CONTAINER_OF(listener, struct service_listener, desk);
+    struct streaming_request request = {
+        .kind = own->kind,
+        .via = message->shard,
+        .subject = message->subject,
+        .reply = message->reply,
+        .payload = message->payload,
+    };
+    if (service->stopping)
+        return;
+    streaming_request(service->machine, now(control), &request);
+    if (UNLIKELY(streaming_busy(service->machine)))
+        desk_stall(control, &message->place, STALL_NS);
+}
+
+static void ack_take(struct control *control, struct desk_listener *listener,
+                     const struct desk_message *message)
+{
+    struct streaming_service *service = control->streaming;
+    struct streaming_request request = {
+        .kind = STREAMING_REQUEST_ACK,
+        .via = message->shard,
+        .subject = message->subject,
+        .payload = message->payload,
+    };
+    (void)listener;
+    if (!service->stopping)
+        streaming_request(service->machine, now(control), &request);
+}
+
+static void answer_take(struct control *control, struct desk_listener *listener,
+                        const struct desk_message *message)
+{
+    (void)listener;
+    streaming_answer(control->streaming->machine, now(control), message->subject, message->nobody);
+}
+
+/* ---- out ---- */
+
+/* A new ack inbox. False: not yet. */
+static bool inbox_listen(struct control *control, struct bytes subject)
+{
+    enum err err = ERR_OK;
+    struct ack_listener *listener = memory_new(sizeof *listener);
+    if (listener == NULL)
+        return false;
+    listener->desk.taker = ack_take;
+    if (desk_listen(control, &listener->desk, subject, &err))
+        return true;
+    memory_free(listener);
+    return false;
+}
+
+static bool inbox_unlisten(struct control *control, struct bytes subject)
+{
+    struct desk_listener *listener = desk_find(&control->desk, subject);
+    if (listener == NULL || listener->taker != ack_take)
+        return true;
+    if (!desk_unlisten(control, listener))
+        return false;
+    memory_free(CONTAINER_OF(listener, struct ack_listener, desk));
+    return true;
+}
+
+static void log_output(const struct control *control, const struct streaming_output *output)
+{
+    const struct streaming_options *options = &control->snapshot->options->streaming;
+    enum log_level level = output->level;
+    if ((level == LOG_DEBUG && !options->debug) || (level == LOG_TRACE && !options->trace))
+        return;
+    log_line(control->log, level, "STREAM: %.*s", BYTES_PRINTF(output->body));
+}
+
+/* False: a mailbox is full. */
+static bool output_do(struct control *control, const struct streaming_output *output)
+{
+    switch (output->kind) {
+    case STREAMING_OUTPUT_PUBLISH:
+        return desk_publish(control, output->via < control->shard_count ? output->via : 0, output->subject,
+                            output->reply, output->body);
+    case STREAMING_OUTPUT_LISTEN:
+        return inbox_listen(control, output->subject);
+    case STREAMING_OUTPUT_UNLISTEN:
+        return inbox_unlisten(control, output->subject);
+    case STREAMING_OUTPUT_LOG:
+        log_output(control, output);
+        return true;
+    }
+    return true;
+}
+
+/* True: outputs are left because a mailbox is full. */
+static bool outputs_do(struct control *control)
+{
+    struct streaming_service *service = control->streaming;
+    struct streaming_output output;
+    while (streaming_output_next(service->machine, &output)) {
+        if (!output_do(control, &output)) {
+            streaming_output_back(service->machine);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- the store on the ring ---- */
+
+static void io_begin(struct control *control)
+{
+    struct streaming_service *service = control->streaming;
+    if (service->write.in_flight != 0 || service->sync.in_flight != 0 ||
+        !store_io_begin(service->store, service->now.wall_ns, &service->io))
+        return;
+    service->written = 0;
+    if (service->io.part_count > 0)
+        loop_write(control->loop, &service->write, service->io.file, service->io.parts,
+                   service->io.part_count, service->io.offset);
+    else if (service->io.sync)
+        loop_sync(control->loop, &service->sync, service->io.file);
+    else
+        store_io_done(service->store, service->now.wall_ns, 0, 0);
+}
+
+static void io_done(struct control *control, int synced)
+{
+    struct streaming_service *service = control->streaming;
+    store_io_done(service->store, now(control).wall_ns, service->written, synced);
+    if (!store_failed(service->store))
+        return;
+    log_fatal(control->log, "STREAM: unable to flush msg store: %s", store_error(service->store));
+    abort(); /* what a sync that failed has left on the disk nobody knows: the next start looks */
+}
+
+void service_completed(struct control *control, const struct loop_completion *completion)
+{
+    struct streaming_service *service = control->streaming;
+    if (completion->op == &service->sync) {
+        io_done(control, completion->result);
+    } else {
+        service->written = completion->result;
+        bool whole = completion->result >= 0 && (uint64_t)completion->result == service->io.bytes;
+        if (whole && service->io.sync)
+            loop_sync(control->loop, &service->sync, service->io.file);
+        else
+            io_done(control, 0);
+    }
+}
+
+/* ---- turns ---- */
+
+bool service_step(struct control *control, bool *retry)
+{
+    struct streaming_service *service = control->streaming;
+    if (service == NULL)
+        return false;
+    struct streaming_now moment = now(control);
+    if (store_next_tick_ns(service->store) <= moment.wall_ns)
+        store_tick(service->store, moment.wall_ns);
+    io_begin(control);
+    bool more = streaming_step(service->machine, moment);
+    bool full = outputs_do(control);
+    *retry = *retry || full;
+    return more && !full;
+}
+
+int64_t service_next_ns(const struct control *control)
+{
+    const struct streaming_service *service = control->streaming;
+    if (service == NULL)
+        return INT64_MAX;
+    int64_t machine_ns = streaming_next_ns(service->machine);
+    int64_t tick_ns = store_next_tick_ns(service->store);
+    if (tick_ns != INT64_MAX)
+        tick_ns = tick_ns - service->now.wall_ns + service->now.now_ns;
+    return machine_ns < tick_ns ? machine_ns : tick_ns;
+}
+
+/* ---- beginning and end ---- */
+
+static enum err store_start(struct control *control, struct streaming_service *service, char *why,
+                            size_t why_bytes)
+{
+    const struct streaming_options *options = &control->snapshot->options->streaming;
+    struct store_options store = {
+        .kind = options->store == STREAMING_STORE_FILE ? STORE_FILE : STORE_MEMORY,
+        .sync = options->sync_on_flush      ? WAL_SYNC_ALWAYS
+                : options->auto_sync_ns > 0 ? WAL_SYNC_INTERVAL
+                                            : WAL_SYNC_NEVER,
+        .sync_interval_ns = options->auto_sync_ns,
+        .segment_bytes = (uint32_t)options->segment_bytes,
+        .cache_bytes = (uint32_t)options->cache_bytes,
+        .channels_max = (uint32_t)options->channels_max,
+        .limits = streaming_options_limits(options),
+        .rules = options->rules,
+        .rule_count = options->rule_count,
+        .cut_damaged_tail = options->cut_damaged_tail,
+    };
+    enum err err = ERR_OK;
+    if (store.kind == STORE_FILE) {
+        err = store_files_open(&service->files, options->folder, why, why_bytes);
+        service->has_files = err == ERR_OK;
+        store.files = service->files;
+    }
+    return err != ERR_OK ? err : store_open(&service->store, &store, now(control).wall_ns, why, why_bytes);
+}
+
+static enum err machine_start(struct control *control, struct streaming_service *service, char *why,
+                              size_t why_bytes)
+{
+    const struct streaming_options *options = &control->snapshot->options->streaming;
+    uint64_t seed = 0;
+    if (random_secure(&seed, sizeof seed) != ERR_OK) {
+        snprintf(why, why_bytes, "the kernel has no random bytes");
+        return ERR_SYSTEM;
+    }
+    struct streaming_setup setup = {
+        .store = service->store,
+        .cluster_id = options->cluster_id,
+        .discover_prefix = options->discover_prefix,
+        .replace_durable = options->replace_durable,
+        .trace = options->trace,
+        .heartbeat_interval_ns = options->heartbeat_interval_ns,
+        .heartbeat_timeout_ns = options->heartbeat_timeout_ns,
+        .heartbeat_fail_max = options->heartbeat_fail_max,
+        .seed = seed,
+        .server_id = bytes_of(control->server_id, STREAMING_SERVER_ID_BYTES),
+        .now = now(control),
+    };
+    return streaming_new(&service->machine, &setup, why, why_bytes);
+}
+
+/* Where the service lives: the account of the user that is named, else the global one. NULL: there is no such
+ * user. */
+static const struct security_account *account_of(const struct control *control)
+{
+    const struct security_options *security = &control->snapshot->options->security;
+    const char *name = control->snapshot->options->streaming.username;
+    const struct security_user *user = name == NULL ? NULL : security->users.first;
+    while (user != NULL && !bytes_equal(user->name, text(name)))
+        user = user->next;
+    bool single = name != NULL && bytes_equal(security->user, text(name));
+    if (name != NULL && user == NULL && !single)
+        return NULL;
+    return security_account_of(&security->accounts, user);
+}
+
+static enum err listeners_start(struct control *control, struct streaming_service *service, char *why,
+                                size_t why_bytes)
+{
+    const struct security_account *account = account_of(control);
+    if (account == NULL) {
+        snprintf(why, why_bytes, "there is no user \"%s\"", control->snapshot->options->streaming.username);
+        return ERR_INVALID;
+    }
+    enum err err = desk_open(&control->desk, account->id);
+    bool good = err == ERR_OK;
+    for (uint32_t i = 0; good && i < STREAMING_REQUEST_ACK; i++) {
+        service->listeners[i].desk.taker = request_take;
+        service->listeners[i].kind = (uint8_t)i;
+        good =
+            desk_listen(control, &service->listeners[i].desk, streaming_subject(service->machine, i), &err);
+    }
+    service->inbox.taker = answer_take;
+    good = good && desk_listen(control, &service->inbox, streaming_inbox(service->machine), &err);
+    if (!good)
+        snprintf(why, why_bytes, "could not subscribe: %s",
+                 err == ERR_OK ? "a mailbox is too small" : err_text(err));
+    return good ? ERR_OK : ERR_MEMORY;
+}
+
+enum err service_start(struct control *control, char *why, size_t why_bytes)
+{
+    const struct streaming_options *options = &control->snapshot->options->streaming;
+    if (!options->on)
+        return ERR_OK;
+    struct streaming_service *service = memory_new(sizeof *service);
+    snprintf(why, why_bytes, "out of memory");
+    if (service == NULL)
+        return ERR_MEMORY;
+    control->streaming = service;
+    service->write.kind = CONTROL_OP_STORE;
+    service->sync.kind = CONTROL_OP_STORE;
+    log_notice(control->log, "STREAM: Recovering the state...");
+    enum err err = store_start(control, service, why, why_bytes);
+    if (err == ERR_OK)
+        err = machine_start(control, service, why, why_bytes);
+    if (err == ERR_OK)
+        err = listeners_start(control, service, why, why_bytes);
+    if (err != ERR_OK) {
+        service_close(control);
+        return err;
+    }
+    post_flush(&control->post);
+    streaming_banner_ready(control->log, options, service->store);
+    return ERR_OK;
+}
+
+void service_stop(struct control *control)
+{
+    if (control->streaming == NULL || control->streaming->stopping)
+        return;
+    control->streaming->stopping = true;
+    log_notice(control->log, "STREAM: Shutting down.");
+}
+
+void service_close(struct control *control)
+{
+    struct streaming_service *service = control->streaming;
+    struct loop_completion completion;
+    if (service == NULL)
+        return;
+    while (service->write.in_flight + service->sync.in_flight > 0) {
+        loop_wait(control->loop, -1);
+        while (loop_next(control->loop, &completion)) {
+            if (completion.op->kind == CONTROL_OP_STORE)
+                service_completed(control, &completion);
+        }
+    }
+    streaming_free(service->machine);
+    if (service->store != NULL && store_close(service->store) != ERR_OK)
+        log_error(control->log, "STREAM: not all of the store could be written at the end");
+    if (service->has_files)
+        store_files_close(&service->files);
+    for (uint32_t i = 0; i < STREAMING_REQUEST_ACK; i++)
+        desk_forget(&control->desk, &service->listeners[i].desk);
+    desk_forget(&control->desk, &service->inbox);
+    for (struct desk_listener *listener; (listener = desk_any(&control->desk)) != NULL;) {
+        desk_forget(&control->desk, listener);
+        memory_free(CONTAINER_OF(listener, struct ack_listener, desk));
+    }
+    memory_free(service);
+    control->streaming = NULL;
+}
+
+const struct streaming *service_machine(const struct control *control)
+{
+    return control->streaming == NULL ? NULL : control->streaming->machine;
+}

@@ -1,0 +1,39 @@
+/* shards/streaming/service.h - the streaming machine among the control core's services: its subjects on the
+ * desk, its store on the ring, the time of the day (docs/streaming.md 4). In the flow:  desk ->
+ * streaming_request() || once a turn: service_step() -> streaming_step() -> outputs -> desk store_io_begin()
+ * -> ring -> service_completed() -> store_io_done() At the bounds: outputs wait while a mailbox is full;
+ * publishers are slowed when too much waits for the disk. A store that cannot keep anything any more ends the
+ * process: what was acknowledged is safe, and nothing else is promised. Thread: the control core's. */
+#ifndef SHARDS_STREAMING_SERVICE_H
+#define SHARDS_STREAMING_SERVICE_H
+
+#include "core/base/err.h"
+#include "core/loop/loop.h"
+
+struct control;
+struct streaming_service; /* opaque */
+struct streaming;
+
+/* Opens the store, recovers and listens, with the lines that tools wait for. When clients can connect
+ * already. On error `why` is the reason, and everything is closed. */
+MUST_USE enum err service_start(struct control *control, char *why, size_t why_bytes);
+
+/* The ring has done its part of the store's work. */
+void service_completed(struct control *control, const struct loop_completion *completion);
+
+/* Once a turn. True: there is more to do at once. *retry: a mailbox is full. */
+bool service_step(struct control *control, bool *retry);
+
+/* When the next timer is due; INT64_MAX: there is none. */
+int64_t service_next_ns(const struct control *control);
+
+/* Takes no more requests: the process ends. */
+void service_stop(struct control *control);
+
+/* Waits for what the ring has of it, writes what is left and frees. Before the loop goes. */
+void service_close(struct control *control);
+
+/* The machine, for monitoring; NULL: the service is off. */
+const struct streaming *service_machine(const struct control *control);
+
+#endif

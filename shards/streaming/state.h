@@ -1,0 +1,291 @@
+/* shards/streaming/state.h - what the files of the machine share: clients, channels, subscriptions, queue
+ * groups, and how they hang together (docs/streaming.md 3). Monitoring reads it too, on the same thread;
+ * nobody else. Owners: the machine owns clients and channels, a channel its subscriptions and groups. */
+#ifndef SHARDS_STREAMING_STATE_H
+#define SHARDS_STREAMING_STATE_H
+
+#include "core/base/arena.h"
+#include "core/base/clock.h"
+#include "core/base/list.h"
+#include "core/base/random.h"
+#include "core/loop/timers.h"
+#include "core/subject/index_table.h"
+#include "shards/streaming/machine.h"
+#include "shards/streaming/sequences.h"
+#include "shards/streaming/texts.h"
+#include "shards/streaming/wire.h"
+
+#define REDELIVERY_SLACK_NS (15 * NS_PER_MS) /* expiries so close go together */
+#define GROUP_MOVE_NS (100 * NS_PER_MS)      /* from a member that left until its messages go to others */
+#define PROBE_NS (500 * NS_PER_MS)           /* for the holder of a client id to show that it lives */
+#define PING_KICK_NS NS_PER_MS               /* from a ping of a silent client to the next heartbeat */
+
+enum { ACK_ADDITION_BYTES_MAX = 256 };
+
+enum machine_timer { MACHINE_TIMER_BEAT, MACHINE_TIMER_PROBE, MACHINE_TIMER_ACK, MACHINE_TIMER_CHANNEL };
+
+/* Somebody who wants the id of a client that may be dead; its texts follow. */
+struct streaming_probe {
+    struct wire_client_info wanted;
+    struct bytes reply;
+    uint16_t via;
+};
+
+struct streaming_client {
+    uint32_t id_hash;         /* in machine.clients */
+    uint32_t connection_hash; /* in machine.connections, when `listed` */
+    bool listed;
+    struct list_link all;
+    struct list subscriptions; /* by of_client */
+    struct timer timer;        /* the next heartbeat, or the end of the wait for its answer */
+    struct timer probe_timer;
+    struct streaming_probe *probe; /* NULL: nobody wants this id */
+    uint64_t beat;                 /* the number of the heartbeat sent last */
+    bool beating;                  /* and its answer is waited for */
+    uint32_t failed_count;         /* heartbeats in a row */
+    uint16_t via;                  /* whence it was last heard of */
+    struct wire_client_info info;  /* its texts follow */
+};
+
+struct streaming_channel {
+    uint32_t hash; /* in machine.channels; of the name in small letters */
+    struct list_link all;
+    struct list_link ready; /* in machine.ready: there may be something to deliver */
+    struct store_channel *store;
+    struct bytes name;   /* the store's */
+    struct list plain;   /* live subscriptions outside groups, by of_channel */
+    struct list offline; /* durables without a client, by of_channel */
+    struct list groups;
+    struct timer timer;          /* of inactivity */
+    int64_t active_ns;           /* when something happened last */
+    int64_t timestamp_ns;        /* of the newest message: none is older than the one before */
+    uint64_t safe_sequence;      /* may be delivered up to here */
+    uint64_t subscription_ids;   /* given so far */
+    uint32_t subscription_count; /* that the limit counts */
+    uint32_t live_count;
+    bool dropped; /* the log has told that limits drop messages */
+};
+
+struct streaming_group {
+    struct list_link of_channel;
+    struct streaming_channel *channel;
+    struct list members; /* by of_channel; the next one to be chosen stands first */
+    struct streaming_subscription
+        *shadow;             /* of a durable group without members: what is left of the last one */
+    struct sequences counts; /* how often messages were sent again */
+    uint64_t last_sent;
+    uint32_t member_count;
+    uint32_t stalled_count;
+    bool durable;
+    struct bytes name; /* follows */
+};
+
+enum subscription_state {
+    SUBSCRIPTION_STARTING, /* its response is not out yet: nothing is delivered */
+    SUBSCRIPTION_RESUMING, /* what is pending is being sent again; new messages wait */
+    SUBSCRIPTION_LIVE,
+    SUBSCRIPTION_OFFLINE, /* a durable's, or a durable group's shadow */
+};
+
+struct streaming_subscription {
+    uint32_t ack_hash;     /* in machine.acks, unless offline */
+    uint32_t durable_hash; /* in machine.durables: of a durable outside groups */
+    struct list_link of_channel;
+    struct list_link of_client; /* unless offline */
+    struct list_link starting;  /* in machine.starting, while starting */
+    struct list_link changed;   /* in machine.changed, while `addition` is not in the store */
+    struct streaming_channel *channel;
+    struct streaming_client *client; /* NULL: offline */
+    struct streaming_group *group;   /* NULL: none */
+    struct timer timer;              /* to look at what is pending; runs while something is */
+    struct sequences pending;        /* word: when it expires, 0 is not known (recovered) */
+    struct sequences counts;         /* how often it was sent again; a group member's are the group's */
+    struct wire_subscription_state info;
+    uint8_t *texts; /* of info */
+    int64_t ack_wait_ns;
+    uint64_t resume_sequence; /* while resuming: sent again up to here */
+    bool recovered;           /* came with the store, so not all that is pending is due at once */
+    uint64_t start_after;     /* responses of machine.held that must be out before it starts */
+    uint8_t state;            /* enum subscription_state */
+    bool stalled;
+    bool silent;     /* its client does not answer heartbeats */
+    bool put_wanted; /* the store would like the whole again */
+    uint16_t addition_bytes;
+    uint8_t addition[ACK_ADDITION_BYTES_MAX]; /* sent and acknowledged since the store was told last */
+};
+
+/* A message that is in the store but not safe yet. */
+struct append {
+    struct streaming_channel *channel; /* NULL: it was deleted */
+    uint64_t sequence;
+    uint64_t position;
+};
+
+/* Oldest first, a ring. */
+struct appends {
+    struct append *all;
+    uint32_t capacity; /* a power of two */
+    uint32_t first, count;
+};
+
+struct streaming {
+    struct streaming_setup setup;
+    struct streaming_now now;
+    struct store *store;
+    bool durable_store; /* not in memory: what is sent and acknowledged is recorded */
+    struct wire wire;
+    struct timers timers;
+    struct random random;
+    uint64_t hash_seed;
+    struct index_table clients, connections, channels, acks, durables;
+    struct list all_clients, all_channels;
+    struct list ready;    /* channels */
+    struct list starting; /* subscriptions, in order */
+    struct list changed;  /* subscriptions */
+    struct appends appends;
+    struct outputs outputs;
+    struct outputs held;
+    uint64_t held_put, held_taken; /* answers, counted */
+    uint64_t synced;               /* the store is safe up to here */
+    bool last_from_held;
+    uint8_t *scratch; /* for a message while it is encoded */
+    size_t scratch_bytes;
+    struct arena texts;
+    struct arena passing;          /* texts of one input; emptied with the next */
+    struct wire_server_info info;  /* what clients are told */
+    struct bytes pings, publishes; /* patterns made of that */
+    struct bytes inbox,
+        inboxes;     /* `_INBOX.<id>` for the service's own requests, and the pattern of answers */
+    bool identified; /* the store knew who this server is */
+    uint64_t in_messages, in_bytes, out_messages, out_bytes;
+    uint64_t subscription_count;
+};
+
+/* ---- machine.c ---- */
+
+uint32_t machine_hash(const struct streaming *machine, struct bytes bytes);
+
+/* A line for the log. */
+void machine_log(struct streaming *machine, enum log_level level, const char *format, ...) PRINTF_LIKE(3, 4);
+
+/* A body to publish without waiting for the disk. NULL: memory is out. */
+uint8_t *machine_publish(struct streaming *machine, uint16_t via, struct bytes subject, struct bytes reply,
+                         size_t body_bytes);
+
+/* Room for the body of an answer; it goes out when the store is safe up to where it ends now. NULL: no answer
+ * is wanted, or memory is out. */
+uint8_t *machine_answer(struct streaming *machine, uint16_t via, struct bytes reply, size_t body_bytes);
+void machine_answer_error(struct streaming *machine, const struct streaming_request *request,
+                          struct bytes error); /* in field 1: close, ping */
+void machine_answer_subscription(struct streaming *machine, const struct streaming_request *request,
+                                 struct bytes ack_inbox, struct bytes error);
+
+/* Sets a timer; without memory for it the machine goes on without: the heap has room for all that were set at
+ * once. */
+void machine_timer_set(struct streaming *machine, struct timer *timer, int64_t due_ns);
+
+void machine_listen(struct streaming *machine, struct bytes subject, bool on);
+
+/* What an error of the store is called. */
+struct bytes machine_store_text(const struct streaming *machine, enum err err);
+
+/* ---- clients.c ---- */
+
+void clients_connect(struct streaming *machine, const struct streaming_request *request);
+void clients_ping(struct streaming *machine, const struct streaming_request *request);
+void clients_close(struct streaming *machine, const struct streaming_request *request);
+void clients_answer(struct streaming *machine, struct bytes token, bool nobody);
+void client_beat_due(struct streaming *machine, struct streaming_client *client);
+void client_probe_due(struct streaming *machine, struct streaming_client *client);
+struct streaming_client *client_find(const struct streaming *machine, struct bytes id);
+struct streaming_client *client_find_connection(const struct streaming *machine, struct bytes connection_id);
+struct streaming_client *client_new(struct streaming *machine, const struct wire_client_info *info,
+                                    uint16_t via);
+void client_free(struct streaming *machine, struct streaming_client *client);
+
+/* ---- channels.c ---- */
+
+/* Finds or makes a channel. NULL: *error says why. */
+struct streaming_channel *channel_open(struct streaming *machine, struct bytes name, struct bytes *error);
+struct streaming_channel *channel_find(const struct streaming *machine, struct bytes name);
+/* Takes one that the store has into the machine. */
+struct streaming_channel *channel_adopt(struct streaming *machine, struct store_channel *store);
+void channel_due(struct streaming *machine, struct streaming_channel *channel);
+/* Something was published, or the last live subscription left. */
+void channel_touch(struct streaming *machine, struct streaming_channel *channel);
+void channel_idle_check(struct streaming *machine, struct streaming_channel *channel);
+void channel_free(struct streaming *machine, struct streaming_channel *channel);
+void channel_ready(struct streaming *machine, struct streaming_channel *channel);
+
+/* ---- publish.c ---- */
+
+void publish_request(struct streaming *machine, const struct streaming_request *request);
+void publish_synced(struct streaming *machine);
+
+/* ---- subscribe.c, unsubscribe.c ---- */
+
+void subscribe_request(struct streaming *machine, const struct streaming_request *request);
+/* Sends what is pending, then lets new messages come. False: outputs are full, once more. */
+MUST_USE bool subscribe_start(struct streaming *machine, struct streaming_subscription *subscription);
+void unsubscribe_request(struct streaming *machine, const struct streaming_request *request);
+
+/* A subscription goes offline when it is a durable and not to be forgotten, else it is gone. */
+void subscription_leave(struct streaming *machine, struct streaming_subscription *subscription, bool forget);
+
+/* ---- subscriptions.c: the objects, and their records in the store ---- */
+
+struct streaming_subscription *subscription_new(struct streaming *machine, struct streaming_channel *channel,
+                                                const struct wire_subscription_state *info);
+void subscription_free(struct streaming *machine, struct streaming_subscription *subscription);
+MUST_USE enum err subscription_info_set(struct streaming_subscription *subscription,
+                                        const struct wire_subscription_state *info);
+struct streaming_subscription *subscription_by_ack_inbox(const struct streaming *machine, struct bytes inbox);
+struct streaming_subscription *durable_find(const struct streaming *machine,
+                                            const struct streaming_channel *channel, struct bytes client_id,
+                                            struct bytes name);
+struct streaming_group *group_find(const struct streaming_channel *channel, struct bytes name);
+struct streaming_group *group_new(struct streaming_channel *channel, struct bytes name, bool durable);
+void group_free(struct streaming_group *group);
+/* Hangs a subscription that is live into channel, client and group; takes it out. */
+MUST_USE enum err subscription_attach(struct streaming *machine, struct streaming_subscription *subscription,
+                                      struct streaming_client *client, struct streaming_group *group);
+void subscription_detach(struct streaming *machine, struct streaming_subscription *subscription);
+MUST_USE enum err subscription_put(struct streaming *machine, struct streaming_subscription *subscription);
+void subscription_forget(struct streaming *machine, struct streaming_subscription *subscription);
+/* Notes for the store what was sent or acknowledged; subscriptions_store() hands it over, once a step. */
+void subscription_note(struct streaming *machine, struct streaming_subscription *subscription,
+                       uint64_t sequence, bool acknowledged);
+void subscriptions_store(struct streaming *machine);
+struct sequences *subscription_counts(struct streaming_subscription *subscription);
+
+/* ---- deliver.c ---- */
+
+/* Sends what the channel has for its subscriptions, until outputs are full: then false. */
+bool channel_deliver(struct streaming *machine, struct streaming_channel *channel);
+void acknowledge_request(struct streaming *machine, const struct streaming_request *request);
+void subscription_acknowledge(struct streaming *machine, struct streaming_subscription *subscription,
+                              uint64_t sequence, bool by_client);
+/* Whether it may have more; keeps `stalled` and the group's count true. */
+void subscription_stall(struct streaming_subscription *subscription, bool stalled);
+struct streaming_subscription *group_choose(struct streaming_group *group);
+/* Sends one message, again if `count` > 0. False: it was not sent. */
+bool message_send(struct streaming *machine, struct streaming_subscription *subscription,
+                  const struct store_message *message, uint32_t count);
+MUST_USE bool subscription_track(struct streaming *machine, struct streaming_subscription *subscription,
+                                 uint64_t sequence, int64_t expires_ns);
+
+/* ---- redeliver.c ---- */
+
+void redelivery_due(struct streaming *machine, struct streaming_subscription *subscription);
+/* Sends all that is pending at once, flagged: a durable has come back, or the server. False: outputs are
+ * full. */
+MUST_USE bool redelivery_resume(struct streaming *machine, struct streaming_subscription *subscription);
+
+/* ---- recover.c ---- */
+
+/* Clients, channels and subscriptions from the store. */
+MUST_USE enum err machine_recover(struct streaming *machine, char *why, size_t why_bytes);
+/* Who this server is: as the store says, else the store is told. ERR_INVALID: it is another cluster's. */
+MUST_USE enum err machine_identify(struct streaming *machine, char *why, size_t why_bytes);
+
+#endif

@@ -1,0 +1,321 @@
+/* shards/streaming/subscribe.c - from a subscription request to a subscription that gets messages: what is
+ * refused, where it starts, what a durable or a group has kept (spec/streaming.md 9, 11.3, 12.5); a part of
+ * state.h. In the flow:  subscribe_request() -> apply_subscribe() or apply_resume() -> response held ||
+ * response out -> subscribe_start() -> channel_deliver() */
+#include "shards/streaming/state.h"
+
+#include "core/base/memory.h"
+
+#include <stdio.h>
+
+enum start_position { START_NEW_ONLY, START_LAST, START_TIME_DELTA, START_SEQUENCE, START_FIRST };
+enum { START_POSITIONS = START_FIRST + 1, ACK_INBOX_RANDOM = 22, ACK_INBOX_BYTES = 7 + ACK_INBOX_RANDOM };
+
+/* ---- validation ---- */
+
+static enum streaming_text request_fault(const struct wire_subscription_request *request)
+{
+    if (request->client_id.count == 0)
+        return STREAMING_CLIENT_ID_MISSING;
+    if (request->ack_wait_seconds < 1)
+        return STREAMING_ACK_WAIT_INVALID;
+    if (request->max_in_flight < 1)
+        return STREAMING_IN_FLIGHT_INVALID;
+    if (request->start_position < 0 || request->start_position >= START_POSITIONS)
+        return STREAMING_START_INVALID;
+    if (!limits_channel_name_valid(request->subject))
+        return STREAMING_SUBJECT_INVALID;
+    return STREAMING_NONE;
+}
+
+/* ---- where to start ---- */
+
+/* The sequence before the first one to be delivered. */
+static uint64_t start_of(const struct streaming *machine, const struct streaming_channel *channel,
+                         const struct wire_subscription_request *request)
+{
+    struct store_channel_figures figures = store_channel_figures(channel->store);
+    uint64_t first = figures.first_sequence, last = figures.last_sequence, at = 0;
+    int64_t moment_ns;
+    if (last == 0)
+        return 0;
+    switch ((enum start_position)request->start_position) {
+    case START_NEW_ONLY:
+        return last;
+    case START_LAST:
+        return last - 1;
+    case START_FIRST:
+        return first - 1;
+    case START_SEQUENCE:
+        at = request->start_sequence;
+        return at < first ? first - 1 : at > last ? last : at - 1;
+    case START_TIME_DELTA:
+        if (__builtin_sub_overflow(machine->now.wall_ns, request->start_delta_ns, &moment_ns))
+            moment_ns = request->start_delta_ns < 0 ? INT64_MAX : INT64_MIN;
+        at = store_sequence_at_time(channel->store, moment_ns);
+        return at == 0 ? 0 : at - 1;
+    }
+    return last;
+}
+
+static void start_log(struct streaming *machine, const struct streaming_subscription *subscription,
+                      const char *verb, const struct wire_subscription_request *request)
+{
+    static const char *const starts[START_POSITIONS] = {"new-only", "last message", "from time",
+                                                        "from sequence", "from beginning"};
+    machine_log(
+        machine, LOG_DEBUG,
+        "[Client:%.*s] %s %s%ssubscription, subject=%.*s, inbox=%.*s, subid=%llu, sending %s, seq=%llu",
+        BYTES_PRINTF(request->client_id), verb, request->durable_name.count > 0 ? "durable " : "",
+        request->group.count > 0 ? "queue " : "", BYTES_PRINTF(subscription->channel->name),
+        BYTES_PRINTF(subscription->info.inbox), (unsigned long long)subscription->info.id,
+        starts[request->start_position], (unsigned long long)subscription->info.last_sent + 1);
+}
+
+/* ---- apply ---- */
+
+/* A new subscription. `group` NULL: none. */
+static enum err apply_subscribe(struct streaming *machine, struct streaming_channel *channel,
+                                struct streaming_client *client, struct streaming_group *group,
+                                struct wire_subscription_state *info, struct streaming_subscription **made)
+{
+    info->id = channel->subscription_ids + 1;
+    struct streaming_subscription *subscription = subscription_new(machine, channel, info);
+    if (subscription == NULL)
+        return ERR_MEMORY;
+    enum err err = subscription_put(machine, subscription);
+    if (err == ERR_OK) {
+        err = subscription_attach(machine, subscription, client, group);
+        if (err != ERR_OK)
+            subscription_forget(machine, subscription);
+    }
+    if (err != ERR_OK) {
+        subscription_free(machine, subscription);
+        return err;
+    }
+    channel->subscription_ids = info->id;
+    *made = subscription;
+    return ERR_OK;
+}
+
+/* A durable, or what is left of a durable group, becomes this client's. On error it is as it was. */
+static enum err apply_resume(struct streaming *machine, struct streaming_subscription *subscription,
+                             struct streaming_client *client, struct streaming_group *group,
+                             const struct wire_subscription_state *info)
+{
+    struct wire_subscription_state before = subscription->info;
+    int64_t before_wait_ns = subscription->ack_wait_ns;
+    uint8_t *texts = subscription->texts;
+    subscription->texts = NULL;
+    enum err err = subscription_info_set(subscription, info);
+    if (err == ERR_OK)
+        err = subscription_put(machine, subscription);
+    if (err == ERR_OK) {
+        err = subscription_attach(machine, subscription, client, group);
+        if (err == ERR_OK) {
+            memory_free(texts);
+            return ERR_OK;
+        }
+    }
+    memory_free(subscription->texts);
+    subscription->info = before;
+    subscription->texts = texts;
+    subscription->ack_wait_ns = before_wait_ns;
+    if (subscription_put(machine, subscription) != ERR_OK) /* it is offline in any case after a restart */
+        subscription->put_wanted = true;
+    return err;
+}
+
+/* ---- request ---- */
+
+static void ack_inbox_make(struct streaming *machine, char *to)
+{
+    static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    memcpy(to, "_INBOX.", 7);
+    for (int i = 0; i < ACK_INBOX_RANDOM; i++)
+        to[7 + i] = digits[random_below(&machine->random, sizeof digits - 1)];
+}
+
+/* The key of a group: a durable one has its durable's name in front. */
+static struct bytes group_key(struct streaming *machine, const struct wire_subscription_request *request)
+{
+    size_t bytes = request->durable_name.count + 1 + request->group.count;
+    if (request->durable_name.count == 0)
+        return request->group;
+    char *key = arena_new(&machine->passing, bytes + 1);
+    if (key == NULL)
+        return (struct bytes){NULL, 0};
+    (void)snprintf(key, bytes + 1, "%.*s:%.*s", BYTES_PRINTF(request->durable_name),
+                   BYTES_PRINTF(request->group));
+    return bytes_of(key, bytes);
+}
+
+static enum err join_group(struct streaming *machine, struct streaming_channel *channel,
+                           struct streaming_client *client, const struct wire_subscription_request *request,
+                           struct wire_subscription_state *info, struct streaming_subscription **made)
+{
+    info->group = group_key(machine, request);
+    if (info->group.count == 0)
+        return ERR_MEMORY;
+    struct streaming_group *group = group_find(channel, info->group);
+    if (group != NULL && group->shadow != NULL) {
+        info->id = group->shadow->info.id;
+        info->last_sent = group->last_sent;
+        *made = group->shadow;
+        enum err err = apply_resume(machine, group->shadow, client, group, info);
+        if (err == ERR_OK)
+            group->shadow = NULL;
+        return err;
+    }
+    bool fresh = group == NULL;
+    if (fresh) {
+        group = group_new(channel, info->group, info->durable);
+        if (group == NULL)
+            return ERR_MEMORY;
+        group->last_sent = start_of(machine, channel, request);
+    }
+    info->last_sent = group->last_sent;
+    enum err err = apply_subscribe(machine, channel, client, group, info, made);
+    if (err != ERR_OK && fresh)
+        group_free(group);
+    return err;
+}
+
+static enum err join_alone(struct streaming *machine, struct streaming_channel *channel,
+                           struct streaming_client *client, const struct wire_subscription_request *request,
+                           struct wire_subscription_state *info, struct streaming_subscription **made)
+{
+    struct streaming_subscription *durable =
+        info->durable ? durable_find(machine, channel, client->info.id, request->durable_name) : NULL;
+    if (durable == NULL) {
+        info->last_sent = start_of(machine, channel, request);
+        return apply_subscribe(machine, channel, client, NULL, info, made);
+    }
+    info->id = durable->info.id;
+    info->last_sent = durable->info.last_sent;
+    *made = durable;
+    return apply_resume(machine, durable, client, NULL, info);
+}
+
+/* The durable is live: refused, or the old one goes. True: it may go on. */
+static bool durable_free(struct streaming *machine, const struct streaming_channel *channel,
+                         const struct wire_subscription_request *request)
+{
+    if (request->durable_name.count == 0 || request->group.count > 0)
+        return true;
+    struct streaming_subscription *durable =
+        durable_find(machine, channel, request->client_id, request->durable_name);
+    if (durable == NULL || durable->state == SUBSCRIPTION_OFFLINE)
+        return true;
+    if (machine->setup.replace_durable) {
+        subscription_leave(machine, durable, false);
+        return true;
+    }
+    machine_log(machine, LOG_ERROR, "[Client:%.*s] Duplicate durable subscription registration",
+                BYTES_PRINTF(request->client_id));
+    return false;
+}
+
+static struct bytes full_text(const struct streaming *machine, const struct streaming_channel *channel,
+                              enum err err)
+{
+    uint32_t most = store_channel_limits(channel->store)->subscriptions_max;
+    return err == ERR_FULL && most > 0 && channel->subscription_count >= most
+               ? streaming_text(STREAMING_SUBSCRIPTIONS_FULL)
+               : machine_store_text(machine, err);
+}
+
+static struct bytes subscribe(struct streaming *machine, struct streaming_client *client,
+                              struct streaming_channel *channel,
+                              const struct wire_subscription_request *request,
+                              struct streaming_subscription **made)
+{
+    char ack_inbox[ACK_INBOX_BYTES];
+    bool in_group = request->group.count > 0;
+    if (in_group && request->durable_name.count > 0 &&
+        memchr(request->durable_name.data, ':', request->durable_name.count) != NULL)
+        return streaming_text(STREAMING_DURABLE_NAME_INVALID);
+    if (!durable_free(machine, channel, request))
+        return streaming_text(STREAMING_DURABLE_EXISTS);
+    ack_inbox_make(machine, ack_inbox);
+    struct wire_subscription_state info = {
+        .client_id = client->info.id,
+        .inbox = request->inbox,
+        .ack_inbox = bytes_of(ack_inbox, sizeof ack_inbox),
+        .durable_name = request->durable_name,
+        .max_in_flight = request->max_in_flight,
+        .ack_wait_seconds = request->ack_wait_seconds,
+        .durable = request->durable_name.count > 0,
+    };
+    enum err err = in_group ? join_group(machine, channel, client, request, &info, made)
+                            : join_alone(machine, channel, client, request, &info, made);
+    return err == ERR_OK ? streaming_text(STREAMING_NONE) : full_text(machine, channel, err);
+}
+
+void subscribe_request(struct streaming *machine, const struct streaming_request *request)
+{
+    struct wire_subscription_request read;
+    struct streaming_subscription *subscription = NULL;
+    struct streaming_channel *channel = NULL;
+    struct streaming_client *client = NULL;
+    struct bytes none = {NULL, 0}, error = {NULL, 0};
+    if (!wire_subscription_request_read(&machine->wire, request->payload, &read)) {
+        machine_answer_subscription(machine, request, none, streaming_text(STREAMING_SUBSCRIBE_INVALID));
+        return;
+    }
+    error = streaming_text(request_fault(&read));
+    if (error.count == 0) {
+        client = client_find(machine, read.client_id);
+        if (client == NULL)
+            error = streaming_text(STREAMING_CLIENT_UNKNOWN);
+        else
+            channel = channel_open(machine, read.subject, &error);
+    }
+    if (channel != NULL) {
+        client->via = request->via;
+        error = subscribe(machine, client, channel, &read, &subscription);
+        channel_idle_check(machine, channel);
+    }
+    if (error.count > 0) {
+        machine_answer_subscription(machine, request, none, error);
+        return;
+    }
+    ASSERT(subscription != NULL);
+    subscription->silent = client->failed_count > 0;
+    machine_answer_subscription(machine, request, subscription->info.ack_inbox, none);
+    start_log(machine, subscription, subscription->pending.count > 0 ? "Resumed" : "Started new", &read);
+    subscription->start_after = machine->held_put;
+    list_push_last(&machine->starting, &subscription->starting);
+}
+
+/* ---- start ---- */
+
+/* The next look at what is pending: one wait from now; after a restart when the first of it is due. */
+static void pending_watch(struct streaming *machine, struct streaming_subscription *subscription)
+{
+    int64_t due_ns = machine->now.now_ns + subscription->ack_wait_ns;
+    for (uint32_t i = 0; subscription->recovered && i < subscription->pending.capacity; i++) {
+        const struct sequence_entry *entry = &subscription->pending.entries[i];
+        if (entry->sequence != 0 && entry->word < due_ns)
+            due_ns = entry->word;
+    }
+    if (subscription->pending.count > 0)
+        machine_timer_set(machine, &subscription->timer, due_ns);
+    subscription->recovered = false;
+}
+
+bool subscribe_start(struct streaming *machine, struct streaming_subscription *subscription)
+{
+    if (subscription->state == SUBSCRIPTION_STARTING) {
+        subscription->state = SUBSCRIPTION_RESUMING;
+        subscription->resume_sequence = 0;
+    }
+    if (!redelivery_resume(machine, subscription))
+        return false;
+    pending_watch(machine, subscription);
+    subscription->state = SUBSCRIPTION_LIVE;
+    subscription_stall(subscription,
+                       subscription->pending.count >= (uint32_t)subscription->info.max_in_flight);
+    channel_ready(machine, subscription->channel);
+    return true;
+}

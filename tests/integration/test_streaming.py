@@ -1,0 +1,964 @@
+#!/usr/bin/env python3
+"""The checklist of NATS Streaming as cases: each says in bytes what a client sends and what has to come back, so the same
+cases run against Myelin and, as proof of the cases themselves, against nats-streaming-server (docs/streaming.md 9).
+
+usage: test_streaming.py SERVER_BINARY [--store FILE] [--only WORD]
+
+A group of cases shares a server; within it cases run side by side, each with channels and client ids of its own. The
+number behind a case is the checklist's. No case measures time; what has to stay away is waited for a moment.
+"""
+import argparse
+import concurrent.futures
+import json
+import os
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import stan_client
+from stan_client import FIRST, LAST, NEW_ONLY, SEQUENCE, TIME_DELTA, Nats, Refused, Stan, decode, encode
+
+BINARY = None
+STORE = "MEMORY"
+GROUPS = {}
+
+
+class Failure(Exception):
+    pass
+
+
+def case(group, number):
+    def note(function):
+        GROUPS.setdefault(group, []).append((number, function))
+        return function
+    return note
+
+
+def equal(got, wanted, what=""):
+    if got != wanted:
+        raise Failure(f"{what}: {got!r}, not {wanted!r}")
+
+
+def true(condition, what):
+    if not condition:
+        raise Failure(what)
+
+
+def refused(text, call, *arguments, **more):
+    try:
+        call(*arguments, **more)
+    except Refused as error:
+        if text not in str(error):
+            raise Failure(f"refused with {str(error)!r}, not {text!r}") from error
+        return
+    raise Failure(f"not refused with {text!r}")
+
+
+# ---- servers ----
+
+class Server:
+    """One that is ready; its log is kept for the end."""
+
+    def __init__(self, flags=(), config=None, port=-1, folder=None):
+        self.folder = folder or tempfile.mkdtemp(prefix="streaming-")
+        self.own_folder = folder is None
+        self.log_path = os.path.join(self.folder, "log")
+        # nats-streaming-server by name: what Myelin does then is part of what is tested.
+        link = os.path.join(self.folder, "nats-streaming-server")
+        if not os.path.lexists(link):
+            os.symlink(os.path.abspath(BINARY), link)
+        command = [link, "-a", "127.0.0.1", "-p", str(port), *flags]
+        if STORE == "FILE":
+            command += ["-st", "FILE", "-dir", os.path.join(self.folder, "store")]
+        if config is not None:
+            path = os.path.join(self.folder, "conf")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(config)
+            command += ["-c", path]
+        with open(self.log_path, "ab") as log:
+            self.from_byte = log.tell()
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        self.port = None
+        deadline = time.monotonic() + stan_client.WAIT
+        while "Streaming Server is ready" not in self.log():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.stop(signal.SIGKILL)
+                raise Failure("the server did not start:\n" + self.log())
+            time.sleep(0.01)
+        self.port = int(re.findall(r"Listening for client connections on \S+:(\d+)", self.log())[-1])
+
+    def log(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as file:
+            file.seek(self.from_byte)
+            return file.read()
+
+    def stop(self, number=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(timeout=stan_client.WAIT)
+
+    def remove(self):
+        if self.own_folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Scene:
+    """What one case has: connections and clients that end with it."""
+
+    def __init__(self, server, name):
+        self.server, self.name, self.opened = server, name, []
+
+    def nats(self):
+        nats = Nats(self.server.port)
+        self.opened.append(nats)
+        return nats
+
+    def stan(self, suffix="", nats=None, **more):
+        return Stan(nats or self.nats(), f"{self.name}{suffix}", **more)
+
+    def end(self):
+        for nats in self.opened:
+            if not nats.closed:
+                nats.close()
+
+
+# ---- wire (24.1) ----
+
+@case("plain", 1)
+def undecodable_requests_are_refused_each_with_its_text(scene):
+    nats = scene.nats()
+    for subject, field, text in (("_STAN.discover.test-cluster", 5, "stan: invalid connection request"),
+                                 ("_STAN.pub.test-cluster.foo", 2, "stan: invalid publish request"),
+                                 ("_STAN.sub.test-cluster", 3, "stan: invalid subscription request"),
+                                 ("_STAN.unsub.test-cluster", 3, "stan: invalid unsubscribe request"),
+                                 ("_STAN.subclose.test-cluster", 3, "stan: invalid unsubscribe request"),
+                                 ("_STAN.close.test-cluster", 1, "stan: invalid close request")):
+        equal(nats.request(subject, b"dummy"), encode((field, text)), subject)
+
+
+@case("plain", 2)
+def deliveries_have_no_byte_too_many(scene):
+    client = scene.stan()
+    channel = "foo"  # four letters of a name are four bytes of a message
+    subscription = client.subscribe(channel)
+    client.publish_all(channel, [b"0123456789"] * 3)
+    for message in subscription.next_all(3):
+        true(message.sequence < 128 or message.bytes == 30, "the sequence")
+        equal(message.bytes, 29 if message.sequence < 128 else 30, "bytes of a delivery")
+
+
+@case("plain", 3)
+def ping_values_come_back_negative_ones_too(scene):
+    client = scene.stan(interval=-50, most_out=5)
+    equal(client.subjects[8], (1 << 64) - 50, "ping interval")
+    equal(client.subjects[9], 5, "pings out")
+
+
+@case("plain", 4)
+def long_guids_come_back_whole(scene):
+    client = scene.stan()
+    guid = "g" * 5000
+    client.publish(f"{scene.name}.c", b"x", guid=guid)
+
+
+@case("plain", 5)
+def unknown_fields_are_skipped(scene):
+    nats = scene.nats()
+    answer = nats.request("_STAN.discover.test-cluster",
+                          encode((1, scene.name), (2, nats.inbox()), (77, b"what"), (78, 5)))
+    true(5 not in decode(answer), "refused")
+
+
+@case("plain", 6)
+def a_field_of_the_wrong_kind_is_undecodable(scene):
+    nats = scene.nats()
+    equal(nats.request("_STAN.close.test-cluster", encode((1, 5))), encode((1, "stan: invalid close request")), "close")
+
+
+@case("plain", 7)
+def words_between_servers_are_dropped(scene):
+    nats = scene.nats()
+    # MsgType 4 as a varint in field 1, where PubMsg has a text.
+    equal(nats.request("_STAN.pub.test-cluster.foo", b"\x08\x04\x12\x01a", timeout=0.3), None, "answer")
+
+
+# ---- connect (24.2) ----
+
+@case("plain", 8)
+def client_ids_of_other_letters_are_refused(scene):
+    nats = scene.nats()
+    for client_id in ("", "a b", "a:b", "a,b", "a.b", "!@#$%^&*()", "a\n"):
+        refused("stan: invalid clientID: only alphanumeric and `-` or `_` characters allowed", Stan, nats, client_id)
+
+
+@case("plain", 9)
+def client_ids_of_these_letters_are_good(scene):
+    nats = scene.nats()
+    for suffix in ("id", "_with_underscores", "-with-hyphens", "09"):
+        scene.stan(suffix, nats)
+
+
+@case("plain", 10)
+def a_connect_without_heartbeat_inbox_is_refused(scene):
+    answer = scene.nats().request("_STAN.discover.test-cluster", encode((1, scene.name), (3, 1)))
+    equal(answer, encode((5, "stan: invalid connection request")), "answer")
+
+
+@case("plain", 12)
+def protocol_1_is_told_of_pings(scene):
+    client = scene.stan(interval=1, most_out=3)
+    wanted = encode((1, "_STAN.pub.test-cluster"), (2, "_STAN.sub.test-cluster"), (3, "_STAN.unsub.test-cluster"),
+                    (4, "_STAN.close.test-cluster"), (6, "_STAN.subclose.test-cluster"),
+                    (7, "_STAN.discover.test-cluster.pings"), (8, 1), (9, 3), (10, 1))
+    equal(client.answer, wanted, "ConnectResponse")
+
+
+@case("plain", 13)
+def protocol_0_is_not(scene):
+    client = scene.stan(protocol=0)
+    true(7 not in client.subjects and 8 not in client.subjects and client.subjects[10] == 1, "fields")
+    client.publish(f"{scene.name}.c")
+
+
+@case("plain", 14)
+def the_id_of_a_live_client_is_taken(scene):
+    client = scene.stan()
+    refused("stan: clientID already registered", scene.stan)
+    client.publish(f"{scene.name}.c")
+
+
+@case("plain", 16)
+def the_id_of_a_client_that_is_gone_is_free(scene):
+    first = scene.stan()
+    first.nats.close()
+    scene.stan(connection_id=b"other").publish(f"{scene.name}.c")
+
+
+@case("plain", 17)
+def while_an_id_is_being_checked_others_are_refused(scene):
+    first = scene.stan(beats=False)
+    results = queue.Queue()
+
+    def connect():
+        try:
+            results.put(scene.stan(connection_id=b"second").answer)
+        except Refused as error:
+            results.put(str(error))
+
+    threads = [threading.Thread(target=connect) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    texts = [results.get() for _ in threads]
+    equal(sum(isinstance(text, str) for text in texts), 3, "refused")
+    true(first.heartbeats >= 1, "the holder was not asked")
+
+
+@case("plain", 20)
+def closing_twice_is_an_error(scene):
+    client = scene.stan()
+    equal(client.close(), b"", "CloseResponse")
+    refused("stan: unknown clientID", client.close)
+
+
+@case("plain", 26)
+def pings_of_strangers_are_told_so(scene):
+    client = scene.stan()
+    equal(client.ping(), "", "ping")
+    client.close()
+    equal(client.ping(), "client has been replaced or is no longer registered", "ping after close")
+
+
+@case("plain", 27)
+def a_replaced_client_is_cut_off(scene):
+    first = scene.stan(connection_id=b"one", beats=False)
+    second = scene.stan(connection_id=b"two")
+    equal(first.ping(), "client has been replaced or is no longer registered", "ping")
+    refused("stan: invalid publish request", first.publish, f"{scene.name}.c")
+    second.publish(f"{scene.name}.c")
+
+
+# ---- publish (24.4) ----
+
+@case("plain", 31)
+def a_thousand_publishes_are_all_acknowledged(scene):
+    client = scene.stan()
+    client.publish_all(f"{scene.name}.c", [b"x"] * 1024)
+
+
+@case("plain", 32)
+def wrong_publishes_are_refused(scene):
+    client = scene.stan()
+    for more in ({"guid": ""}, {"client_id": "nobody", "connection_id": b""}, {"connection_id": b"nothing"}):
+        if "guid" in more:
+            client.acks[b""] = done = queue.Queue()
+            client.nats.publish("_STAN.pub.test-cluster.x", encode((1, client.client_id), (3, "x"), (6, b"?")),
+                                client.ack_inbox)
+            equal(done.get(timeout=stan_client.WAIT), "stan: invalid publish request", "without guid")
+        else:
+            refused("stan: invalid publish request", client.publish, f"{scene.name}.c", b"x", **more)
+    for channel in ("foo.*", "foo.>", ".foo", "foo.", "foo..bar", "foo/bar", "foo*"):
+        done = client.acks[b"guid"] = queue.Queue()
+        client.nats.publish("_STAN.pub.test-cluster.x",
+                            encode((1, client.client_id), (2, "guid"), (3, channel), (5, b"x")), client.ack_inbox)
+        equal(done.get(timeout=stan_client.WAIT), "stan: invalid publish request", channel)
+
+
+@case("plain", 33)
+def the_connection_id_decides_alone(scene):
+    client = scene.stan()
+    client.publish(f"{scene.name}.c", b"x", client_id="wrong")
+
+
+@case("plain", 34)
+def without_one_the_client_id_does(scene):
+    client = scene.stan()
+    client.publish(f"{scene.name}.c", b"x", connection_id=b"")
+
+
+@case("plain", 37)
+def what_was_published_before_the_close_is_stored(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    for _ in range(1000):
+        client.publish_later(channel, b"x")
+    client.close()
+    messages = scene.stan("2").subscribe(channel, start=FIRST, in_flight=2000).next_all(1000)
+    equal([m.sequence for m in messages], list(range(1, 1001)), "sequences")
+
+
+@case("plain", 39)
+def a_publish_without_reply_is_stored(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    subscription = client.subscribe(channel)
+    client.nats.publish(f"_STAN.pub.test-cluster.{channel}",
+                        encode((1, client.client_id), (2, "g"), (3, channel), (4, "reply"), (5, b"data")))
+    message = subscription.next()
+    equal((message.data, message.fields[3]), (b"data", b"reply"), "message")
+
+
+# ---- channels (24.5) ----
+
+@case("plain", 41)
+def long_names_are_good(scene):
+    scene.stan().publish(scene.name + ".x" * 100)
+
+
+@case("plain", 42)
+def names_differ_in_more_than_case(scene):
+    client, channel = scene.stan(), f"{scene.name}.Foo"
+    client.publish(channel)
+    text = f'rejecting channel "{channel.lower()}" because channel "{channel}" alreay exists (different cases not allowed)'
+    refused(text, client.publish, channel.lower())
+    refused("exists", client.subscribe, channel.upper())
+
+
+LIMITS = """
+streaming {
+    store_limits {
+        max_channels: 6
+        max_msgs: 10
+        max_subs: 2
+        channels {
+            "two": { max_msgs: 2 }
+            "alone": { max_subs: 1 }
+            "bytes": { max_bytes: 200, max_msgs: 0 }
+            "brief": { max_inactivity: "300ms" }
+        }
+    }
+}
+"""
+
+
+@case("limits", 43)
+def limits_hold(scene):
+    """43, 44, 45, 46, 47, 52: one case, because all count the same channels."""
+    client = scene.stan()
+    client.publish_all("ten", [b"%d" % i for i in range(1, 21)])
+    subscription = client.subscribe("ten", start=FIRST)
+    equal([m.sequence for m in subscription.next_all(10)], list(range(11, 21)), "ten")
+    subscription.end()
+    client.publish_all("two", [b"x"] * 5)
+    equal([m.sequence for m in client.subscribe("two", start=FIRST).next_all(2)], [4, 5], "two")
+    client.publish_all("bytes", [b"x" * 36] * 20)
+    first = client.subscribe("bytes", start=FIRST).next()
+    true(first.sequence > 10, f"bytes: the first kept is {first.sequence}")
+    alone = client.subscribe("alone")
+    for more in ({}, {"durable": "d"}, {"group": "g"}, {"group": "g", "durable": "d"}):
+        refused("too many subscriptions per channel", client.subscribe, "alone", **more)
+    alone.end()
+    client.subscribe("alone")
+    brief = client.subscribe("brief", durable="d")
+    client.publish("other")
+    refused("too many channels", client.publish, "more")
+    refused("too many channels", client.subscribe, "more")
+    equal(brief.silent(0.5), True, "brief")
+    client.publish("brief")
+    brief.next()
+    brief.end(close=True)
+    deadline = time.monotonic() + stan_client.WAIT
+    while 'Channel "brief" has been deleted' not in scene.server.log():
+        true(time.monotonic() < deadline, "the unused channel stays")
+        time.sleep(0.02)
+    client.publish("more")
+
+
+@case("limits", 72)
+def sequences_outside_the_bounds_are_near_enough(scene):
+    client = scene.stan()
+    client.publish_all("ten", [b"x"] * 20)
+    subscription = client.subscribe("ten", start=LAST)
+    last = subscription.next().sequence
+    subscription.end()
+    subscription = client.subscribe("ten", start=SEQUENCE, sequence=1)
+    equal(subscription.next().sequence, last - 9, "below")
+    subscription.end()
+
+
+# ---- subscribe (24.6) ----
+
+@case("plain", 60)
+def wrong_subscriptions_are_refused(scene):
+    client = scene.stan()
+    channel = f"{scene.name}.c"
+    for text, more in (("stan: clientID missing", {"client_id": ""}),
+                       ("stan: invalid ack wait time, should be >= 1s", {"ack_wait": 0}),
+                       ("stan: invalid ack wait time, should be >= 1s", {"ack_wait": -1}),
+                       ("stan: invalid MaxInflight, should be >= 1", {"in_flight": 0}),
+                       ("stan: invalid MaxInflight, should be >= 1", {"in_flight": -1}),
+                       ("stan: invalid start position", {"start": -1}),
+                       ("stan: invalid start position", {"start": 5}),
+                       ("stan: unknown clientID", {"client_id": "nobody"})):
+        refused(text, client.subscribe, channel, **more)
+    for name in ("foo*.bar", "foo.bar*", "foo.>.*", "", ".foo"):
+        refused("stan: invalid subject", client.subscribe, name)
+
+
+@case("plain", 61)
+def a_colon_is_not_in_a_durable_groups_name(scene):
+    refused("stan: durable name of a durable queue subscriber can't contain the character ':'",
+            scene.stan().subscribe, f"{scene.name}.c", group="queue", durable="dur:name")
+
+
+@case("plain", 64)
+def the_response_comes_before_the_first_message(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    client.publish_all(channel, [b"x"] * 100)
+    for more in ({}, {"durable": "d"}, {"group": "g"}, {"group": "g", "durable": "d"}):
+        inbox = client.nats.inbox()
+        raw = client.nats.subscribe(inbox)
+        client.nats.publish("_STAN.sub.test-cluster", encode(
+            (1, client.client_id), (2, channel), (3, more.get("group", "")), (4, inbox), (5, 10), (6, 30),
+            (7, more.get("durable", "")), (10, FIRST)), inbox)
+        first = decode(raw.get(timeout=stan_client.WAIT).data)
+        true(2 in first and first[2].startswith(b"_INBOX."), f"first came {first}")
+        equal(decode(raw.get(timeout=stan_client.WAIT).data)[1], 1, "then")
+
+
+# ---- start positions (24.7) ----
+
+@case("plain", 67)
+def on_an_empty_channel_every_position_waits(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    subscriptions = [client.subscribe(channel, start=start, sequence=7, delta_ns=10 ** 9)
+                     for start in (NEW_ONLY, LAST, TIME_DELTA, SEQUENCE, FIRST)]
+    client.publish(channel)
+    for subscription in subscriptions:
+        equal(subscription.next().sequence, 1, "first")
+
+
+@case("plain", 69)
+def positions_begin_where_they_say(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    client.publish_all(channel, [b"x"] * 10)
+    for wanted, more in ((11, {"start": NEW_ONLY}), (10, {"start": LAST}), (1, {"start": FIRST}),
+                         (6, {"start": SEQUENCE, "sequence": 6}), (1, {"start": SEQUENCE}),
+                         (11, {"start": SEQUENCE, "sequence": 50}),
+                         (1, {"start": TIME_DELTA, "delta_ns": 3600 * 10 ** 9}),
+                         (11, {"start": TIME_DELTA, "delta_ns": -3600 * 10 ** 9})):
+        subscription = client.subscribe(channel, **more)
+        if wanted == 11:
+            true(subscription.silent(0.05), f"{more}: something came")
+        else:
+            equal([m.sequence for m in subscription.next_all(11 - wanted)], list(range(wanted, 11)), more)
+    subscription = client.subscribe(channel, start=NEW_ONLY)
+    client.publish(channel)
+    equal(subscription.next().sequence, 11, "new only")
+
+
+# ---- delivery (24.8) ----
+
+@case("plain", 75)
+def everything_arrives_once_in_order(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    subscription = client.subscribe(channel, auto=True)
+    client.publish_all(channel, [b"%d" % i for i in range(500)])
+    messages = subscription.next_all(500)
+    equal([m.data for m in messages], [b"%d" % i for i in range(500)], "data")
+    true(all(m.timestamp > 10 ** 18 and not m.redelivered for m in messages), "fields")
+    equal([m.timestamp for m in messages], sorted(m.timestamp for m in messages), "timestamps")
+
+
+@case("plain", 77)
+def the_window_holds(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    client.publish_all(channel, [b"x"] * 101)
+    subscription = client.subscribe(channel, start=FIRST, in_flight=10)
+    first = subscription.next_all(10)
+    true(subscription.silent(), "more than the window")
+    subscription.ack(3)
+    equal(subscription.next().sequence, 11, "after an ack")
+    true(subscription.silent(), "more than the window after an ack")
+    for message in first:
+        subscription.ack(message.sequence)
+    equal([m.sequence for m in subscription.next_all(9)], list(range(12, 21)), "after acks")
+
+
+# ---- acks and redelivery (24.9) ----
+
+@case("plain", 85)
+def what_is_not_acknowledged_comes_again(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    subscription = client.subscribe(channel, ack_wait=1)
+    client.publish_all(channel, [b"x"] * 10)
+    for message in subscription.next_all(10):
+        true(not message.redelivered, "the first time")
+        if message.sequence % 2 == 1:
+            subscription.ack(message.sequence)
+    for turn in (1, 2):
+        again = subscription.next_all(5)
+        equal([m.sequence for m in again], [2, 4, 6, 8, 10], "again")
+        true(all(m.redelivered and m.count == turn for m in again), f"count {turn}")
+    for message in again:
+        subscription.ack(message.sequence)
+    true(subscription.silent(1.3), "acknowledged ones come")
+
+
+@case("plain", 94)
+def acks_nobody_knows_are_harmless(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    subscription = client.subscribe(channel)
+    client.publish(channel)
+    subscription.next()
+    subscription.ack(1)
+    subscription.ack(1)
+    subscription.ack(99)
+    client.nats.publish(subscription.ack_inbox, encode((1, "no.such.channel"), (2, 1)))
+    client.publish(channel)
+    equal(subscription.next().sequence, 2, "next")
+
+
+@case("plain", 97)
+def an_ack_before_the_close_counts(scene):
+    nats, channel = scene.nats(), f"{scene.name}.c"
+    client = scene.stan(nats=nats)
+    subscription = client.subscribe(channel, durable="d")
+    client.publish_all(channel, [b"x"] * 50)
+    for message in subscription.next_all(50):
+        subscription.ack(message.sequence)
+    client.close()
+    client = scene.stan(nats=nats)
+    client.publish(channel)
+    message = client.subscribe(channel, durable="d").next()
+    equal((message.sequence, message.redelivered), (51, False), "resumed")
+
+
+# ---- durables (24.10) ----
+
+@case("plain", 99)
+def a_durable_is_live_once(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    client.subscribe(channel, durable="d")
+    refused("stan: duplicate durable registration", client.subscribe, channel, durable="d")
+    client.subscribe(f"{scene.name}.other", durable="d")
+    scene.stan("2").subscribe(channel, durable="d")
+
+
+@case("plain", 100)
+def a_durable_goes_on_where_it_was(scene):
+    nats, channel = scene.nats(), f"{scene.name}.c"
+    client = scene.stan(nats=nats)
+    subscription = client.subscribe(channel, durable="d", start=FIRST)
+    client.publish_all(channel, [b"x"] * 5)
+    for message in subscription.next_all(5):
+        if message.sequence != 3:
+            subscription.ack(message.sequence)
+    client.close()
+    client = scene.stan(nats=nats)
+    client.publish(channel)
+    resumed = client.subscribe(channel, durable="d", start=NEW_ONLY)
+    true(resumed.ack_inbox != subscription.ack_inbox, "the same ack inbox")
+    first, second = resumed.next_all(2)
+    equal((first.sequence, first.redelivered, first.count), (3, True, 1), "pending first")
+    equal((second.sequence, second.redelivered), (6, False), "then the new one")
+
+
+@case("plain", 102)
+def what_is_pending_comes_before_what_is_new(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    subscription = client.subscribe(channel, durable="d", in_flight=50)
+    client.publish_all(channel, [b"x"] * 60)
+    subscription.next_all(50)
+    subscription.end(close=True)
+    for _ in range(50):
+        client.publish_later(channel, b"y")
+    resumed = client.subscribe(channel, durable="d", in_flight=20)
+    messages = resumed.next_all(50)
+    equal([m.sequence for m in messages], list(range(1, 51)), "pending")
+    true(all(m.redelivered for m in messages), "flags")
+    true(resumed.silent(), "new ones beyond the window")
+
+
+@case("plain", 104)
+def unsubscribe_forgets_and_close_does_not(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    subscription = client.subscribe(channel, durable="d")
+    client.publish(channel)
+    subscription.ack(subscription.next().sequence)
+    equal(subscription.end(close=True), b"", "response")
+    client.publish(channel)
+    subscription = client.subscribe(channel, durable="d")
+    subscription.ack(subscription.next().sequence)
+    subscription.end()
+    equal(client.subscribe(channel, durable="d", start=FIRST).next().sequence, 1, "fresh")
+
+
+@case("replace", 105)
+def a_durable_can_be_replaced(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    old = client.subscribe(channel, durable="d")
+    new = client.subscribe(channel, durable="d")
+    client.publish(channel)
+    equal(new.next().sequence, 1, "new")
+    true(old.silent(), "the old one gets it too")
+    refused("stan: invalid subscription", old.end, True)
+
+
+# ---- queues (24.11) ----
+
+@case("plain", 109)
+def a_group_shares(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    members = [client.subscribe(channel, group="g", auto=True) for _ in range(5)]
+    client.publish_all(channel, [b"x"] * 2000)
+    seen = []
+    deadline = time.monotonic() + stan_client.WAIT
+    while len(seen) < 2000:
+        true(time.monotonic() < deadline, f"{len(seen)} of 2000 arrived")
+        for member in members:
+            try:
+                while True:
+                    seen.append(member.messages.get(timeout=0.01).sequence)
+            except queue.Empty:
+                pass
+    equal(sorted(seen), list(range(1, 2001)), "each once")
+
+
+@case("plain", 110)
+def a_group_and_its_durable_namesake_are_two(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    one = client.subscribe(channel, group="bar")
+    two = client.subscribe(channel, group="bar", durable="d")
+    client.publish(channel)
+    equal((one.next().sequence, two.next().sequence), (1, 1), "both")
+
+
+@case("plain", 111)
+def who_joins_goes_on_where_the_group_is(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    client.publish_all(channel, [b"x"] * 5)
+    first = client.subscribe(channel, group="g", start=FIRST)
+    for message in first.next_all(5):
+        first.ack(message.sequence)
+    second = client.subscribe(channel, group="g", start=FIRST)
+    true(second.silent(), "from the beginning once more")
+    first.end()
+    second.end()
+    third = client.subscribe(channel, group="g", start=FIRST)
+    equal(third.next().sequence, 1, "a new group")
+
+
+@case("plain", 113)
+def a_durable_group_outlives_its_members(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    member = client.subscribe(channel, group="g", durable="d", start=FIRST)
+    client.publish_all(channel, [b"x"] * 3)
+    for message in member.next_all(3):
+        if message.sequence < 3:
+            member.ack(message.sequence)
+    member.end(close=True)
+    client.publish(channel)
+    member = scene.stan("2").subscribe(channel, group="g", durable="d", start=NEW_ONLY)
+    first, second = member.next_all(2)
+    equal((first.sequence, first.redelivered), (3, True), "pending")
+    equal((second.sequence, second.redelivered), (4, False), "new")
+    member.end()
+    member = client.subscribe(channel, group="g", durable="d", start=FIRST)
+    equal(member.next().redelivered, False, "after unsubscribe it begins anew")
+
+
+@case("plain", 114)
+def a_stalled_member_does_not_stall_the_group(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    slow = client.subscribe(channel, group="g", in_flight=1)
+    fast = client.subscribe(channel, group="g", auto=True)
+    client.publish_all(channel, [b"x"] * 50)
+    slow.next()
+    fast.next_all(49)
+    true(slow.silent(), "beyond its window")
+    fast.end()
+    client.publish_all(channel, [b"x"] * 2)
+    true(slow.silent(), "beyond its window when alone")
+    slow.ack(1 if slow.messages.empty() else 0)
+    for sequence in range(1, 51):
+        slow.ack(sequence)
+    slow.next()
+
+
+@case("plain", 116)
+def who_leaves_leaves_its_messages_to_the_others(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    leaving = client.subscribe(channel, group="g", ack_wait=1000)
+    client.publish_all(channel, [b"x"] * 20)
+    leaving.next_all(20)
+    staying = client.subscribe(channel, group="g", ack_wait=1000)
+    leaving.end()
+    messages = staying.next_all(20)
+    equal(sorted(m.sequence for m in messages), list(range(1, 21)), "moved")
+    true(all(m.redelivered for m in messages), "flags")
+
+
+@case("plain", 119)
+def a_late_ack_counts_where_the_message_is_now(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    one = client.subscribe(channel, group="g", ack_wait=1)
+    client.publish(channel)
+    one.next()
+    two = client.subscribe(channel, group="g", ack_wait=1)
+    moved = two.next()
+    equal((moved.sequence, moved.redelivered, moved.count), (1, True, 1), "moved")
+    one.ack(1)
+    true(two.silent(1.4) and one.silent(), "acknowledged by the first, and comes again")
+
+
+@case("plain", 121)
+def counts_go_on_over_all_members(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    arrivals = queue.Queue()
+    for _ in range(2):
+        member = client.subscribe(channel, group="g", ack_wait=1)
+        member.messages = arrivals
+    client.publish(channel)
+    equal([arrivals.get(timeout=stan_client.WAIT).count for _ in range(4)], [0, 1, 2, 3], "counts")
+
+
+# ---- unsubscribe and close (24.12) ----
+
+@case("plain", 125)
+def wrong_unsubscribes_are_refused(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    subscription = client.subscribe(channel)
+    equal(client.nats.request("_STAN.unsub.test-cluster", b""), encode((3, "stan: unknown channel")), "empty")
+    for close in (False, True):
+        refused("stan: unknown channel", subscription.end, close, channel="no.such")
+        refused("stan: invalid subscription", subscription.end, close, inbox="nothing")
+        refused("stan: unknown clientID", subscription.end, close, client_id="nobody")
+    refused("unknown", client.close, client_id="nobody")
+    subscription.end()
+    refused("stan: invalid subscription", subscription.end)
+
+
+@case("plain", 126)
+def the_delivery_inbox_names_a_subscription_too(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    subscription = client.subscribe(channel)
+    subscription.end(close=True, inbox=subscription.inbox)
+    client.publish(channel)
+    true(subscription.silent(), "still there")
+
+
+# ---- heartbeats (24.3) ----
+
+@case("beats", 23)
+def who_answers_heartbeats_stays(scene):
+    client = scene.stan()
+    deadline = time.monotonic() + stan_client.WAIT
+    while client.heartbeats < 8:
+        true(time.monotonic() < deadline, "no heartbeats")
+        time.sleep(0.02)
+    equal(client.ping(), "", "ping")
+
+
+@case("beats", 24)
+def who_does_not_is_removed(scene):
+    client = scene.stan(beats=False)
+    subscription = client.subscribe(f"{scene.name}.c", durable="d")
+    true(subscription.ack_inbox, "inbox")
+    deadline = time.monotonic() + stan_client.WAIT
+    while f"[Client:{scene.name}] Timed out on heartbeats" not in scene.server.log():
+        true(time.monotonic() < deadline, "it stays")
+        time.sleep(0.02)
+    equal(client.ping(), "client has been replaced or is no longer registered", "ping")
+    refused("stan: unknown clientID", client.subscribe, f"{scene.name}.c", durable="d")
+
+
+@case("beats", 120)
+def a_dead_members_messages_go_to_the_others(scene):
+    channel = f"{scene.name}.c"
+    dead = scene.stan("dead")
+    member = dead.subscribe(channel, group="g", ack_wait=60)
+    dead.publish_all(channel, [b"x"] * 5)
+    member.next_all(5)
+    dead.nats.close()
+    live = scene.stan("live").subscribe(channel, group="g", ack_wait=60)
+    equal(sorted(m.sequence for m in live.next_all(5)), [1, 2, 3, 4, 5], "moved")
+
+
+# ---- monitoring (spec/monitoring.md 4) ----
+
+def fetch(scene, path):
+    port = re.findall(r"Starting http monitor on \S+:(\d+)", scene.server.log())[-1]
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=stan_client.WAIT) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@case("monitor", "serverz")
+def monitoring_tells_what_there_is(scene):
+    """One case, because all count the same things."""
+    client = scene.stan()
+    one = client.subscribe("foo", in_flight=2)
+    client.subscribe("bar", durable="d").end(close=True)
+    client.subscribe("bar", group="g", durable="d", ack_wait=7)
+    client.publish_all("foo", [b"hello"] * 3)
+    one.next_all(2)
+    server = fetch(scene, "/streaming/serverz")[1]
+    wanted = {"cluster_id": "test-cluster", "version": "0.25.6", "state": "STANDALONE", "clients": 1, "subscriptions": 3,
+              "channels": 2, "total_msgs": 3, "in_msgs": 3, "out_msgs": 2}
+    equal({key: server.get(key) for key in wanted}, wanted, "serverz")
+    true(server["total_bytes"] > 0 and server["in_bytes"] > server["out_bytes"] > 0, "bytes")
+    true({"server_id", "go", "now", "start_time", "uptime"} <= set(server), "keys of serverz")
+    store = fetch(scene, "/streaming/storez")[1]
+    equal(store["limits"], {"max_channels": 100, "max_msgs": 1000000, "max_bytes": 1024000000, "max_age": 0,
+                            "max_subscriptions": 1000, "max_inactivity": 0}, "limits")
+    equal((store["type"], store["total_msgs"]), (STORE, 3), "storez")
+    equal(store["total_bytes"], server["total_bytes"], "bytes in both")
+    clients = fetch(scene, "/streaming/clientsz?subs=1")[1]
+    equal((clients["count"], clients["total"], clients["offset"], clients["limit"]), (1, 1, 0, 1024), "clientsz")
+    told = clients["clients"][0]
+    equal((told["id"], told["hb_inbox"], told["subs_count"]), (client.client_id, client.hb_inbox, 2), "client")
+    equal(sorted(told["subscriptions"]), ["bar", "foo"], "channels of the client")
+    equal(told["subscriptions"]["foo"], [{
+        "client_id": client.client_id, "inbox": one.inbox, "ack_inbox": one.ack_inbox, "is_durable": False,
+        "is_offline": False, "max_inflight": 2, "ack_wait": 30, "last_sent": 2, "pending_count": 2, "is_stalled": True}],
+        "subscription")
+    member = told["subscriptions"]["bar"][0]
+    equal((member["queue_name"], member["is_durable"], member["ack_wait"]), ("d:g", True, 7), "member")
+    equal(fetch(scene, f"/streaming/clientsz?client={client.client_id}")[1],
+          {"id": client.client_id, "hb_inbox": client.hb_inbox, "subs_count": 2}, "one client")
+    channels = fetch(scene, "/streaming/channelsz?limit=1&offset=1")[1]
+    equal((channels["names"], channels["count"], channels["total"]), (["foo"], 1, 2), "names")
+    foo = fetch(scene, "/streaming/channelsz?channel=foo&subs=1")[1]
+    equal([foo[key] for key in ("name", "msgs", "first_seq", "last_seq")], ["foo", 3, 1, 3], "channel")
+    equal(len(foo["subscriptions"]), 1, "its subscriptions")
+    bar = fetch(scene, "/streaming/channelsz?channel=bar&subs=1")[1]["subscriptions"]
+    equal(sorted((s["is_offline"], s["is_durable"]) for s in bar), [(False, True), (True, True)], "offline durables")
+    equal(fetch(scene, "/streaming/channelsz?channel=no"), (404, "Channel no not found\n"), "no channel")
+    equal(fetch(scene, "/streaming/clientsz?client=no"), (404, "Client no not found\n"), "no client")
+    true(fetch(scene, "/subsz")[1]["num_subscriptions"] >= 7, "the service's own subscriptions")
+
+
+# ---- process (24.14) ----
+
+def process_cases():
+    server = Server()
+    try:
+        Stan(Nats(server.port), "me").publish("foo")
+        equal(server.stop(signal.SIGTERM), 143, "exit code after SIGTERM")
+        true("Shutting down" in server.log(), "the line about the end")
+    finally:
+        server.stop(signal.SIGKILL)
+        server.remove()
+    server = Server()
+    equal(server.stop(signal.SIGINT), 0, "exit code after SIGINT")
+    server.remove()
+    for flags, text in ((["-st", "nothing"], "store type"), (["-st", "FILE"], "root directory must be specified"),
+                        (["-mc", "-1"], "max channels limit cannot be negative (-1)")):
+        done = subprocess.run([BINARY, *(["--streaming"] if os.path.basename(BINARY) == "myelin" else []), *flags],
+                              capture_output=True, text=True, timeout=stan_client.WAIT, check=False)
+        equal(done.returncode, 1, f"exit code of {flags}")
+        true(text in done.stdout + done.stderr, f"{flags}: {done.stdout + done.stderr}")
+
+
+SERVERS = {
+    "plain": {},
+    "replace": {"flags": ["-replace_durable"]},
+    "beats": {"flags": ["-hbi", "150ms", "-hbt", "150ms", "-hbf", "2"]},
+    "limits": {"config": LIMITS},
+    "monitor": {"flags": ["-m", "-1"]},
+}
+
+
+def run_case(server, number, function):
+    scene = Scene(server, f"{function.__name__[:40]}-{number}")
+    try:
+        function(scene)
+        return None
+    except Exception as error:  # pylint: disable=broad-except
+        return f"{type(error).__name__}: {error}"
+    finally:
+        scene.end()
+
+
+def run_group(group, only):
+    cases = [(n, f) for n, f in GROUPS[group] if only is None or only in f.__name__]
+    if not cases:
+        return 0, 0
+    passed = failed = 0
+    server = Server(**SERVERS[group])
+    try:
+        with concurrent.futures.ThreadPoolExecutor(1 if group == "limits" else 12) as pool:
+            futures = [(n, f, pool.submit(run_case, server, n, f)) for n, f in cases]
+            for number, function, future in futures:
+                wrong = future.result()
+                passed, failed = passed + (wrong is None), failed + (wrong is not None)
+                if wrong is not None:
+                    print(f"FAILED {number} {function.__name__}: {wrong}")
+        true(server.process.poll() is None, f"the server of {group} has ended:\n{server.log()[-3000:]}")
+    finally:
+        server.stop(signal.SIGKILL)
+        server.remove()
+    return passed, failed
+
+
+def main():
+    global BINARY, STORE  # pylint: disable=global-statement
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("binary")
+    parser.add_argument("--only", help="cases with this word in their name")
+    parser.add_argument("--store", default="MEMORY", choices=("MEMORY", "FILE"))
+    options = parser.parse_args()
+    BINARY, STORE = os.path.abspath(options.binary), options.store
+    passed = failed = 0
+    for group in GROUPS:
+        done = run_group(group, options.only)
+        passed, failed = passed + done[0], failed + done[1]
+    if options.only is None:
+        process_cases()
+        passed += 1
+    print(f"streaming with {STORE}: {passed} passed, {failed} failed")
+    sys.exit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()
