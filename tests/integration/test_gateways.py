@@ -725,22 +725,10 @@ def row_37_nearest_first(world):
     second = socket.create_server(("127.0.0.1", 0))
     second.settimeout(WAIT_SECONDS)
     port = second.getsockname()[1]
-    into, _ = world.inbound("GX", name="X")
-    into.close()
-    near.send(info_line("GX", port, gateway_cmd=1))  # gossip: where it really is
-    while True:  # the address that the inbound connection gave is GF's and answers with another name
-        world.listener.settimeout(0.05)
-        second.settimeout(0.05)
-        try:
-            far = world.keep(second.accept()[0])
-            break
-        except socket.timeout:
-            pass
-        try:
-            wrong = world.keep(world.listener.accept()[0])
-            wrong.send(info_line("GF", world.port))
-        except socket.timeout:
-            pass
+    into = world.dial()  # by which the server learns of GX, and dials it back
+    into.line()
+    into.send(connect_line("GX", name="X" * 56) + info_line("GX", port, name="X"))
+    far = world.keep(second.accept()[0])
     far.send(info_line("GX", port, name="X"))
     far.until("^CONNECT")
     client = Client(world.node)
