@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -787,8 +788,10 @@ def row_two_addresses(world):
 row_two_addresses.dials = True
 
 
-def run(row, world):
+def run(path, row, making):
     """What went wrong, or None."""
+    with making:  # ports are looked for just before they are needed, by one at a time
+        world = World(path, getattr(row, "extra", ""), getattr(row, "dials", False), getattr(row, "top", ""))
     began = time.monotonic()
     if getattr(row, "ours", False) and not world.ours:
         return row, world, 0, None
@@ -806,10 +809,10 @@ def main():
     failed = passed = 0
     verbose = "-v" in sys.argv
     rows = [value for name, value in sorted(globals().items()) if name.startswith("row_") and callable(value)]
-    worlds = [(row, World(path, getattr(row, "extra", ""), getattr(row, "dials", False), getattr(row, "top", "")))
-              for row in rows if only in row.__name__]
+    making = threading.Lock()
+    wanted = [row for row in rows if only in row.__name__]
     with concurrent.futures.ThreadPoolExecutor(6) as pool:  # most of them wait for timers
-        for row, world, seconds, error in pool.map(lambda pair: run(*pair), worlds):
+        for row, world, seconds, error in pool.map(lambda row: run(path, row, making), wanted):
             if error:
                 failed += 1
                 print(f"FAILED {row.__name__}: {error}\n{world.node.said()[-1500:] if world.node.log else ''}", flush=True)
