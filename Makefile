@@ -348,6 +348,10 @@ bench: build ## Myelin and nats-server side by side (BENCH_ARGUMENTS, such as --
 bench-cluster: build ## two nodes of Myelin and of nats-server: CPU per message, bursts of interest
 	python3 bench/cluster.py --bench $(out)/myelin-bench --myelin $(out)/myelin $(BENCH_ARGUMENTS)
 
+.PHONY: bench-gateways
+bench-gateways: build ## two clusters of Myelin and of nats-server: CPU per message
+	python3 bench/gateways.py --bench $(out)/myelin-bench --myelin $(out)/myelin $(BENCH_ARGUMENTS)
+
 test_targets += bench-check
 .PHONY: bench-check
 bench-check: $(out)/myelin-bench ## check the load generator against a server that errs on purpose

@@ -61,6 +61,18 @@ class Client:
             time.sleep(0.0005)
 
 
+def wait_for_port(process, port):
+    end = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"{process.args[0]} does not start") from None
+            time.sleep(0.01)
+
+
 class Pair:
     """Two nodes; `a` is where publishers go."""
 
@@ -76,15 +88,8 @@ class Pair:
         process = subprocess.Popen([path, "-a", "127.0.0.1", "-p", str(port), "--cluster",
                                     f"nats://127.0.0.1:{route_port}", "--cluster_name", "bench"] + more,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        end = time.monotonic() + WAIT_SECONDS
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                return process
-            except OSError:
-                if process.poll() is not None or time.monotonic() > end:
-                    raise RuntimeError(f"{path} does not start") from None
-                time.sleep(0.01)
+        wait_for_port(process, port)
+        return process
 
     def __enter__(self):
         """With the route in place."""
@@ -107,9 +112,9 @@ class Pair:
         return total
 
 
-def throughput(bench, path, messages, size):
+def throughput(bench, path, messages, size, kind=Pair):
     """CPU ns of both nodes per message."""
-    with Pair(path) as pair:
+    with kind(path) as pair:
         subscriber = subprocess.Popen([bench, "sub", "--server", f"127.0.0.1:{pair.ports[1]}", "--messages",
                                        str(messages + 1), "--subject", "bench", "--quiet", "--json", "--timeout", "60"],
                                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -72,7 +73,7 @@ def info_of(line):
 class World:
     """One server GA, a listener that it may dial as GF, and peers that end with the case."""
 
-    def __init__(self, path, extra="", dials=False, shards=2):
+    def __init__(self, path, extra="", dials=False, top="", shards=2):
         ports = free_ports(3)
         self.ours = "myelin" in os.path.basename(path)
         self.listener = socket.create_server(("127.0.0.1", 0))  # lives from here on, so that no port is taken twice
@@ -81,7 +82,7 @@ class World:
         remotes = f'{{name: GF, url: "nats://127.0.0.1:{self.port}"}}' if dials else ""
         gateway = f'gateway {{ name: GA, listen: "127.0.0.1:{ports[2]}"\ngateways: [{remotes}]\n{extra}\n}}\n'
         self.node = Node(path, "A", ports[0], ports[1], ["--shards", str(shards)] if self.ours else [], "",
-                         ACCOUNTS + gateway)
+                         ACCOUNTS + top + gateway)
         self.node.cluster_name = "GA"
         self.gateway_port = ports[2]
         self.peers = []
@@ -719,6 +720,55 @@ def row_61_62_lost_and_found(world):
 row_61_62_lost_and_found.dials = True
 
 
+def row_37_nearest_first(world):
+    """A queue group that two other clusters have goes to the one that answers PING sooner, and the other way round."""
+    near, _ = world.outbound()
+    second = socket.create_server(("127.0.0.1", 0))
+    second.settimeout(WAIT_SECONDS)
+    port = second.getsockname()[1]
+    into = world.dial()  # by which the server learns of GX, and dials it back
+    into.line()
+    into.send(connect_line("GX", name="X" * 56) + info_line("GX", port, name="X"))
+    far = world.keep(second.accept()[0])
+    far.send(info_line("GX", port, name="X"))
+    far.until("^CONNECT")
+    client = Client(world.node)
+    for peer in (near, far):
+        peer.send(b"RS+ APP nearest q 1\r\n")
+        peer.socket.settimeout(0.01)
+    slow, turns = far, 0
+    taken = {near: 0, far: 0}
+    late = []
+    end = time.monotonic() + WAIT_SECONDS
+    while turns < 2:
+        if time.monotonic() > end:
+            raise Failure(f"messages go to the slower one: {taken.values()}")
+        client.publish("nearest", b"")
+        for peer in (near, far):
+            try:
+                peer.buffer += peer.socket.recv(1 << 16)
+            except socket.timeout:
+                pass
+            for _ in range(peer.buffer.count(b"PING\r\n")):
+                late.append((time.monotonic() + (0.2 if peer is slow else 0), peer))
+            taken[peer] = taken[peer] + peer.buffer.count(b"RMSG APP nearest | q 0") if peer is not slow else 0
+            if peer is slow and b"RMSG APP nearest" in peer.buffer:
+                taken[near if slow is far else far] = 0
+            peer.buffer = b""
+        for due, peer in [pair for pair in late if pair[0] <= time.monotonic()]:
+            peer.send(b"PONG\r\n")
+        late = [pair for pair in late if pair[0] > time.monotonic()]
+        if taken[near if slow is far else far] >= 60:  # in a row
+            slow = near if slow is far else far
+            taken = {near: 0, far: 0}
+            turns += 1
+    second.close()
+
+
+row_37_nearest_first.dials = True
+row_37_nearest_first.top = 'ping_interval: "1s"\n'
+
+
 def row_two_addresses(world):
     """6.3: further addresses of a cluster are tried when one is lost."""
     second = socket.create_server(("127.0.0.1", 0))
@@ -738,8 +788,10 @@ def row_two_addresses(world):
 row_two_addresses.dials = True
 
 
-def run(row, world):
+def run(path, row, making):
     """What went wrong, or None."""
+    with making:  # ports are looked for just before they are needed, by one at a time
+        world = World(path, getattr(row, "extra", ""), getattr(row, "dials", False), getattr(row, "top", ""))
     began = time.monotonic()
     if getattr(row, "ours", False) and not world.ours:
         return row, world, 0, None
@@ -757,10 +809,10 @@ def main():
     failed = passed = 0
     verbose = "-v" in sys.argv
     rows = [value for name, value in sorted(globals().items()) if name.startswith("row_") and callable(value)]
-    worlds = [(row, World(path, getattr(row, "extra", ""), getattr(row, "dials", False)))
-              for row in rows if only in row.__name__]
+    making = threading.Lock()
+    wanted = [row for row in rows if only in row.__name__]
     with concurrent.futures.ThreadPoolExecutor(6) as pool:  # most of them wait for timers
-        for row, world, seconds, error in pool.map(lambda pair: run(*pair), worlds):
+        for row, world, seconds, error in pool.map(lambda row: run(path, row, making), wanted):
             if error:
                 failed += 1
                 print(f"FAILED {row.__name__}: {error}\n{world.node.said()[-1500:] if world.node.log else ''}", flush=True)

@@ -15,6 +15,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import urllib.error
 import urllib.request
 
@@ -318,11 +319,19 @@ def main():
                      "\n authorization { user: gw, password: secret }"), (random_work,)))
         if n:
             runs.append(("Myelin and a nats-server with TLS", dict(clusters=[[m], [n]], extra=tls), (random_work,)))
-        jobs = [(f"{title}: {scenario.__name__}", SuperCluster(**how), scenario)
+        making = threading.Lock()  # ports are looked for just before they are needed, by one at a time
+
+        def run(job):
+            name, how, scenario = job
+            with making:
+                world = SuperCluster(**how)
+            return test_cluster.run(name, world, scenario, arguments.seed, 0, 0)
+
+        jobs = [(f"{title}: {scenario.__name__}", how, scenario)
                 for title, how, scenarios in runs for scenario in scenarios
                 if not arguments.only or arguments.only in f"{title}: {scenario.__name__}"]
         with concurrent.futures.ThreadPoolExecutor(3) as pool:  # they wait for dials most of the time
-            for more, less in pool.map(lambda job: test_cluster.run(*job, arguments.seed, 0, 0), jobs):
+            for more, less in pool.map(run, jobs):
                 passed, failed = passed + more, failed + less
     print(f"supercluster: {passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
