@@ -72,7 +72,8 @@ static struct raft *leader(const struct raft_options *options)
 static enum raft_result propose(struct raft *raft, size_t count_bytes, struct raft_taken *taken)
 {
     static const uint8_t data[200];
-    struct raft_entry entry = {.kind = RAFT_ENTRY_DATA, .data = bytes_of(data, count_bytes)};
+    static struct raft_entry entry; /* what is taken points to it */
+    entry = (struct raft_entry){.kind = RAFT_ENTRY_DATA, .data = bytes_of(data, count_bytes)};
     struct raft_event event = {.kind = RAFT_EVENT_PROPOSE, .propose = {&entry, 1}};
     return raft_step(raft, &event, taken);
 }
