@@ -2,7 +2,7 @@
  * figures, without sockets: the longest pause that a request to the monitoring port can make for clients
  * (docs/monitoring.md 2).
  *     make build && gcc -std=gnu11 -D_GNU_SOURCE -I. -O2 -g tests/micro/reports_bench.c build/libmyelin.a \
- *         -o build/reports-bench -luring -lssl -lcrypto -lcrypt -lm -pthread
+ *         -o build/reports-bench -luring -lssl -lcrypto -lcrypt -lisal -lsnappy -lm -pthread
  *     build/reports-bench 100000 */
 #include "core/base/clock.h"
 #include "core/base/memory.h"
