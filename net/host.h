@@ -94,7 +94,8 @@ struct session_context {
     /* Figures of this thread, read by nobody else; messages are counted by account. */
     uint64_t slow_consumers;
     uint64_t stale_connections;
-    uint64_t route_slow_consumers;
+    uint64_t route_slow_consumers; /* writes of routes that met their deadline */
+    uint64_t route_slow_episodes;  /* the same, but only the first one until the route has caught up */
     uint64_t route_stale_connections;
 };
 

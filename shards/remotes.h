@@ -57,7 +57,9 @@ struct remotes {
     struct remote *all;          /* [REMOTES_MAX] */
     struct list routes;          /* this shard's, registered or not */
     struct list with_output;
-    struct list full; /* held back by a full mailbox */
+    struct list full;             /* held back by a full mailbox */
+    uint64_t unmade[REMOTES_MAX]; /* routes that found no memory, and the control core has not been told */
+    uint32_t unmade_count;
     struct remote_memo memos[REMOTE_MEMOS];
 };
 

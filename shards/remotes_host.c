@@ -15,6 +15,7 @@
 
 #include <string.h>
 
+enum { TELL_PATTERNS_MAX = 2000 /* in a turn: some 0.2 ms */ };
 #define RETRY_NS (100 * 1000LL) /* how soon to look again for room in a full mailbox */
 
 static struct shard *shard_of_route(const struct route *route)
@@ -59,26 +60,53 @@ void remotes_tell(struct shard *shard, const struct shard_account *account, stru
     }
 }
 
-/* All that is wanted, for a route that has just been registered. */
-static void tell_all(struct shard *shard, struct route_connection *connection)
+/* What one step of telling is about. */
+struct telling {
+    const struct shard *shard;
+    struct route *route;
+    struct bytes account;
+    uint32_t seen;
+};
+
+static void tell_one(void *context, struct interest *interest)
 {
-    for (uint32_t id = 0; id < shard->accounts.capacity; id++) {
-        const struct shard_account *account = shard->accounts.by_id[id];
-        if (account == NULL || account->host.configured == NULL || !serves(connection, account))
+    struct telling *telling = context;
+    struct bytes pattern = interest_pattern(interest);
+    telling->seen++;
+    if (!may_import(telling->shard, pattern))
+        return;
+    if (interest->plain.count > 0 || interest->remote_shards != 0)
+        route_tell_interest(telling->route, telling->account, pattern, (struct bytes){NULL, 0}, 1);
+    for (const struct queue_group *group = interest->groups; group != NULL; group = group->next_in_interest)
+        route_tell_interest(telling->route, telling->account, pattern, queue_group_name(group),
+                            group->members.count + group->remote_total);
+}
+
+/* Goes on telling a route that has been registered all that is wanted, some TELL_PATTERNS_MAX patterns, so
+ * that a million of them hold up nobody. What changes meanwhile is told at once, by remotes_tell(), and what
+ * the walk meets is as it is then: so the last word about a pattern is always the right one, and one that is
+ * said twice does no harm. Until all is told the peer is not read from (taking()): then no message can go
+ * there by what it wants, and interest stands on the wire before every message that depends on it
+ * (docs/clusters.md 2). */
+static void tell_on(struct shard *shard, struct route_connection *connection)
+{
+    struct route_telling *at = &connection->telling;
+    struct telling telling = {.shard = shard, .route = &connection->route};
+    for (; at->account < shard->accounts.capacity; at->account++) {
+        const struct shard_account *account = shard->accounts.by_id[at->account];
+        telling.seen++;
+        if (account == NULL || account->host.configured == NULL || !serves(connection, account)) {
+            at->cursor = 0; /* it may have gone in mid-walk, by a reload */
             continue;
-        struct bytes name = account->host.configured->name;
-        for (struct interest *at = index_next(account->index, NULL); at != NULL;
-             at = index_next(account->index, at)) {
-            struct bytes pattern = interest_pattern(at);
-            if (!may_import(shard, pattern))
-                continue;
-            if (at->plain.count > 0 || at->remote_shards != 0)
-                route_tell_interest(&connection->route, name, pattern, (struct bytes){NULL, 0}, 1);
-            for (const struct queue_group *group = at->groups; group != NULL; group = group->next_in_interest)
-                route_tell_interest(&connection->route, name, pattern, queue_group_name(group),
-                                    group->members.count + group->remote_total);
         }
+        telling.account = account->host.configured->name;
+        do {
+            if (telling.seen++ >= TELL_PATTERNS_MAX)
+                return;
+            at->cursor = index_step(account->index, at->cursor, tell_one, &telling);
+        } while (at->cursor != 0);
     }
+    at->going = false;
 }
 
 /* ---- what other servers want ---- */
@@ -367,8 +395,17 @@ void remotes_mail_route(struct shard *shard, const uint8_t *bytes)
     if (route_connection_new(shard, &mail) == NULL) {
         log_error(shard->context.log, "%s:%u - rid:%llu - no memory for a route", mail.address, mail.port,
                   (unsigned long long)mail.rid);
-        (void)closed_tell(shard, mail.rid, CLOSED_READ_ERROR); /* without room it is thought to be there */
+        if (shard->remotes.unmade_count < REMOTES_MAX) /* beyond, they are thought to be there */
+            shard->remotes.unmade[shard->remotes.unmade_count++] = mail.rid;
     }
+}
+
+static void unmade_tell(struct shard *shard)
+{
+    struct remotes *remotes = &shard->remotes;
+    while (remotes->unmade_count > 0 &&
+           closed_tell(shard, remotes->unmade[remotes->unmade_count - 1], CLOSED_READ_ERROR))
+        remotes->unmade_count--;
 }
 
 void remotes_mail_answer(struct shard *shard, const uint8_t *bytes)
@@ -403,7 +440,8 @@ void remotes_mail_answer(struct shard *shard, const uint8_t *bytes)
         shard->remotes.all[mail.remote].lines[mail.line] =
             (struct remote_line){.shard = shard->post.self, .up = true, .own = connection};
         shard->remotes.own_count++;
-        tell_all(shard, connection);
+        connection->telling = (struct route_telling){.going = true};
+        tell_on(shard, connection);
     }
     route_connection_resume(shard, connection);
 }
@@ -485,6 +523,7 @@ void remotes_snapshot_use(struct shard *shard)
 void remotes_step(struct shard *shard)
 {
     struct list_link *last = shard->remotes.full.ends.previous;
+    unmade_tell(shard);
     for (bool more = !list_empty(&shard->remotes.full); more && !list_empty(&shard->remotes.full);) {
         struct list_link *at = list_first(&shard->remotes.full);
         more = at != last;
@@ -495,6 +534,10 @@ void remotes_step(struct shard *shard)
         struct route_connection *connection = LIST_ELEMENT(at, struct route_connection, all);
         if (connection->route.state == ROUTE_CLOSED && !connection->told)
             connection->told = closed_tell(shard, connection->route.rid, connection->route.closed_reason);
+        if (connection->telling.going && connection->state == ROUTE_CONNECTION_OPEN) {
+            tell_on(shard, connection);
+            route_connection_resume(shard, connection);
+        }
         route_connection_step(shard, connection);
     }
 }
@@ -519,6 +562,8 @@ int64_t remotes_due_ns(const struct shard *shard)
 {
     const struct remotes *remotes = &shard->remotes;
     int64_t due_ns = INT64_MAX;
+    if (remotes->unmade_count > 0)
+        due_ns = shard->context.now_ns + RETRY_NS;
     if (list_empty(&remotes->routes))
         return due_ns;
     if (!list_empty(&remotes->with_output))
@@ -531,6 +576,8 @@ int64_t remotes_due_ns(const struct shard *shard)
         int64_t late_ns = connection->send_started_ns + connection->write_deadline_ns;
         if (connection->send.in_flight != 0 && late_ns < due_ns)
             due_ns = late_ns;
+        if (connection->telling.going && connection->state == ROUTE_CONNECTION_OPEN)
+            return shard->context.now_ns;
         if (connection->state == ROUTE_CONNECTION_ENDING && shard->context.now_ns + RETRY_NS < due_ns)
             due_ns = shard->context.now_ns + RETRY_NS;
     }

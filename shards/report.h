@@ -89,7 +89,8 @@ struct report_shard {
     uint64_t connections; /* open now */
     uint64_t slow_consumers;
     uint64_t stale_connections;
-    uint64_t route_slow_consumers; /* times that a route was found slow */
+    uint64_t route_slow_consumers; /* writes of routes that met their deadline */
+    uint64_t route_slow_episodes;  /* the first ones of these, until the route had caught up */
     uint64_t route_stale_connections;
     uint64_t stalls;
     uint64_t turns;

@@ -110,6 +110,7 @@ static void shard_figures(const struct shard *shard, struct report_shard *figure
         .slow_consumers = shard->context.slow_consumers,
         .stale_connections = shard->context.stale_connections,
         .route_slow_consumers = shard->context.route_slow_consumers,
+        .route_slow_episodes = shard->context.route_slow_episodes,
         .route_stale_connections = shard->context.route_stale_connections,
         .stalls = shard->stall_count,
         .turns = shard->context.turn,

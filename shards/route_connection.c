@@ -5,6 +5,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/memory.h"
+#include "core/config/duration.h"
 #include "net/tls_stream.h"
 #include "shards/mail.h"
 #include "shards/remotes.h"
@@ -36,7 +37,8 @@ static void move(struct route_connection *connection, enum route_connection_stat
 
 static bool taking(const struct route_connection *connection)
 {
-    return connection->state == ROUTE_CONNECTION_OPEN && !connection->route.blocked;
+    return connection->state == ROUTE_CONNECTION_OPEN && !connection->route.blocked &&
+           !connection->telling.going;
 }
 
 static void receive_arm(struct shard *shard, struct route_connection *connection)
@@ -245,8 +247,8 @@ void route_connection_resume(struct shard *shard, struct route_connection *conne
     if (connection->state != ROUTE_CONNECTION_OPEN)
         return;
     route_resume(&connection->route);
-    if (connection->route.blocked)
-        return; /* an answer is still to come */
+    if (connection->route.blocked || connection->telling.going)
+        return; /* an answer is still to come, or the end of what we have to tell */
     struct bytes rest = {NULL, 0};
     if (connection->held != NULL)
         rest = bytes_of(connection->held->bytes + connection->held_at,
@@ -293,6 +295,8 @@ void route_connection_send(struct shard *shard, struct route_connection *connect
         return; /* the rest of a write goes on under its own deadline */
     for (uint32_t i = 0; i < count; i++)
         connection->batch_bytes += parts[i].iov_len;
+    connection->batch_attempted = connection->batch_bytes;
+    connection->batch_parts = count;
     connection->send_started_ns = shard->context.now_ns;
     connection->send_progressed = false;
 }
@@ -303,6 +307,7 @@ void route_connection_sent(struct shard *shard, struct route_connection *connect
         uint64_t sent = (uint64_t)result;
         connection->batch_bytes -= sent < connection->batch_bytes ? sent : connection->batch_bytes;
         connection->send_progressed = true;
+        connection->slow = connection->slow && connection->batch_bytes > 0;
         output_sent(route_connection_output(connection), &shard->context.pool, sent);
     } else if (result != -EINTR && result != -EAGAIN && connection->state <= ROUTE_CONNECTION_FLUSHING) {
         route_close(&connection->route, CLOSED_WRITE_ERROR, NULL);
@@ -324,18 +329,22 @@ void route_connection_sent(struct shard *shard, struct route_connection *connect
  * any it is closed (routes.md 16). */
 static void write_late(struct shard *shard, struct route_connection *connection)
 {
-    char prefix[ROUTE_PREFIX_BYTES];
+    char prefix[ROUTE_PREFIX_BYTES], deadline[DURATION_TEXT_BYTES_MAX];
     const struct server_options *options = shard->snapshot->options;
-    int timeout = connection->route.kind == ROUTE_OF_GATEWAY ? options->gateway.write_timeout
-                                                             : options->cluster.write_timeout;
+    bool gateway = connection->route.kind == ROUTE_OF_GATEWAY;
+    int timeout = gateway ? options->gateway.write_timeout : options->cluster.write_timeout;
     bool retry = timeout != WRITE_TIMEOUT_CLOSE && connection->send_progressed;
     connection->send_progressed = false;
     connection->send_started_ns = shard->context.now_ns;
+    shard->context.route_slow_consumers += !gateway;
+    shard->context.route_slow_episodes += !gateway && !connection->slow;
     log_notice(shard->context.log,
-               "%s - Slow Consumer Detected: WriteDeadline of %llds exceeded with %llu total bytes.",
+               "%s - Slow Consumer %s: WriteDeadline of %s exceeded with %u chunks of %llu total bytes.",
                route_prefix(&connection->route, prefix, sizeof prefix),
-               (long long)(connection->write_deadline_ns / NS_PER_SECOND),
-               (unsigned long long)connection->route.output.pending_bytes);
+               connection->slow ? "State" : "Detected",
+               duration_print(connection->write_deadline_ns, deadline), connection->batch_parts,
+               (unsigned long long)connection->batch_attempted);
+    connection->slow = true;
     if (retry)
         return;
     if (connection->state == ROUTE_CONNECTION_OPEN)

@@ -25,6 +25,13 @@ enum route_connection_state {
 };
 enum { ROUTE_CONNECTION_STATES = ROUTE_CONNECTION_ENDING + 1, ROUTE_ACCOUNTS_KNOWN = 16, ROUTE_NONE = 255 };
 
+/* How far a new route has been told what this server wants. */
+struct route_telling {
+    bool going;
+    uint32_t account; /* its id, */
+    uint32_t cursor;  /* and where in its index (index_step()) */
+};
+
 struct route_connection {
     struct route route;
     struct loop_op receive;
@@ -42,6 +49,8 @@ struct route_connection {
     int64_t write_deadline_ns;
     uint64_t subscription_count; /* patterns and groups that the other server wants */
     uint64_t batch_bytes;        /* of the write under way not taken by the kernel yet */
+    uint64_t batch_attempted;    /* of that write, all */
+    uint32_t batch_parts;
     int fd;
     uint8_t state;          /* enum route_connection_state */
     uint8_t remote;         /* the server's number; ROUTE_NONE: not registered */
@@ -50,10 +59,12 @@ struct route_connection {
     uint8_t gateway;        /* an outbound one's cluster; ROUTE_NONE: not registered, or none */
     bool gateway_inbound;   /* registered */
     uint16_t remote_number; /* mail_route.remote_number */
+    bool slow;              /* a write met its deadline, and none has been done since */
     bool send_progressed;   /* part of the write was taken since send_started_ns */
     bool ended;             /* the peer's FIN came */
     bool failed;            /* reading failed */
     bool told;              /* the control core knows that it is closed */
+    struct route_telling telling;
     struct gateway_unknown *gateway_unknown; /* NULL: none yet */
     /* Accounts that it spoke of lately, by a hash of the name; forgotten with a new snapshot. */
     struct shard_account *accounts[ROUTE_ACCOUNTS_KNOWN];

@@ -386,35 +386,6 @@ struct cluster_route *cluster_route_new(struct control *control, int fd, const s
     return route;
 }
 
-bool cluster_send(struct control *control, const struct cluster_route *route, struct bytes lines)
-{
-    struct block_pool none = {0};
-    struct mail_route_bytes mail = {.kind = MAIL_ROUTE_BYTES,
-                                    .rid = route->rid,
-                                    .count = (uint32_t)lines.count,
-                                    .block = block_take(&none, lines.count)};
-    if (mail.block == NULL)
-        return false;
-    memcpy(mail.block->bytes, lines.data, lines.count);
-    bool good = control_tell(control, route->shard, &mail, sizeof mail);
-    if (!good)
-        block_release(&none, mail.block);
-    block_pool_close(&none);
-    return good;
-}
-
-void cluster_route_end(struct control *control, const struct cluster_route *route, enum closed_reason reason,
-                       const char *error)
-{
-    struct mail_route_answer mail = {
-        .kind = MAIL_ROUTE_ANSWER, .rid = route->rid, .close = true, .reason = (uint8_t)reason};
-    if (error != NULL)
-        snprintf(mail.error, sizeof mail.error, "%s", error);
-    if (!control_tell(control, route->shard, &mail, sizeof mail))
-        log_error(control->log, "%s:%u - rid:%llu - no room to close this route", route->address, route->port,
-                  (unsigned long long)route->rid);
-}
-
 /* ---- the end ---- */
 
 void cluster_lame_duck(struct control *control)
@@ -426,9 +397,9 @@ void cluster_lame_duck(struct control *control)
     cluster->lame_duck = true;
     size_t count = cluster_own_info_write(control, line, sizeof line);
     for (size_t i = 0; i < REMOTES_MAX; i++) {
-        const struct cluster_route *route = cluster_member_route(&cluster->members[i]);
-        if (route != NULL && !cluster_send(control, route, bytes_of(line, count)))
-            log_warning(control->log, "Another server could not be told of lame duck mode");
+        struct cluster_route *route = cluster_member_route(&cluster->members[i]);
+        if (route != NULL)
+            (void)cluster_send(control, route, bytes_of(line, count));
     }
     cluster_urls_tell(control);
 }

@@ -14,6 +14,7 @@
 #include "net/cluster_options.h"
 #include "net/route_info.h"
 #include "shards/control/dial_address.h"
+#include "shards/mail.h"
 #include "shards/remotes.h"
 
 struct control;
@@ -76,6 +77,8 @@ struct cluster_route {
     bool password_asked;           /* the worker checks what CONNECT said */
     struct json_document document; /* that CONNECT */
     struct route_connect connect;
+    bool owes; /* `owed` has found no room */
+    struct mail_route_answer owed;
     char address[CLUSTER_ADDRESS_BYTES];
 };
 

@@ -16,12 +16,17 @@ size_t cluster_own_info_write(const struct control *control, char *buffer, size_
 /* One that differs from it in a field or two. */
 size_t cluster_info_write(const struct route_info *info, char *buffer, size_t capacity);
 
-/* Lines for a route. False: no memory or no room. */
-bool cluster_send(struct control *control, const struct cluster_route *route, struct bytes lines);
+/* cluster_tell.c: lines for a route. False: no memory or no room for them, and the route ends. */
+bool cluster_send(struct control *control, struct cluster_route *route, struct bytes lines);
 
-/* Ends a route; `error` NULL: without -ERR. */
-void cluster_route_end(struct control *control, const struct cluster_route *route, enum closed_reason reason,
+/* The answer to what a route has said: it goes on, or ends; `error` NULL: without -ERR. One may be ended
+ * unasked. What finds no room is said later. */
+void cluster_route_go_on(struct control *control, struct cluster_route *route);
+void cluster_route_end(struct control *control, struct cluster_route *route, enum closed_reason reason,
                        const char *error);
+
+/* Says what has found no room. True: some of it has found none again. */
+bool cluster_owed_tell(struct control *control);
 
 /* cluster_dial.c */
 /* `like`: a dial to the same address, beside which this one is; NULL: there is none. */
@@ -38,7 +43,7 @@ bool cluster_first_info(struct control *control, struct cluster_route *route, st
                         const struct route_info *info);
 struct cluster_member *cluster_member_by_id(struct cluster *cluster, struct bytes server_id);
 /* The line by which a server is told what is not about an account; NULL: it has none. */
-const struct cluster_route *cluster_member_route(const struct cluster_member *member);
+struct cluster_route *cluster_member_route(const struct cluster_member *member);
 
 /* cluster_lines.c: a line for all members. */
 void cluster_tell_members(struct control *control, struct bytes line);

@@ -30,7 +30,7 @@ struct cluster_member *cluster_member_by_id(struct cluster *cluster, struct byte
     return NULL;
 }
 
-const struct cluster_route *cluster_member_route(const struct cluster_member *member)
+struct cluster_route *cluster_member_route(const struct cluster_member *member)
 {
     for (size_t line = 0; line < ROUTE_LINES_MAX; line++) {
         if (member->lines[line] != NULL)
@@ -274,10 +274,9 @@ static void gossip(struct control *control, const struct cluster_member *newcome
     size_t count = route_info_write(line, sizeof line, &info);
     for (size_t i = 0; count > 0 && i < REMOTES_MAX; i++) {
         const struct cluster_member *member = &cluster->members[i];
-        const struct cluster_route *to =
-            dedicated ? member->lines[route->line] : cluster_member_route(member);
-        if (to != NULL && member != newcomer && !cluster_send(control, to, bytes_of(line, count)))
-            log_warning(control->log, "Another server could not be told of a new one");
+        struct cluster_route *to = dedicated ? member->lines[route->line] : cluster_member_route(member);
+        if (to != NULL && member != newcomer)
+            (void)cluster_send(control, to, bytes_of(line, count));
     }
 }
 
@@ -285,9 +284,9 @@ void cluster_tell_members(struct control *control, struct bytes line)
 {
     struct cluster *cluster = &control->cluster;
     for (size_t i = 0; cluster->on && i < REMOTES_MAX; i++) {
-        const struct cluster_route *to = cluster_member_route(&cluster->members[i]);
-        if (to != NULL && !cluster_send(control, to, line))
-            log_warning(control->log, "Another server could not be told of another cluster");
+        struct cluster_route *to = cluster_member_route(&cluster->members[i]);
+        if (to != NULL)
+            (void)cluster_send(control, to, line);
     }
 }
 
@@ -353,8 +352,7 @@ static bool compression_settled(struct control *control, struct cluster_route *r
 }
 
 /* The INFO that waited until it was known which line it is about. */
-static bool held_info_send(struct control *control, const struct cluster_route *route,
-                           const struct place *place)
+static bool held_info_send(struct control *control, struct cluster_route *route, const struct place *place)
 {
     char line[ROUTE_INFO_BYTES_MAX];
     struct route_info info = cluster_own_info(control);
@@ -571,5 +569,6 @@ bool cluster_step(struct control *control)
     }
     if (cluster->urls_changed && cluster_urls_mail(control))
         cluster->urls_changed = false;
+    left |= cluster_owed_tell(control);
     return left || cluster->urls_changed;
 }

@@ -12,14 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static void go_on(struct control *control, const struct cluster_route *route)
-{
-    struct mail_route_answer mail = {.kind = MAIL_ROUTE_ANSWER, .rid = route->rid};
-    if (!control_tell(control, route->shard, &mail, sizeof mail))
-        log_error(control->log, "rid:%llu - no room to answer this route: it waits for ever",
-                  (unsigned long long)route->rid);
-}
-
 /* ---- the cluster's name (routes.md 7.2) ---- */
 
 /* Takes another name: routes under the old one end. */
@@ -69,7 +61,7 @@ static void connect_settled(struct control *control, struct cluster_route *route
                  BYTES_PRINTF(connect->cluster), BYTES_PRINTF(mine));
         cluster_route_end(control, route, CLOSED_CLUSTER_NAME_CONFLICT, error);
     } else {
-        go_on(control, route);
+        cluster_route_go_on(control, route);
     }
     json_close(&route->document);
     route->connect = (struct route_connect){0};
@@ -186,8 +178,7 @@ static void told_of(struct control *control, const struct route_info *info)
 /* A member that is being reloaded gives an account a route of its own and waits until all others have heard
  * (routes.md 13.4). It stays where it is for us until this server has the same configuration: what the
  * account wants there is still served by the line that it was said on, while nats-server drops it. */
-static void account_moves(struct control *control, const struct cluster_route *route,
-                          const struct route_info *said)
+static void account_moves(struct control *control, struct cluster_route *route, const struct route_info *said)
 {
     char line[ROUTE_INFO_BYTES_MAX];
     struct route_info info = *said;
@@ -195,9 +186,8 @@ static void account_moves(struct control *control, const struct cluster_route *r
         return; /* an answer to what we never ask */
     info.route_account = (struct bytes){NULL, 0};
     size_t count = route_info_write(line, sizeof line, &info);
-    if (count == 0 || !cluster_send(control, route, bytes_of(line, count)))
-        log_warning(control->log, "rid:%llu - no room to answer about an account's route",
-                    (unsigned long long)route->rid);
+    if (count > 0)
+        (void)cluster_send(control, route, bytes_of(line, count));
 }
 
 static void info_said(struct control *control, struct cluster_route *route, struct bytes json)
@@ -208,7 +198,7 @@ static void info_said(struct control *control, struct cluster_route *route, stru
     bool good = route_info_read(&document, json, &info) == ERR_OK;
     if (good && route->member != CLUSTER_NO_MEMBER && info.route_account_request.count > 0) {
         account_moves(control, route, &info);
-        go_on(control, route);
+        cluster_route_go_on(control, route);
         json_close(&document);
         return;
     }
@@ -238,7 +228,7 @@ static void info_said(struct control *control, struct cluster_route *route, stru
             member->lame_duck = true;
             cluster_urls_tell(control);
         }
-        go_on(control, route);
+        cluster_route_go_on(control, route);
     }
     json_close(&document);
 }

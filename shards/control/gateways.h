@@ -138,7 +138,7 @@ struct cluster_route;
 struct bytes gateways_own_url(const struct control *control);
 
 /* A route is a member's now: it is told which clusters we are connected to. */
-void gateways_tell_route(struct control *control, const struct cluster_route *route);
+void gateways_tell_route(struct control *control, struct cluster_route *route);
 
 /* Members have come or gone. */
 void gateways_cluster_changed(struct control *control);

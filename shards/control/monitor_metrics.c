@@ -118,7 +118,7 @@ static void add_varz(struct control *control, struct monitor_task *task)
         {"gnatsd_varz_routes", (double)cluster_registered_count(control)},
         {"gnatsd_varz_slow_consumers", (double)(sums.slow_consumers + sums.route_slow_consumers)},
         {"gnatsd_varz_slow_consumer_stats_clients", (double)sums.slow_consumers},
-        {"gnatsd_varz_slow_consumer_stats_routes", (double)sums.route_slow_consumers},
+        {"gnatsd_varz_slow_consumer_stats_routes", (double)sums.route_slow_episodes},
         {"gnatsd_varz_stale_connections", (double)(sums.stale_connections + sums.route_stale_connections)},
         {"gnatsd_varz_stalled_clients", (double)sums.stalls},
         {"gnatsd_varz_start", (double)start_ms},

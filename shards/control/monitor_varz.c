@@ -58,6 +58,7 @@ struct monitor_sums monitor_sums(const struct control *control, const struct mon
         sums.stale_connections += task->figures.shards[i].stale_connections;
         sums.stalls += task->figures.shards[i].stalls;
         sums.route_slow_consumers += task->figures.shards[i].route_slow_consumers;
+        sums.route_slow_episodes += task->figures.shards[i].route_slow_episodes;
         sums.route_stale_connections += task->figures.shards[i].route_stale_connections;
     }
     return sums;
@@ -300,7 +301,7 @@ static void put_after(struct control *control, struct monitor_task *task)
     }
     if (system != NULL)
         json_put_text(document, "system_account", system->name);
-    monitor_put_kinds(document, "slow_consumer_stats", sums.slow_consumers, sums.route_slow_consumers);
+    monitor_put_kinds(document, "slow_consumer_stats", sums.slow_consumers, sums.route_slow_episodes);
     monitor_put_kinds(document, "stale_connection_stats", sums.stale_connections,
                       sums.route_stale_connections);
 }

@@ -18,7 +18,7 @@ struct monitor_process monitor_process(struct control *control);
 /* The sums over all shards. */
 struct monitor_sums {
     uint64_t slow_consumers, stale_connections, stalls; /* the first two: of clients */
-    uint64_t route_slow_consumers, route_stale_connections;
+    uint64_t route_slow_consumers, route_slow_episodes, route_stale_connections;
 };
 struct monitor_sums monitor_sums(const struct control *control, const struct monitor_task *task);
 

@@ -80,7 +80,7 @@ static void put_statsz(struct control *control, struct monitor_task *task)
     put_statsz_traffic(document, &task->figures.sum);
     json_put_unsigned(document, "slow_consumers", slow);
     if (slow > 0)
-        monitor_put_kinds(document, "slow_consumer_stats", sums.slow_consumers, sums.route_slow_consumers);
+        monitor_put_kinds(document, "slow_consumer_stats", sums.slow_consumers, sums.route_slow_episodes);
     json_put_unsigned_some(document, "stale_connections", stale);
     if (stale > 0)
         monitor_put_kinds(document, "stale_connection_stats", sums.stale_connections,

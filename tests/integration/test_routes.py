@@ -4,6 +4,7 @@ ask for one (numbers in the names). Runs against nats-server too, for proof of t
 """
 import json
 import os
+import random
 import re
 import select
 import shutil
@@ -13,6 +14,7 @@ import ssl
 import sys
 import tempfile
 import time
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tls"))
@@ -128,11 +130,11 @@ def info_line(name="F" * 56, cluster="C", port=1, **more):
 class World:
     """One server, and peers that end with the case."""
 
-    def __init__(self, path, extra="", name="C", shards=2):
+    def __init__(self, path, extra="", name="C", shards=2, accounts=ACCOUNTS):
         ports = free_ports(2)
         ours = "myelin" in os.path.basename(path)
         self.ours = ours
-        self.node = Node(path, "A", ports[0], ports[1], ["--shards", str(shards)] if ours else [], extra, ACCOUNTS)
+        self.node = Node(path, "A", ports[0], ports[1], ["--shards", str(shards)] if ours else [], extra, accounts)
         self.cluster_name = name
         self.peers = []
 
@@ -281,6 +283,60 @@ def case_20_the_burst_has_everything(world):
     other.flush()
     burst = sorted(line for line in world.member().burst if b"pre." in line)
     expect("burst", [b"RS+ APP pre.*", b"RS+ APP pre.a", b"RS+ APP pre.q q1 2", b"RS+ OTHER pre.a"], burst)
+
+
+def case_20_a_long_burst_goes_on_beside_changes(world):
+    """What a new route is told in steps is, in the end, what there is, whatever changes meanwhile; and interest stands on
+    the wire before a message that depends on it."""
+    count = 30000
+    client = world.client()
+    client.subscribe("inbox.early")
+    sids = {}
+    for first in range(0, count, 1000):
+        sids.update((n, client.next_sid + n - first) for n in range(first, first + 1000))
+        client.send(b"".join(b"SUB many.%d.%s %d\r\n" % (n, b"x.*" if n % 7 == 0 else b"x", sids[n])
+                             for n in range(first, first + 1000)))
+        client.next_sid += 1000
+    client.flush()
+    subject = {n: "many.%d.%s" % (n, "x.*" if n % 7 == 0 else "x") for n in range(count)}
+    peer = world.dial()
+    name = "F" * 56
+    peer.send(connect_line(name) + info_line(name) + b"RS+ APP ask\r\n")
+    peer.until(r"^INFO ")
+    told, changes, asked = {}, 0, False
+    rng = random.Random(20)
+    gone, fresh, late = set(), set(), [n for n in range(0, count, 10)]
+    rng.shuffle(late)
+    while late or not asked:
+        client.publish("ask", b"?", "inbox.early")
+        if late:
+            changed, late = late[:100], late[100:]
+            client.send(b"".join(b"UNSUB %d\r\nSUB late.%d %d\r\n" % (sids[n], n, 1000000 + n) for n in changed))
+            gone.update(changed)
+            fresh.update(changed)
+        while (line := peer.line()) is not None:
+            words = line.decode().split()
+            if words[0] in ("RS+", "RS-"):
+                told[words[2]] = words[0] == "RS+"
+            elif words[0] == "RMSG":
+                peer.body(int(words[-1]))
+                expect("told of the inbox before it is asked", True, told.get("inbox.early"))
+                asked = True
+            if not peer.buffer:
+                break
+    client.subscribe("end.of.changes")
+    while "end.of.changes" not in told:
+        words = peer.line().decode().split()
+        if words[0] in ("RS+", "RS-"):
+            told[words[2]] = words[0] == "RS+"
+        elif words[0] == "RMSG":
+            peer.body(int(words[-1]))
+    wanted = {subject[n] for n in range(count) if n not in gone} | {"late.%d" % n for n in fresh}
+    there = {s for s, is_there in told.items() if is_there and not s.startswith("$SYS.")}
+    there -= {"inbox.early", "end.of.changes"}
+    expect("what is told in the end is wanted", [], sorted(there - wanted)[:5])
+    expect("what is wanted is told in the end", [], sorted(wanted - there)[:5])
+    client.close()
 
 
 def case_21_22_23_24_interest_goes_out_by_its_edges(world):
@@ -725,6 +781,50 @@ def case_75_urls_of_members_reach_clients_and_leave(world):
     pump([client], lambda: b"10.9.8.7:4222" not in client.info, client.flush)
 
 
+def slow_56(world):
+    """A route that does not read: as long as some of a write goes out in its deadline it stays and loses nothing; when
+    nothing does it is closed."""
+    slow, deaf = world.member("F"), world.member("G")
+    for peer in (slow, deaf):
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        peer.send(b"RS+ APP bulk\r\n")
+    client = world.client()
+    for peer, letter in ((slow, "F"), (deaf, "G")):
+        peer.send(b"RS+ APP begin.%s\r\n" % letter.encode())
+        peer.until_message(client, f"begin.{letter}")
+    body = b"x" * 100000
+    for number in range(300):  # more than sockets hold; in parts, so that a stall is short
+        client.publish("bulk", body + b"%d" % number)
+    wait_said(world, "Slow Consumer Detected: WriteDeadline of 1s exceeded with ", 2)
+    for number in range(300):
+        slow.until(r"^RMSG APP bulk \d+$")
+        expect("the body", body + b"%d" % number, slow.body(100000 + len(str(number))))
+    expect("the slow one is there", True, slow.open_after(b""))
+    wait_said(world, "Router connection closed: Slow Consumer (Write Deadline)", 1)
+    varz = json.loads(urllib.request.urlopen(f"http://127.0.0.1:{world.http_port}/varz", timeout=WAIT_SECONDS).read())
+    expect("slow consumers are counted", True, varz["slow_consumers"] >= 3)
+    if "slow_consumer_stats" in varz:
+        expect("of two routes", {"clients": 0, "routes": 2, "gateways": 0, "leafs": 0}, varz["slow_consumer_stats"])
+    expect("one route is left", 1, varz["routes"])
+    client.close()
+
+
+def wait_said(world, words, count):
+    end = time.monotonic() + WAIT_SECONDS
+    while world.node.said().count(words) < count:
+        if time.monotonic() > end:
+            raise Failure(f"not said {count} times: {words}")
+        time.sleep(0.01)
+
+
+def in_slow_world(path):
+    port = free_ports(1)[0]
+    more = f'\nwrite_deadline: "1s"\nhttp: "127.0.0.1:{port}"\n'
+    with World(path, accounts=ACCOUNTS + more) as world:
+        world.http_port = port
+        slow_56(world)
+
+
 def tls_62(world):
     """Nothing in clear, and nobody without a certificate (routes.md 6)."""
     silent = world.dial()
@@ -859,6 +959,7 @@ def main():
                  sorted(globals().items()) if name.startswith("compressed_")]
     runs.append(("permissions_48", lambda: in_world(path, permissions_48, PERMISSIONS)))
     runs.append(("login_plain", lambda: in_world(path, login_04_05_06, LOGIN)))
+    runs.append(("slow_56", lambda: in_slow_world(path)))
     runs.append(("tls_62", lambda: in_tls_world(path, tls_62, "")))
     runs.append(("tls_time_limit", lambda: in_tls_world(path, tls_time_limit, ", timeout: 0.5")))
     if "myelin" in os.path.basename(path):  # three nats-servers 2.9 settle on a name now and then only
