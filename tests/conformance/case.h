@@ -21,7 +21,7 @@ enum flavour { FLAVOUR_MYELIN, FLAVOUR_NATS_2_9, FLAVOUR_NATS_NEW, FLAVOURS };
 
 /* What a server must have for a row to make sense. needs_rows[] in runner.c says what Myelin lacks, and why.
  */
-enum need { NEEDS_NOTHING, NEEDS_ACCOUNTS, NEEDS_MAPPINGS, NEEDS_CLUSTER, NEEDS };
+enum need { NEEDS_NOTHING, NEEDS_ACCOUNTS, NEEDS_MAPPINGS, NEEDS_LEAF_NODES, NEEDS };
 
 /* One line for each: name, the text of the configuration file. */
 #define CONFIGURATION_LIST(X)                                                                                \
@@ -159,10 +159,10 @@ enum need { NEEDS_NOTHING, NEEDS_ACCOUNTS, NEEDS_MAPPINGS, NEEDS_CLUSTER, NEEDS 
       "\"s.>\"}, "                                                                                           \
       "prefix: p} ] }\n}\n")                                                                                 \
     X(CLUSTER, "cluster { name: \"cc\", listen: \"127.0.0.1:${port 1}\" }\n")                                \
-    X(PORTS, "server_name: \"rose\"\naccounts { SYS { } }\nsystem_account: SYS\ncluster { name: \"cc\", "    \
-             "listen: \"127.0.0.1:${port 1}\" }\n"                                                           \
-             "leafnodes { listen: \"127.0.0.1:${port 2}\" }\n"                                               \
-             "gateway { name: \"cc\", listen: \"127.0.0.1:${port 3}\" }\n")
+    X(GATEWAY_PORT, "server_name: \"rose\"\naccounts { SYS { } }\nsystem_account: SYS\n"                     \
+                    "gateway { name: \"cc\", listen: \"127.0.0.1:${port 1}\" }\n")                           \
+    X(LEAF_PORT, "server_name: \"rose\"\naccounts { SYS { } }\nsystem_account: SYS\n"                        \
+                 "leafnodes { listen: \"127.0.0.1:${port 1}\" }\n")
 
 enum configuration {
 #define X(name, text) ON_##name,

@@ -33,9 +33,7 @@ static const struct need_row {
     [NEEDS_NOTHING] = {"nothing", {NULL}},
     [NEEDS_ACCOUNTS] = {"accounts", {NULL}},
     [NEEDS_MAPPINGS] = {"mappings", {NULL}},
-    [NEEDS_CLUSTER] = {"other listeners",
-                       {[FLAVOUR_MYELIN] =
-                            "leaf nodes come later; routes and gateways have tests of their own"}},
+    [NEEDS_LEAF_NODES] = {"leaf nodes", {[FLAVOUR_MYELIN] = "leaf nodes come later"}},
 };
 
 static const char *const flavour_names[FLAVOURS] = {
