@@ -399,6 +399,11 @@ test_targets += service-check
 service-check: $(out)/myelin ## what a service manager is told, from the start to the end
 	python3 -B tests/integration/test_service.py $(out)/myelin
 
+# Not in make test yet: it needs root and the ip command, and has to prove first that it never fails by chance.
+.PHONY: partition-check
+partition-check: $(out)/myelin ## clusters whose network breaks and heals, in network namespaces (as root)
+	python3 -B tests/integration/test_partitions.py $(out)/myelin $(nats_server)
+
 test_targets += imports-check
 .PHONY: imports-check
 imports-check: $(out)/myelin ## imports at their bounds: many, long, one subject as stream and service
