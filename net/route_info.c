@@ -229,6 +229,22 @@ static void write_text(struct json_writer *writer, const char *key, struct bytes
     json_write_text(writer, value);
 }
 
+/* What CONNECT of a route and of a gateway begin with. */
+static void write_login(struct json_writer *writer, const struct route_connect *connect, bool echo,
+                        bool headers)
+{
+    write_bool(writer, "echo", echo);
+    write_bool(writer, "verbose", false);
+    write_bool(writer, "pedantic", false);
+    if (connect->user.count > 0) {
+        write_text(writer, "user", connect->user);
+        write_text(writer, "pass", connect->password);
+    }
+    write_bool(writer, "tls_required", connect->tls_required);
+    write_bool(writer, "headers", headers);
+    write_text(writer, "name", connect->name);
+}
+
 size_t route_connect_write(char *buffer, size_t capacity, const struct route_connect *connect)
 {
     struct json_writer writer;
@@ -237,16 +253,7 @@ size_t route_connect_write(char *buffer, size_t capacity, const struct route_con
         return 0;
     json_writer_init(&writer, buffer + before.count, capacity - before.count - behind.count);
     json_write_object_begin(&writer);
-    write_bool(&writer, "echo", true);
-    write_bool(&writer, "verbose", false);
-    write_bool(&writer, "pedantic", false);
-    if (connect->user.count > 0) {
-        write_text(&writer, "user", connect->user);
-        write_text(&writer, "pass", connect->password);
-    }
-    write_bool(&writer, "tls_required", connect->tls_required);
-    write_bool(&writer, "headers", connect->headers);
-    write_text(&writer, "name", connect->name);
+    write_login(&writer, connect, true, connect->headers);
     write_text(&writer, "cluster", connect->cluster);
     if (connect->cluster_dynamic)
         write_bool(&writer, "cluster_dynamic", true);
@@ -264,16 +271,7 @@ size_t gateway_connect_write(char *buffer, size_t capacity, const struct route_c
         return 0;
     json_writer_init(&writer, buffer + before.count, capacity - before.count - behind.count);
     json_write_object_begin(&writer);
-    write_bool(&writer, "echo", false);
-    write_bool(&writer, "verbose", false);
-    write_bool(&writer, "pedantic", false);
-    if (connect->user.count > 0) {
-        write_text(&writer, "user", connect->user);
-        write_text(&writer, "pass", connect->password);
-    }
-    write_bool(&writer, "tls_required", connect->tls_required);
-    write_bool(&writer, "headers", false);
-    write_text(&writer, "name", connect->name);
+    write_login(&writer, connect, false, false);
     write_text(&writer, "cluster", (struct bytes){NULL, 0});
     write_text(&writer, "gateway", connect->gateway);
     json_write_object_end(&writer);

@@ -174,12 +174,8 @@ static struct bytes names_of(const struct choices *choices, uint32_t number,
     size_t count = 0;
     for (uint32_t i = 0; i < choices->count; i++) {
         struct bytes name = choices->all[i].name;
-        if (choices->all[i].number != number || count + name.count + 1 > REMOTE_QUEUES_BYTES)
-            continue;
-        if (count > 0)
-            names[count++] = ' ';
-        memcpy(names + count, name.data, name.count);
-        count += name.count;
+        if (choices->all[i].number == number)
+            count = remotes_queue_add(names, count, name);
     }
     return bytes_of(names, count);
 }

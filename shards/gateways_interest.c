@@ -260,11 +260,9 @@ void gateways_change(struct shard *shard, struct shard_account *account, uint32_
 void gateways_mail_interest(struct shard *shard, const uint8_t *mail, uint32_t bytes)
 {
     struct mail_remote_interest header;
+    struct bytes pattern, queue;
     ASSERT(bytes >= sizeof header);
-    memcpy(&header, mail, sizeof header);
-    const uint8_t *at = header.block != NULL ? header.block->bytes : mail + sizeof header;
-    struct bytes pattern = bytes_of(at, header.pattern_count);
-    struct bytes queue = bytes_of(at + header.pattern_count, header.queue_count);
+    remotes_interest_read(mail, &header, &pattern, &queue);
     gateways_change(shard, accounts_get(shard, header.account), header.remote,
                     (enum gateway_change)header.weight, pattern, queue);
     block_release(&shard->context.pool.blocks, header.block);

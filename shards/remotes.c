@@ -307,6 +307,16 @@ static bool deliver_own(const struct shard *shard, struct route_connection *conn
     return true;
 }
 
+size_t remotes_queue_add(uint8_t names[REMOTE_QUEUES_BYTES], size_t count, struct bytes name)
+{
+    if (count + name.count + 1 > REMOTE_QUEUES_BYTES)
+        return count;
+    if (count > 0)
+        names[count++] = ' ';
+    memcpy(names + count, name.data, name.count);
+    return count + name.count;
+}
+
 /* The names of the groups that this server serves, a blank between each. */
 static struct bytes queues_of(const struct remotes_plan *plan, uint32_t remote,
                               uint8_t names[REMOTE_QUEUES_BYTES])
@@ -314,12 +324,8 @@ static struct bytes queues_of(const struct remotes_plan *plan, uint32_t remote,
     size_t count = 0;
     for (uint32_t i = 0; i < plan->count; i++) {
         struct bytes name = plan->groups[i].name;
-        if (plan->groups[i].remote != remote || count + name.count + 1 > REMOTE_QUEUES_BYTES)
-            continue;
-        if (count > 0)
-            names[count++] = ' ';
-        memcpy(names + count, name.data, name.count);
-        count += name.count;
+        if (plan->groups[i].remote == remote)
+            count = remotes_queue_add(names, count, name);
     }
     return bytes_of(names, count);
 }

@@ -174,6 +174,16 @@ enum route_host_result remotes_interest_mail(struct shard *shard, const struct m
 struct shard_account *remotes_account_named(struct shard *shard, struct route_connection *connection,
                                             struct bytes name);
 
+/* Puts a queue group's name behind those before it, a blank between; one that does not fit is left out. The
+ * new count. */
+size_t remotes_queue_add(uint8_t names[REMOTE_QUEUES_BYTES], size_t count, struct bytes name);
+
+/* Takes a MAIL_REMOTE_INTEREST, or a gateway's, apart; the texts lie in the mail or in its block, whose hold
+ * stays the caller's to release. */
+struct mail_remote_interest;
+void remotes_interest_read(const uint8_t *mail, struct mail_remote_interest *header, struct bytes *pattern,
+                           struct bytes *queue);
+
 /* One mail of that kind to a shard, for the servers or clusters in `to`; how long it is, of a message or a
  * run; how many messages of a run fit one; and what is in it. */
 bool remotes_mail_run(struct shard *shard, const struct shard_account *account, uint8_t kind, uint32_t owner,

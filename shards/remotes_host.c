@@ -215,14 +215,21 @@ enum route_host_result remotes_interest_mail(struct shard *shard, const struct m
     return ROUTE_HOST_DONE;
 }
 
+void remotes_interest_read(const uint8_t *mail, struct mail_remote_interest *header, struct bytes *pattern,
+                           struct bytes *queue)
+{
+    memcpy(header, mail, sizeof *header);
+    const uint8_t *at = header->block != NULL ? header->block->bytes : mail + sizeof *header;
+    *pattern = bytes_of(at, header->pattern_count);
+    *queue = bytes_of(at + header->pattern_count, header->queue_count);
+}
+
 void remotes_mail_interest(struct shard *shard, const uint8_t *mail, uint32_t bytes)
 {
     struct mail_remote_interest header;
+    struct bytes pattern, queue;
     ASSERT(bytes >= sizeof header);
-    memcpy(&header, mail, sizeof header);
-    const uint8_t *at = header.block != NULL ? header.block->bytes : mail + sizeof header;
-    struct bytes pattern = bytes_of(at, header.pattern_count);
-    struct bytes queue = bytes_of(at + header.pattern_count, header.queue_count);
+    remotes_interest_read(mail, &header, &pattern, &queue);
     interest_set(shard, accounts_get(shard, header.account), header.remote, header.line, pattern, queue,
                  header.weight);
     block_release(&shard->context.pool.blocks, header.block);

@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 enum { NAME_LETTERS = 22, ROUTES_MOST = 4 * REMOTES_MAX /* sockets at once, members or not */ };
-#define ACCEPT_PAUSE_NS (100 * NS_PER_MS)
 
 static const struct cluster_options *options_of(const struct control *control)
 {
@@ -245,12 +244,7 @@ void cluster_accepted(struct control *control, const struct loop_completion *com
                           &count); /* one that is gone says so later */
         (void)cluster_route_new(control, completion->result, (const struct sockaddr *)&address, NULL);
     }
-    if (completion->more || cluster->listen_fd < 0)
-        return;
-    bool failed = completion->result < 0 && completion->result != -EINTR &&
-                  completion->result != -ECONNABORTED && completion->result != -EAGAIN;
-    if (!failed ||
-        timers_set(&control->timers, &cluster->accept_timer, control->now_ns + ACCEPT_PAUSE_NS) != ERR_OK)
+    if (cluster->listen_fd >= 0 && peer_accept_again(control, completion, &cluster->accept_timer))
         cluster_accept_arm(control);
 }
 
@@ -286,16 +280,6 @@ static size_t greeting_write(const struct control *control, const struct cluster
     }
     size_t count = route->info_held ? 0 : cluster_own_info_write(control, buffer + before, capacity - before);
     return count == 0 && !route->info_held ? 0 : before + count;
-}
-
-static uint32_t least_loaded(const struct control *control)
-{
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < control->shard_count; i++) {
-        if (control->cluster.routes_on[i] < control->cluster.routes_on[best])
-            best = i;
-    }
-    return best;
 }
 
 /* Whose certificate is expected: of a server known by its address only, that of the first one with a name. */
@@ -367,7 +351,7 @@ struct cluster_route *cluster_route_new(struct control *control, int fd, const s
     }
     route->rid = control->next_cid++;
     route->member = CLUSTER_NO_MEMBER;
-    route->shard = least_loaded(control);
+    route->shard = peer_shard(control->cluster.routes_on, control->shard_count);
     route->dial = dial;
     route->solicited = dial != NULL;
     route->implicit = dial != NULL && !dial->configured;

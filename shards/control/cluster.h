@@ -14,7 +14,7 @@
 #include "net/cluster_options.h"
 #include "net/route_info.h"
 #include "shards/control/dial_address.h"
-#include "shards/mail.h"
+#include "shards/control/peers.h"
 #include "shards/remotes.h"
 
 struct control;
@@ -77,8 +77,7 @@ struct cluster_route {
     bool password_asked;           /* the worker checks what CONNECT said */
     struct json_document document; /* that CONNECT */
     struct route_connect connect;
-    bool owes; /* `owed` has found no room */
-    struct mail_route_answer owed;
+    struct peer_answer answer;
     char address[CLUSTER_ADDRESS_BYTES];
 };
 

@@ -77,28 +77,9 @@ static void login_failed(struct control *control, struct cluster_route *route)
 /* A hash is the worker's to check. */
 static void password_ask(struct control *control, struct cluster_route *route, struct bytes stored)
 {
-    struct block_pool none = {0};
-    struct bytes given = route->connect.password;
-    struct mail_password mail = {
-        .kind = MAIL_PASSWORD,
-        .stored_count = (uint16_t)stored.count,
-        .given_count = (uint32_t)given.count,
-        .place = {.cid = route->rid, .shard = control->shard_count},
-        .block = block_take(&none, stored.count + given.count),
-    };
-    bool good = mail.block != NULL;
-    if (good) {
-        memcpy(mail.block->bytes, stored.data, stored.count);
-        if (given.count > 0)
-            memcpy(mail.block->bytes + stored.count, given.data, given.count);
-        good = control_tell(control, control->shard_count + 1, &mail, sizeof mail);
-    }
-    if (!good) {
-        block_release(&none, mail.block);
+    route->password_asked = peer_password_ask(control, route->rid, stored, route->connect.password);
+    if (!route->password_asked)
         login_failed(control, route); /* it dials again */
-    }
-    route->password_asked = good;
-    block_pool_close(&none);
 }
 
 void cluster_password_checked(struct control *control, uint64_t rid, bool matches)

@@ -22,7 +22,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ACCEPT_PAUSE_NS (100 * NS_PER_MS)
 #define FIRST_DIAL_NS NS_PER_SECOND /* the own cluster forms meanwhile (spec/gateways.md 6.4) */
 #define PING_INTERVAL_NS (15 * NS_PER_SECOND)
 
@@ -183,26 +182,11 @@ void gateways_accepted(struct control *control, const struct loop_completion *co
                           &count); /* one that is gone says so later */
         (void)gateways_link_new(control, completion->result, (const struct sockaddr *)&address, NULL);
     }
-    if (completion->more || core->listen_fd < 0)
-        return;
-    bool failed = completion->result < 0 && completion->result != -EINTR &&
-                  completion->result != -ECONNABORTED && completion->result != -EAGAIN;
-    if (!failed ||
-        timers_set(&control->timers, &core->accept_timer, control->now_ns + ACCEPT_PAUSE_NS) != ERR_OK)
+    if (core->listen_fd >= 0 && peer_accept_again(control, completion, &core->accept_timer))
         gateways_accept_arm(control);
 }
 
 /* ---- connections ---- */
-
-static uint32_t least_loaded(const struct control *control)
-{
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < control->shard_count; i++) {
-        if (control->gateways.links_on[i] < control->gateways.links_on[best])
-            best = i;
-    }
-    return best;
-}
 
 /* Whose certificate is expected: of a server known by its address only, that of the first one with a name. */
 static const char *tls_host(const struct gateway_cluster *cluster)
@@ -268,7 +252,7 @@ struct gateway_link *gateways_link_new(struct control *control, int fd, const st
         return NULL;
     }
     link->rid = control->next_cid++;
-    link->shard = least_loaded(control);
+    link->shard = peer_shard(core->links_on, control->shard_count);
     link->cluster = cluster;
     link->solicited = cluster != NULL;
     dial_address_show(peer, link->address, sizeof link->address, &link->port);
@@ -284,33 +268,25 @@ struct gateway_link *gateways_link_new(struct control *control, int fd, const st
     return link;
 }
 
-bool gateways_link_write(struct control *control, const struct gateway_link *link, struct bytes lines)
+bool gateways_link_write(struct control *control, struct gateway_link *link, struct bytes lines)
 {
-    struct block_pool none = {0};
-    struct mail_route_bytes mail = {.kind = MAIL_ROUTE_BYTES,
-                                    .rid = link->rid,
-                                    .count = (uint32_t)lines.count,
-                                    .block = block_take(&none, lines.count)};
-    if (mail.block == NULL)
-        return false;
-    memcpy(mail.block->bytes, lines.data, lines.count);
-    bool good = control_tell(control, link->shard, &mail, sizeof mail);
+    bool good = peer_lines_say(control, link->shard, link->rid, lines);
     if (!good)
-        block_release(&none, mail.block);
-    block_pool_close(&none);
+        gateways_link_end(control, link, CLOSED_WRITE_ERROR, NULL);
     return good;
 }
 
-void gateways_link_end(struct control *control, const struct gateway_link *link, enum closed_reason reason,
+void gateways_link_go_on(struct control *control, struct gateway_link *link)
+{
+    struct mail_route_answer mail = peer_goes_on(link->rid);
+    peer_answer_say(control, link->shard, &link->answer, &mail);
+}
+
+void gateways_link_end(struct control *control, struct gateway_link *link, enum closed_reason reason,
                        const char *error)
 {
-    struct mail_route_answer mail = {
-        .kind = MAIL_ROUTE_ANSWER, .rid = link->rid, .close = true, .reason = (uint8_t)reason};
-    if (error != NULL)
-        snprintf(mail.error, sizeof mail.error, "%s", error);
-    if (!control_tell(control, link->shard, &mail, sizeof mail))
-        log_error(control->log, "%s:%u - gid:%llu - no room to close this connection", link->address,
-                  link->port, (unsigned long long)link->rid);
+    struct mail_route_answer mail = peer_ends(link->rid, (uint8_t)reason, error);
+    peer_answer_say(control, link->shard, &link->answer, &mail);
 }
 
 /* ---- the end ---- */

@@ -15,6 +15,7 @@
 #include "net/gateway_options.h"
 #include "net/route_info.h"
 #include "shards/control/dial_address.h"
+#include "shards/control/peers.h"
 #include "shards/gateways.h"
 
 struct control;
@@ -78,6 +79,7 @@ struct gateway_link {
     bool registered;
     bool password_asked;           /* the worker checks what CONNECT said */
     struct json_document document; /* that CONNECT */
+    struct peer_answer answer;
     struct route_connect connect;
     char name[GATEWAY_NAME_BYTES]; /* of the peer's cluster; empty: it has not said */
     char server_id[128];           /* the peer's, for monitoring */

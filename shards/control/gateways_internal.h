@@ -12,11 +12,13 @@ struct gateway_link *gateways_link_new(struct control *control, int fd, const st
 /* gateways.c: what this server says of itself; all texts in place until the cluster changes. */
 struct route_info gateways_own_info(const struct control *control);
 
-/* gateways.c: lines for a connection. False: no memory or no room. */
-bool gateways_link_write(struct control *control, const struct gateway_link *link, struct bytes lines);
+/* gateways.c: lines for a connection. False: no memory or no room for them, and the connection ends. */
+bool gateways_link_write(struct control *control, struct gateway_link *link, struct bytes lines);
 
-/* gateways.c: ends a connection; `error` NULL: without -ERR. */
-void gateways_link_end(struct control *control, const struct gateway_link *link, enum closed_reason reason,
+/* gateways.c: the answer to what a connection has said: it goes on, or ends; `error` NULL: without -ERR. One
+ * may be ended unasked. What finds no room is said later. */
+void gateways_link_go_on(struct control *control, struct gateway_link *link);
+void gateways_link_end(struct control *control, struct gateway_link *link, enum closed_reason reason,
                        const char *error);
 
 /* gateways_dial.c: begins to dial in so long. */

@@ -24,14 +24,6 @@ static struct gateway_link *link_by_rid(const struct gateway_core *core, uint64_
     return NULL;
 }
 
-static void go_on(struct control *control, const struct gateway_link *link)
-{
-    struct mail_route_answer mail = {.kind = MAIL_ROUTE_ANSWER, .rid = link->rid};
-    if (!control_tell(control, link->shard, &mail, sizeof mail))
-        log_error(control->log, "gid:%llu - no room to answer this connection: it waits for ever",
-                  (unsigned long long)link->rid);
-}
-
 const struct gateway_link *gateways_link_find(const struct control *control, uint64_t rid)
 {
     return link_by_rid(&control->gateways, rid);
@@ -66,7 +58,7 @@ static void connect_settled(struct control *control, struct gateway_link *link)
         gateways_link_end(control, link, CLOSED_WRONG_GATEWAY, error);
     } else {
         memcpy(link->name, name.data, name.count);
-        go_on(control, link);
+        gateways_link_go_on(control, link);
     }
     json_close(&link->document);
     link->connect = (struct route_connect){0};
@@ -83,28 +75,9 @@ static void login_failed(struct control *control, struct gateway_link *link)
 /* A hash is the worker's to check. */
 static void password_ask(struct control *control, struct gateway_link *link, struct bytes stored)
 {
-    struct block_pool none = {0};
-    struct bytes given = link->connect.password;
-    struct mail_password mail = {
-        .kind = MAIL_PASSWORD,
-        .stored_count = (uint16_t)stored.count,
-        .given_count = (uint32_t)given.count,
-        .place = {.cid = link->rid, .shard = control->shard_count},
-        .block = block_take(&none, stored.count + given.count),
-    };
-    bool good = mail.block != NULL;
-    if (good) {
-        memcpy(mail.block->bytes, stored.data, stored.count);
-        if (given.count > 0)
-            memcpy(mail.block->bytes + stored.count, given.data, given.count);
-        good = control_tell(control, control->shard_count + 1, &mail, sizeof mail);
-    }
-    if (!good) {
-        block_release(&none, mail.block);
+    link->password_asked = peer_password_ask(control, link->rid, stored, link->connect.password);
+    if (!link->password_asked)
         login_failed(control, link); /* it dials again */
-    }
-    link->password_asked = good;
-    block_pool_close(&none);
 }
 
 bool gateways_password_checked(struct control *control, uint64_t rid, bool matches)
@@ -156,7 +129,7 @@ static struct route_info gossip_of(const struct gateway_cluster *cluster, struct
 }
 
 /* Who has just come hears of all others (spec/gateways.md 6.1). */
-static void gossip_to_inbound(struct control *control, const struct gateway_link *link)
+static void gossip_to_inbound(struct control *control, struct gateway_link *link)
 {
     struct gateway_core *core = &control->gateways;
     char line[ROUTE_INFO_BYTES_MAX];
@@ -167,8 +140,8 @@ static void gossip_to_inbound(struct control *control, const struct gateway_link
             continue;
         struct route_info info = gossip_of(cluster, &urls, text(control->server_id));
         size_t count = gateway_info_write(line, sizeof line, &info);
-        if (count > 0 && !gateways_link_write(control, link, bytes_of(line, count)))
-            log_warning(control->log, "Another cluster could not be told of a third one");
+        if (count > 0)
+            (void)gateways_link_write(control, link, bytes_of(line, count));
         config_text_close(&urls);
     }
 }
@@ -245,7 +218,7 @@ void gateways_told(struct control *control, const struct route_info *info)
 /* ---- INFO ---- */
 
 /* One name on both sides would make two servers one to the rest. */
-static bool duplicate_name(struct control *control, const struct gateway_link *link, struct bytes name)
+static bool duplicate_name(struct control *control, struct gateway_link *link, struct bytes name)
 {
     const struct cluster *cluster = &control->cluster;
     bool same = bytes_equal(name, text(control->server_name));
@@ -288,7 +261,7 @@ static bool room_to_register(struct control *control)
 }
 
 /* CONNECT and INFO, which wait for what the peer says (spec/gateways.md 5). False: no memory or no room. */
-static bool introduce(struct control *control, const struct gateway_link *link)
+static bool introduce(struct control *control, struct gateway_link *link)
 {
     const struct gateway_options *options = &control->snapshot->options->gateway;
     struct route_info info = gateways_own_info(control);
@@ -380,7 +353,7 @@ static void outbound_again(struct control *control, struct gateway_link *link, c
         gateways_addresses_replace(control, link->cluster, info->gateway_urls);
         gossip_to_cluster(control, link->cluster);
     }
-    go_on(control, link);
+    gateways_link_go_on(control, link);
 }
 
 static void info_said(struct control *control, struct gateway_link *link, struct bytes json)
@@ -442,10 +415,9 @@ static bool urls_tell(struct control *control)
     struct route_info info = gateways_own_info(control);
     size_t count = gateway_info_write(line, sizeof line, &info);
     for (struct list_link *at = list_first(&core->links); at != NULL; at = list_next(&core->links, at)) {
-        const struct gateway_link *link = LIST_ELEMENT(at, struct gateway_link, all);
-        if (count > 0 && !link->solicited && link->registered &&
-            !gateways_link_write(control, link, bytes_of(line, count)))
-            log_warning(control->log, "Another cluster could not be told of a change in this one");
+        struct gateway_link *link = LIST_ELEMENT(at, struct gateway_link, all);
+        if (count > 0 && !link->solicited && link->registered)
+            (void)gateways_link_write(control, link, bytes_of(line, count));
     }
     return true;
 }
@@ -497,6 +469,11 @@ bool gateways_step(struct control *control)
         if (core->clusters[i].untold != 0)
             gone_tell(control, &core->clusters[i]);
         left |= core->clusters[i].untold != 0;
+    }
+    for (struct list_link *at = core->clusters == NULL ? NULL : list_first(&core->links); at != NULL;
+         at = list_next(&core->links, at)) {
+        struct gateway_link *link = LIST_ELEMENT(at, struct gateway_link, all);
+        left |= peer_answer_again(control, link->shard, &link->answer);
     }
     if (core->urls_changed && urls_tell(control))
         core->urls_changed = false;
