@@ -5,7 +5,8 @@ Three servers, each in a network namespace of its own with an address on one bri
 removes them, and sends nothing to anywhere else. One server is cut off from both others, then two from each other while
 the third one sees both; interest changes meanwhile; after each healing every message arrives exactly once where it is
 wanted, and nowhere else. With OTHER (a nats-server) the same in both mixes. Where namespaces are not permitted, or
-there is no ip command, all of it is skipped, with the reason. (Delay and loss by netem are not part of it: not every kernel has that.)
+there is no ip command, all of it is skipped, with the reason. (Delay and loss by netem are not part of it: not every
+kernel has that.)
 """
 import ctypes
 import json
