@@ -3,7 +3,10 @@
 
 #include "core/config/duration.h"
 
-#define DEFAULT_STORED_NS (10 * INT64_C(1000000))
+#define MS_NS INT64_C(1000000)
+
+/* Of s2_auto where the file says none. */
+static const int64_t default_thresholds_ns[] = {10 * MS_NS, 50 * MS_NS, 100 * MS_NS};
 
 static const struct {
     const char *names; /* in a file, in any case */
@@ -124,14 +127,23 @@ bool route_compression_choose(enum route_compression_mode own, struct bytes thei
     return true;
 }
 
-bool route_compression_stored(const struct route_compression *compression, enum route_compression_mode mode,
-                              int64_t rtt_ns)
+enum route_compression_mode route_compression_level(const struct route_compression *compression,
+                                                    enum route_compression_mode mode, int64_t rtt_ns)
 {
+    static const enum route_compression_mode levels[] = {
+        ROUTE_COMPRESSION_S2_UNCOMPRESSED, ROUTE_COMPRESSION_S2_FAST, ROUTE_COMPRESSION_S2_BETTER,
+        ROUTE_COMPRESSION_S2_BEST};
+    bool told = compression->threshold_count > 0;
+    const int64_t *slowest_ns = told ? compression->thresholds_ns : default_thresholds_ns;
+    uint32_t count = told ? compression->threshold_count : COUNT_OF(default_thresholds_ns);
     if (mode != ROUTE_COMPRESSION_S2_AUTO)
-        return mode == ROUTE_COMPRESSION_S2_UNCOMPRESSED;
-    if (compression->threshold_count == 0)
-        return rtt_ns <= DEFAULT_STORED_NS;
-    return compression->thresholds_ns[0] > 0 && rtt_ns <= compression->thresholds_ns[0];
+        return mode;
+    for (uint32_t i = 0; i < count; i++) {
+        if (slowest_ns[i] > 0 && rtt_ns <= slowest_ns[i])
+            return levels[i];
+    }
+    /* Slower than all: the best where all levels below it are named, else the last one named. */
+    return count + 1 >= COUNT_OF(levels) ? ROUTE_COMPRESSION_S2_BEST : levels[count - 1];
 }
 
 bool route_compression_same(const struct route_compression *a, const struct route_compression *b)

@@ -45,9 +45,9 @@ static inline bool route_compression_on(enum route_compression_mode mode)
     return mode >= ROUTE_COMPRESSION_S2_UNCOMPRESSED;
 }
 
-/* Whether what we send is only framed: by the mode, or with s2_auto by the round-trip time. */
-bool route_compression_stored(const struct route_compression *compression, enum route_compression_mode mode,
-                              int64_t rtt_ns);
+/* What is in use when `mode` was chosen: that, or with s2_auto what the round-trip time says. */
+enum route_compression_mode route_compression_level(const struct route_compression *compression,
+                                                    enum route_compression_mode mode, int64_t rtt_ns);
 
 bool route_compression_same(const struct route_compression *a, const struct route_compression *b);
 

@@ -28,7 +28,10 @@ enum report_kind {
                                  */
     REPORT_SUBJECTS, /* struct report_subjects, then struct report_subject, the largest first: one page */
     REPORT_GATEWAYS, /* struct report_gateway of each registered connection to or from another cluster */
-    REPORT_GATEWAY_ACCOUNTS, /* struct report_gateway_account; the same on every shard */
+    REPORT_GATEWAY_ACCOUNTS,      /* struct report_gateway_account; the same on every shard */
+    REPORT_GATEWAY_SUBSCRIPTIONS, /* struct report_subscription of what the cluster behind the outbound
+                                     connection `cid` has listed of the account `account_id`; the same on
+                                     every shard */
 };
 
 /* What connections are sorted by, in the order of the table in monitor_connz.c. */
@@ -68,7 +71,8 @@ struct report_query {
     struct bytes account; /* owned by the question; likewise below */
     bool user_given;
     struct bytes user;
-    uint64_t cid;        /* 0: any; of REPORT_ROUTE_SUBSCRIPTIONS, the route's */
+    uint64_t cid;        /* 0: any; of REPORT_ROUTE_SUBSCRIPTIONS and its like, the connection's */
+    uint32_t account_id; /* of REPORT_GATEWAY_SUBSCRIPTIONS */
     struct bytes filter; /* of open ones of `account`: a subscription meets it; empty: all */
     struct bytes test;   /* a subject; empty: all */
     const struct report_key *picks;

@@ -1,6 +1,6 @@
-/* shards/reports_gateways.c - pages about other clusters: the figures of each connection, and for each
- * account how each cluster's interest in it is known; see reports.h. The second is the same on every shard.
- */
+/* shards/reports_gateways.c - pages about other clusters: the figures of each connection; for each account
+ * how each cluster's interest in it is known; and what one has listed of one account; see reports.h. The
+ * latter two are the same on every shard. */
 #include "core/subject/index.h"
 #include "shards/reports_internal.h"
 #include "shards/route_connection.h"
@@ -82,4 +82,27 @@ void reports_gateway_accounts_page(struct answering *answering)
         }
     }
     at->major = UINT64_MAX;
+}
+
+/* The number of the cluster behind an outbound connection; GATEWAYS_MAX: it has gone. */
+static uint32_t number_of(const struct gateways *gateways, uint64_t gid)
+{
+    uint32_t number = 0;
+    while (number < GATEWAYS_MAX && ((gateways->up >> number & 1) == 0 || gateways->all[number].rid != gid))
+        number++;
+    return number;
+}
+
+/* minor and skip as reports_interest_tell() has them. */
+void reports_gateway_subscriptions_page(struct answering *answering)
+{
+    struct shard *shard = answering->shard;
+    const struct report_query *query = answering->query;
+    uint32_t number = number_of(&shard->gateways, query->cid);
+    const struct shard_account *account =
+        query->account_id < shard->accounts.capacity ? shard->accounts.by_id[query->account_id] : NULL;
+    bool known = account != NULL && account->gateway != NULL && number < GATEWAYS_MAX;
+    if (!known || reports_interest_tell(answering, account->gateway->listed, number, query->cid,
+                                        (struct bytes){NULL, 0}))
+        answering->at.major = UINT64_MAX;
 }

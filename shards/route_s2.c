@@ -110,8 +110,8 @@ bool route_s2_compress(struct shard *shard, struct route_connection *connection)
     struct route_s2 *s2 = connection->s2;
     struct output *from = &connection->route.output;
     struct output_pool *pool = &shard->context.pool;
-    bool stored = route_compression_stored(&shard->snapshot->options->cluster.compression, s2->mode,
-                                           connection->route.rtt_ns);
+    bool stored = route_compression_level(&shard->snapshot->options->cluster.compression, s2->mode,
+                                          connection->route.rtt_ns) == ROUTE_COMPRESSION_S2_UNCOMPRESSED;
     bool first = true; /* every flush is a stream of its own, as nats-server writes it */
     while (!output_empty(from) && s2->output.pending_bytes < ROUTE_S2_UNSENT_BYTES) {
         struct bytes plain = next_plain(s2, from);

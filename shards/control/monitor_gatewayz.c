@@ -1,7 +1,9 @@
 /* shards/control/monitor_gatewayz.c - /gatewayz (spec/monitoring.md 2.4): first the shards tell the figures
  * of their connections, all at the same time; then, with `accs`, one of them tells how each cluster's
- * interest in each account is known: that is the same on all. Which cluster it is, is the control core's to
- * say. */
+ * interest in each account is known, and with `subs` what it is, account after account, straight into the
+ * document: that is the same on all shards. Which cluster it is, is the control core's to say, and is noted
+ * before the document is begun: a connection may go while it is written. A reload meanwhile may leave an
+ * account out. */
 #include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "shards/control/control_internal.h"
@@ -18,11 +20,11 @@ void gatewayz_begin(struct control *control, struct monitor_task *task)
 {
     struct monitor_gatewayz *gatewayz = &task->gatewayz;
     char given[HTTP_PARAMETER_BYTES];
-    bool listed;
     struct bytes word = monitor_text(task, "subs", given);
-    bool detail = word.count == 6 && strncasecmp((const char *)word.data, "detail", 6) == 0;
-    if (!detail && !monitor_bool(task, "subs", &listed))
+    gatewayz->detail = word.count == 6 && strncasecmp((const char *)word.data, "detail", 6) == 0;
+    if (!gatewayz->detail && !monitor_bool(task, "subs", &gatewayz->listed))
         return;
+    gatewayz->listed |= gatewayz->detail;
     if (!monitor_bool(task, "accs", &gatewayz->accounts))
         return;
     gatewayz->account = monitor_text(task, "acc_name", task->account);
@@ -45,6 +47,20 @@ static void *grown(void *all, uint32_t count, uint32_t *capacity, size_t one)
     return more;
 }
 
+static void subscriptions_page(struct monitor_task *task, const struct mail_report *mail)
+{
+    struct report_record head;
+    struct monitor_gatewayz *gatewayz = &task->gatewayz;
+    for (uint32_t at = 0; at < mail->bytes; at += head.bytes) {
+        memcpy(&head, mail->block->bytes + at, sizeof head);
+        if (!gatewayz->list_begun)
+            json_put_array(&task->document,
+                           gatewayz->detail ? "subscriptions_list_detail" : "subscriptions_list");
+        gatewayz->list_begun = true;
+        monitor_put_subscription(&task->document, mail->block->bytes + at + sizeof head, gatewayz->detail);
+    }
+}
+
 void gatewayz_page(struct control *control, struct monitor_task *task, uint32_t from,
                    struct mail_report *mail)
 {
@@ -52,6 +68,10 @@ void gatewayz_page(struct control *control, struct monitor_task *task, uint32_t 
     bool connections = task->report.kind == REPORT_GATEWAYS;
     size_t one = connections ? sizeof(struct report_gateway) : sizeof(struct report_gateway_account);
     (void)control, (void)from;
+    if (task->report.kind == REPORT_GATEWAY_SUBSCRIPTIONS) {
+        subscriptions_page(task, mail);
+        return;
+    }
     for (uint32_t at = 0; at < mail->bytes; at += (uint32_t)one) {
         void *all = connections ? grown(gatewayz->all, gatewayz->count, &gatewayz->capacity, one)
                                 : grown(gatewayz->interest, gatewayz->interest_count,
@@ -75,32 +95,31 @@ void gatewayz_close(struct control *control, struct monitor_task *task)
     (void)control;
     memory_free(task->gatewayz.all);
     memory_free(task->gatewayz.interest);
+    memory_free(task->gatewayz.entries);
 }
 
 /* ---- the document ---- */
 
-/* With its link beside it: by cluster's name, then by number. */
-struct shown {
+struct gatewayz_entry {
     const struct report_gateway *figures;
-    const struct gateway_link *link;
+    uint32_t number; /* of the cluster; GATEWAYS_MAX: it is inbound */
+    uint16_t port;
+    bool outbound, configured;
+    char name[sizeof((struct gateway_link *)NULL)->name];
+    char server_id[sizeof((struct gateway_link *)NULL)->server_id];
+    char address[sizeof((struct gateway_link *)NULL)->address];
 };
 
-static int by_name(const void *a, const void *b)
+static void put_connection(struct control *control, struct json_output *document,
+                           const struct gatewayz_entry *entry)
 {
-    const struct shown *one = a, *other = b;
-    int order = strcmp(one->link->name, other->link->name);
-    return order != 0 ? order : one->figures->gid < other->figures->gid ? -1 : 1;
-}
-
-static void put_connection(struct control *control, struct json_output *document, const struct shown *shown)
-{
-    const struct report_gateway *figures = shown->figures;
+    const struct report_gateway *figures = entry->figures;
     int64_t now_ns = clock_monotonic_ns();
     json_put_object(document, "connection");
     json_put_unsigned(document, "cid", figures->gid);
     json_put_text(document, "kind", TEXT("Gateway"));
-    json_put_text(document, "ip", text(shown->link->address));
-    json_put_int(document, "port", shown->link->port);
+    json_put_text(document, "ip", text(entry->address));
+    json_put_int(document, "port", entry->port);
     monitor_put_time(document, "start", control, figures->start_ns);
     monitor_put_time(document, "last_activity", control, figures->last_activity_ns);
     if (figures->rtt_ns > 0)
@@ -113,7 +132,7 @@ static void put_connection(struct control *control, struct json_output *document
     json_put_unsigned(document, "in_bytes", figures->in_bytes);
     json_put_unsigned(document, "out_bytes", figures->out_bytes);
     json_put_unsigned(document, "subscriptions", figures->subscriptions);
-    json_put_text(document, "name", text(shown->link->server_id));
+    json_put_text(document, "name", text(entry->server_id));
     json_put_object_end(document);
 }
 
@@ -122,8 +141,8 @@ static bool account_wanted(const struct monitor_gatewayz *gatewayz, const struct
     return gatewayz->account.count == 0 || bytes_equal(account->name, gatewayz->account);
 }
 
-static void put_account(struct json_output *document, const struct security_account *account,
-                        const struct report_gateway_account *figures)
+static void account_begin(struct json_output *document, const struct security_account *account,
+                          const struct report_gateway_account *figures)
 {
     static const char *const modes[] = {"Optimistic", "Transitioning", "Interest-Only"};
     json_put_object(document, NULL);
@@ -133,7 +152,6 @@ static void put_account(struct json_output *document, const struct security_acco
     json_put_int(document, "interest_only_threshold", THRESHOLD);
     json_put_unsigned_some(document, "num_subs", figures->subscriptions);
     json_put_unsigned_some(document, "num_queue_subs", figures->groups);
-    json_put_object_end(document);
 }
 
 static const struct report_gateway_account *interest_of(const struct monitor_gatewayz *gatewayz, uint32_t id,
@@ -146,84 +164,118 @@ static const struct report_gateway_account *interest_of(const struct monitor_gat
     return NULL;
 }
 
-/* Of an outbound connection what the cluster wants; an inbound one was told everything. */
-static void put_accounts(const struct control *control, struct monitor_task *task, const struct shown *shown)
+/* Goes on with the accounts of an entry: of an outbound connection what the cluster wants; an inbound one was
+ * told everything. True: it waits for a list of subscriptions. */
+static bool accounts_write(struct control *control, struct monitor_task *task,
+                           const struct gatewayz_entry *entry)
 {
     static const struct report_gateway_account told = {.mode = REPORT_GATEWAY_LISTED};
     const struct security_accounts *accounts = &control->snapshot->options->security.accounts;
-    struct json_output *document = &task->document;
-    bool begun = false;
-    for (uint32_t i = 0; task->gatewayz.accounts && i < accounts->count; i++) {
-        const struct security_account *account = accounts->all[i];
-        const struct report_gateway_account *figures = &told;
-        if (shown->link->cluster != NULL)
-            figures = interest_of(&task->gatewayz, account->id,
-                                  gateways_number(&control->gateways, shown->link->cluster));
-        if (figures == NULL || !account_wanted(&task->gatewayz, account))
+    struct monitor_gatewayz *gatewayz = &task->gatewayz;
+    while (gatewayz->accounts && gatewayz->next_account < accounts->count) {
+        const struct security_account *account = accounts->all[gatewayz->next_account++];
+        const struct report_gateway_account *figures =
+            entry->outbound ? interest_of(gatewayz, account->id, entry->number) : &told;
+        if (figures == NULL || !account_wanted(gatewayz, account))
             continue;
-        if (!begun)
-            json_put_array(document, "accounts");
-        begun = true;
-        put_account(document, account, figures);
-    }
-    if (begun)
-        json_put_array_end(document);
-}
-
-static void put_entry(struct control *control, struct monitor_task *task, const char *key,
-                      const struct shown *shown)
-{
-    const struct gateway_cluster *cluster = shown->link->cluster;
-    json_put_object(&task->document, key);
-    json_put_bool(&task->document, "configured", cluster != NULL && cluster->remote_number > 0);
-    put_connection(control, &task->document, shown);
-    put_accounts(control, task, shown);
-    json_put_object_end(&task->document);
-}
-
-static void put_outbound(struct control *control, struct monitor_task *task, const struct shown *all,
-                         uint32_t count)
-{
-    bool one = task->gatewayz.name.count > 0;
-    bool found = false;
-    for (uint32_t i = 0; i < count; i++)
-        found |= all[i].link->solicited;
-    if (one && !found) { /* as nats-server: one that is asked for by name and is not there */
-        json_put_null(&task->document, "outbound_gateways");
-        return;
-    }
-    json_put_object(&task->document, "outbound_gateways");
-    for (uint32_t i = 0; i < count; i++) {
-        if (all[i].link->solicited)
-            put_entry(control, task, all[i].link->name, &all[i]);
-    }
-    json_put_object_end(&task->document);
-}
-
-static void put_inbound(struct control *control, struct monitor_task *task, const struct shown *all,
-                        uint32_t count)
-{
-    const char *open = NULL;
-    json_put_object(&task->document, "inbound_gateways");
-    for (uint32_t i = 0; i < count; i++) {
-        const struct gateway_link *link = all[i].link;
-        if (link->solicited)
-            continue;
-        if (open == NULL || strcmp(open, link->name) != 0) {
-            if (open != NULL)
-                json_put_array_end(&task->document);
-            json_put_array(&task->document, link->name);
-            open = link->name;
+        if (!gatewayz->accounts_begun)
+            json_put_array(&task->document, "accounts");
+        gatewayz->accounts_begun = true;
+        account_begin(&task->document, account, figures);
+        if (gatewayz->listed && figures->subscriptions > 0) {
+            task->report.kind = REPORT_GATEWAY_SUBSCRIPTIONS;
+            task->report.cid = entry->figures->gid;
+            task->report.account_id = account->id;
+            monitor_ask(control, task, 0, (struct report_cursor){0});
+            return true;
         }
-        put_entry(control, task, NULL, &all[i]);
+        json_put_object_end(&task->document);
     }
-    if (open != NULL)
+    return false;
+}
+
+static void list_end(struct monitor_task *task)
+{
+    if (task->gatewayz.list_begun)
         json_put_array_end(&task->document);
+    task->gatewayz.list_begun = false;
     json_put_object_end(&task->document);
 }
 
-static void put_document(struct control *control, struct monitor_task *task, const struct shown *all,
-                         uint32_t count)
+/* Whether two inbound entries lie in one array. */
+static bool same_name(const struct monitor_gatewayz *gatewayz, uint32_t one, uint32_t other)
+{
+    return one < gatewayz->entry_count && other < gatewayz->entry_count && !gatewayz->entries[one].outbound &&
+           !gatewayz->entries[other].outbound &&
+           strcmp(gatewayz->entries[one].name, gatewayz->entries[other].name) == 0;
+}
+
+static void entry_begin(struct control *control, struct monitor_task *task,
+                        const struct gatewayz_entry *entry)
+{
+    struct monitor_gatewayz *gatewayz = &task->gatewayz;
+    if (!entry->outbound && !same_name(gatewayz, gatewayz->next - 1, gatewayz->next))
+        json_put_array(&task->document, entry->name);
+    json_put_object(&task->document, entry->outbound ? entry->name : NULL);
+    json_put_bool(&task->document, "configured", entry->configured);
+    put_connection(control, &task->document, entry);
+    gatewayz->entry_open = true;
+    gatewayz->next_account = 0;
+}
+
+static void entry_end(struct monitor_task *task, const struct gatewayz_entry *entry)
+{
+    struct monitor_gatewayz *gatewayz = &task->gatewayz;
+    if (gatewayz->accounts_begun)
+        json_put_array_end(&task->document);
+    gatewayz->accounts_begun = gatewayz->entry_open = false;
+    json_put_object_end(&task->document);
+    if (!entry->outbound && !same_name(gatewayz, gatewayz->next, gatewayz->next + 1))
+        json_put_array_end(&task->document);
+    gatewayz->next++;
+}
+
+static void outbound_begin(struct monitor_task *task)
+{
+    struct monitor_gatewayz *gatewayz = &task->gatewayz;
+    bool some = gatewayz->entry_count > 0 && gatewayz->entries[0].outbound;
+    if (gatewayz->name.count > 0 &&
+        !some) /* as nats-server: one that is asked for by name and is not there */
+        json_put_null(&task->document, "outbound_gateways");
+    else
+        json_put_object(&task->document, "outbound_gateways");
+}
+
+static void inbound_begin(struct monitor_task *task)
+{
+    struct monitor_gatewayz *gatewayz = &task->gatewayz;
+    if (gatewayz->name.count == 0 || gatewayz->next > 0)
+        json_put_object_end(&task->document);
+    json_put_object(&task->document, "inbound_gateways");
+    gatewayz->inbound = true;
+}
+
+static void go_on(struct control *control, struct monitor_task *task)
+{
+    struct monitor_gatewayz *gatewayz = &task->gatewayz;
+    while (gatewayz->next < gatewayz->entry_count) {
+        const struct gatewayz_entry *entry = &gatewayz->entries[gatewayz->next];
+        if (!gatewayz->inbound && !entry->outbound)
+            inbound_begin(task);
+        if (!gatewayz->entry_open)
+            entry_begin(control, task, entry);
+        if (accounts_write(control, task, entry))
+            return;
+        entry_end(task, entry);
+    }
+    if (!gatewayz->inbound)
+        inbound_begin(task);
+    json_put_object_end(&task->document);
+    json_put_object_end(&task->document);
+    task->done = true;
+}
+
+static void document_begin(struct control *control, struct monitor_task *task)
 {
     struct json_output *document = &task->document;
     const struct gateway_options *options = &control->snapshot->options->gateway;
@@ -233,16 +285,53 @@ static void put_document(struct control *control, struct monitor_task *task, con
         json_put_text(document, "name", text(options->name));
         json_put_text(document, "host", text(options->host == NULL ? "0.0.0.0" : options->host));
         json_put_int(document, "port", control->gateways.port);
-        put_outbound(control, task, all, count);
-        put_inbound(control, task, all, count);
     } else {
-        json_put_object(document, "outbound_gateways");
-        json_put_object_end(document);
-        json_put_object(document, "inbound_gateways");
-        json_put_object_end(document);
+        task->gatewayz.name.count = 0; /* both are empty, whatever is asked for */
     }
-    json_put_object_end(document);
-    task->done = true;
+    outbound_begin(task);
+}
+
+/* What is outbound first, then by cluster's name, then by number. */
+static int in_order(const void *a, const void *b)
+{
+    const struct gatewayz_entry *one = a, *other = b;
+    if (one->outbound != other->outbound)
+        return one->outbound ? -1 : 1;
+    int order = strcmp(one->name, other->name);
+    return order != 0 ? order : one->figures->gid < other->figures->gid ? -1 : 1;
+}
+
+static void entry_make(const struct control *control, const struct gateway_link *link,
+                       const struct report_gateway *figures, struct gatewayz_entry *entry)
+{
+    const struct gateway_cluster *cluster = link->cluster;
+    *entry = (struct gatewayz_entry){
+        .figures = figures,
+        .number = cluster == NULL ? GATEWAYS_MAX : gateways_number(&control->gateways, cluster),
+        .port = link->port,
+        .outbound = link->solicited,
+        .configured = cluster != NULL && cluster->remote_number > 0,
+    };
+    memcpy(entry->name, link->name, sizeof entry->name);
+    memcpy(entry->server_id, link->server_id, sizeof entry->server_id);
+    memcpy(entry->address, link->address, sizeof entry->address);
+}
+
+static bool entries_make(struct control *control, struct monitor_task *task)
+{
+    struct monitor_gatewayz *gatewayz = &task->gatewayz;
+    gatewayz->entries = memory_new((gatewayz->count + 1) * sizeof *gatewayz->entries);
+    if (gatewayz->entries == NULL)
+        return false;
+    for (uint32_t i = 0; i < gatewayz->count; i++) {
+        const struct gateway_link *link = gateways_link_find(control, gatewayz->all[i].gid);
+        if (link != NULL && link->registered &&
+            (gatewayz->name.count == 0 || bytes_equal(text(link->name), gatewayz->name)))
+            entry_make(control, link, &gatewayz->all[i], &gatewayz->entries[gatewayz->entry_count++]);
+    }
+    if (gatewayz->entry_count > 0)
+        qsort(gatewayz->entries, gatewayz->entry_count, sizeof *gatewayz->entries, in_order);
+    return true;
 }
 
 void gatewayz_told(struct control *control, struct monitor_task *task)
@@ -253,21 +342,13 @@ void gatewayz_told(struct control *control, struct monitor_task *task)
         monitor_ask(control, task, 0, (struct report_cursor){0});
         return;
     }
-    struct shown *all = memory_new((gatewayz->count + 1) * sizeof *all);
-    uint32_t count = 0;
-    if (all == NULL) {
+    if (gatewayz->entries != NULL) {
+        list_end(task);
+    } else if (entries_make(control, task)) {
+        document_begin(control, task);
+    } else {
         monitor_fail(task, HTTP_UNAVAILABLE, "memory is out");
         return;
     }
-    for (uint32_t i = 0; i < gatewayz->count; i++) {
-        const struct gateway_link *link = gateways_link_find(control, gatewayz->all[i].gid);
-        bool wanted =
-            gatewayz->name.count == 0 || (link != NULL && bytes_equal(text(link->name), gatewayz->name));
-        if (link != NULL && link->registered && wanted)
-            all[count++] = (struct shown){&gatewayz->all[i], link};
-    }
-    if (count > 0)
-        qsort(all, count, sizeof *all, by_name);
-    put_document(control, task, all, count);
-    memory_free(all);
+    go_on(control, task);
 }

@@ -155,16 +155,32 @@ static void route_begin(struct control *control, struct monitor_task *task, cons
     json_put_unsigned(document, "in_bytes", figures->in_bytes);
     json_put_unsigned(document, "out_bytes", figures->out_bytes);
     json_put_unsigned(document, "subscriptions", figures->subscriptions);
-    if (member && known->line >= ROUTE_POOL_MAX)
-        json_put_text(document, "account",
-                      cluster_pool_account(&control->snapshot->options->cluster.pool, known->line));
 }
 
-static void route_end(struct monitor_task *task)
+/* What is in use now; s2_auto is none of them. */
+static void put_compression(const struct control *control, struct json_output *document,
+                            const struct cluster_route *route, const struct report_route *figures)
 {
+    const struct route_compression *options = &control->snapshot->options->cluster.compression;
+    enum route_compression_mode mode = (enum route_compression_mode)route->compression;
+    struct bytes name = TEXT("not supported");
+    if (mode != ROUTE_COMPRESSION_NOT_SUPPORTED)
+        name = route_compression_name(route_compression_level(options, mode, figures->rtt_ns));
+    json_put_text(document, "compression", name);
+}
+
+static void route_end(struct control *control, struct monitor_task *task, const struct monitor_route *route)
+{
+    const struct cluster_route *known = cluster_route_find(control, route->figures.rid);
+    bool member = known != NULL && known->member != CLUSTER_NO_MEMBER;
     if (task->routez.list_begun)
         json_put_array_end(&task->document);
     task->routez.list_begun = false;
+    if (member && known->line >= ROUTE_POOL_MAX)
+        json_put_text(&task->document, "account",
+                      cluster_pool_account(&control->snapshot->options->cluster.pool, known->line));
+    if (member)
+        put_compression(control, &task->document, known, &route->figures);
     json_put_object_end(&task->document);
 }
 
@@ -181,7 +197,7 @@ static void go_on(struct control *control, struct monitor_task *task)
             monitor_ask(control, task, route->shard, (struct report_cursor){0});
             return;
         }
-        route_end(task);
+        route_end(control, task, route);
     }
     json_put_array_end(&task->document);
     json_put_object_end(&task->document);
@@ -195,7 +211,7 @@ void routez_told(struct control *control, struct monitor_task *task)
         head_write(control, task);
     }
     if (task->routez.open)
-        route_end(task);
+        route_end(control, task, &task->routes.all[task->routez.next - 1]);
     task->routez.open = false;
     go_on(control, task);
 }

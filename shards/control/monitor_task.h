@@ -72,14 +72,25 @@ struct monitor_routez {
     uint32_t next;   /* of the routes, to be written */
 };
 
+struct gatewayz_entry;
+
 /* Gateway connections, and how interest is known. */
 struct monitor_gatewayz {
     struct report_gateway *all; /* owned, likewise below */
     struct report_gateway_account *interest;
+    struct gatewayz_entry *entries; /* in the order of the document */
     uint32_t count, capacity;
     uint32_t interest_count, interest_capacity;
-    struct bytes name, account; /* the only ones wanted; empty: all */
-    bool accounts;
+    uint32_t entry_count;
+    struct bytes name, account;    /* the only ones wanted; empty: all */
+    bool accounts, listed, detail; /* what is asked for */
+    /* How far the document is: */
+    uint32_t next;         /* of the entries, */
+    uint32_t next_account; /* and of the snapshot's accounts, */
+    bool entry_open;       /* that entry's connection is written, */
+    bool accounts_begun;   /* and accounts of it, */
+    bool list_begun;       /* and subscriptions of the last one; */
+    bool inbound;          /* and what is outbound. */
 };
 
 struct monitor_subject;

@@ -61,10 +61,10 @@ DIFFERENCES = [
     ("accstatz", r"\.(name|num_subscriptions|sent\.(gateways|routes|leafs).*|received\.(gateways|routes|leafs).*)$", NEWER),
     ("accstatz", r"\.received\.(msgs|bytes)$", "2.9 does not count what came by routes; the newest does"),
     ("routez", r"^server_name$|\.remote_name$", NEWER),
-    ("routez", r"\.compression$", "since 2.10: routes of Myelin have none"),
     ("routez?subs=detail", r"\.msgs$", "Myelin does not count what goes to a single subscription of another server"),
     ("routez?subs=detail", r"\.sid$", "the newest puts the kind of connection before it"),
 ]
+DIFFERENCES_OF_2_9 = [("routez", r"\.compression$", NEWER)]
 DOCUMENTS = ["/routez", "/routez?subs=1", "/routez?subs=detail", "/varz", "/accstatz", "/connz?state=any&auth=1"]
 
 
@@ -140,7 +140,7 @@ def compare(reference, myelin, ordered):
             value.get("account_statz", []).sort(key=lambda account: account["acc"])
             for connection in value["connections"] if document.startswith("/connz") else []:
                 connection.pop("name_tag", None)  # 2.11 and newer
-        comparison = Comparison(document, ordered, DIFFERENCES, PLACES)
+        comparison = Comparison(document, ordered, DIFFERENCES + ([] if ordered else DIFFERENCES_OF_2_9), PLACES)
         comparison.values("", theirs, ours)
         found += comparison.found
     return found
@@ -267,10 +267,52 @@ def check_pools(program):
     return found
 
 
+COMPRESSED = """
+listen: "127.0.0.1:-1"
+http: "127.0.0.1:-1"
+server_name: %s
+cluster { name: c, listen: "127.0.0.1:-1", routes: [%s], pool_size: -1, compression: %s }
+"""
+# What one side and the other ask for, and what /routez shows of each.
+COMPRESSIONS = [
+    ("accept", "accept", "off", "off"),
+    ("s2_better", "accept", "s2_better", "s2_better"),
+    ("s2_fast", "s2_best", "s2_fast", "s2_best"),
+    ("off", "s2_fast", "off", "off"),
+    ("not_supported", "s2_fast", "not supported", "not supported"),
+    # The round trip is short: so long as it is below the first threshold nothing is compressed.
+    ("s2_auto", "accept", "s2_uncompressed", "s2_fast"),
+    ("{mode: s2_auto, rtt_thresholds: [0s, 0s, 10s]}", "s2_fast", "s2_better", "s2_fast"),
+]
+
+
+def check_compression(program):
+    found = []
+    for one_says, other_says, one_shows, other_shows in COMPRESSIONS:
+        nodes = []
+        try:
+            for name, mode in (("one", one_says), ("other", other_says)):
+                urls = ", ".join('"nats-route://127.0.0.1:%d"' % node.route_port for node in nodes)
+                nodes.append(Server(program, COMPRESSED % (name, urls, mode)))
+
+            def shown():  # the $SYS account may have a route of its own
+                return [{route.get("compression") for route in node.json("/routez")["routes"]} for node in nodes]
+
+            wait_for("%s and %s show %s and %s" % (one_says, other_says, one_shows, other_shows),
+                     lambda: shown() == [{one_shows}, {other_shows}])
+        except Exception as error:  # pylint: disable=broad-except
+            found.append("%s and %s: %s; %r" % (one_says, other_says, error, shown()))
+        finally:
+            for node in nodes:
+                node.stop()
+    return found
+
+
 def main():
     myelin, references = sys.argv[1], sys.argv[2:]
     failed = passed = 0
-    results = [("Myelin's figures of routes", check_figures(myelin)), ("Myelin's pools", check_pools(myelin))]
+    results = [("Myelin's figures of routes", check_figures(myelin)), ("Myelin's pools", check_pools(myelin)),
+               ("Myelin's compression", check_compression(myelin))]
     worlds = []
     try:
         if references:
@@ -280,6 +322,8 @@ def main():
         for reference in references:
             worlds.append(World(reference, references[0]))
             version = worlds[-1].middle.json("/varz")["version"]
+            if not version.startswith("2.9."):
+                results.append(("compression in %s" % version, check_compression(reference)))
             results.append(("a cluster compared with %s" % version,
                             compare(worlds[-1], own, not version.startswith("2.9."))))
     finally:

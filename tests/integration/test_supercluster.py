@@ -243,6 +243,47 @@ def monitoring(world, rng):
         raise Failure(f"varz differs: {blocks}")
 
 
+def interest_lists(world, rng):
+    """/gatewayz lists what the other cluster wants, each pattern and group once; nats-server 2.9 does not know `subs`."""
+    del rng
+    plain = {"listed.%d" % n for n in range(2500)}  # several pages of a shard
+    groups = {("listed.%d" % n, "q") for n in range(100)}
+    clients = [Client(node) for node in world.nodes]
+    for client in clients:
+        for subject in plain:
+            client.subscribe(subject)
+        for subject, queue in groups:
+            client.subscribe(subject, queue)
+        client.flush()
+    for node, other in (world.nodes, reversed(world.nodes)):
+        if json.loads(asked(node, "/varz")[1])["version"].startswith("2.9."):
+            continue
+
+        def told(parameters):
+            document = json.loads(asked(node, "/gatewayz?" + parameters)[1])
+            entries = document["outbound_gateways"].get(other.cluster_name, {}).get("accounts", [])
+            inbound = document["inbound_gateways"].get(other.cluster_name, [])
+            if "subscriptions_list" in json.dumps(inbound):
+                raise Failure("what an inbound connection wants")
+            return {account["name"]: account for account in entries}
+
+        pump(clients, lambda: told("acc_name=APP").get("APP", {}).get("num_subs") == len(plain) + len(groups))
+        account = told("acc_name=APP&subs=1")["APP"]
+        if sorted(account["subscriptions_list"]) != sorted(list(plain) + [subject for subject, _ in groups]):
+            raise Failure("subs=1: %d listed" % len(account["subscriptions_list"]))
+        account = told("accs=true&subs=DETAIL")["APP"]
+        detail = [(s["subject"], s.get("qgroup")) for s in account["subscriptions_list_detail"]]
+        if sorted(detail, key=str) != sorted([(s, None) for s in plain] + list(groups), key=str):
+            raise Failure("subs=detail: %d listed" % len(detail))
+        first = account["subscriptions_list_detail"][0]
+        if (first["sid"], first["msgs"]) != ("", 0) or "cid" not in first or "account" in first:
+            raise Failure("%r" % first)
+        if "subscriptions_list" in json.dumps(told("acc_name=OTHER&subs=1")) or told("subs=1"):
+            raise Failure("lists of nothing")
+    for client in clients:
+        client.close()
+
+
 def system(world, rng):
     """One question in the system account is answered by all servers of all clusters, at once."""
     for node in world.nodes:
@@ -301,12 +342,12 @@ def main():
     runs = [("1, 2 and 3 Myelin", dict(clusters=[[m], [m, m], [m, m, m]]), (counts, random_work, locality, requests)),
             ("a chain of Myelin", dict(clusters=[[m], [m], [m, m]], chain=True, shards=1), (discovery, cut_off))]
     if n:
-        runs += [("Myelin and a nats-server", dict(clusters=[[m], [n]]), (random_work, requests, monitoring)),
+        runs += [("Myelin and a nats-server", dict(clusters=[[m], [n]]), (random_work, requests, monitoring, interest_lists)),
                  ("2 and 2, the system account", dict(clusters=[[m, n], [n, m]], accounts=SYSTEM), (system,)),
                  ("1, 2 and 3 mixed", dict(clusters=[[m], [n, m], [m, n, n]]), (counts, random_work, locality, requests)),
                  ("a chain, mixed", dict(clusters=[[n], [m], [n, m]], chain=True), (discovery, cut_off))]
     if x:
-        runs += [("Myelin and the newest nats-server", dict(clusters=[[m], [x]]), (random_work, requests)),
+        runs += [("Myelin and the newest nats-server", dict(clusters=[[m], [x]]), (random_work, requests, interest_lists)),
                  ("2 and 2 with the newest", dict(clusters=[[x, m], [m, x]]), (counts, random_work, locality))]
     if n and x:
         runs += [("Myelin, nats-server and the newest", dict(clusters=[[m], [n], [x]]), (random_work, requests))]

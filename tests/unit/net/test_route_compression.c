@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 
 enum { ACCEPT = ROUTE_COMPRESSION_ACCEPT, OFF = ROUTE_COMPRESSION_OFF, NO = ROUTE_COMPRESSION_NOT_SUPPORTED };
+enum { STORED = ROUTE_COMPRESSION_S2_UNCOMPRESSED, BETTER = ROUTE_COMPRESSION_S2_BETTER };
 enum { FAST = ROUTE_COMPRESSION_S2_FAST, BEST = ROUTE_COMPRESSION_S2_BEST, AUTO = ROUTE_COMPRESSION_S2_AUTO };
 
 struct choice_case {
@@ -47,13 +48,31 @@ Test(route_compression, both_sides_choose_by_one_table)
     }
 }
 
-Test(route_compression, a_quick_route_is_only_framed_where_the_time_decides)
+static const struct level_case {
+    struct route_compression compression;
+    int mode;
+    int64_t rtt_ns;
+    int level;
+} level_cases[] = {
+    {{.mode = AUTO}, AUTO, 0, STORED},
+    {{.mode = AUTO}, AUTO, 10000000, STORED},
+    {{.mode = AUTO}, AUTO, 10000001, FAST},
+    {{.mode = AUTO}, AUTO, 100000000, BETTER},
+    {{.mode = AUTO}, AUTO, 100000001, BEST},
+    {{AUTO, 2, {0, 5}}, AUTO, 0, FAST},
+    {{AUTO, 2, {0, 5}}, AUTO, 6, FAST}, /* no level behind the last one named */
+    {{AUTO, 3, {0, 0, 5}}, AUTO, 5, BETTER},
+    {{AUTO, 3, {0, 0, 5}}, AUTO, 6, BEST},
+    {{AUTO, 4, {1, 2, 3, 4}}, AUTO, 9, BEST},
+    {{.mode = FAST}, FAST, 0, FAST},
+    {{.mode = FAST}, OFF, 0, OFF},
+    {{.mode = AUTO}, STORED, 1 << 30, STORED},
+};
+
+Test(route_compression, the_level_in_use_is_that_of_the_mode_or_of_the_round_trip)
 {
-    struct route_compression defaults = {.mode = AUTO};
-    struct route_compression without = {.mode = AUTO, .threshold_count = 2, .thresholds_ns = {0, 5}};
-    cr_expect(route_compression_stored(&defaults, ROUTE_COMPRESSION_S2_AUTO, 10000000));
-    cr_expect_not(route_compression_stored(&defaults, ROUTE_COMPRESSION_S2_AUTO, 10000001));
-    cr_expect_not(route_compression_stored(&without, ROUTE_COMPRESSION_S2_AUTO, 0));
-    cr_expect_not(route_compression_stored(&defaults, ROUTE_COMPRESSION_S2_FAST, 0));
-    cr_expect(route_compression_stored(&defaults, ROUTE_COMPRESSION_S2_UNCOMPRESSED, 1 << 30));
+    for (const struct level_case *c = level_cases; c < level_cases + COUNT_OF(level_cases); c++)
+        cr_expect_eq(
+            (int)route_compression_level(&c->compression, (enum route_compression_mode)c->mode, c->rtt_ns),
+            c->level, "row %d", (int)(c - level_cases));
 }
