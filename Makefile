@@ -34,8 +34,12 @@ flags_fuzz := -O1 -DMYELIN_CHECK_HOT=1 -fsanitize=fuzzer-no-link,address,undefin
 allocator_release := -ljemalloc
 allocator_check := -ljemalloc
 
+# AES-GCM for processors that OpenSSL 3.0 does not know well (net/tls_gcm.h); Debian has it for amd64.
+ipsec_mb := $(if $(wildcard /usr/include/intel-ipsec-mb.h),-lIPSec_MB)
+common += $(if $(ipsec_mb),-DMYELIN_IPSEC_MB=1)
+
 flags := $(common) $(flags_$(VARIANT)) $(CFLAGS)
-libraries := -luring -lssl -lcrypto -lcrypt -lisal -lprotobuf-c -lz -lsnappy -lm $(allocator_$(VARIANT))
+libraries := $(ipsec_mb) -luring -lssl -lcrypto -lcrypt -lisal -lprotobuf-c -lz -lsnappy -lm $(allocator_$(VARIANT))
 link_flags := -pthread $(filter -fsanitize=% -fno-sanitize%,$(flags_$(VARIANT))) $(LDFLAGS)
 
 out := $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))

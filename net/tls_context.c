@@ -4,6 +4,7 @@
 #include "core/base/check.h"
 #include "core/base/errno_text.h"
 #include "core/base/memory.h"
+#include "net/tls_gcm.h"
 #include "net/tls_internal.h"
 #include "net/tls_suites.h"
 
@@ -278,7 +279,9 @@ enum err tls_context_new(struct tls_context **context, const struct tls_options 
         return ERR_MEMORY;
     made->role = role;
     atomic_store_explicit(&made->holders, 1, memory_order_relaxed);
-    made->ssl = SSL_CTX_new(role == TLS_SERVER ? TLS_server_method() : TLS_client_method());
+    (void)tls_gcm_offer();
+    made->ssl =
+        SSL_CTX_new_ex(NULL, TLS_GCM_QUERY, role == TLS_SERVER ? TLS_server_method() : TLS_client_method());
     made->method = tls_bio_method_new();
     if (made->ssl == NULL || made->method == NULL) {
         tls_context_release(made);
