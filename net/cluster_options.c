@@ -3,9 +3,9 @@
 #include "net/cluster_options.h"
 
 #include "core/config/duration.h"
+#include "net/cluster_changes.h"
 #include "net/cluster_permissions.h"
 #include "net/options.h"
-#include "net/tls_context.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -337,55 +337,6 @@ static void parse_cluster(void *target, const struct config_entry *entry, struct
     }
 }
 
-/* ---- reload: nothing of a cluster changes yet ---- */
-
-static const char *text_of(const char *maybe)
-{
-    return maybe == NULL ? "" : maybe;
-}
-
-static bool routes_equal(const struct cluster_options *a, const struct cluster_options *b)
-{
-    bool equal = a->route_count == b->route_count;
-    for (uint32_t i = 0; equal && i < a->route_count; i++)
-        equal = strcmp(a->routes[i].text, b->routes[i].text) == 0 &&
-                bytes_equal(a->routes[i].user, b->routes[i].user) &&
-                bytes_equal(a->routes[i].password, b->routes[i].password);
-    return equal;
-}
-
-static bool rest_equal(const struct cluster_options *a, const struct cluster_options *b)
-{
-    return strcmp(text_of(a->name), text_of(b->name)) == 0 && bytes_equal(a->user, b->user) &&
-           bytes_equal(a->password, b->password) &&
-           a->authentication_timeout_ns == b->authentication_timeout_ns &&
-           strcmp(text_of(a->advertise), text_of(b->advertise)) == 0 && a->no_advertise == b->no_advertise &&
-           a->connect_retries == b->connect_retries && a->connect_backoff == b->connect_backoff &&
-           strcmp(a->permissions_digest, b->permissions_digest) == 0 &&
-           tls_context_same(a->tls.context, b->tls.context) &&
-           tls_context_same(a->tls.dialler, b->tls.dialler) && a->ping_interval_ns == b->ping_interval_ns &&
-           a->ping_max == b->ping_max && a->write_deadline_ns == b->write_deadline_ns &&
-           a->write_timeout == b->write_timeout && cluster_pool_same(&a->pool, &b->pool) &&
-           route_compression_same(&a->compression, &b->compression);
-}
-
-static void compare_cluster(const void *old, const void *new, struct option_changes *changes)
-{
-    const struct cluster_options *before = old, *after = new;
-    if (changes->refusal.count > 0)
-        return;
-    if (strcmp(text_of(before->host), text_of(after->host)) != 0)
-        config_text_add(&changes->refusal, "config reload not supported for cluster host: old=%s, new=%s",
-                        text_of(before->host), text_of(after->host));
-    else if (before->port != after->port)
-        config_text_add(&changes->refusal, "config reload not supported for cluster port: old=%lld, new=%lld",
-                        (long long)before->port, (long long)after->port);
-    else if (!routes_equal(before, after))
-        config_text_add(&changes->refusal, "config reload not supported for cluster routes");
-    else if (!rest_equal(before, after))
-        config_text_add(&changes->refusal, "config reload not supported for cluster");
-}
-
 /* ---- flags ---- */
 
 /* `--cluster`: an URL, by which the listener is set and a login replaces that of the file. */
@@ -484,9 +435,9 @@ bool cluster_options_finish(struct cluster_options *options, struct arena *arena
 static const struct option rows[] = {
     {.name = "cluster",
      .kind = OPTION_CUSTOM,
-     .reload = RELOAD_NEVER,
+     .reload = RELOAD_FREE,
      .parse = parse_cluster,
-     .compare = compare_cluster},
+     .compare = cluster_options_compare},
     {.kind = OPTION_TEXT,
      .offset = FIELD(routes_flag),
      .reload = RELOAD_FREE,

@@ -48,6 +48,16 @@ static void timer_set_in(struct route *route, int64_t wait_ns)
         route_close(route, CLOSED_WRITE_ERROR, NULL);
 }
 
+void route_pings_set(struct route *route, int64_t interval_ns, int64_t most)
+{
+    int64_t most_ns = route->kind == ROUTE_OF_GATEWAY ? PING_INTERVAL_GATEWAY_NS : PING_INTERVAL_MOST_NS;
+    bool sooner = interval_ns < route->ping_interval_ns;
+    route->ping_interval_ns = interval_ns < most_ns ? interval_ns : most_ns;
+    route->ping_max = most;
+    if (sooner && route->state == ROUTE_REGISTERED)
+        timer_set_in(route, route->ping_interval_ns);
+}
+
 enum err route_init(struct route *route, const struct route_setup *setup)
 {
     const struct net_options *options = setup->context->options;
@@ -58,9 +68,7 @@ enum err route_init(struct route *route, const struct route_setup *setup)
     route->port = setup->port;
     route->solicited = setup->solicited;
     route->kind = (uint8_t)setup->kind;
-    int64_t most_ns = setup->kind == ROUTE_OF_GATEWAY ? PING_INTERVAL_GATEWAY_NS : PING_INTERVAL_MOST_NS;
-    route->ping_interval_ns = setup->ping_interval_ns < most_ns ? setup->ping_interval_ns : most_ns;
-    route->ping_max = setup->ping_max;
+    route_pings_set(route, setup->ping_interval_ns, setup->ping_max);
     route->start_ns = route->last_activity_ns = route->context->now_ns;
     snprintf(route->address, sizeof route->address, "%s", setup->address);
     route->parser.pool = &route->context->pool.blocks;

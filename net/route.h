@@ -95,6 +95,9 @@ void route_answered(struct route *route, const struct route_answer *answer);
 /* The peer will send no more (FIN), or reading failed. */
 void route_input_ended(struct route *route, bool failed);
 
+/* How often it is pinged, and how many may be unanswered; with a reload too. */
+void route_pings_set(struct route *route, int64_t interval_ns, int64_t most);
+
 /* Its timer was due. */
 void route_timer_due(struct route *route);
 

@@ -522,6 +522,7 @@ void remotes_snapshot_use(struct shard *shard)
          at = list_next(&shard->remotes.routes, at)) {
         struct route_connection *connection = LIST_ELEMENT(at, struct route_connection, all);
         memset(connection->accounts, 0, sizeof connection->accounts);
+        route_connection_options_use(shard, connection);
     }
 }
 

@@ -71,15 +71,44 @@ static void linger(struct shard *shard, struct route_connection *connection)
     receive_arm(shard, connection);
 }
 
+/* What the options say about a connection of its kind; 0: what they say about clients. */
+struct limits {
+    int64_t ping_interval_ns;
+    int64_t ping_max;
+    int64_t write_deadline_ns;
+};
+
+static struct limits peer_limits(const struct server_options *options, enum route_kind kind)
+{
+    bool gateway = kind == ROUTE_OF_GATEWAY;
+    const struct cluster_options *cluster = &options->cluster;
+    struct limits limits = {
+        .ping_interval_ns = gateway ? 0 : cluster->ping_interval_ns,
+        .ping_max = gateway ? 0 : cluster->ping_max,
+        .write_deadline_ns = gateway ? options->gateway.write_deadline_ns : cluster->write_deadline_ns,
+    };
+    if (limits.ping_interval_ns == 0)
+        limits.ping_interval_ns = options->net.ping_interval_ns;
+    if (limits.ping_max == 0)
+        limits.ping_max = options->net.ping_max;
+    if (limits.write_deadline_ns == 0)
+        limits.write_deadline_ns = options->net.write_deadline_ns;
+    return limits;
+}
+
+void route_connection_options_use(const struct shard *shard, struct route_connection *connection)
+{
+    struct limits limits = peer_limits(shard->snapshot->options, (enum route_kind)connection->route.kind);
+    connection->write_deadline_ns = limits.write_deadline_ns;
+    if (connection->route.state != ROUTE_CLOSED)
+        route_pings_set(&connection->route, limits.ping_interval_ns, limits.ping_max);
+}
+
 struct route_connection *route_connection_new(struct shard *shard, const struct mail_route *mail)
 {
     int one = 1;
-    const struct server_options *options = shard->snapshot->options;
-    const struct cluster_options *cluster = &options->cluster;
     bool gateway = mail->of == ROUTE_OF_GATEWAY;
-    int64_t deadline_ns = gateway ? options->gateway.write_deadline_ns : cluster->write_deadline_ns;
-    int64_t interval_ns = gateway ? 0 : cluster->ping_interval_ns; /* 0: as for clients */
-    int64_t ping_max = gateway ? 0 : cluster->ping_max;
+    struct limits limits = peer_limits(shard->snapshot->options, (enum route_kind)mail->of);
     struct route_connection *connection = memory_new(sizeof *connection);
     if (connection == NULL) {
         block_release(&shard->context.pool.blocks, mail->greeting);
@@ -94,7 +123,7 @@ struct route_connection *route_connection_new(struct shard *shard, const struct 
     connection->send.kind = OP_ROUTE_SEND;
     connection->timer.kind = TIMER_ROUTE_CONNECTION;
     connection->route.timer.kind = TIMER_ROUTE;
-    connection->write_deadline_ns = deadline_ns > 0 ? deadline_ns : options->net.write_deadline_ns;
+    connection->write_deadline_ns = limits.write_deadline_ns;
     struct route_setup setup = {
         .context = &shard->context,
         .host = gateway ? gateways_host() : remotes_host(),
@@ -105,8 +134,8 @@ struct route_connection *route_connection_new(struct shard *shard, const struct 
         .solicited = mail->solicited,
         .greeting = bytes_of(mail->greeting->bytes, mail->greeting_bytes),
         .authentication_timeout_ns = mail->authentication_timeout_ns,
-        .ping_interval_ns = interval_ns > 0 ? interval_ns : options->net.ping_interval_ns,
-        .ping_max = ping_max > 0 ? ping_max : options->net.ping_max,
+        .ping_interval_ns = limits.ping_interval_ns,
+        .ping_max = limits.ping_max,
     };
     list_push_last(&shard->remotes.routes, &connection->all);
     enum err err = route_init(&connection->route, &setup);

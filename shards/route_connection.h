@@ -103,6 +103,9 @@ void route_connection_resume(struct shard *shard, struct route_connection *conne
 /* The session is closed (route_host.closing). */
 void route_connection_closing(struct shard *shard, struct route_connection *connection, bool flush);
 
+/* The snapshot is new: intervals and deadlines that are from now on. */
+void route_connection_options_use(const struct shard *shard, struct route_connection *connection);
+
 void route_connection_timer_due(struct shard *shard, struct route_connection *connection);
 
 /* What has to be looked at once a turn: the write deadline, and whether it can go. */

@@ -107,6 +107,7 @@ static bool local_urls_make(struct control *control, char *why, size_t why_bytes
     struct cluster *cluster = &control->cluster;
     const struct server_options *options = control->snapshot->options;
     const char *advertise = options->client_advertise;
+    cluster->local_urls_bytes = 0;
     if (options_of(control)->no_advertise)
         return true;
     if (advertise != NULL && advertise[0] != 0) {
@@ -130,8 +131,12 @@ static bool local_urls_make(struct control *control, char *why, size_t why_bytes
 
 struct route_info cluster_own_info(const struct control *control)
 {
+    return cluster_own_info_by(control, control->snapshot->options);
+}
+
+struct route_info cluster_own_info_by(const struct control *control, const struct server_options *options)
+{
     const struct cluster *cluster = &control->cluster;
-    const struct server_options *options = control->snapshot->options;
     return (struct route_info){
         .server_id = text(control->server_id),
         .server_name = text(control->server_name),
@@ -195,6 +200,11 @@ static bool advertise_make(struct control *control, char *why, size_t why_bytes)
     return good;
 }
 
+bool cluster_addresses_make(struct control *control, char *why, size_t why_bytes)
+{
+    return advertise_make(control, why, why_bytes) && local_urls_make(control, why, why_bytes);
+}
+
 enum err cluster_start(struct control *control, char *why, size_t why_bytes)
 {
     struct cluster *cluster = &control->cluster;
@@ -212,7 +222,7 @@ enum err cluster_start(struct control *control, char *why, size_t why_bytes)
         snprintf(why, why_bytes, "Error listening on router port: %ld - %s", port, reason);
         return ERR_SYSTEM;
     }
-    if (!advertise_make(control, why, why_bytes) || !local_urls_make(control, why, why_bytes))
+    if (!cluster_addresses_make(control, why, why_bytes))
         return ERR_INVALID;
     log_notice(control->log,
                strchr(host, ':') != NULL ? "Listening for route connections on [%s]:%u"

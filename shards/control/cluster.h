@@ -42,7 +42,7 @@ struct dial {
     struct timer timer;
     struct loop_op connect;
     union dial_address address;
-    struct arena arena; /* of a told one: its URL's texts */
+    struct arena arena; /* of its URL's texts */
     struct route_url url;
     uint64_t number; /* for answers that come later */
     uint64_t rid;
@@ -55,6 +55,7 @@ struct dial {
     bool further;      /* beside the first one to that address: goes when it is not needed */
     bool configured;
     bool was_connected;
+    bool removed;  /* by a reload, which is about to drop it */
     bool given_up; /* to be freed as soon as nothing is under way */
 };
 
@@ -71,6 +72,7 @@ struct cluster_route {
     bool negotiated;               /* whether to compress was settled, to: */
     uint8_t compression;           /* enum route_compression_mode */
     bool info_held;                /* our INFO goes when the peer's is known */
+    bool info_owed;                /* it was greeted with one that a reload has changed */
     bool implicit;                 /* dialled because another server told of it */
     bool shown_solicited;          /* in monitoring: we dialled it, or dialled another one of that server; */
     bool shown_configured;         /* or that one's address is configured (routes.md 7.4) */
@@ -129,6 +131,10 @@ void cluster_close(struct control *control);
 
 /* This server takes no more clients: the others tell theirs no longer of it. */
 void cluster_lame_duck(struct control *control);
+
+/* New options are in force, and every shard is told of them: what follows from them for dials, for routes and
+ * for what others are told; control->retired has the old ones. */
+void cluster_reloaded(struct control *control);
 
 void cluster_accept_arm(struct control *control);
 void cluster_accepted(struct control *control, const struct loop_completion *completion);

@@ -50,6 +50,23 @@ static void timer_set_in(struct control *control, struct dial *dial, int64_t wai
     cluster_dial_drop(control, dial);
 }
 
+/* The caller's texts go, those of a snapshot with the next reload. One that another server told of has no
+ * login of its own. False: no memory. */
+static bool url_copy(struct dial *dial, const struct route_url *url)
+{
+    struct arena *arena = &dial->arena;
+    dial->url = (struct route_url){.text = arena_copy(arena, text(url->text)),
+                                   .host = arena_copy(arena, text(url->host)),
+                                   .port = url->port};
+    if (dial->configured && url->user.count > 0) {
+        dial->url.user = bytes_of(arena_copy(arena, url->user), url->user.count);
+        dial->url.password = bytes_of(arena_copy(arena, url->password), url->password.count);
+        if (dial->url.user.data == NULL || dial->url.password.data == NULL)
+            return false;
+    }
+    return dial->url.text != NULL && dial->url.host != NULL;
+}
+
 void cluster_dial_new(struct control *control, const struct route_url *url, bool configured, uint8_t line,
                       const struct dial *like)
 {
@@ -66,17 +83,11 @@ void cluster_dial_new(struct control *control, const struct route_url *url, bool
     dial->number = ++cluster->dial_numbers;
     dial->connect.kind = CONTROL_OP_DIAL;
     dial->timer.kind = CONTROL_TIMER_DIAL;
-    dial->url = *url;
     list_push_last(&cluster->dials, &dial->all);
-    if (!configured) { /* the caller's texts go */
-        dial->url.text = arena_copy(&dial->arena, text(url->text));
-        dial->url.host = arena_copy(&dial->arena, text(url->host));
-        dial->url.user = dial->url.password = (struct bytes){NULL, 0};
-        if (dial->url.text == NULL || dial->url.host == NULL) {
-            log_error(control->log, "No memory to dial another server");
-            dial_free(dial);
-            return;
-        }
+    if (!url_copy(dial, url)) {
+        log_error(control->log, "No memory to dial another server");
+        dial_free(dial);
+        return;
     }
     timer_set_in(control, dial, 0);
 }

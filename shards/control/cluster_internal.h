@@ -9,15 +9,24 @@
 struct cluster_route *cluster_route_new(struct control *control, int fd, const struct sockaddr *peer,
                                         struct dial *dial);
 
-/* What this server says of itself, all texts in place until the cluster changes. */
+/* What this server says of itself, all texts in place until the cluster changes; and by other options. */
 struct route_info cluster_own_info(const struct control *control);
+struct route_info cluster_own_info_by(const struct control *control, const struct server_options *options);
 /* The same as a line. Bytes, or 0: it does not fit. */
 size_t cluster_own_info_write(const struct control *control, char *buffer, size_t capacity);
 /* One that differs from it in a field or two. */
 size_t cluster_info_write(const struct route_info *info, char *buffer, size_t capacity);
 
+/* Where others find this server's route port, and its clients' URLs: at the start, and when a reload has
+ * changed what the options say. False: `why` says what is wrong. */
+MUST_USE bool cluster_addresses_make(struct control *control, char *why, size_t why_bytes);
+
 /* cluster_tell.c: lines for a route. False: no memory or no room for them, and the route ends. */
 bool cluster_send(struct control *control, struct cluster_route *route, struct bytes lines);
+
+/* cluster_reload.c: INFO for a route that has had one which is not true any more; one that is not a member's
+ * yet gets it as soon as it is. */
+void cluster_info_again(struct control *control, struct cluster_route *route);
 
 /* The answer to what a route has said: it goes on, or ends; `error` NULL: without -ERR. One may be ended
  * unasked. What finds no room is said later. */
@@ -44,6 +53,9 @@ bool cluster_first_info(struct control *control, struct cluster_route *route, st
 struct cluster_member *cluster_member_by_id(struct cluster *cluster, struct bytes server_id);
 /* The line by which a server is told what is not about an account; NULL: it has none. */
 struct cluster_route *cluster_member_route(const struct cluster_member *member);
+
+/* Whether a dial has led to a server, or rests because that one has all its routes. */
+bool cluster_dial_leads_to(struct cluster *cluster, const struct dial *dial, uint8_t member);
 
 /* cluster_lines.c: a line for all members. */
 void cluster_tell_members(struct control *control, struct bytes line);

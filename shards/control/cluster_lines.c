@@ -146,8 +146,7 @@ static enum place_result place_choose(const struct control *control, const struc
 
 /* ---- dials ---- */
 
-/* Whether a dial has led to a server, or rests because that one has all its routes. */
-static bool leads_to(struct cluster *cluster, const struct dial *dial, uint8_t member)
+bool cluster_dial_leads_to(struct cluster *cluster, const struct dial *dial, uint8_t member)
 {
     if (dial->state == DIAL_RESTING)
         return dial->member == member;
@@ -160,7 +159,7 @@ static bool member_dialled(struct cluster *cluster, uint8_t member)
 {
     for (struct list_link *at = list_first(&cluster->dials); at != NULL;
          at = list_next(&cluster->dials, at)) {
-        if (leads_to(cluster, LIST_ELEMENT(at, struct dial, all), member))
+        if (cluster_dial_leads_to(cluster, LIST_ELEMENT(at, struct dial, all), member))
             return true;
     }
     return false;
@@ -433,6 +432,8 @@ static void registered(struct control *control, struct cluster_route *route, str
         route->dial->was_connected = true;
     }
     shown_join(member, route);
+    if (route->info_owed)
+        cluster_info_again(control, route);
     if (first_slot || place->line >= ROUTE_POOL_MAX)
         gossip(control, member, route, info);
     if (member->line_count == 1) {

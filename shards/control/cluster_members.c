@@ -171,6 +171,28 @@ static void account_moves(struct control *control, struct cluster_route *route, 
         (void)cluster_send(control, route, bytes_of(line, count));
 }
 
+/* A member says anew what it is: it has been reloaded, or goes. What it says of its clients' URLs is told on,
+ * those of one that goes are not. True: the document was taken. */
+static bool member_said_again(struct control *control, struct cluster_member *member,
+                              struct json_document *document, const struct route_info *info)
+{
+    if (info->lame_duck && !member->lame_duck) {
+        member->lame_duck = true;
+        cluster_urls_tell(control);
+        return false;
+    }
+    if (member->lame_duck || bytes_equal(info->connect_urls, member->info.connect_urls))
+        return false;
+    bool same_gateway = bytes_equal(info->gateway_url, member->info.gateway_url);
+    json_close(&member->document);
+    member->document = *document;
+    member->info = *info;
+    cluster_urls_tell(control);
+    if (!same_gateway)
+        gateways_cluster_changed(control);
+    return true;
+}
+
 static void info_said(struct control *control, struct cluster_route *route, struct bytes json)
 {
     struct cluster *cluster = &control->cluster;
@@ -205,9 +227,8 @@ static void info_said(struct control *control, struct cluster_route *route, stru
             gateways_told(control, &info);
         if (info.gateway.count == 0 && !bytes_equal(info.server_id, member->info.server_id)) {
             told_of(control, &info);
-        } else if (info.gateway.count == 0 && info.lame_duck && !member->lame_duck) {
-            member->lame_duck = true;
-            cluster_urls_tell(control);
+        } else if (info.gateway.count == 0 && member_said_again(control, member, &document, &info)) {
+            document = (struct json_document){0};
         }
         cluster_route_go_on(control, route);
     }

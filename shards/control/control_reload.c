@@ -168,6 +168,7 @@ bool control_reload(struct control *control, char *refusal, size_t refusal_bytes
     *snapshot = (struct snapshot){.options = options, .holders = control->shard_count};
     control_info_make(control, snapshot);
     hand_out(control, snapshot);
+    cluster_reloaded(control);
     monitor_reloaded(control);
     close_surplus(control);
     control->changes = changes;

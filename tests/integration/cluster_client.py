@@ -3,6 +3,7 @@
 Many clients are read together by pump(), so that a test waits for what it wants to see and never for a time.
 """
 import os
+import re
 import select
 import signal
 import socket
@@ -177,18 +178,38 @@ class Node:
         self.path, self.name, self.port, self.cluster_port = path, name, port, cluster_port
         self.arguments, self.extra, self.accounts = list(arguments), extra, accounts
         self.routes = []
+        self.login = ""  # for the others: user:password@
         self.cluster_name = "C"  # None: it makes one up
         self.process = None
         self.log = None
         self.config = None
 
-    def start(self):
-        routes = ", ".join(f'"nats-route://127.0.0.1:{port}"' for port in self.routes)
+    def configuration(self):
+        routes = ", ".join(f'"nats-route://{self.login}127.0.0.1:{port}"' for port in self.routes)
         name = f"name: {self.cluster_name}" if self.cluster_name else ""
+        return (f'server_name: {self.name}\nlisten: "127.0.0.1:{self.port}"\n{self.accounts}\n'
+                f'cluster {{\n {name}\n listen: "127.0.0.1:{self.cluster_port}"\n routes: [{routes}]\n'
+                f'{self.extra}\n}}\n')
+
+    def reload(self):
+        """Writes the file anew and has it read; the log's lines since then. Whether it was taken or refused."""
+        with open(self.config.name, "w", encoding="utf-8") as file:
+            file.write(self.configuration())
+        before = len(self.said())
+        self.process.send_signal(signal.SIGHUP)
+        end = time.monotonic() + WAIT_SECONDS
+        while True:
+            said = self.said()[before:]
+            taken = re.search(r"\] Reloaded server configuration.*\n", said)
+            if taken or re.search(r"Failed to reload.*\n", said):
+                return bool(taken), said
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise Failure(f"{self.name} does not reload: {self.said()[-2000:]}")
+            time.sleep(0.01)
+
+    def start(self):
         self.config = tempfile.NamedTemporaryFile("w", suffix=".conf", delete=False)
-        self.config.write(f'server_name: {self.name}\nlisten: "127.0.0.1:{self.port}"\n{self.accounts}\n'
-                          f'cluster {{\n {name}\n listen: "127.0.0.1:{self.cluster_port}"\n routes: [{routes}]\n'
-                          f'{self.extra}\n}}\n')
+        self.config.write(self.configuration())
         self.config.close()
         self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen([self.path, "-c", self.config.name] + self.arguments,
@@ -204,8 +225,9 @@ class Node:
                 time.sleep(0.01)
 
     def said(self):
-        self.log.seek(0)
-        return self.log.read().decode(errors="replace")
+        """What it has logged. Without moving the place where the server, which shares it, writes."""
+        descriptor = self.log.fileno()
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
 
     def stop(self, number=signal.SIGTERM):
         """Ends it; its exit code."""

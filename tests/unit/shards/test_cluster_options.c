@@ -206,39 +206,72 @@ Test(cluster_options, permissions_are_kept_as_they_were_written)
 struct reload_case {
     const char *before;
     const char *after;
-    const char *refusal; /* NULL: may be taken over */
+    const char *refusal; /* NULL: may be taken over, and then */
+    const char *lines;   /* the log says so about the cluster; empty: nothing */
 };
 
 static const struct reload_case reload_cases[] = {
-    {"cluster { port: 1 }", "cluster { port: 1 }", NULL},
+    {"cluster { port: 1 }", "cluster { port: 1 }", NULL, ""},
     {"cluster { port: 1 }", "cluster { port: 1, host: \"127.0.0.1\" }",
-     "config reload not supported for cluster host: old=, new=127.0.0.1"},
+     "config reload not supported for cluster host: old=, new=127.0.0.1", ""},
     {"cluster { port: 1 }", "cluster { port: 2 }",
-     "config reload not supported for cluster port: old=1, new=2"},
-    {"cluster { port: 1 }", "cluster { port: 1, routes: [\"nats://a:1\"] }",
-     "config reload not supported for cluster routes"},
+     "config reload not supported for cluster port: old=1, new=2", ""},
+    {"cluster { port: 1 }", "port: 4222", "config reload not supported for cluster port: old=1, new=0", ""},
+    {"cluster { port: 1 }", "cluster { port: 1, advertise: \"a:b:c\" }",
+     "invalid Cluster.Advertise value of a:b:c, err=", ""},
+    {"cluster { port: 1 }", "cluster { port: 1, routes: [\"nats://a:1\"] }", NULL,
+     "Reloaded: cluster routes\n"},
+    {"cluster { port: 1, routes: [\"nats://a:1\", \"nats://b:1\"] }",
+     "cluster { port: 1, routes: [\"nats://b:1\", \"nats://a:1\"] }", NULL, ""},
+    {"cluster { port: 1, routes: [\"nats://u:p@a:1\"] }", "cluster { port: 1, routes: [\"nats://u:q@a:1\"] }",
+     NULL, "Reloaded: cluster routes\n"},
+    {"cluster { port: 1 }", "cluster { port: 1, name: D }", NULL, "Reloaded: cluster\n"},
+    {"cluster { port: 1 }", "cluster { port: 1, connect_retries: 3 }", NULL, "Reloaded: cluster\n"},
+    {"cluster { port: 1 }", "cluster { port: 1, connect_backoff: true }", NULL, "Reloaded: cluster\n"},
+    {"cluster { port: 1 }", "cluster { port: 1, no_advertise: true, routes: [\"nats://a:1\"] }", NULL,
+     "Reloaded: cluster\nReloaded: cluster routes\n"},
+    {"cluster { port: 1 }", "cluster { port: 1, advertise: \"a:1\" }", NULL, "Reloaded: cluster\n"},
+    {"cluster { port: 1 }", "cluster { port: 1, authorization { timeout: 5 } }", NULL, "Reloaded: cluster\n"},
+    {"cluster { port: 1 }", "cluster { port: 1, ping_interval: \"5s\" }", NULL, "Reloaded: cluster\n"},
+    {"cluster { port: 1 }", "cluster { port: 1, ping_max: 5 }", NULL, "Reloaded: cluster\n"},
+    {"cluster { port: 1 }", "cluster { port: 1, write_deadline: \"5s\" }", NULL, "Reloaded: cluster\n"},
+    {"cluster { port: 1 }", "cluster { port: 1, write_timeout: close }", NULL, "Reloaded: cluster\n"},
     {"cluster { port: 1, permissions { import: a } }", "cluster { port: 1, permissions { import: b } }",
-     "config reload not supported for cluster"},
-    {"cluster { port: 1, permissions { import: a } }", "cluster { port: 1, permissions { import: a } }",
-     NULL},
-    {"cluster { port: 1 }", "cluster { port: 1, connect_retries: 3 }",
-     "config reload not supported for cluster"},
+     "config reload not supported for cluster", ""},
+    {"cluster { port: 1, permissions { import: a } }", "cluster { port: 1, permissions { import: a } }", NULL,
+     ""},
 };
 
-Test(cluster_options, a_reload_leaves_the_cluster_as_it_is)
+/* The lines about the cluster. */
+static void cluster_lines(const char *all, char *out, size_t capacity)
+{
+    size_t used = 0;
+    out[0] = 0;
+    for (const char *at = strstr(all, "Reloaded: cluster"); at != NULL;
+         at = strstr(at + 1, "Reloaded: cluster")) {
+        size_t count = (size_t)(strchrnul(at, '\n') - at) + 1;
+        used += (size_t)snprintf(out + used, capacity - used, "%.*s", (int)count, at);
+    }
+}
+
+Test(cluster_options, a_reload_changes_all_but_where_it_listens)
 {
     for (const struct reload_case *c = reload_cases; c < reload_cases + COUNT_OF(reload_cases); c++) {
         struct options_outcome outcome;
         struct server_options *old = load("", c->before, &outcome), *new = NULL;
         struct option_changes changes;
         char *argv[] = {"nats-server", "-c", "c.conf", NULL};
+        char lines[512];
         struct config_source source = {.read = read_file, .context = (void *)c->after};
         cr_assert_not_null(old);
         enum err err = server_options_reload_from(old, 3, argv, &source, &new, &changes);
-        cr_expect_eq(err, c->refusal == NULL ? ERR_OK : ERR_INVALID, "%s", c->after);
+        cr_expect_eq(err, c->refusal == NULL ? ERR_OK : ERR_INVALID, "%s: %s", c->after,
+                     config_text_string(&changes.refusal));
         if (c->refusal != NULL)
             cr_expect_not_null(strstr(config_text_string(&changes.refusal), c->refusal), "%s",
                                config_text_string(&changes.refusal));
+        cluster_lines(config_text_string(&changes.lines), lines, sizeof lines);
+        cr_expect_str_eq(lines, c->lines, "%s: %s", c->after, lines);
         option_changes_close(&changes);
         server_options_free(new);
         server_options_free(old);
