@@ -32,6 +32,7 @@ enum report_kind {
     REPORT_GATEWAY_SUBSCRIPTIONS, /* struct report_subscription of what the cluster behind the outbound
                                      connection `cid` has listed of the account `account_id`; the same on
                                      every shard */
+    REPORT_SUBSCRIBERS, /* nothing: `counted` are clients' subscriptions in the index of `account` */
 };
 
 /* What connections are sorted by, in the order of the table in monitor_connz.c. */
@@ -75,6 +76,10 @@ struct report_query {
     uint32_t account_id; /* of REPORT_GATEWAY_SUBSCRIPTIONS */
     struct bytes filter; /* of open ones of `account`: a subscription meets it; empty: all */
     struct bytes test;   /* a subject; empty: all */
+    bool wildcard;       /* of REPORT_SUBSCRIBERS: `test` is a pattern, and what it covers counts */
+    bool queue_given; /* likewise: members of the group `queue` only. Empty: of none, and of a literal `test`
+                         nobody */
+    struct bytes queue;
     const struct report_key *picks;
     uint32_t pick_count;
 };

@@ -63,6 +63,9 @@ static void page_make(struct shard *shard)
     case REPORT_GATEWAY_SUBSCRIPTIONS:
         reports_gateway_subscriptions_page(&answering);
         break;
+    case REPORT_SUBSCRIBERS:
+        reports_subscribers_page(&answering);
+        break;
     }
     reports->answer = (struct mail_report){
         .kind = MAIL_REPORT,

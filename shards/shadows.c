@@ -38,6 +38,29 @@ static struct shadow *shadow_find(const struct shard *shard, const struct client
     return item == NULL ? NULL : CONTAINER_OF(item, struct shadow, hash);
 }
 
+struct shadow_visiting {
+    const struct client_subscription *of;
+    shadow_visit *visit;
+    void *context;
+};
+
+/* Is never satisfied, so all with the same hash are looked at. */
+static bool visited(const uint32_t *item, const void *context)
+{
+    const struct shadow *shadow = CONTAINER_OF(item, struct shadow, hash);
+    const struct shadow_visiting *visiting = context;
+    if (shadow->of == visiting->of)
+        visiting->visit(visiting->context, shadow);
+    return false;
+}
+
+void shadows_visit(const struct shard *shard, const struct client_subscription *of, shadow_visit *visit,
+                   void *context)
+{
+    struct shadow_visiting visiting = {of, visit, context};
+    (void)index_table_find(&shard->shadow_table, hash_of(of), visited, &visiting);
+}
+
 /* The exporter's pattern for what a subscription and an import have in common, in the shard's scratch. Empty:
  * nothing. */
 static struct bytes narrowed(struct shard *shard, const struct stream_import *import, struct bytes subject)

@@ -49,6 +49,11 @@ enum host_result shadows_subscribe(struct shard *shard, struct shard_account *ac
 /* Takes the shadows out; HOST_FULL: some are left, ask again. */
 enum host_result shadows_remove(struct shard *shard, struct client_subscription *subscription);
 
+/* Visits each of a subscription's shadows. `visit` must not change any. */
+typedef void shadow_visit(void *context, const struct shadow *shadow);
+void shadows_visit(const struct shard *shard, const struct client_subscription *of, shadow_visit *visit,
+                   void *context);
+
 /* Delivers a message, or a run of them, to the shadow's subscription. */
 bool shadow_deliver(struct shard *shard, struct shadow *shadow, const struct message *run);
 

@@ -20,6 +20,7 @@ static const struct {
     {"$SYS.REQ.ACCOUNT.*.CONNZ", RESPONSE_STREAM},
     {"$SYS.REQ.ACCOUNT.*.STATZ", RESPONSE_STREAM},
     {"$SYS.REQ.USER.*.INFO", RESPONSE_SINGLETON},
+    {"$SYS.DEBUG.SUBSCRIBERS", RESPONSE_SINGLETON}, /* nobody imports it unasked */
 };
 
 /* The importer's name stands between the two parts of the exporter's subject. */

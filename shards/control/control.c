@@ -280,6 +280,9 @@ static void expire_timers(struct control *control)
         case CONTROL_TIMER_ACCOUNTS:
             system_accounts_due(control);
             break;
+        case CONTROL_TIMER_SURVEY:
+            system_survey_due(control, timer);
+            break;
         case CONTROL_TIMER_STOP:
             control_stop_threads(control);
             break;

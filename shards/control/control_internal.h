@@ -30,7 +30,8 @@ enum control_timer {
     CONTROL_TIMER_DIAL,
     CONTROL_TIMER_STATSZ, /* of the system account: its heartbeats, */
     CONTROL_TIMER_ACCOUNTS,
-    CONTROL_TIMER_STOP, /* and the end of waiting for its last word */
+    CONTROL_TIMER_SURVEY, /* what is asked of other servers, */
+    CONTROL_TIMER_STOP,   /* and the end of waiting for its last word */
     CONTROL_TIMER_GATEWAY_ACCEPT,
     CONTROL_TIMER_GATEWAY_DIAL,
 };

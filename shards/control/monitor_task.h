@@ -140,6 +140,7 @@ struct monitor_task {
         struct monitor_topz topz;
         bool unused;
         struct report_key pick; /* one client */
+        uint64_t counted;       /* subscriptions */
     };
 };
 

@@ -37,6 +37,7 @@ enum err system_init(struct control *control)
     struct system *system = &control->system;
     list_init(&system->waiting);
     list_init(&system->outbox);
+    list_init(&system->surveys);
     system->statsz_timer.kind = CONTROL_TIMER_STATSZ;
     system->accounts_timer.kind = CONTROL_TIMER_ACCOUNTS;
     system->stop_timer.kind = CONTROL_TIMER_STOP;
@@ -96,6 +97,7 @@ void system_close(struct control *control)
         block_release(&control->blocks, outgoing->mail.block);
         memory_free(outgoing);
     }
+    system_surveys_close(control);
     memory_free(system->peers);
     memory_free(system->changed);
     memory_free(system->pattern);

@@ -7,7 +7,8 @@
  * All that is published goes through shard SYSTEM_SHARD, in order. At the bounds: SYSTEM_WAITING_MAX requests
  * of SYSTEM_WAITING_BYTES_MAX together wait, the next one is dropped; SYSTEM_OUTBOX_BYTES_MAX wait for room
  * in the shard's mailbox, beyond that a message is dropped, and the log says so once; SYSTEM_PEERS_MAX other
- * servers are known. Thread: the control core's. */
+ * servers are known; SYSTEM_SURVEYS_MAX questions to them wait for answers, the next one is dropped. Thread:
+ * the control core's. */
 #ifndef SHARDS_CONTROL_SYSTEM_H
 #define SHARDS_CONTROL_SYSTEM_H
 
@@ -29,6 +30,7 @@ enum {
     SYSTEM_OUTBOX_BYTES_MAX = 128 * 1024 * 1024,
     SYSTEM_REPLY_BYTES_MAX = 60 * 1024 * 1024, /* routes take messages up to 64 MiB */
     SYSTEM_PEERS_MAX = 1024,
+    SYSTEM_SURVEYS_MAX = 256,
     SYSTEM_ID_BYTES = 56,
 };
 
@@ -71,9 +73,12 @@ struct system {
     uint8_t *changed; /* by account's id, whether its clients have: system_events.c; owned */
     uint32_t account_capacity;
     uint32_t service_next; /* of those that the shard was not told yet */
-    char *pattern;         /* scratch for patterns */
-    bool on;               /* there is a system account */
-    bool changes_asked;    /* a request of the server's own that looks at `changed` waits */
+    struct list surveys;   /* struct system_survey, of system_subscribers.c; the oldest first */
+    uint32_t survey_count;
+    uint64_t survey_number; /* of the last one */
+    char *pattern;          /* scratch for patterns */
+    bool on;                /* there is a system account */
+    bool changes_asked;     /* a request of the server's own that looks at `changed` waits */
 };
 
 /* What the control core's loop has to know of it. */
@@ -84,6 +89,8 @@ void system_mail_event(struct control *control, const uint8_t *mail);
 void system_mail_account(struct control *control, const uint8_t *mail);
 void system_statsz_due(struct control *control);
 void system_accounts_due(struct control *control);
+/* The time for other servers to answer is over. */
+void system_survey_due(struct control *control, struct timer *timer);
 /* What found no room before. True: some of it is left. */
 bool system_step(struct control *control);
 void system_close(struct control *control);
@@ -131,6 +138,10 @@ void system_put_server(struct json_output *document, struct control *control, co
 /* The event of an account's clients, on its two subjects, or, when that is not empty, to one reply. */
 void system_account_say(struct control *control, struct monitor_task *task,
                         const struct security_account *account, struct bytes reply);
+
+/* What another server answered a question of this one's (system_subscribers.c); the end of all of them. */
+void system_survey_answered(struct control *control, const struct system_request *request);
+void system_surveys_close(struct control *control);
 
 /* What another server published. */
 void system_peer_statsz(struct control *control, const struct system_request *request);

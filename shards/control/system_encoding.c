@@ -9,8 +9,7 @@
 
 enum { GZIP_WINDOW_BITS = 15 + 16, GZIP_MEMORY_LEVEL = 8 };
 
-/* What stands behind the name in a block of headers; empty: nothing. */
-static struct bytes header_value(struct bytes headers, const char *name)
+struct bytes system_header_value(struct bytes headers, const char *name)
 {
     size_t name_count = strlen(name);
     while (headers.count > 0) {
@@ -59,7 +58,7 @@ static bool gzip(struct bytes body, struct system_encoded *encoded)
 
 void system_encode(struct bytes request_headers, struct bytes body, struct system_encoded *encoded)
 {
-    struct bytes wanted = header_value(request_headers, "Accept-Encoding");
+    struct bytes wanted = system_header_value(request_headers, "Accept-Encoding");
     *encoded = (struct system_encoded){.headers = TEXT("")};
     if (wanted.count == 0)
         return;

@@ -11,6 +11,9 @@ struct system_encoded {
     size_t body_count;
 };
 
+/* What stands behind the name, which is in any case, in a block of headers; empty: nothing. */
+struct bytes system_header_value(struct bytes headers, const char *name);
+
 /* By the request's headers; what cannot be encoded, for lack of memory too, stays as it is. */
 void system_encode(struct bytes request_headers, struct bytes body, struct system_encoded *encoded);
 

@@ -77,6 +77,31 @@ bool system_options_match(const struct control *control, const struct system_opt
     return true;
 }
 
+/* ---- two words ---- */
+
+static bool blank(uint8_t byte)
+{
+    return byte == ' ' || (byte >= '\t' && byte <= '\r');
+}
+
+void system_words_read(struct bytes body, struct bytes *subject, struct bytes *queue, bool *queue_given)
+{
+    while (body.count > 0 && blank(body.data[0]))
+        body = bytes_of(body.data + 1, body.count - 1);
+    while (body.count > 0 && blank(body.data[body.count - 1]))
+        body.count--;
+    const uint8_t *first = body.count == 0 ? NULL : memchr(body.data, ' ', body.count);
+    *subject = body;
+    *queue_given = first != NULL;
+    if (first == NULL)
+        return;
+    subject->count = (size_t)(first - body.data);
+    *queue = bytes_of(first + 1, body.count - subject->count - 1);
+    const uint8_t *second = queue->count == 0 ? NULL : memchr(queue->data, ' ', queue->count);
+    if (second != NULL)
+        queue->count = (size_t)(second - queue->data);
+}
+
 /* ---- as a query ---- */
 
 static void add_key(struct json_output *query, const char *key)

@@ -12,7 +12,7 @@
 
 #include <stdio.h>
 
-enum { PLACES = 5, AT_ACCOUNT_INDEX = 2, ERROR_WORDS_MAX = 1024 };
+enum { PLACES = 6, AT_ACCOUNT_INDEX = 2, ERROR_WORDS_MAX = 1024 };
 
 #define SERVER_AND_PING (SYSTEM_AT_SERVER | SYSTEM_AT_PING)
 #define EVERYWHERE (SERVER_AND_PING | SYSTEM_AT_ACCOUNT)
@@ -71,6 +71,17 @@ static const struct system_service services[] = {
      .endpoint = &system_endpoint_conns},
     {.name = "$SYS.REQ.USER.INFO", .places = SYSTEM_AT_NAME, .endpoint = &system_endpoint_user},
     {.name = "$SYS.REQ.USER.*.INFO", .places = SYSTEM_AT_NAME, .endpoint = &system_endpoint_user},
+    {.name = "$SYS.DEBUG.SUBSCRIBERS",
+     .places = SYSTEM_AT_NAME,
+     .answer = SYSTEM_ANSWER_NONE,
+     .endpoint = &system_endpoint_subscribers,
+     .words = true},
+    {.name = "$SYS.REQ.ACCOUNT.NSUBS",
+     .places = SYSTEM_AT_NAME,
+     .answer = SYSTEM_ANSWER_NONE,
+     .endpoint = &system_endpoint_nsubs,
+     .words = true},
+    {.name = "*", .places = SYSTEM_AT_INBOX, .take = system_survey_answered},
     {.name = "$SYS.SERVER.*.STATSZ", .places = SYSTEM_AT_PEERS, .take = system_peer_statsz},
     {.name = "$SYS.SERVER.*.SHUTDOWN", .places = SYSTEM_AT_PEERS, .take = system_peer_gone},
 };
@@ -99,7 +110,8 @@ bool system_pattern(const struct control *control, uint32_t number, char *out, s
     const struct system_service *service = system_service_of(number);
     enum system_place place = (enum system_place)(1U << number % PLACES);
     int count = -1;
-    if ((service->places & place) == 0 || (place == SYSTEM_AT_PEERS && !system_has_peers(control)))
+    bool of_peers = place == SYSTEM_AT_PEERS || place == SYSTEM_AT_INBOX;
+    if ((service->places & place) == 0 || (of_peers && !system_has_peers(control)))
         return false;
     switch (place) {
     case SYSTEM_AT_SERVER:
@@ -110,6 +122,9 @@ bool system_pattern(const struct control *control, uint32_t number, char *out, s
         break;
     case SYSTEM_AT_ACCOUNT:
         count = snprintf(out, capacity, "$SYS.REQ.ACCOUNT.*.%s", service->name);
+        break;
+    case SYSTEM_AT_INBOX:
+        count = snprintf(out, capacity, "$SYS._INBOX.%s.%s", control->server_id, service->name);
         break;
     case SYSTEM_AT_PEERS:
     case SYSTEM_AT_NAME:
@@ -275,7 +290,8 @@ static bool request_read(struct control *control, struct system_request *request
     const struct system_service *service = request->service;
     struct system_options options;
     struct json_document document;
-    bool good = system_options_read(service, request->body, &document, &options);
+    struct bytes body = service->words ? TEXT("") : request->body;
+    bool good = system_options_read(service, body, &document, &options);
     if (!good)
         answer_error(control, request, 400, TEXT("invalid JSON, or a value of a wrong type"), false);
     else

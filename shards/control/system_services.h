@@ -20,6 +20,7 @@ enum system_place {
     SYSTEM_AT_ACCOUNT = 4, /* $SYS.REQ.ACCOUNT.*.NAME */
     SYSTEM_AT_NAME = 8,    /* the name is the whole subject */
     SYSTEM_AT_PEERS = 16,  /* likewise, where there may be other servers */
+    SYSTEM_AT_INBOX = 32,  /* $SYS._INBOX.<id>.*, likewise: what other servers answer this one */
 };
 
 /* What an answer looks like. */
@@ -48,7 +49,7 @@ struct system_service {
     const char *path; /* of the monitoring endpoint that tells it; NULL: `endpoint` */
     const struct monitor_endpoint *endpoint;
     bool accounts_listed; /* `accounts` is a list, else a flag */
-    bool heard;           /* it is no request: `take` is called with whatever is published */
+    bool words;           /* a request's body is not options: its endpoint reads it */
     void (*take)(struct control *control, const struct system_request *request);
 };
 
@@ -70,6 +71,11 @@ bool system_options_match(const struct control *control, const struct system_opt
 /* The same as the parameters of a monitoring request. NULL: memory is out. Owner: the caller. */
 MUST_USE char *system_options_query(const struct system_options *options, struct bytes account,
                                     size_t *count);
+
+/* A subject and, behind a blank, a queue group, which may be empty; what is behind another blank does not
+ * count.
+ */
+void system_words_read(struct bytes body, struct bytes *subject, struct bytes *queue, bool *queue_given);
 
 /* The services' own documents. */
 extern const struct monitor_endpoint system_endpoint_statsz, system_endpoint_idz, system_endpoint_expvarz,

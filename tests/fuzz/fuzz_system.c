@@ -40,10 +40,21 @@ static void query(struct bytes body, bool listed)
     json_close(&document);
 }
 
+static void words(struct bytes body)
+{
+    struct bytes subject, queue = TEXT("");
+    bool queue_given;
+    system_words_read(body, &subject, &queue, &queue_given);
+    ASSERT(subject.count + queue.count + queue_given <= body.count);
+    ASSERT(subject.count == 0 || memchr(subject.data, ' ', subject.count) == NULL);
+    ASSERT(queue.count == 0 || memchr(queue.data, ' ', queue.count) == NULL);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     size_t half = size / 2;
     encode(bytes_of(data, half), bytes_of(data + half, size - half));
     query(bytes_of(data, size), size % 2 == 0);
+    words(bytes_of(data, size));
     return 0;
 }

@@ -109,3 +109,29 @@ Test(system_options, without_memory_nothing_is_left)
         json_close(&document);
     }
 }
+
+struct words_case {
+    const char *body, *subject, *queue;
+    bool given;
+};
+
+static const struct words_case words_cases[] = {
+    {"", "", "", false},         {" \t\r\n ", "", "", false},
+    {"a.b", "a.b", "", false},   {"  a.b\r\n", "a.b", "", false},
+    {"a.b g", "a.b", "g", true}, {"a.b g more", "a.b", "g", true},
+    {"a.b  g", "a.b", "", true}, {"a.b\tg", "a.b\tg", "", false},
+    {"a ", "a", "", false},
+};
+
+Test(system_options, two_words_are_a_subject_and_a_group)
+{
+    for (size_t i = 0; i < COUNT_OF(words_cases); i++) {
+        const struct words_case *c = &words_cases[i];
+        struct bytes subject, queue = TEXT("");
+        bool given;
+        system_words_read(text(c->body), &subject, &queue, &given);
+        cr_expect(bytes_equal(subject, text(c->subject)), "subject of '%s'", c->body);
+        cr_expect(bytes_equal(queue, text(c->queue)), "group of '%s'", c->body);
+        cr_expect_eq(given, c->given, "whether '%s' names a group", c->body);
+    }
+}
