@@ -4,7 +4,10 @@
  * -> propose, apply -> store || streaming_step() -> streaming_output_next() The same inputs in the same order
  * give the same outputs and the same state: all randomness comes from the seed. At the bound: it makes no
  * more than OUTPUT_BYTES_MAX of outputs ahead of whoever takes them; what clients publish while
- * HELD_BYTES_MAX of answers wait for the disk is refused with a text. Thread: one. */
+ * HELD_BYTES_MAX of answers wait for the disk, or of proposals for the log, is refused with a text.
+ * Replicated (docs/streaming-cluster.md):  desk -> streaming_request() -> STREAMING_OUTPUT_PROPOSE -> Raft's
+ * log
+ * -> streaming_apply() on every node -> the answer of the one that proposed. Thread: one. */
 #ifndef SHARDS_STREAMING_MACHINE_H
 #define SHARDS_STREAMING_MACHINE_H
 
@@ -56,6 +59,14 @@ struct streaming_setup {
     uint64_t seed;
     struct bytes server_id; /* for inboxes of the service: copied */
     struct streaming_now now;
+
+    /* It proposes what it would do, and does what is applied; of the store it keeps channels and messages
+     * only. It begins as a follower with nothing in it: streaming_restore() if there is a snapshot,
+     * streaming_apply() from the entry behind it on. */
+    bool replicated;
+    uint32_t channels_max;    /* replicated: 0 no limit; the store's own has none */
+    struct bytes log_channel; /* replicated: the store's channel of this name is not the machine's, and
+                                 clients cannot have one of the name; copied */
 };
 
 /* Takes over what the store has recovered; outputs tell which ack inboxes to listen to. ERR_INVALID,
@@ -95,6 +106,57 @@ void streaming_output_back(struct streaming *machine);
 
 /* How much waits for the disk, of HELD_BYTES_MAX: who feeds the machine slows publishers from half on. */
 bool streaming_busy(const struct streaming *machine);
+
+/* ---- replicated ---- */
+
+/* A committed entry: on every node, each index once, in order; what the command holds is checked again,
+ * against the state that all nodes have in common. `own`: this node proposed it since it leads, so it answers
+ * too. ERR_FULL: the store's buffer or disk is, nothing was done; the same again after store_io_done() or
+ * store_tick(). ERR_DAMAGED: no command of this version, ERR_MEMORY, ERR_SYSTEM: this node cannot go on, for
+ * it would not be what the others are. */
+MUST_USE enum err streaming_apply(struct streaming *machine, struct streaming_now now, uint64_t index,
+                                  struct bytes command, bool own);
+
+/* Leads: everything committed before its term is applied, so it serves clients from here on. Outputs tell
+ * which ack inboxes to listen to; what was not acknowledged is sent again. Ceases: they are given up, timers
+ * stop, publishes that were not applied are answered with an error, and what was not taken of its proposals
+ * is dropped. What it proposed comes with `own` false from here on. Legal when it is so already. */
+void streaming_lead(struct streaming *machine, struct streaming_now now, bool leads);
+bool streaming_leads(const struct streaming *machine);
+
+/* The state as of the last entry applied, without messages; the same on every node but for where each channel
+ * begins, which is a matter of this node's limits. May be kept by this node once the store is safe up to
+ * where it ends now. Owner of *bytes: the caller, memory_free(). ERR_MEMORY. */
+MUST_USE enum err streaming_snapshot_write(const struct streaming *machine, uint8_t **bytes, size_t *count);
+
+/* Becomes what a snapshot says, whatever it was before; the next entry is the one behind it. Not while it
+ * leads. `own`: this node wrote it, so what the store lacks was deleted behind it; else it is another node's,
+ * and channels of the store that it does not have go. Then streaming_missing(). ERR_DAMAGED: no snapshot,
+ * nothing has changed; ERR_MEMORY, ERR_SYSTEM, ERR_FULL: to be done once more, or never. */
+MUST_USE enum err streaming_restore(struct streaming *machine, struct streaming_now now,
+                                    struct bytes snapshot, bool own);
+
+/* Messages that the state has and the store has not: of one channel, from first to last. False: nothing is
+ * missing. The name is good until the next call. */
+struct streaming_missing {
+    struct bytes channel;
+    uint64_t channel_id; /* which one of that name: the index of the entry that made it */
+    uint64_t first, last;
+};
+bool streaming_missing(const struct streaming *machine, struct streaming_missing *missing);
+
+/* For a peer that lacks them: a piece of what is asked, as bytes for its streaming_fill(); about `bytes_max`,
+ * at least one message. Messages that are gone here are told as gone. Owner of *piece: the caller,
+ * memory_free(). ERR_NOT_FOUND: no such channel; ERR_INVALID: not to be asked here, for this node lacks some
+ * itself; ERR_MEMORY, ERR_SYSTEM, ERR_DAMAGED: it cannot be read. */
+MUST_USE enum err streaming_fetch(struct streaming *machine, const struct streaming_missing *wanted,
+                                  size_t bytes_max, uint8_t **piece, size_t *count);
+
+/* A piece from the leader; streaming_missing() then tells what is missing still. Pieces that nobody waits
+ * for, or not yet, change nothing. ERR_DAMAGED: bytes that are no piece, nothing was done; ERR_FULL: the
+ * store's buffer or disk is, and what went in stays; the same piece may come again. ERR_MEMORY, ERR_SYSTEM.
+ */
+MUST_USE enum err streaming_fill(struct streaming *machine, struct streaming_now now, struct bytes piece);
 
 struct streaming_figures {
     uint64_t client_count, channel_count, subscription_count;

@@ -17,7 +17,8 @@ enum streaming_output_kind {
     STREAMING_OUTPUT_PUBLISH, /* body on subject, with a reply where one is given */
     STREAMING_OUTPUT_LISTEN,  /* to this subject from now on: an ack inbox */
     STREAMING_OUTPUT_UNLISTEN,
-    STREAMING_OUTPUT_LOG, /* body is a line, `level` its level */
+    STREAMING_OUTPUT_LOG,     /* body is a line, `level` its level */
+    STREAMING_OUTPUT_PROPOSE, /* body is a command for the log; behind all others that there are */
 };
 
 struct streaming_output {

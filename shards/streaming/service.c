@@ -147,6 +147,8 @@ static bool output_do(struct control *control, const struct streaming_output *ou
     case STREAMING_OUTPUT_LOG:
         log_output(control, output);
         return true;
+    case STREAMING_OUTPUT_PROPOSE: /* of a replicated machine only */
+        break;
     }
     return true;
 }
