@@ -356,10 +356,15 @@ bench-cluster: build ## two nodes of Myelin and of nats-server: CPU per message,
 bench-gateways: build ## two clusters of Myelin and of nats-server: CPU per message
 	python3 bench/gateways.py --bench $(out)/myelin-bench --myelin $(out)/myelin $(BENCH_ARGUMENTS)
 
+.PHONY: bench-streaming
+bench-streaming: build ## NATS Streaming: Myelin, nats-streaming-server where it was built, and the disk alone
+	python3 bench/streaming.py --bench $(out)/myelin-bench --myelin $(out)/myelin $(BENCH_ARGUMENTS)
+
 test_targets += bench-check
 .PHONY: bench-check
 bench-check: $(out)/myelin-bench ## check the load generator against a server that errs on purpose
 	python3 tests/integration/test_bench.py $(out)/myelin-bench
+	python3 -B tests/integration/test_bench_streaming.py $(out)/myelin-bench
 
 test_targets += restart-check
 .PHONY: restart-check

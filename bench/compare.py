@@ -321,6 +321,7 @@ def options_parse():
     parser.add_argument("--only", help="workloads to run, with commas between")
     parser.add_argument("--json", default="build/bench.json", help="where all figures go")
     parser.add_argument("--plot", help="where a plot of the table goes, as SVG")
+    parser.add_argument("--streaming", action="store_true", help="then NATS Streaming too: bench/streaming.py")
     options = parser.parse_args()
     names = [workload.name for workload in WORKLOADS] + [SHARDS.name]
     options.only = options.only.split(",") if options.only else names
@@ -364,7 +365,13 @@ def main():
     if options.plot:
         with open(options.plot, "w", encoding="utf-8") as file:
             file.write(plot.svg(results, names))
-    complete = all(len(list_of_reports) > 0 for reports in everything.values() for list_of_reports in reports.values())
+    streaming = 0
+    if options.streaming:
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "streaming.py")
+        print("", flush=True)
+        streaming = subprocess.run([sys.executable, script, "--bench", options.bench, "--myelin", options.myelin, "--rounds",
+                                    str(options.rounds), "--scale", str(options.scale)], check=False).returncode
+    complete = streaming == 0 and all(len(list_of_reports) > 0 for reports in everything.values() for list_of_reports in reports.values())
     return 0 if complete else 1
 
 

@@ -2,8 +2,10 @@
  * Exit code: 0 when the run was complete and every delivery was counted, 1 when not, 2 for a wrong command
  * line. */
 #include "bench/capacity.h"
+#include "bench/log_floor.h"
 #include "bench/request.h"
 #include "bench/secure.h"
+#include "bench/stan.h"
 #include "bench/traffic.h"
 
 #include <sched.h>
@@ -26,6 +28,12 @@ static enum err command_run(const struct options *options, struct report *report
         return capacity_connect_run(options, report, failure);
     case COMMAND_SUBS:
         return capacity_subs_run(options, report, failure);
+    case COMMAND_STAN:
+    case COMMAND_STAN_PUB:
+    case COMMAND_STAN_SUB:
+        return stan_run(options, report, failure);
+    case COMMAND_LOG_FLOOR:
+        return log_floor_run(options, report, failure);
     case COMMAND_HELP:
     case COMMANDS:
         break;

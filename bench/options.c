@@ -9,9 +9,13 @@ enum option_kind { OPTION_FLAG, OPTION_COUNT, OPTION_SECONDS, OPTION_TEXT };
 
 #define FOR(command) (1u << COMMAND_##command)
 #define FOR_ALL ((1u << COMMANDS) - 1)
-#define FOR_SERVER (FOR_ALL & ~FOR(RELAY_FLOOR))
-#define FOR_PUBLISHERS (FOR(PUB) | FOR(PUBSUB) | FOR(REQUEST) | FOR(RELAY_FLOOR))
-#define FOR_SUBSCRIBERS (FOR(SUB) | FOR(PUBSUB) | FOR(REQUEST) | FOR(REPLY) | FOR(RELAY_FLOOR))
+#define FOR_SERVER (FOR_ALL & ~(FOR(RELAY_FLOOR) | FOR(LOG_FLOOR)))
+#define FOR_STAN_PUB (FOR(STAN) | FOR(STAN_PUB))
+#define FOR_STAN_SUB (FOR(STAN) | FOR(STAN_SUB))
+#define FOR_STAN (FOR_STAN_PUB | FOR_STAN_SUB)
+#define FOR_PUBLISHERS                                                                                       \
+    (FOR(PUB) | FOR(PUBSUB) | FOR(REQUEST) | FOR(RELAY_FLOOR) | FOR_STAN_PUB | FOR(LOG_FLOOR))
+#define FOR_SUBSCRIBERS (FOR(SUB) | FOR(PUBSUB) | FOR(REQUEST) | FOR(REPLY) | FOR(RELAY_FLOOR) | FOR_STAN_SUB)
 #define FOR_TRAFFIC (FOR_PUBLISHERS | FOR_SUBSCRIBERS)
 #define INTO(member) offsetof(struct options, member)
 
@@ -31,6 +35,11 @@ static const struct {
     [COMMAND_CONNECT] = {"connect",
                          "open --connections one after the other, to the first PONG, and close each"},
     [COMMAND_SUBS] = {"subs", "make --messages distinct subscriptions and read the server's memory for each"},
+    [COMMAND_STAN] = {"stan",
+                      "publish to and subscribe at a NATS Streaming server; all is acknowledged and counted"},
+    [COMMAND_STAN_PUB] = {"stan-pub", "publish to a streaming server; each message is acknowledged"},
+    [COMMAND_STAN_SUB] = {"stan-sub", "take --messages that its channels have or get"},
+    [COMMAND_LOG_FLOOR] = {"log-floor", "measure a bare append and group commit of the same bytes in --dir"},
 };
 
 static const struct option_row {
@@ -59,15 +68,25 @@ static const struct option_row {
     {"subscribers", OPTION_COUNT, INTO(subscribers), 0, OPTION_CONNECTIONS_MAX, FOR_SUBSCRIBERS,
      "connections that subscribe or answer (1); the n-th takes subject n modulo --subjects"},
     {"subjects", OPTION_COUNT, INTO(subjects), 1, OPTION_SUBJECTS_MAX,
-     FOR_SERVER & ~(FOR(IDLE) | FOR(CONNECT) | FOR(SUBS)), "distinct subjects, used in turn (1)"},
-    {"subject", OPTION_TEXT, INTO(subject), 0, 0, FOR_ALL & ~(FOR(IDLE) | FOR(CONNECT)),
+     FOR_SERVER & ~(FOR(IDLE) | FOR(CONNECT) | FOR(SUBS)), "distinct subjects or channels, used in turn (1)"},
+    {"subject", OPTION_TEXT, INTO(subject), 0, 0, FOR_ALL & ~(FOR(IDLE) | FOR(CONNECT) | FOR(LOG_FLOOR)),
      "the subject, or what the subjects begin with (bench)"},
     {"queue", OPTION_TEXT, INTO(queue), 0, 0, FOR_SUBSCRIBERS & ~FOR(RELAY_FLOOR),
      "subscribe as this queue group"},
     {"headers", OPTION_FLAG, INTO(headers), 0, 0, FOR(PUB) | FOR(PUBSUB),
      "send each message with one header"},
-    {"in-flight", OPTION_COUNT, INTO(in_flight), 1, OPTION_IN_FLIGHT_MAX, FOR(REQUEST),
-     "requests under way per publisher (1; with --rate: 10000)"},
+    {"in-flight", OPTION_COUNT, INTO(in_flight), 1, OPTION_IN_FLIGHT_MAX,
+     FOR(REQUEST) | FOR_STAN_PUB | FOR(LOG_FLOOR),
+     "requests or messages under way per publisher (1; request with --rate: 10000; stan: 16384)"},
+    {"cluster-id", OPTION_TEXT, INTO(cluster_id), 0, 0, FOR_STAN, "of the streaming server (test-cluster)"},
+    {"max-in-flight", OPTION_COUNT, INTO(max_in_flight), 1, INT32_MAX, FOR_STAN_SUB,
+     "messages that a streaming subscriber has not acknowledged yet (1024)"},
+    {"start", OPTION_TEXT, INTO(start), 0, 0, FOR(STAN_SUB),
+     "where in the channel: first, last, new, or a sequence (first)"},
+    {"durable", OPTION_TEXT, INTO(durable), 0, 0, FOR_STAN_SUB, "subscribe as this durable"},
+    {"dir", OPTION_TEXT, INTO(dir), 0, 0, FOR(LOG_FLOOR), "the folder for its file"},
+    {"reserve", OPTION_FLAG, INTO(reserve), 0, 0, FOR(LOG_FLOOR),
+     "write into a file that was filled and synced before: no growing"},
     {"rate", OPTION_COUNT, INTO(rate), 1, 1000000000, FOR(PUB) | FOR(PUBSUB) | FOR(REQUEST),
      "messages per second in all, whatever the server does; latency counts from when each was due"},
     {"duration", OPTION_SECONDS, INTO(duration_ns), 0, 0, FOR_TRAFFIC,
@@ -94,6 +113,7 @@ static enum err value_parse(struct options *options, const struct option_row *ro
 static bool count_parse(const char *digits, uint64_t *count);
 static bool seconds_parse(const char *digits, int64_t *ns);
 static enum err server_split(struct options *options, struct failure *failure);
+static enum err start_split(struct options *options, struct failure *failure);
 static enum err options_check(const struct options *options, struct failure *failure);
 
 enum err options_parse(struct options *options, int argument_count, char *const *arguments,
@@ -128,6 +148,8 @@ enum err options_parse(struct options *options, int argument_count, char *const 
             return err;
     }
     enum err err = server_split(options, failure);
+    if (err == ERR_OK && options->start != NULL)
+        err = start_split(options, failure);
     return err == ERR_OK ? options_check(options, failure) : err;
 }
 
@@ -168,6 +190,9 @@ static void defaults_set(struct options *options)
 {
     options->server = "127.0.0.1:4222";
     options->subject = "bench";
+    options->cluster_id = "test-cluster";
+    options->max_in_flight = 1024;
+    options->start_first = options->command == COMMAND_STAN_SUB;
     options->messages = options->command == COMMAND_REQUEST ? 100000 : 1000000;
     options->size_bytes = 16;
     options->publishers = 1;
@@ -302,6 +327,18 @@ static enum err server_split(struct options *options, struct failure *failure)
     return ERR_OK;
 }
 
+static enum err start_split(struct options *options, struct failure *failure)
+{
+    options->start_first = strcmp(options->start, "first") == 0;
+    options->start_last = strcmp(options->start, "last") == 0;
+    if (options->start_first || options->start_last || strcmp(options->start, "new") == 0)
+        return ERR_OK;
+    if (count_parse(options->start, &options->start_sequence) && options->start_sequence > 0)
+        return ERR_OK;
+    return failure_set(failure, ERR_INVALID, "--start must be first, last, new or a sequence, not %s",
+                       options->start);
+}
+
 /* What no single row can know. */
 static enum err options_check(const struct options *options, struct failure *failure)
 {
@@ -311,6 +348,13 @@ static enum err options_check(const struct options *options, struct failure *fai
         return failure_set(failure, ERR_INVALID, "--duration and --messages exclude each other");
     if (options->duration_ns > 0 && options->command == COMMAND_SUB)
         return failure_set(failure, ERR_INVALID, "sub ends with its last message; --duration cannot end it");
+    if (options->duration_ns > 0 && options->command == COMMAND_STAN_SUB)
+        return failure_set(failure, ERR_INVALID,
+                           "stan-sub ends with its last message; --duration cannot end it");
+    if (options->command == COMMAND_LOG_FLOOR && (options->dir == NULL || options->size_bytes == 0))
+        return failure_set(failure, ERR_INVALID, "log-floor needs --dir and a --size above 0");
+    if (strlen(options->cluster_id) > 128 || (options->durable != NULL && strlen(options->durable) > 128))
+        return failure_set(failure, ERR_INVALID, "--cluster-id and --durable may have 128 bytes");
     if (options->command == COMMAND_IDLE && options->pid == 0)
         return failure_set(failure, ERR_INVALID, "idle needs the server's --pid");
     bool of_tls = options->tls_ca != NULL || options->tls_cert != NULL || options->insecure;

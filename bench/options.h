@@ -20,6 +20,10 @@ enum command {
     COMMAND_IDLE,
     COMMAND_SUBS,
     COMMAND_CONNECT,
+    COMMAND_STAN,
+    COMMAND_STAN_PUB,
+    COMMAND_STAN_SUB,
+    COMMAND_LOG_FLOOR,
     COMMANDS,
 };
 
@@ -47,14 +51,20 @@ struct options {
     const char *tls_key;
     struct secure_context *secure; /* of --tls: made and freed by main(); NULL: in clear */
     const char *subject;
-    const char *queue; /* NULL: none */
+    const char *queue;      /* NULL: none */
+    const char *cluster_id; /* of a streaming server */
+    const char *durable;    /* NULL: none */
+    const char *start;      /* as given; taken apart below */
+    const char *dir;        /* log-floor's; NULL: none */
     uint64_t messages;
     uint64_t size_bytes;
     uint64_t publishers;
     uint64_t subscribers;
     uint64_t subjects;
     uint64_t in_flight;
-    uint64_t rate; /* messages per second over all publishers; 0: as fast as it goes */
+    uint64_t max_in_flight;  /* messages that a streaming subscriber has not acknowledged yet */
+    uint64_t start_sequence; /* of --start; 0: another start */
+    uint64_t rate;           /* messages per second over all publishers; 0: as fast as it goes */
     uint64_t connections;
     uint64_t warmup;     /* messages before the measured ones */
     uint64_t pid;        /* the server's; 0: not told */
@@ -64,6 +74,9 @@ struct options {
     bool tls;
     bool insecure;
     bool headers;
+    bool start_first;
+    bool start_last;
+    bool reserve;
     bool json;
     bool csv;
     bool quiet;

@@ -11,7 +11,8 @@
 
 enum {
     SCANNER_LINE_BYTES_MAX = 4096,
-    SCANNER_HEAD_BYTES = 16, /* of headers and payload, shown with a message */
+    SCANNER_HEAD_BYTES =
+        512, /* of headers and payload, shown with a message: a whole answer of NATS Streaming */
     SCANNER_MEMO_BYTES = 256,
     /* What can be kept between two receives: a line, a shown head, and CR LF. */
     SCANNER_TORN_BYTES = SCANNER_LINE_BYTES_MAX + SCANNER_HEAD_BYTES + 2,

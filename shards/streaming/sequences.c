@@ -14,10 +14,19 @@ void sequences_close(struct sequences *set)
     *set = (struct sequences){0};
 }
 
+/* Where it would like to be: Fibonacci hashing. Sequences stand in a row, and multiples of the golden ratio
+ * lie apart from each other; side by side, the row would be one cluster, and to remove its oldest would mean
+ * to walk along all of it. */
+static uint32_t wished_place(const struct sequences *set, uint64_t sequence)
+{
+    const uint64_t golden = 0x9e3779b97f4a7c15ULL;
+    return (uint32_t)(sequence * golden >> (33 + __builtin_clz(set->capacity))); /* the upper bits */
+}
+
 /* Where it is, or the free place where it would go. */
 static uint32_t place_of(const struct sequences *set, uint64_t sequence)
 {
-    uint32_t mask = set->capacity - 1, at = (uint32_t)sequence & mask;
+    uint32_t mask = set->capacity - 1, at = wished_place(set, sequence);
     while (set->entries[at].sequence != 0 && set->entries[at].sequence != sequence)
         at = (at + 1) & mask;
     return at;
@@ -71,7 +80,7 @@ bool sequences_remove(struct sequences *set, uint64_t sequence)
         return false;
     /* Whoever stands behind the hole and would have liked to stand in it or before it moves up. */
     for (uint32_t at = (hole + 1) & mask; set->entries[at].sequence != 0; at = (at + 1) & mask) {
-        uint32_t wished = (uint32_t)set->entries[at].sequence & mask;
+        uint32_t wished = wished_place(set, set->entries[at].sequence);
         if (((at - wished) & mask) >= ((at - hole) & mask)) {
             set->entries[hole] = set->entries[at];
             hole = at;

@@ -1,8 +1,7 @@
 /* shards/streaming/sequences.h - a set of sequence numbers with a word for each: what was sent to a
  * subscription and is not acknowledged (the word: when it is sent again), or how often a message was sent
- * again. Open addressing with the sequence as its own hash: what is pending is mostly a window of neighbours,
- * which then lie side by side and never collide. At the bound: memory out is ERR_MEMORY and nothing has
- * changed. */
+ * again. Open addressing; what is pending is mostly a window of neighbours, which are laid far apart
+ * (sequences.c says why). At the bound: memory out is ERR_MEMORY and nothing has changed. */
 #ifndef SHARDS_STREAMING_SEQUENCES_H
 #define SHARDS_STREAMING_SEQUENCES_H
 

@@ -137,3 +137,45 @@ Test(bench_options, help_is_given_wherever_it_is_asked_for)
         cr_expect_eq(options.command, COMMAND_HELP, "row %zu", i);
     }
 }
+
+Test(bench_options, a_streaming_subscriber_may_start_anywhere)
+{
+    static const struct {
+        const char *start;
+        enum err err;
+        bool first, last;
+        uint64_t sequence;
+    } rows[] = {
+        {"first", ERR_OK, true, false, 0},   {"last", ERR_OK, false, true, 0},
+        {"new", ERR_OK, false, false, 0},    {"17", ERR_OK, false, false, 17},
+        {"0", ERR_INVALID, false, false, 0}, {"oldest", ERR_INVALID, false, false, 0},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct options options;
+        struct failure failure = {0};
+        enum err err =
+            parse(&options, (char *[WORDS_MAX]){"b", "stan-sub", "--start", (char *)rows[i].start}, &failure);
+        cr_assert_eq(err, rows[i].err, "%s", rows[i].start);
+        if (err != ERR_OK)
+            continue;
+        cr_expect_eq(options.start_first, rows[i].first, "%s", rows[i].start);
+        cr_expect_eq(options.start_last, rows[i].last, "%s", rows[i].start);
+        cr_expect_eq(options.start_sequence, rows[i].sequence, "%s", rows[i].start);
+    }
+    struct options options;
+    struct failure failure = {0};
+    cr_assert_eq(parse(&options, (char *[WORDS_MAX]){"b", "stan-sub"}, &failure), ERR_OK);
+    cr_expect(options.start_first && options.max_in_flight == 1024);
+}
+
+Test(bench_options, the_floor_of_a_log_needs_a_folder_and_a_size)
+{
+    struct options options;
+    struct failure failure = {0};
+    cr_expect_eq(parse(&options, (char *[WORDS_MAX]){"b", "log-floor"}, &failure), ERR_INVALID);
+    cr_expect_eq(
+        parse(&options, (char *[WORDS_MAX]){"b", "log-floor", "--dir", ".", "--size", "0"}, &failure),
+        ERR_INVALID);
+    cr_expect_eq(parse(&options, (char *[WORDS_MAX]){"b", "log-floor", "--dir", "."}, &failure), ERR_OK);
+    cr_expect_eq(parse(&options, (char *[WORDS_MAX]){"b", "pub", "--dir", "."}, &failure), ERR_INVALID);
+}

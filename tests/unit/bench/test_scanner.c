@@ -28,9 +28,9 @@ static bool tell(struct scanner *scanner, struct bytes stream, struct story *sto
         char *at = story->text + story->count;
         if (result == SCAN_MESSAGE)
             count = snprintf(at, left, "[%.*s|%.*s|%.*s|%llu/%llu|%llu]", BYTES_PRINTF(event.subject),
-                             BYTES_PRINTF(event.reply), BYTES_PRINTF(event.head),
-                             (unsigned long long)event.header_bytes, (unsigned long long)event.total_bytes,
-                             (unsigned long long)event.frame_bytes);
+                             BYTES_PRINTF(event.reply), (int)(event.head.count < 28 ? event.head.count : 28),
+                             (const char *)event.head.data, (unsigned long long)event.header_bytes,
+                             (unsigned long long)event.total_bytes, (unsigned long long)event.frame_bytes);
         else
             count = snprintf(at, left, "[%d %.20s]", (int)result,
                              event.line.count >= 20 ? (const char *)event.line.data : "");
@@ -63,7 +63,7 @@ Test(bench_scanner, messages_are_shown_with_subject_reply_head_and_sizes)
     tell_whole(
         text("MSG a.b 1 5\r\nhello\r\nHMSG c 9 r 12 40\r\nNATS/1.0\r\n\r\n0123456789012345678901234567\r\n"),
         &story);
-    cr_expect_str_eq(story.text, "[a.b||hello|0/5|20][c|r|NATS/1.0\r\n\r\n0123|12/40|60]");
+    cr_expect_str_eq(story.text, "[a.b||hello|0/5|20][c|r|NATS/1.0\r\n\r\n0123456789012345|12/40|60]");
 }
 
 Test(bench_scanner, a_stream_cut_at_any_two_places_tells_the_same_story)
@@ -122,7 +122,26 @@ Test(bench_scanner, a_payload_of_any_size_is_skipped_and_counted_when_all_of_it_
         cr_assert(tell(&scanner, bytes_of(part, sizeof(part)), &story));
     cr_expect_eq(story.count, 0, "the CR LF is still missing");
     cr_assert(tell(&scanner, text("\r\nMSG a 1 2\r\nhi\r\n"), &story));
-    cr_expect_str_eq(story.text, "[a||xxxxxxxxxxxxxxxx|0/100000|100018][a||hi|0/2|15]");
+    cr_expect_str_eq(story.text, "[a||xxxxxxxxxxxxxxxxxxxxxxxxxxxx|0/100000|100018][a||hi|0/2|15]");
+}
+
+/* Above SCANNER_HEAD_BYTES a frame's payload is skipped, not kept. */
+Test(bench_scanner, a_long_frame_cut_at_any_place_tells_the_same_story)
+{
+    enum { PAYLOAD_BYTES = SCANNER_HEAD_BYTES + 3 };
+    char stream[2 * PAYLOAD_BYTES];
+    int line_count = snprintf(stream, sizeof(stream), "MSG a 1 %d\r\n", PAYLOAD_BYTES);
+    memset(stream + line_count, 'x', PAYLOAD_BYTES);
+    size_t count = (size_t)line_count + PAYLOAD_BYTES;
+    count += (size_t)snprintf(stream + count, sizeof(stream) - count, "\r\nPONG\r\n");
+    for (size_t cut = 1; cut < count; cut++) {
+        struct scanner scanner = {0};
+        struct story whole = {0}, story = {0};
+        tell_whole(bytes_of(stream, count), &whole);
+        cr_assert(tell(&scanner, bytes_of(stream, cut), &story));
+        cr_assert(tell(&scanner, bytes_of(stream + cut, count - cut), &story));
+        cr_expect_str_eq(story.text, whole.text, "cut at %zu", cut);
+    }
 }
 
 Test(bench_scanner, a_long_info_is_cut_and_what_follows_is_found)
