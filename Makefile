@@ -297,7 +297,7 @@ $(out)/soak: $(call object_of,$(soak_sources))
 
 .PHONY: interop
 interop: $(out)/myelin page-check tools-check ## run the Go, JavaScript and Python clients' scenarios against the server, the live page, the nats tool
-	tests/interop/run.sh $(out)/myelin go js py go-tls js-tls py-tls
+	tests/interop/run.sh $(out)/myelin go js py go-tls js-tls py-tls stan-go stan-js stan-py
 	$(if $(newest_nats_server),python3 -B tests/integration/test_supercluster.py $(out)/myelin --only newest \
 		--newest $(abspath $(newest_nats_server)))
 
@@ -312,7 +312,7 @@ page-check: $(out)/myelin ## click through the live page in headless Chromium
 
 .PHONY: c-client-test
 c-client-test: $(out)/myelin $(c_client) ## run the C client's scenarios against the server
-	C_CLIENT=$(c_client) tests/interop/run.sh $(out)/myelin c c-tls
+	C_CLIENT=$(c_client) tests/interop/run.sh $(out)/myelin c c-tls stan-c
 
 .PHONY: soak-test
 soak-test: $(out)/myelin $(out)/soak ## three times 14 s of random work across shards, accounts and mailboxes that are always full, every delivery checked against a model

@@ -325,6 +325,8 @@ const char *http_status_text(enum http_status status)
     switch (status) {
     case HTTP_OK:
         return "OK";
+    case HTTP_NO_CONTENT:
+        return "No Content";
     case HTTP_MOVED_PERMANENTLY:
         return "Moved Permanently";
     case HTTP_BAD_REQUEST:
@@ -357,20 +359,25 @@ size_t http_head_write(char *out, size_t capacity, const struct http_reply *repl
         "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
         "Referrer-Policy: no-referrer\r\nCache-Control: no-cache\r\n";
-    int count = snprintf(
-        out, capacity,
-        "HTTP/1.1 %d %s\r\n%s%s%s%s%s%.*s%sContent-Type: %s\r\nDate: %s, %02d %s %d %02d:%02d:%02d GMT\r\n"
-        "Content-Length: %" PRIu64 "\r\n\r\n",
-        (int)reply->status, http_status_text(reply->status),
-        reply->any_origin ? "Access-Control-Allow-Origin: *\r\n" : "",
-        reply->no_sniff || reply->browsed ? "X-Content-Type-Options: nosniff\r\n" : "",
-        reply->browsed ? browsed : "",
-        reply->close        ? "Connection: close\r\n"
-        : reply->keep_alive ? "Connection: keep-alive\r\n"
-                            : "",
-        reply->location.count > 0 ? "Location: " : "", BYTES_PRINTF(reply->location),
-        reply->location.count > 0 ? "\r\n" : "", reply->content_type, days[tm.tm_wday], tm.tm_mday,
-        months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec, reply->content_bytes);
+    char length[sizeof "Content-Length: \r\n" + 20] = "";
+    bool empty = reply->status == HTTP_NO_CONTENT;
+    if (!empty)
+        snprintf(length, sizeof length, "Content-Length: %" PRIu64 "\r\n", reply->content_bytes);
+    int count =
+        snprintf(out, capacity,
+                 "HTTP/1.1 %d %s\r\n%s%s%s%s%s%.*s%s%s%s%sDate: %s, %02d %s %d %02d:%02d:%02d GMT\r\n%s\r\n",
+                 (int)reply->status, http_status_text(reply->status),
+                 reply->any_origin ? "Access-Control-Allow-Origin: *\r\n" : "",
+                 reply->no_sniff || reply->browsed ? "X-Content-Type-Options: nosniff\r\n" : "",
+                 reply->browsed ? browsed : "",
+                 reply->close        ? "Connection: close\r\n"
+                 : reply->keep_alive ? "Connection: keep-alive\r\n"
+                                     : "",
+                 reply->location.count > 0 ? "Location: " : "", BYTES_PRINTF(reply->location),
+                 reply->location.count > 0 ? "\r\n" : "",
+                 empty ? "" : "Content-Type: ", empty ? "" : reply->content_type, empty ? "" : "\r\n",
+                 days[tm.tm_wday], tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min,
+                 tm.tm_sec, length);
     return count > 0 && (size_t)count < capacity ? (size_t)count : 0;
 }
 

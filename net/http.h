@@ -20,6 +20,7 @@ enum {
 
 enum http_status {
     HTTP_OK = 200,
+    HTTP_NO_CONTENT = 204, /* the head says nothing of a body, and there is none */
     HTTP_MOVED_PERMANENTLY = 301,
     HTTP_BAD_REQUEST = 400,
     HTTP_NOT_FOUND = 404,

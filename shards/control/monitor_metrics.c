@@ -1,6 +1,8 @@
 /* shards/control/monitor_metrics.c - /metrics: the text format of Prometheus 0.0.4. First what the NATS
  * exporter derives from /varz, /subsz, /accstatz and /healthz, by its names, then Myelin's own figures of
  * each shard. */
+#include "shards/control/monitor_metrics.h"
+
 #include "core/base/clock.h"
 #include "core/base/version.h"
 #include "shards/control/control_internal.h"
@@ -9,21 +11,19 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { LINE_BYTES = 256, ESCAPED_BYTES = 4 * HTTP_PARAMETER_BYTES };
-
 /* ---- the format ---- */
 
 /* The lines before a metric's values. */
-static void family(struct json_output *out, const char *name, const char *type, const char *help)
+void metrics_family(struct json_output *out, const char *name, const char *type, const char *help)
 {
-    char line[LINE_BYTES];
+    char line[METRICS_LINE_BYTES];
     int count = snprintf(line, sizeof line, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
     json_output_add(out, bytes_of(line, (size_t)count < sizeof line ? (size_t)count : sizeof line - 1));
 }
 
-static void add_value(struct json_output *out, double value)
+void metrics_value(struct json_output *out, double value)
 {
-    char line[LINE_BYTES];
+    char line[METRICS_LINE_BYTES];
     /* Whole numbers up to 2^53 have all their digits. */
     int count = snprintf(line, sizeof line, " %.16g\n", value);
     json_output_add(out, bytes_of(line, (size_t)count));
@@ -32,24 +32,24 @@ static void add_value(struct json_output *out, double value)
 /* name{server_id="..."} value */
 static void sample(struct control *control, struct json_output *out, const char *name, double value)
 {
-    char line[LINE_BYTES];
+    char line[METRICS_LINE_BYTES];
     int count = snprintf(line, sizeof line, "%s{server_id=\"%s\"}", name, control->server_id);
     json_output_add(out, bytes_of(line, (size_t)count));
-    add_value(out, value);
+    metrics_value(out, value);
 }
 
 static void gauge(struct control *control, struct json_output *out, const char *name, const char *help,
                   double value)
 {
-    family(out, name, "gauge", help);
+    metrics_family(out, name, "gauge", help);
     sample(control, out, name, value);
 }
 
 /* A label's value: backslash, quote and line feed are escaped. */
-static struct bytes escaped(struct bytes value, char out[ESCAPED_BYTES])
+struct bytes metrics_escaped(struct bytes value, char out[METRICS_ESCAPED_BYTES])
 {
     size_t count = 0;
-    for (size_t i = 0; i < value.count && count + 2 < ESCAPED_BYTES; i++) {
+    for (size_t i = 0; i < value.count && count + 2 < METRICS_ESCAPED_BYTES; i++) {
         char byte = (char)value.data[i];
         if (byte == '\\' || byte == '"' || byte == '\n')
             out[count++] = '\\';
@@ -74,12 +74,12 @@ static void gauges(struct control *control, struct json_output *out, const struc
 /* A text as the exporter shows it: a label of what is always 1. */
 static void add_label(struct control *control, struct json_output *out, const char *name, struct bytes value)
 {
-    char line[LINE_BYTES];
-    char label[ESCAPED_BYTES];
-    family(out, name, "gauge", strchr(name, '_') + 1);
+    char line[METRICS_LINE_BYTES];
+    char label[METRICS_ESCAPED_BYTES];
+    metrics_family(out, name, "gauge", strchr(name, '_') + 1);
     int count = snprintf(line, sizeof line, "%s{server_id=\"%s\",value=\"", name, control->server_id);
     json_output_add(out, bytes_of(line, (size_t)count));
-    json_output_add(out, escaped(value, label));
+    json_output_add(out, metrics_escaped(value, label));
     json_output_add(out, TEXT("\"} 1\n"));
 }
 
@@ -178,7 +178,7 @@ static void add_requests(struct control *control, struct monitor_task *task)
     size_t count;
     const struct monitor_endpoint *endpoints = monitor_endpoints(&count);
     for (size_t i = 0; i < count; i++) {
-        char name[LINE_BYTES];
+        char name[METRICS_LINE_BYTES];
         if (endpoints[i].counter == NULL || endpoints[i].path[0] == 0 ||
             control->monitor.request_counts[i] == 0)
             continue;
@@ -237,18 +237,18 @@ static void add_accounts(struct control *control, struct monitor_task *task)
     };
     const struct security_accounts *accounts = &control->snapshot->options->security.accounts;
     for (size_t row = 0; row < COUNT_OF(rows); row++) {
-        family(&task->document, rows[row].name, "gauge", strchr(rows[row].name, '_') + 1);
+        metrics_family(&task->document, rows[row].name, "gauge", strchr(rows[row].name, '_') + 1);
         for (uint32_t i = 0; i < accounts->count; i++) {
-            char name[ESCAPED_BYTES];
-            char line[LINE_BYTES];
-            struct bytes account = escaped(accounts->all[i]->name, name);
+            char name[METRICS_ESCAPED_BYTES];
+            char line[METRICS_LINE_BYTES];
+            struct bytes account = metrics_escaped(accounts->all[i]->name, name);
             struct report_account figures = monitor_account(task, accounts->all[i]->id);
             int count = snprintf(line, sizeof line, "%s{server_id=\"%s\",account=\"", rows[row].name,
                                  control->server_id);
             json_output_add(&task->document, bytes_of(line, (size_t)count));
             json_output_add(&task->document, account);
             json_output_add(&task->document, TEXT("\"}"));
-            add_value(&task->document, (double)account_value(&figures, rows[row].which));
+            metrics_value(&task->document, (double)account_value(&figures, rows[row].which));
         }
     }
 }
@@ -279,7 +279,7 @@ static const struct route_row route_rows[] = {
 static void add_route_value(struct control *control, struct json_output *out, const struct route_row *row,
                             const struct report_route *figures)
 {
-    char line[LINE_BYTES], name[ESCAPED_BYTES];
+    char line[METRICS_LINE_BYTES], name[METRICS_ESCAPED_BYTES];
     int64_t value;
     const struct cluster_route *route = cluster_route_find(control, figures->rid);
     if (route == NULL || route->member == CLUSTER_NO_MEMBER)
@@ -288,18 +288,18 @@ static void add_route_value(struct control *control, struct json_output *out, co
     memcpy(&value, (const uint8_t *)figures + row->offset, sizeof value);
     int count = snprintf(line, sizeof line, "%s{rid=\"%" PRIu64 "\",remote_id=\"", row->name, figures->rid);
     json_output_add(out, bytes_of(line, (size_t)count));
-    json_output_add(out, escaped(info->server_id, name));
+    json_output_add(out, metrics_escaped(info->server_id, name));
     json_output_add(out, TEXT("\",remote_name=\""));
-    json_output_add(out, escaped(info->server_name, name));
+    json_output_add(out, metrics_escaped(info->server_name, name));
     json_output_add(out, TEXT("\"}"));
-    add_value(out, (double)value * row->scale);
+    metrics_value(out, (double)value * row->scale);
 }
 
 static void add_routes(struct control *control, struct monitor_task *task)
 {
     struct json_output *out = &task->document;
     for (size_t row = 0; row < COUNT_OF(route_rows) && task->routes.count > 0; row++) {
-        family(out, route_rows[row].name, route_rows[row].type, route_rows[row].help);
+        metrics_family(out, route_rows[row].name, route_rows[row].type, route_rows[row].help);
         for (uint32_t i = 0; i < task->routes.count; i++)
             add_route_value(control, out, &route_rows[row], &task->routes.all[i].figures);
     }
@@ -352,14 +352,14 @@ static void add_shards(struct control *control, struct monitor_task *task)
 {
     struct json_output *out = &task->document;
     for (size_t row = 0; row < COUNT_OF(shard_rows); row++) {
-        char name[LINE_BYTES];
+        char name[METRICS_LINE_BYTES];
         snprintf(name, sizeof name, "myelin_shard_%s", shard_rows[row].name);
-        family(out, name, shard_rows[row].type, shard_rows[row].help);
+        metrics_family(out, name, shard_rows[row].type, shard_rows[row].help);
         for (uint32_t i = 0; i < control->shard_count; i++) {
-            char line[LINE_BYTES + 32];
+            char line[METRICS_LINE_BYTES + 32];
             int count = snprintf(line, sizeof line, "%s{shard=\"%u\"}", name, i);
             json_output_add(out, bytes_of(line, (size_t)count));
-            add_value(out, monitor_shard_figure(task, &shard_rows[row], i));
+            metrics_value(out, monitor_shard_figure(task, &shard_rows[row], i));
         }
     }
 }
@@ -375,12 +375,12 @@ void metrics_page(struct control *control, struct monitor_task *task, uint32_t f
 void metrics_told(struct control *control, struct monitor_task *task)
 {
     struct json_output *out = &task->document;
-    char line[LINE_BYTES];
+    char line[METRICS_LINE_BYTES];
     if (task->report.kind == REPORT_FIGURES) {
         monitor_routes_ask(control, task);
         return;
     }
-    family(out, "myelin_info", "gauge", "Versions.");
+    metrics_family(out, "myelin_info", "gauge", "Versions.");
     int count =
         snprintf(line, sizeof line, "myelin_info{version=\"%s\",nats_version=\"%s\",server_id=\"%s\"} 1\n",
                  MYELIN_VERSION, MYELIN_NATS_VERSION, control->server_id);
@@ -391,6 +391,7 @@ void metrics_told(struct control *control, struct monitor_task *task)
     add_accounts(control, task);
     add_routes(control, task);
     add_shards(control, task);
+    metrics_add_streaming(control, task);
     task->content_type = "text/plain; version=0.0.4; charset=utf-8";
     task->plain = task->done = true;
 }

@@ -54,6 +54,38 @@ static void end(struct monitor_task *task)
     task->done = true;
 }
 
+/* ---- the index, and who is active ---- */
+
+void streaming_index_begin(struct control *control, struct monitor_task *task)
+{
+    if (machine_of(control, task) == NULL)
+        return;
+    json_output_close(&task->document);
+    json_output_init(&task->document, 0, MONITOR_BODY_BYTES_MAX);
+    json_output_add(&task->document,
+                    TEXT("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                         "<title>Myelin: streaming</title>\n</head>\n<body>\n<h1>NATS Streaming</h1>\n<pre>\n"
+                         "<a href=\"./streaming/serverz\">server</a>\n"
+                         "<a href=\"./streaming/storez\">store</a>\n"
+                         "<a href=\"./streaming/clientsz\">clients</a>\n"
+                         "<a href=\"./streaming/channelsz\">channels</a>\n"
+                         "</pre>\n</body>\n</html>\n"));
+    task->content_type = "text/html; charset=utf-8";
+    task->plain = task->browsed = task->done = true;
+}
+
+/* Load balancers ask for the status alone: 200 for the active one of a fault tolerance group, which a server
+ * alone is not. */
+void streaming_active_begin(struct control *control, struct monitor_task *task)
+{
+    if (machine_of(control, task) == NULL)
+        return;
+    json_output_close(&task->document);
+    json_output_init(&task->document, 0, MONITOR_BODY_BYTES_MAX);
+    task->status = HTTP_NO_CONTENT;
+    task->plain = task->done = true;
+}
+
 /* ---- the server, the store ---- */
 
 void streaming_server_begin(struct control *control, struct monitor_task *task)

@@ -63,6 +63,8 @@ static const struct monitor_endpoint endpoints[] = {
     {.path = "format.js", .begin = page_file_begin},
     {.path = "shardz", .begin = monitor_figures_ask, .page = monitor_figures_page, .told = shardz_told},
     {.path = "topz", .begin = topz_begin, .page = topz_page, .told = topz_told, .close = topz_close},
+    {.path = "streaming", .begin = streaming_index_begin},
+    {.path = "streaming/isFTActive", .begin = streaming_active_begin},
     {.path = "streaming/serverz", .begin = streaming_server_begin},
     {.path = "streaming/storez", .begin = streaming_store_begin},
     {.path = "streaming/clientsz", .begin = streaming_clients_begin},
@@ -82,7 +84,8 @@ const struct monitor_endpoint *monitor_endpoints(size_t *count)
 static const struct monitor_endpoint *endpoint_find(const struct monitor *monitor, struct bytes path)
 {
     struct bytes base = text(monitor->base_path);
-    if (bytes_start_with(path, TEXT("/streaming/"))) /* the base path is not theirs */
+    /* The base path is not theirs. */
+    if (bytes_equal(path, TEXT("/streaming")) || bytes_start_with(path, TEXT("/streaming/")))
         base = TEXT("");
     if (!bytes_start_with(path, base))
         return NULL;

@@ -254,6 +254,8 @@ void jsz_begin(struct control *control, struct monitor_task *task);
 void healthz_begin(struct control *control, struct monitor_task *task);
 void raftz_begin(struct control *control, struct monitor_task *task);
 void ipqueuesz_begin(struct control *control, struct monitor_task *task);
+void streaming_index_begin(struct control *control, struct monitor_task *task);
+void streaming_active_begin(struct control *control, struct monitor_task *task);
 void streaming_server_begin(struct control *control, struct monitor_task *task);
 void streaming_store_begin(struct control *control, struct monitor_task *task);
 void streaming_clients_begin(struct control *control, struct monitor_task *task);

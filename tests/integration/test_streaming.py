@@ -824,13 +824,18 @@ def a_dead_members_messages_go_to_the_others(scene):
 
 # ---- monitoring (spec/monitoring.md 4) ----
 
-def fetch(scene, path):
+def fetch_text(scene, path):
     port = re.findall(r"Starting http monitor on \S+:(\d+)", scene.server.log())[-1]
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=stan_client.WAIT) as answer:
-            return answer.status, json.loads(answer.read())
+            return answer.status, answer.headers, answer.read().decode()
     except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+        return error.code, error.headers, error.read().decode()
+
+
+def fetch(scene, path):
+    status, _, body = fetch_text(scene, path)
+    return status, json.loads(body) if status == 200 else body
 
 
 @case("monitor", "serverz")
@@ -876,6 +881,34 @@ def monitoring_tells_what_there_is(scene):
     equal(fetch(scene, "/streaming/channelsz?channel=no"), (404, "Channel no not found\n"), "no channel")
     equal(fetch(scene, "/streaming/clientsz?client=no"), (404, "Client no not found\n"), "no client")
     true(fetch(scene, "/subsz")[1]["num_subscriptions"] >= 7, "the service's own subscriptions")
+    if os.path.basename(BINARY) == "myelin":
+        metrics_are_the_same_figures(scene, client, server)
+
+
+def metrics_are_the_same_figures(scene, client, server):
+    """By the names that the NATS exporter gives them."""
+    lines = [line.rsplit(" ", 1) for line in fetch_text(scene, "/metrics")[2].splitlines() if line[0] != "#"]
+    figures = {re.sub(r'server="[^"]*",?', "", name): float(value) for name, value in lines}
+    for name, key in (("nss_server_msgs_total", "total_msgs"), ("nss_server_bytes_total", "total_bytes"),
+                      ("nss_server_channels", "channels"), ("nss_server_subscriptions", "subscriptions"),
+                      ("nss_server_clients", "clients"), ("myelin_streaming_in_messages_total", "in_msgs"),
+                      ("myelin_streaming_out_bytes_total", "out_bytes")):
+        equal(figures.get(name + "{}"), float(server[key]), name)
+    equal([figures.get(f'nss_chan_{name}{{channel="foo"}}') for name in ("msgs_total", "last_seq")], [3, 3], "channel")
+    one = re.escape(f'nss_chan_subs_pending_count{{channel="foo",client_id="{client.client_id}"')
+    equal([figures[name] for name in figures if re.match(one, name)], [2], "pending of the subscription")
+    info = [name for name in figures if name.startswith("nss_server_info{")]
+    true(len(info) == 1 and 'cluster_id="test-cluster"' in info[0], f"info: {info}")
+
+
+@case("monitor", "isFTActive")
+def a_server_alone_is_no_active_one_and_its_index_leads_to_the_pages(scene):
+    status, headers, body = fetch_text(scene, "/streaming/isFTActive")
+    equal((status, body, headers.get("Content-Length")), (204, "", None), "isFTActive")
+    status, headers, body = fetch_text(scene, "/streaming")
+    equal((status, headers["Content-Type"]), (200, "text/html; charset=utf-8"), "index")
+    for page in ("serverz", "storez", "clientsz", "channelsz"):
+        true(re.search(fr'href="?\./streaming/{page}"?>', body), f"no link to {page}")
 
 
 # ---- process (24.14) ----

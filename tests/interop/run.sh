@@ -3,7 +3,8 @@
 #
 # Usage: tests/interop/run.sh SERVER_BINARY [c|go|js|py ...]      (no names: all, with TLS and without)
 #
-# NAME-tls runs the same scenarios with TLS and certificates on both sides, which are made for the run.
+# NAME-tls runs the same scenarios with TLS and certificates on both sides, which are made for the run. stan-NAME runs those
+# of the NATS Streaming client of that language; the server is started through a link named nats-streaming-server.
 #
 # For each client: builds or installs it below build/interop, starts the server on a free loopback port, runs the
 # client's scenarios against it within CLIENT_SECONDS, and checks that the server is still alive behind them. The
@@ -82,20 +83,41 @@ prepare_js() {
         return
     fi
     mkdir -p "$work/js" &&
-        cp "$here"/js/{package.json,package-lock.json,.npmrc,main.mjs,accounts.mjs,harness.mjs,login.mjs,scenarios.mjs} "$work/js/" &&
+        cp "$here"/js/{package.json,package-lock.json,.npmrc} "$here"/js/*.mjs "$work/js/" &&
         (cd "$work/js" && once_per package-lock.json .installed-lock npm ci --silent) || return
     command=(node "$work/js/main.mjs")
 }
 
-prepare_py() {
+# prepare_venv FOLDER REQUIREMENTS
+prepare_venv() {
     if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
         reason="python3 with venv is not installed"
         return
     fi
-    [[ -x $work/venv/bin/python ]] || python3 -m venv "$work/venv" || return
-    once_per "$here/py/requirements.txt" "$work/venv/.installed-requirements" \
-        "$work/venv/bin/python" -m pip install --quiet -r "$here/py/requirements.txt" || return
-    command=("$work/venv/bin/python" -B "$here/py/main.py")
+    [[ -x $1/bin/python ]] || python3 -m venv "$1" || return
+    once_per "$2" "$1/.installed-requirements" "$1/bin/python" -m pip install --quiet -r "$2" || return
+    command=("$1/bin/python" -B "$here/py/main.py")
+}
+
+prepare_py() {
+    prepare_venv "$work/venv" "$here/py/requirements.txt"
+}
+
+# stan.py wants an older NATS client of the same name, so it has an environment of its own.
+prepare_stan-py() {
+    prepare_venv "$work/venv-streaming" "$here/py/requirements-streaming.txt" && command+=(--streaming)
+}
+
+prepare_stan-c() {
+    prepare_c && command+=(--streaming)
+}
+
+prepare_stan-go() {
+    prepare_go && command+=(--streaming)
+}
+
+prepare_stan-js() {
+    prepare_js && command+=(--streaming)
 }
 
 # Certificates of a day: an authority, the server's, the client's.
@@ -126,6 +148,13 @@ run_client_secure() {
     local INTEROP_TLS=$folder
     export MYELIN_FLAGS INTEROP_TLS
     run_client "$1" -tls
+}
+
+# The client stan-NAME: the server is known by the name of the link that it is started through.
+run_client_streaming() {
+    ln -sfn "$server_binary" "$work/nats-streaming-server"
+    local server_binary=$work/nats-streaming-server
+    run_client "$1"
 }
 
 # Adds the figures of the client's closing line to the sums.
@@ -192,7 +221,7 @@ run_client() {
 }
 
 if (($# < 1)); then
-    echo "usage: $0 SERVER_BINARY [c|go|js|py|c-tls|go-tls|js-tls|py-tls ...]" >&2
+    echo "usage: $0 SERVER_BINARY [[stan-]c|go|js|py[-tls] ...]" >&2
     exit 2
 fi
 server_binary=$(command -v "$1" || true)
@@ -204,11 +233,12 @@ server_binary=$(realpath "$server_binary")
 shift
 mkdir -p "$work"
 clients=("$@")
-((${#clients[@]} > 0)) || clients=(c go js py c-tls go-tls js-tls py-tls)
+((${#clients[@]} > 0)) || clients=(c go js py c-tls go-tls js-tls py-tls stan-c stan-go stan-js stan-py)
 for client in "${clients[@]}"; do
     case $client in
     c | go | js | py) run_client "$client" ;;
     c-tls | go-tls | js-tls | py-tls) run_client_secure "${client%-tls}" ;;
+    stan-c | stan-go | stan-js | stan-py) run_client_streaming "$client" ;;
     *)
         echo "$0: there is no client $client" >&2
         exit 2

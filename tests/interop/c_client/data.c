@@ -174,7 +174,7 @@ void scenario_reconnect(struct run *run)
 {
     char url[64];
     uint16_t port = port_free();
-    pid_t server = port == 0 ? -1 : server_start(run->server_binary, port);
+    pid_t server = port == 0 ? -1 : server_start(run->server_binary, port, "");
     if (!EXPECT(run, server > 0)) {
         return;
     }
@@ -198,7 +198,7 @@ static void reconnect_checks(struct run *run, const char *url, pid_t *server, ui
         EXPECT_OK(run, natsConnection_PublishString(publisher, "interop.c.again.a", "-1")) &&
         expect_number(run, plain, -1) && expect_number(run, queue, -1)) {
         server_kill(*server);
-        *server = server_start(run->server_binary, port);
+        *server = server_start(run->server_binary, port, "");
         if (EXPECT(run, *server > 0) && wait_reconnected(run, publisher) &&
             wait_reconnected(run, subscriber)) {
             after_restart(run, publisher, subscriber, plain, queue);

@@ -38,9 +38,9 @@ natsStatus client_connect(natsConnection **connection, const char *url);
 /* A loopback port that was free a moment ago, or 0. */
 uint16_t port_free(void);
 
-/* Starts `binary -a 127.0.0.1 -p port` with the words of MYELIN_FLAGS behind it, and waits at most ten
- * seconds until it accepts. Returns its process id, or -1 with the reason on stderr. */
-pid_t server_start(const char *binary, uint16_t port);
+/* Starts `binary -a 127.0.0.1 -p port` with the words of MYELIN_FLAGS and of `more` behind it, and waits at
+ * most ten seconds until it accepts. Returns its process id, or -1 with the reason on stderr. */
+pid_t server_start(const char *binary, uint16_t port, const char *more);
 
 /* Kills it as a power cut would, and waits until it is gone. */
 void server_kill(pid_t server);
@@ -63,5 +63,15 @@ void scenario_reconnect(struct run *run);
 void scenario_logins(struct run *run);
 void scenario_permissions(struct run *run);
 void scenario_accounts(struct run *run);
+
+/* Those of NATS Streaming. */
+void scenario_stream_publish(struct run *run);
+void scenario_stream_start_positions(struct run *run);
+void scenario_stream_durable(struct run *run);
+void scenario_stream_queue_group(struct run *run);
+void scenario_stream_durable_queue_group(struct run *run);
+void scenario_stream_redelivery(struct run *run);
+void scenario_stream_clients(struct run *run);
+void scenario_stream_restart(struct run *run);
 
 #endif

@@ -65,7 +65,7 @@ static bool guarded_start(struct run *run, struct guarded *guarded, const char *
         /* Only its own: flags of the run may ask for TLS. */
         snprintf(flags, sizeof(flags), "-c %s", guarded->config);
         setenv("MYELIN_FLAGS", flags, 1);
-        guarded->server = server_start(run->server_binary, port);
+        guarded->server = server_start(run->server_binary, port, "");
     }
     if (before == NULL) {
         unsetenv("MYELIN_FLAGS");

@@ -1,7 +1,8 @@
 /* tests/interop/c_client/main.c - Debian's C client (libnats) against a NATS-compatible server.
- * Usage: c-client URL [SERVER_BINARY]. Prints a line per scenario, then "N passed, N failed, N skipped"; the
- * exit code is 0 only when nothing failed. MYELIN_FLAGS holds further words for the server that reconnect
- * starts; INTEROP_TLS names a folder with certificates, and then all connections use TLS. */
+ * Usage: c-client [--streaming] URL [SERVER_BINARY]. Prints a line per scenario, then "N passed, N failed, N
+ * skipped"; the exit code is 0 only when nothing failed. --streaming: those of NATS Streaming. MYELIN_FLAGS
+ * holds further words for the server that reconnect starts; INTEROP_TLS names a folder with certificates, and
+ * then all connections use TLS. */
 #include "tests/interop/c_client/harness.h"
 
 #include <arpa/inet.h>
@@ -32,7 +33,7 @@ struct scenario {
     bool needs_binary;
 };
 
-static const struct scenario scenarios[] = {
+static const struct scenario plain_scenarios[] = {
     /* name                what                        needs a server of its own */
     {"publish_subscribe", scenario_publish_subscribe, false},
     {"auto_unsubscribe", scenario_auto_unsubscribe, false},
@@ -47,15 +48,34 @@ static const struct scenario scenarios[] = {
     {"logins", scenario_logins, true},
     {"permissions", scenario_permissions, true},
     {"accounts", scenario_accounts, true},
+    {NULL, NULL, false},
+};
+
+static const struct scenario streaming_scenarios[] = {
+    {"publish", scenario_stream_publish, false},
+    {"start_positions", scenario_stream_start_positions, false},
+    {"durable", scenario_stream_durable, false},
+    {"queue_group", scenario_stream_queue_group, false},
+    {"durable_queue_group", scenario_stream_durable_queue_group, false},
+    {"redelivery", scenario_stream_redelivery, false},
+    {"clients", scenario_stream_clients, false},
+    {"restart", scenario_stream_restart, true},
+    {NULL, NULL, false},
 };
 
 static bool port_accepts(uint16_t port);
-static _Noreturn void server_exec(const char *binary, uint16_t port);
+static _Noreturn void server_exec(const char *binary, uint16_t port, const char *more);
 
 int main(int argument_count, char **arguments)
 {
+    const struct scenario *scenario = plain_scenarios;
+    if (argument_count > 1 && strcmp(arguments[1], "--streaming") == 0) {
+        scenario = streaming_scenarios;
+        argument_count--;
+        arguments++;
+    }
     if (argument_count < 2 || argument_count > 3) {
-        fprintf(stderr, "usage: c-client URL [SERVER_BINARY]\n");
+        fprintf(stderr, "usage: c-client [--streaming] URL [SERVER_BINARY]\n");
         return 2;
     }
     struct run run = {.url = arguments[1], .server_binary = argument_count == 3 ? arguments[2] : NULL};
@@ -63,8 +83,7 @@ int main(int argument_count, char **arguments)
     int failed = 0;
     int skipped = 0;
     setvbuf(stdout, NULL, _IOLBF, 0);
-    for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
-        const struct scenario *scenario = &scenarios[i];
+    for (; scenario->name != NULL; scenario++) {
         if (scenario->needs_binary && run.server_binary == NULL) {
             printf("skipped %s: no server binary was given\n", scenario->name);
             skipped++;
@@ -163,11 +182,11 @@ uint16_t port_free(void)
     return 0;
 }
 
-pid_t server_start(const char *binary, uint16_t port)
+pid_t server_start(const char *binary, uint16_t port, const char *more)
 {
     pid_t server = fork();
     if (server == 0) {
-        server_exec(binary, port);
+        server_exec(binary, port, more);
     }
     if (server < 0) {
         fprintf(stderr, "fork: %s\n", strerror(errno));
@@ -223,7 +242,7 @@ static bool port_accepts(uint16_t port)
 }
 
 /* In the child. It dies with its parent, so that a test run that is killed leaves nothing behind. */
-static _Noreturn void server_exec(const char *binary, uint16_t port)
+static _Noreturn void server_exec(const char *binary, uint16_t port, const char *more)
 {
     char port_text[8];
     char flags[SERVER_FLAGS_BYTES];
@@ -233,7 +252,7 @@ static _Noreturn void server_exec(const char *binary, uint16_t port)
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     snprintf(port_text, sizeof(port_text), "%d", port);
-    snprintf(flags, sizeof(flags), "%s", given == NULL ? "" : given);
+    snprintf(flags, sizeof(flags), "%s %s", given == NULL ? "" : given, more);
     words[word_count++] = (char *)(uintptr_t)binary;
     words[word_count++] = (char[]){"-a"};
     words[word_count++] = (char[]){"127.0.0.1"};

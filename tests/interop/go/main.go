@@ -1,8 +1,8 @@
 // The Go client (nats.go) against a NATS-compatible server.
 //
-// Usage: interop-go URL [SERVER_BINARY]. Prints a line per scenario, then "N passed, N failed, N skipped"; the exit
-// code is 0 only when nothing failed. MYELIN_FLAGS holds further words for the server that reconnect starts; INTEROP_TLS
-// names a folder with certificates, and then all connections use TLS.
+// Usage: interop-go [--streaming] URL [SERVER_BINARY]. Prints a line per scenario, then "N passed, N failed, N skipped";
+// the exit code is 0 only when nothing failed. MYELIN_FLAGS holds further words for the server that reconnect starts;
+// INTEROP_TLS names a folder with certificates, and then all connections use TLS. --streaming: stan.go's scenarios.
 package main
 
 import (
@@ -113,9 +113,9 @@ func freePort() (int, error) {
 }
 
 // startServer waits until the server accepts; the server dies with this program.
-func startServer(binary string, port int) (*exec.Cmd, error) {
+func startServer(binary string, port int, more ...string) (*exec.Cmd, error) {
 	words := append([]string{"-a", "127.0.0.1", "-p", fmt.Sprint(port)}, strings.Fields(os.Getenv("MYELIN_FLAGS"))...)
-	command := exec.Command(binary, words...)
+	command := exec.Command(binary, append(words, more...)...)
 	command.Stderr = os.Stderr
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := command.Start(); err != nil {
@@ -141,16 +141,20 @@ func killServer(command *exec.Cmd) {
 }
 
 func main() {
-	if len(os.Args) < 2 || len(os.Args) > 3 {
-		fmt.Fprintln(os.Stderr, "usage: interop-go URL [SERVER_BINARY]")
+	words, chosen := os.Args[1:], scenarios
+	if len(words) > 0 && words[0] == "--streaming" {
+		words, chosen = words[1:], streamingScenarios
+	}
+	if len(words) < 1 || len(words) > 2 {
+		fmt.Fprintln(os.Stderr, "usage: interop-go [--streaming] URL [SERVER_BINARY]")
 		os.Exit(2)
 	}
-	r := &run{url: os.Args[1]}
-	if len(os.Args) == 3 {
-		r.binary = os.Args[2]
+	r := &run{url: words[0]}
+	if len(words) == 2 {
+		r.binary = words[1]
 	}
 	passed, failed, skipped := 0, 0, 0
-	for _, s := range scenarios {
+	for _, s := range chosen {
 		if s.needsBinary && r.binary == "" {
 			fmt.Printf("skipped %s: no server binary was given\n", s.name)
 			skipped++

@@ -24,11 +24,13 @@ const (
 	afterReconnect  = 100
 )
 
-var scenarios = []struct {
+type scenario struct {
 	name        string
 	play        func(*run)
 	needsBinary bool
-}{
+}
+
+var scenarios = []scenario{
 	{"publish_subscribe", publishSubscribe, false},
 	{"auto_unsubscribe", autoUnsubscribe, false},
 	{"queue_groups", queueGroups, false},

@@ -76,9 +76,9 @@ function accepts(port) {
 }
 
 /** Starts the server and waits until it accepts. */
-export async function startServer(binary, port) {
+export async function startServer(binary, port, more = []) {
   const flags = (process.env.MYELIN_FLAGS ?? "").split(" ").filter((word) => word !== "");
-  const server = spawn(binary, ["-a", "127.0.0.1", "-p", String(port), ...flags], {
+  const server = spawn(binary, ["-a", "127.0.0.1", "-p", String(port), ...flags, ...more], {
     stdio: ["ignore", "ignore", "inherit"],
   });
   const killWithUs = () => server.kill("SIGKILL");

@@ -1,12 +1,13 @@
 // The JavaScript client (nats.js) against a NATS-compatible server.
 //
-// Usage: node main.mjs URL [SERVER_BINARY]. Prints a line per scenario, then "N passed, N failed, N skipped"; the
-// exit code is 0 only when nothing failed. MYELIN_FLAGS holds further words for the server that reconnect starts.
-import { scenarios } from "./scenarios.mjs";
-
-const [url, binary] = process.argv.slice(2);
+// Usage: node main.mjs [--streaming] URL [SERVER_BINARY]. Prints a line per scenario, then "N passed, N failed,
+// N skipped"; the exit code is 0 only when nothing failed. MYELIN_FLAGS holds further words for the server that reconnect
+// starts. --streaming: stan.js's scenarios.
+const streaming = process.argv[2] === "--streaming";
+const { scenarios } = await import(streaming ? "./streaming.mjs" : "./scenarios.mjs");
+const [url, binary] = process.argv.slice(streaming ? 3 : 2);
 if (url === undefined) {
-  console.error("usage: node main.mjs URL [SERVER_BINARY]");
+  console.error("usage: node main.mjs [--streaming] URL [SERVER_BINARY]");
   process.exit(2);
 }
 let passed = 0;

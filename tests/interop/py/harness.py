@@ -82,9 +82,9 @@ def _die_with_parent():
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
-async def start_server(binary, port):
+async def start_server(binary, port, more=()):
     """Starts the server and waits until it accepts."""
-    words = [binary, "-a", "127.0.0.1", "-p", str(port)] + os.environ.get("MYELIN_FLAGS", "").split()
+    words = [binary, "-a", "127.0.0.1", "-p", str(port)] + os.environ.get("MYELIN_FLAGS", "").split() + list(more)
     server = subprocess.Popen(words, preexec_fn=_die_with_parent)
     give_up = time.monotonic() + START_S
     while True:

@@ -1,15 +1,15 @@
 """The Python client (nats.py) against a NATS-compatible server.
 
-Usage: main.py URL [SERVER_BINARY]. Prints a line per scenario, then "N passed, N failed, N skipped"; the exit code
-is 0 only when nothing failed. MYELIN_FLAGS holds further words for the server that reconnect starts.
+Usage: main.py [--streaming] URL [SERVER_BINARY]. Prints a line per scenario, then "N passed, N failed, N skipped"; the
+exit code is 0 only when nothing failed. MYELIN_FLAGS holds further words for the server that reconnect starts.
+--streaming: stan.py's scenarios.
 """
 
 import asyncio
+import importlib
 import sys
 import time
 import traceback
-
-from scenarios import NEEDS_BINARY, SCENARIOS
 
 
 class Run:
@@ -21,11 +21,11 @@ class Run:
         self.open = []
 
 
-async def main(url, binary):
+async def main(module, url, binary):
     passed = failed = skipped = 0
-    for scenario in SCENARIOS:
+    for scenario in module.SCENARIOS:
         name = scenario.__name__
-        if scenario in NEEDS_BINARY and binary is None:
+        if scenario in module.NEEDS_BINARY and binary is None:
             print(f"skipped {name}: no server binary was given", flush=True)
             skipped += 1
             continue
@@ -47,6 +47,11 @@ async def main(url, binary):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3):
-        sys.exit("usage: main.py URL [SERVER_BINARY]")
-    sys.exit(asyncio.run(main(sys.argv[1], sys.argv[2] if len(sys.argv) == 3 else None)))
+    words = sys.argv[1:]
+    streaming = words[:1] == ["--streaming"]
+    if streaming:
+        words.pop(0)
+    if len(words) not in (1, 2):
+        sys.exit("usage: main.py [--streaming] URL [SERVER_BINARY]")
+    chosen = importlib.import_module("streaming" if streaming else "scenarios")
+    sys.exit(asyncio.run(main(chosen, words[0], words[1] if len(words) == 2 else None)))

@@ -158,6 +158,17 @@ Test(http, writes_heads)
     cr_expect_eq(http_head_write(out, 40, &reply), 0);
 }
 
+Test(http, an_answer_without_content_says_nothing_of_a_body)
+{
+    char out[512];
+    struct http_reply reply = {.status = HTTP_NO_CONTENT,
+                               .content_type = "application/json",
+                               .content_bytes = 15,
+                               .wall_ns = 1764468182000000000};
+    cr_assert_gt(http_head_write(out, sizeof out, &reply), 0);
+    cr_expect_str_eq(out, "HTTP/1.1 204 No Content\r\nDate: Sun, 30 Nov 2025 02:03:02 GMT\r\n\r\n");
+}
+
 Test(http, pages_for_people_may_load_from_their_own_origin_only)
 {
     char out[HTTP_REPLY_HEAD_BYTES];

@@ -1,0 +1,229 @@
+/* shards/control/monitor_metrics_streaming.c - NATS Streaming in /metrics: by the names of the NATS exporter
+ * what that derives from serverz and channelsz (nss_*), then Myelin's own counters of the service and its
+ * store. At the bound: of many channels and subscriptions the first ones are told, in no order that is
+ * promised. */
+#include "shards/control/monitor_metrics.h"
+
+#include "core/base/version.h"
+#include "shards/control/control_internal.h"
+#include "shards/control/monitor_task.h"
+#include "shards/streaming/banner.h"
+#include "shards/streaming/state.h"
+
+#include <stdio.h>
+
+/* As many channels as a page of channelsz has; a line of a subscription is some 200 bytes, three of each. */
+enum { CHANNELS_MAX = 1024, SUBSCRIPTIONS_MAX = 4096 };
+
+/* ---- the server and its store ---- */
+
+struct row {
+    const char *name, *type, *help;
+    uint64_t value;
+};
+
+static void add_rows(struct control *control, struct json_output *out, const struct row *rows, size_t count)
+{
+    char line[METRICS_LINE_BYTES];
+    for (size_t i = 0; i < count; i++) {
+        metrics_family(out, rows[i].name, rows[i].type, rows[i].help);
+        int bytes = snprintf(line, sizeof line, "%s{server=\"%s\"}", rows[i].name, control->server_id);
+        json_output_add(out, bytes_of(line, (size_t)bytes));
+        metrics_value(out, (double)rows[i].value);
+    }
+}
+
+static void add_server(struct control *control, struct json_output *out, const struct streaming *machine)
+{
+    struct streaming_figures figures = streaming_figures(machine);
+    struct store_figures store = store_figures(machine->store);
+    const struct row rows[] = {
+        {"nss_server_bytes_total", "gauge", "Bytes of all stored messages.", figures.message_bytes},
+        {"nss_server_msgs_total", "gauge", "Stored messages.", figures.message_count},
+        {"nss_server_channels", "gauge", "Channels.", figures.channel_count},
+        {"nss_server_subscriptions", "gauge", "Subscriptions, closed durables too.",
+         figures.subscription_count},
+        {"nss_server_clients", "gauge", "Clients.", figures.client_count},
+        {"myelin_streaming_in_messages_total", "counter", "Published messages.", figures.in_messages},
+        {"myelin_streaming_in_bytes_total", "counter", "Bytes of these.", figures.in_bytes},
+        {"myelin_streaming_out_messages_total", "counter", "Deliveries, repeated ones too.",
+         figures.out_messages},
+        {"myelin_streaming_out_bytes_total", "counter", "Bytes of these.", figures.out_bytes},
+        {"myelin_streaming_store_writes_total", "counter", "Writes to the log.", store.writes},
+        {"myelin_streaming_store_syncs_total", "counter", "Syncs of the log.", store.syncs},
+        {"myelin_streaming_store_log_bytes", "gauge", "Bytes of the log's files.", store.log_bytes},
+        {"myelin_streaming_store_live_bytes", "gauge", "Bytes of them that are still needed.",
+         store.live_bytes},
+        {"myelin_streaming_store_memory_bytes", "gauge", "Memory of the store.", store.memory_bytes},
+        {"myelin_streaming_store_segments", "gauge", "Files of the log.", store.segment_count},
+        {"myelin_streaming_store_moved_records_total", "counter", "Records moved to give room back.",
+         store.moved_records},
+        {"myelin_streaming_store_retired_segments_total", "counter", "Files of the log given up.",
+         store.retired_segments},
+    };
+    add_rows(control, out, rows, COUNT_OF(rows));
+}
+
+static void add_info(struct control *control, struct json_output *out, const struct streaming *machine)
+{
+    char line[METRICS_LINE_BYTES], name[METRICS_ESCAPED_BYTES];
+    metrics_family(out, "nss_server_info", "gauge", "Info");
+    int count =
+        snprintf(line, sizeof line, "nss_server_info{server=\"%s\",cluster_id=\"", control->server_id);
+    json_output_add(out, bytes_of(line, (size_t)count));
+    json_output_add(out, metrics_escaped(machine->info.cluster_id, name));
+    count =
+        snprintf(line, sizeof line,
+                 "\",server_id=\"%.*s\",version=\"%s\",go_version=\"\",state=\"STANDALONE\",role=\"\"} 1\n",
+                 STREAMING_SERVER_ID_BYTES, control->server_id, MYELIN_STREAMING_VERSION);
+    json_output_add(out, bytes_of(line, (size_t)count));
+}
+
+/* ---- channels ---- */
+
+enum channel_figure { CHANNEL_BYTES, CHANNEL_MESSAGES, CHANNEL_LAST };
+
+static uint64_t channel_value(const struct streaming_channel *channel, enum channel_figure which)
+{
+    struct store_channel_figures figures = store_channel_figures(channel->store);
+    switch (which) {
+    case CHANNEL_BYTES:
+        return figures.bytes;
+    case CHANNEL_MESSAGES:
+        return figures.message_count;
+    case CHANNEL_LAST:
+        return figures.last_sequence;
+    }
+    return 0;
+}
+
+/* name{server="...",channel="..." */
+static void add_beginning(const struct control *control, struct json_output *out, const char *name,
+                          const struct streaming_channel *channel)
+{
+    char line[METRICS_LINE_BYTES], escaped[METRICS_ESCAPED_BYTES];
+    int count = snprintf(line, sizeof line, "%s{server=\"%s\",channel=\"", name, control->server_id);
+    json_output_add(out, bytes_of(line, (size_t)count));
+    json_output_add(out, metrics_escaped(channel->name, escaped));
+    json_output_add(out, TEXT("\""));
+}
+
+static void add_channels(struct control *control, struct json_output *out, const struct streaming *machine)
+{
+    static const struct {
+        const char *name, *help;
+        enum channel_figure which;
+    } rows[] = {
+        {"nss_chan_bytes_total", "Bytes of the channel's messages.", CHANNEL_BYTES},
+        {"nss_chan_msgs_total", "Messages in the channel.", CHANNEL_MESSAGES},
+        {"nss_chan_last_seq", "The channel's last sequence.", CHANNEL_LAST},
+    };
+    for (size_t row = 0; row < COUNT_OF(rows); row++) {
+        uint32_t count = 0;
+        metrics_family(out, rows[row].name, "gauge", rows[row].help);
+        for (struct list_link *at = list_first(&machine->all_channels); at != NULL && count < CHANNELS_MAX;
+             at = list_next(&machine->all_channels, at), count++) {
+            const struct streaming_channel *channel = LIST_ELEMENT(at, struct streaming_channel, all);
+            add_beginning(control, out, rows[row].name, channel);
+            json_output_add(out, TEXT("}"));
+            metrics_value(out, (double)channel_value(channel, rows[row].which));
+        }
+    }
+}
+
+/* ---- subscriptions ---- */
+
+enum subscription_figure { SUBSCRIPTION_LAST_SENT, SUBSCRIPTION_PENDING, SUBSCRIPTION_IN_FLIGHT_MAX };
+
+struct subscription_row {
+    const char *name, *help;
+    enum subscription_figure which;
+};
+
+static uint64_t subscription_value(const struct streaming_subscription *subscription,
+                                   enum subscription_figure which)
+{
+    switch (which) {
+    case SUBSCRIPTION_LAST_SENT:
+        return subscription->info.last_sent;
+    case SUBSCRIPTION_PENDING:
+        return subscription->pending.count;
+    case SUBSCRIPTION_IN_FLIGHT_MAX:
+        return (uint64_t)subscription->info.max_in_flight;
+    }
+    return 0;
+}
+
+static void add_label(struct json_output *out, struct bytes name, struct bytes value)
+{
+    char escaped[METRICS_ESCAPED_BYTES];
+    json_output_add(out, TEXT(","));
+    json_output_add(out, name);
+    json_output_add(out, TEXT("=\""));
+    json_output_add(out, metrics_escaped(value, escaped));
+    json_output_add(out, TEXT("\""));
+}
+
+static void add_subscription(const struct control *control, struct json_output *out,
+                             const struct subscription_row *row,
+                             const struct streaming_subscription *subscription)
+{
+    const struct wire_subscription_state *info = &subscription->info;
+    add_beginning(control, out, row->name, subscription->channel);
+    add_label(out, TEXT("client_id"), info->client_id);
+    add_label(out, TEXT("inbox"), info->inbox);
+    add_label(out, TEXT("queue_name"), info->group);
+    add_label(out, TEXT("is_durable"), info->durable ? TEXT("true") : TEXT("false"));
+    add_label(out, TEXT("is_offline"),
+              subscription->state == SUBSCRIPTION_OFFLINE ? TEXT("true") : TEXT("false"));
+    json_output_add(out, TEXT("}"));
+    metrics_value(out, (double)subscription_value(subscription, row->which));
+}
+
+/* Those of a list, as long as *left are allowed. */
+static void add_list(const struct control *control, struct json_output *out,
+                     const struct subscription_row *row, const struct list *list, uint32_t *left)
+{
+    for (struct list_link *at = list_first(list); at != NULL && *left > 0; at = list_next(list, at), --*left)
+        add_subscription(control, out, row, LIST_ELEMENT(at, struct streaming_subscription, of_channel));
+}
+
+static void add_subscriptions(struct control *control, struct json_output *out,
+                              const struct streaming *machine)
+{
+    static const struct subscription_row rows[] = {
+        {"nss_chan_subs_last_sent", "The last sequence that was sent.", SUBSCRIPTION_LAST_SENT},
+        {"nss_chan_subs_pending_count", "Messages not acknowledged yet.", SUBSCRIPTION_PENDING},
+        {"nss_chan_subs_max_inflight", "How many of these there may be.", SUBSCRIPTION_IN_FLIGHT_MAX},
+    };
+    for (size_t row = 0; row < COUNT_OF(rows); row++) {
+        uint32_t left = SUBSCRIPTIONS_MAX;
+        metrics_family(out, rows[row].name, "gauge", rows[row].help);
+        for (struct list_link *at = list_first(&machine->all_channels); at != NULL && left > 0;
+             at = list_next(&machine->all_channels, at)) {
+            const struct streaming_channel *channel = LIST_ELEMENT(at, struct streaming_channel, all);
+            add_list(control, out, &rows[row], &channel->plain, &left);
+            add_list(control, out, &rows[row], &channel->offline, &left);
+            for (struct list_link *of = list_first(&channel->groups); of != NULL;
+                 of = list_next(&channel->groups, of)) {
+                const struct streaming_group *group = LIST_ELEMENT(of, struct streaming_group, of_channel);
+                add_list(control, out, &rows[row], &group->members, &left);
+                if (group->shadow != NULL && left > 0) {
+                    add_subscription(control, out, &rows[row], group->shadow);
+                    left--;
+                }
+            }
+        }
+    }
+}
+
+void metrics_add_streaming(struct control *control, struct monitor_task *task)
+{
+    const struct streaming *machine = service_machine(control);
+    if (machine == NULL)
+        return;
+    add_server(control, &task->document, machine);
+    add_info(control, &task->document, machine);
+    add_channels(control, &task->document, machine);
+    add_subscriptions(control, &task->document, machine);
+}
