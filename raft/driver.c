@@ -134,8 +134,13 @@ static void apply(struct raft_driver *driver)
             driver->unread = true;
             break;
         }
-        application->apply(application->self, driver->apply_next, driver->entries, count);
-        driver->apply_next += count;
+        uint32_t done = application->apply(application->self, driver->apply_next, driver->entries, count);
+        ASSERT(done <= count);
+        driver->apply_next += done;
+        if (done < count) {
+            driver->unread = true;
+            break;
+        }
     }
     if (driver->apply_next == before)
         return;

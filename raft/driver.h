@@ -54,8 +54,9 @@ struct raft_transport {
 
 struct raft_application {
     void *self;
-    /* In order, each entry once; of every kind. Done when it returns. */
-    void (*apply)(void *self, uint64_t first_index, const struct raft_entry *entries, uint32_t count);
+    /* In order, each entry once; of every kind. How many of them are done; fewer than `count`: there is no
+     * room, and the rest comes again after raft_driver_readable(). */
+    uint32_t (*apply)(void *self, uint64_t first_index, const struct raft_entry *entries, uint32_t count);
     /* Begins a snapshot of what is applied now; raft_driver_snapshot_taken() when it is durable. */
     void (*take_snapshot)(void *self, const struct raft_snapshot *snapshot);
     void (*read)(void *self, const struct raft_read_state *read);
@@ -73,8 +74,8 @@ struct raft_driver {
     uint64_t apply_next; /* entries to be applied: [apply_next, apply_end) */
     uint64_t apply_end;
     uint64_t starved[RAFT_MEMBERS_MAX]; /* peers whose entries were not in memory; 0: none */
-    bool unread;                        /* something was not in memory: raft_driver_readable() is awaited */
-    bool failed;                        /* a storage error that the machine is yet to hear of */
+    bool unread; /* something was not in memory, or found no room: raft_driver_readable() is awaited */
+    bool failed; /* a storage error that the machine is yet to hear of */
     struct raft_entry entries[RAFT_ENTRIES_PER_MESSAGE_MAX];
 };
 

@@ -20,9 +20,8 @@ void store_say(struct store *store, const char *format, ...)
 static void store_free(struct store *store)
 {
     /* The log is closed: nothing is accounted for any more. */
-    for (struct store_channel *channel = store_channel_next(store, NULL), *next; channel != NULL;
-         channel = next) {
-        next = store_channel_next(store, channel);
+    for (struct store_channel *channel = channel_next(store, NULL), *next; channel != NULL; channel = next) {
+        next = channel_next(store, channel);
         struct message_entry entry;
         while (store->kind == STORE_MEMORY && message_index_first(&channel->index, &entry)) {
             message_index_drop_first(&channel->index);
@@ -227,12 +226,12 @@ struct store_figures store_figures(const struct store *store)
         .message_count = store->message_count,
         .message_bytes = store->message_bytes,
         .moved_records = store->moved_records,
-        .channel_count = store->channel_count,
+        .channel_count = store_channel_count(store),
         .state_count = store->key_count,
         .memory_bytes = store->data_memory_bytes,
     };
-    for (const struct store_channel *channel = store_channel_next(store, NULL); channel != NULL;
-         channel = store_channel_next(store, channel))
+    for (const struct store_channel *channel = channel_next(store, NULL); channel != NULL;
+         channel = channel_next(store, channel))
         figures.memory_bytes += channel->index.memory_bytes + sizeof *channel + channel->name_count;
     if (store->wal == NULL)
         return figures;

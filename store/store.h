@@ -24,7 +24,8 @@ enum store_kind {
 
 enum {
     STORE_WHY_BYTES = 512,
-    STORE_CHANNEL_NAME_BYTES_MAX = 4096,     /* as long as a control line */
+    STORE_CHANNEL_NAME_BYTES_MAX = 4096, /* as long as a control line */
+    STORE_PRIVATE_NAME_BYTES_MAX = 64,
     STORE_DATA_BYTES_MAX = 64 * 1024 * 1024, /* of one message or record: the largest max_payload */
     STORE_ID_BYTES_MAX = 255,                /* of a record's key */
     STORE_STATE_BYTES_MAX = 8 * 1024 * 1024, /* of one key: what was put and all that was added to it */
@@ -109,6 +110,14 @@ struct store_channel *store_channel_find(const struct store *store, struct bytes
 
 /* With its messages and records; the handle is gone. Final once it is acknowledged. */
 MUST_USE enum err store_channel_delete(struct store *store, struct store_channel *channel);
+
+/* Private channels: the owner's own, with names of printable characters that begin with '/', as no other
+ * channel's does. No limit counts for them, and neither the functions above and below nor any figure of
+ * messages and channels knows of them; all that takes a handle works. ERR_EXISTS, ERR_INVALID. */
+MUST_USE enum err store_private_create(struct store *store, struct bytes name, int64_t now_ns,
+                                       struct store_channel **channel);
+struct store_channel *store_private_find(const struct store *store, struct bytes name);
+struct store_channel *store_private_next(const struct store *store, const struct store_channel *channel);
 
 /* All channels in the order of their creation: NULL gives the first, the last gives NULL. */
 struct store_channel *store_channel_next(const struct store *store, const struct store_channel *channel);

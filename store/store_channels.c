@@ -80,6 +80,29 @@ enum err channel_add(struct store *store, uint32_t number, struct store_channel 
     return ERR_OK;
 }
 
+static bool private_name(struct bytes name)
+{
+    return name.count > 0 && name.data[0] == '/';
+}
+
+/* What users name has no '/', so the two never meet. */
+static bool private_name_valid(struct bytes name)
+{
+    bool good = private_name(name) && name.count <= STORE_PRIVATE_NAME_BYTES_MAX;
+    for (size_t i = 0; good && i < name.count; i++)
+        good = name.data[i] > ' ' && name.data[i] < 0x7f;
+    return good;
+}
+
+/* Recovery may have counted its messages before it knew the name. */
+static void make_private(struct store *store, struct store_channel *channel)
+{
+    channel->private = true;
+    store->private_count++;
+    store->message_count -= channel->index.message_count;
+    store->message_bytes -= channel->bytes;
+}
+
 enum err channel_name_set(struct store *store, struct store_channel *channel, struct bytes name)
 {
     ASSERT(channel->name == NULL);
@@ -87,7 +110,10 @@ enum err channel_name_set(struct store *store, struct store_channel *channel, st
     if (channel->name == NULL)
         return ERR_MEMORY;
     channel->name_count = (uint32_t)name.count;
-    channel->limits = limits_of(&store->limits, store->rules, store->rule_count, name);
+    if (private_name(name))
+        make_private(store, channel);
+    else
+        channel->limits = limits_of(&store->limits, store->rules, store->rule_count, name);
     struct store_channel **bucket = name_bucket(store, name);
     channel->next_by_name = *bucket;
     *bucket = channel;
@@ -132,6 +158,7 @@ void channel_forget(struct store *store, struct store_channel *channel)
     *place = channel->next_by_number;
     list_remove(&channel->link);
     store->channel_count--;
+    store->private_count -= channel->private;
     if (store->latest == channel)
         store->latest = NULL;
     message_index_close(&channel->index);
@@ -174,22 +201,24 @@ bool channel_description_decode(struct bytes payload, struct channel_description
         .exact = (get_u64(payload.data + 16) & DESCRIPTION_EXACT) != 0,
         .name = bytes_of(payload.data + DESCRIPTION_BYTES, payload.count - DESCRIPTION_BYTES),
     };
-    return limits_channel_name_valid(description->name) && description->last <= RECORD_SEQUENCE_MAX &&
-           description->floor <= RECORD_SEQUENCE_MAX + 1;
+    return (limits_channel_name_valid(description->name) || private_name_valid(description->name)) &&
+           description->last <= RECORD_SEQUENCE_MAX && description->floor <= RECORD_SEQUENCE_MAX + 1;
 }
 
 /* ---- store.h ---- */
 
-enum err store_channel_create(struct store *store, struct bytes name, int64_t now_ns,
-                              struct store_channel **out)
+static struct store_channel *find(const struct store *store, struct bytes name)
 {
-    *out = NULL;
-    if (name.count > STORE_CHANNEL_NAME_BYTES_MAX || !limits_channel_name_valid(name))
-        return ERR_INVALID;
-    if (store_channel_find(store, name) != NULL)
-        return ERR_EXISTS;
-    if (store->channels_max != 0 && store->channel_count >= store->channels_max)
-        return ERR_FULL;
+    if (store->bucket_count == 0)
+        return NULL;
+    struct store_channel *channel = *name_bucket(store, name);
+    while (channel != NULL && !bytes_equal(name_of(channel), name))
+        channel = channel->next_by_name;
+    return channel;
+}
+
+static enum err create(struct store *store, struct bytes name, int64_t now_ns, struct store_channel **out)
+{
     struct store_channel *channel = NULL;
     enum err err = channel_add(store, store->next_number, &channel);
     if (err != ERR_OK)
@@ -206,14 +235,36 @@ enum err store_channel_create(struct store *store, struct bytes name, int64_t no
     return ERR_OK;
 }
 
+enum err store_channel_create(struct store *store, struct bytes name, int64_t now_ns,
+                              struct store_channel **out)
+{
+    *out = NULL;
+    if (name.count > STORE_CHANNEL_NAME_BYTES_MAX || !limits_channel_name_valid(name))
+        return ERR_INVALID;
+    if (find(store, name) != NULL)
+        return ERR_EXISTS;
+    if (store->channels_max != 0 && store_channel_count(store) >= store->channels_max)
+        return ERR_FULL;
+    return create(store, name, now_ns, out);
+}
+
+enum err store_private_create(struct store *store, struct bytes name, int64_t now_ns,
+                              struct store_channel **out)
+{
+    *out = NULL;
+    if (!private_name_valid(name))
+        return ERR_INVALID;
+    return find(store, name) != NULL ? ERR_EXISTS : create(store, name, now_ns, out);
+}
+
 struct store_channel *store_channel_find(const struct store *store, struct bytes name)
 {
-    if (store->bucket_count == 0)
-        return NULL;
-    struct store_channel *channel = *name_bucket(store, name);
-    while (channel != NULL && !bytes_equal(name_of(channel), name))
-        channel = channel->next_by_name;
-    return channel;
+    return private_name(name) ? NULL : find(store, name);
+}
+
+struct store_channel *store_private_find(const struct store *store, struct bytes name)
+{
+    return private_name(name) ? find(store, name) : NULL;
 }
 
 enum err store_channel_delete(struct store *store, struct store_channel *channel)
@@ -230,16 +281,35 @@ enum err store_channel_delete(struct store *store, struct store_channel *channel
     return ERR_OK;
 }
 
-struct store_channel *store_channel_next(const struct store *store, const struct store_channel *channel)
+struct store_channel *channel_next(const struct store *store, const struct store_channel *channel)
 {
     struct list_link *link =
         channel == NULL ? list_first(&store->channels) : list_next(&store->channels, &channel->link);
     return link == NULL ? NULL : LIST_ELEMENT(link, struct store_channel, link);
 }
 
+static struct store_channel *next_of(const struct store *store, const struct store_channel *channel,
+                                     bool private)
+{
+    struct store_channel *next = channel_next(store, channel);
+    while (next != NULL && next->private != private)
+        next = channel_next(store, next);
+    return next;
+}
+
+struct store_channel *store_channel_next(const struct store *store, const struct store_channel *channel)
+{
+    return next_of(store, channel, false);
+}
+
+struct store_channel *store_private_next(const struct store *store, const struct store_channel *channel)
+{
+    return next_of(store, channel, true);
+}
+
 uint32_t store_channel_count(const struct store *store)
 {
-    return store->channel_count;
+    return store->channel_count - store->private_count;
 }
 
 struct bytes store_channel_name(const struct store_channel *channel)

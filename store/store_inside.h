@@ -36,6 +36,7 @@ struct store_channel {
     struct list keys;
     char *name; /* NULL while recovery has met records of it only */
     uint32_t name_count;
+    bool private; /* the owner's own: in no figure, list or limit of users */
 };
 
 struct state_part {
@@ -67,8 +68,9 @@ struct store {
     uint32_t garbage_percent;
     bool give_up_damaged;
 
-    struct list channels; /* in the order of creation */
-    uint32_t channel_count;
+    struct list channels;   /* in the order of creation */
+    uint32_t channel_count; /* private ones too */
+    uint32_t private_count;
     uint32_t next_number;
     struct store_channel **by_name; /* buckets, a power of two, as many for numbers */
     struct store_channel **by_number;
@@ -96,6 +98,8 @@ void store_say(struct store *store, const char *format, ...) PRINTF_LIKE(2, 3);
 /* ---- store_channels.c ---- */
 MUST_USE enum err channel_add(struct store *store, uint32_t number, struct store_channel **channel);
 MUST_USE enum err channel_name_set(struct store *store, struct store_channel *channel, struct bytes name);
+/* All channels, private ones too. */
+struct store_channel *channel_next(const struct store *store, const struct store_channel *channel);
 struct store_channel *channel_by_number(struct store *store, uint32_t number);
 void channel_forget(struct store *store, struct store_channel *channel);
 
@@ -112,6 +116,9 @@ struct channel_description {
 bool channel_description_decode(struct bytes payload, struct channel_description *description);
 
 /* ---- store_messages.c ---- */
+/* One message more or less, of so many counted bytes. */
+void message_count_add(struct store *store, struct store_channel *channel, uint64_t bytes);
+void message_count_take(struct store *store, struct store_channel *channel, uint64_t bytes);
 void message_drop_first(struct store *store, struct store_channel *channel);
 void messages_trim_below(struct store *store, struct store_channel *channel, uint64_t sequence);
 void messages_cut_above(struct store *store, struct store_channel *channel, uint64_t sequence);

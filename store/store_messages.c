@@ -15,13 +15,24 @@ static uint64_t counted_bytes(const struct store *store, uint32_t data_bytes)
     return store->wal == NULL ? data_bytes : (uint64_t)data_bytes + STORE_MESSAGE_OVERHEAD_BYTES;
 }
 
+void message_count_add(struct store *store, struct store_channel *channel, uint64_t bytes)
+{
+    channel->bytes += bytes;
+    store->message_bytes += channel->private ? 0 : bytes;
+    store->message_count += !channel->private;
+}
+
+void message_count_take(struct store *store, struct store_channel *channel, uint64_t bytes)
+{
+    channel->bytes -= bytes;
+    store->message_bytes -= channel->private ? 0 : bytes;
+    store->message_count -= !channel->private;
+}
+
 /* What an index entry stood for is gone. */
 static void entry_gone(struct store *store, struct store_channel *channel, const struct message_entry *entry)
 {
-    uint64_t bytes = counted_bytes(store, entry->data_bytes);
-    channel->bytes -= bytes;
-    store->message_bytes -= bytes;
-    store->message_count--;
+    message_count_take(store, channel, counted_bytes(store, entry->data_bytes));
     if (store->wal != NULL) {
         wal_dead(store->wal, entry->position, RECORD_MESSAGE_FIELDS_BYTES + (size_t)entry->data_bytes);
     } else {
@@ -165,10 +176,7 @@ static enum err append(struct store *store, struct store_channel *channel, uint6
         channel->floor = sequence;
     channel->last = sequence;
     channel->last_activity_ns = timestamp_ns;
-    uint64_t bytes = counted_bytes(store, entry.data_bytes);
-    channel->bytes += bytes;
-    store->message_bytes += bytes;
-    store->message_count++;
+    message_count_add(store, channel, counted_bytes(store, entry.data_bytes));
     store->position++;
     limits_apply(store, channel);
     return ERR_OK;

@@ -28,15 +28,11 @@ static enum err recover_message(struct store *store, struct store_channel *chann
     if (err != ERR_OK)
         return err;
     uint64_t bytes = (uint64_t)entry.data_bytes + STORE_MESSAGE_OVERHEAD_BYTES;
-    channel->bytes += bytes;
-    store->message_bytes += bytes;
-    store->message_count++;
+    message_count_add(store, channel, bytes);
     wal_live(store->wal, entry.position, RECORD_MESSAGE_FIELDS_BYTES + (size_t)entry.data_bytes);
     if (replaced.sequence != 0) { /* it has moved, or its number was given anew */
         bytes = (uint64_t)replaced.data_bytes + STORE_MESSAGE_OVERHEAD_BYTES;
-        channel->bytes -= bytes;
-        store->message_bytes -= bytes;
-        store->message_count--;
+        message_count_take(store, channel, bytes);
         wal_dead(store->wal, replaced.position, RECORD_MESSAGE_FIELDS_BYTES + (size_t)replaced.data_bytes);
     }
     return ERR_OK;
@@ -50,7 +46,8 @@ static enum err recover_description(struct store *store, struct store_channel *c
         return ERR_INVALID;
     if (channel->name == NULL) {
         /* A channel of that name was deleted before this one was made, and its records have been seen. */
-        if (store_channel_find(store, description.name) != NULL)
+        if (store_channel_find(store, description.name) != NULL ||
+            store_private_find(store, description.name) != NULL)
             return ERR_INVALID;
         enum err err = channel_name_set(store, channel, description.name);
         if (err != ERR_OK)
@@ -146,9 +143,8 @@ static enum err channels_sort(struct store *store)
 
 enum err store_recovered(struct store *store, int64_t now_ns)
 {
-    for (struct store_channel *channel = store_channel_next(store, NULL), *next; channel != NULL;
-         channel = next) {
-        next = store_channel_next(store, channel);
+    for (struct store_channel *channel = channel_next(store, NULL), *next; channel != NULL; channel = next) {
+        next = channel_next(store, channel);
         if (channel->name == NULL && !store->give_up_damaged) {
             store_say(store, "there are records of channel number %u, but its name is nowhere",
                       channel->number);

@@ -55,18 +55,29 @@ static enum err look_at_state(void *context, const struct store_state *state)
     return ERR_OK;
 }
 
+static bool verify_channel(struct store *store, struct store_channel *channel, uint64_t *messages)
+{
+    for (uint64_t s = store_sequence_from(channel, 0); s != 0; s = store_sequence_from(channel, s + 1)) {
+        struct store_message message;
+        if (store_lookup(store, channel, s, &message) != ERR_OK)
+            return false;
+        ++*messages;
+    }
+    return true;
+}
+
 static int verify(struct store *store, const struct tool_streams *streams)
 {
-    uint64_t messages = 0, records = 0;
-    for (struct store_channel *channel = store_channel_next(store, NULL); channel != NULL;
-         channel = store_channel_next(store, channel)) {
-        for (uint64_t s = store_sequence_from(channel, 0); s != 0; s = store_sequence_from(channel, s + 1)) {
-            struct store_message message;
-            if (store_lookup(store, channel, s, &message) != ERR_OK)
-                return damaged(store, streams);
-            messages++;
-        }
-    }
+    uint64_t messages = 0, entries = 0, records = 0;
+    bool good = true;
+    for (struct store_channel *channel = store_channel_next(store, NULL); good && channel != NULL;
+         channel = store_channel_next(store, channel))
+        good = verify_channel(store, channel, &messages);
+    for (struct store_channel *channel = store_private_next(store, NULL); good && channel != NULL;
+         channel = store_private_next(store, channel))
+        good = verify_channel(store, channel, &entries); /* what the owner keeps for itself counts nowhere */
+    if (!good)
+        return damaged(store, streams);
     if (store_state_each(store, look_at_state, &records) != ERR_OK)
         return damaged(store, streams);
     struct store_figures figures = store_figures(store);
@@ -94,18 +105,26 @@ static enum err list_state(void *context, const struct store_state *state)
     return ERR_OK;
 }
 
+static void list_channel(const struct store_channel *channel, const char *word,
+                         const struct tool_streams *streams)
+{
+    struct store_channel_figures figures = store_channel_figures(channel);
+    fprintf(streams->out,
+            "%-12s  %.*s  first %" PRIu64 "  last %" PRIu64 "  messages %" PRIu64 "  bytes %" PRIu64
+            "  subscriptions %" PRIu32 "\n",
+            word, BYTES_PRINTF(store_channel_name(channel)), figures.first_sequence, figures.last_sequence,
+            figures.message_count, figures.bytes, figures.subscription_count);
+}
+
 static int list(struct store *store, const struct tool_streams *streams)
 {
     struct tool_streams to = *streams;
     for (struct store_channel *channel = store_channel_next(store, NULL); channel != NULL;
-         channel = store_channel_next(store, channel)) {
-        struct store_channel_figures figures = store_channel_figures(channel);
-        fprintf(streams->out,
-                "channel       %.*s  first %" PRIu64 "  last %" PRIu64 "  messages %" PRIu64
-                "  bytes %" PRIu64 "  subscriptions %" PRIu32 "\n",
-                BYTES_PRINTF(store_channel_name(channel)), figures.first_sequence, figures.last_sequence,
-                figures.message_count, figures.bytes, figures.subscription_count);
-    }
+         channel = store_channel_next(store, channel))
+        list_channel(channel, "channel", streams);
+    for (struct store_channel *channel = store_private_next(store, NULL); channel != NULL;
+         channel = store_private_next(store, channel))
+        list_channel(channel, "private", streams);
     return store_state_each(store, list_state, &to) == ERR_OK ? 0 : damaged(store, streams);
 }
 

@@ -85,11 +85,12 @@ static void apply_one(struct sim_node *node, uint64_t index, const struct raft_e
     acknowledge(node, index, entry);
 }
 
-static void apply(void *self, uint64_t first_index, const struct raft_entry *entries, uint32_t count)
+static uint32_t apply(void *self, uint64_t first_index, const struct raft_entry *entries, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
         apply_one(self, first_index + i, &entries[i]);
     answer_reads(self);
+    return count;
 }
 
 static void take_snapshot(void *self, const struct raft_snapshot *snapshot)
