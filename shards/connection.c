@@ -8,10 +8,9 @@
 #include "shards/connection_internal.h"
 #include "shards/connection_tls.h"
 #include "shards/shard.h"
+#include "shards/socket.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -91,14 +90,13 @@ static void open_session(struct shard *shard, struct connection *connection, str
 struct connection *connection_new(struct shard *shard, int fd, struct client_peer *peer,
                                   struct connection_verdict verdict)
 {
-    int one = 1;
     struct connection *connection = memory_new(sizeof *connection);
     if (connection == NULL || shard_slot_take(shard, connection) != ERR_OK) {
         memory_free(connection);
         close(fd);
         return NULL;
     }
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* a unix socket has none */
+    socket_set_up(fd);
     connection->fd = fd;
     connection->receive.kind = OP_RECEIVE;
     connection->send.kind = OP_SEND;

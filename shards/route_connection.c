@@ -12,10 +12,9 @@
 #include "shards/route_s2.h"
 #include "shards/route_tls.h"
 #include "shards/shard.h"
+#include "shards/socket.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -106,7 +105,6 @@ void route_connection_options_use(const struct shard *shard, struct route_connec
 
 struct route_connection *route_connection_new(struct shard *shard, const struct mail_route *mail)
 {
-    int one = 1;
     bool gateway = mail->of == ROUTE_OF_GATEWAY;
     struct limits limits = peer_limits(shard->snapshot->options, (enum route_kind)mail->of);
     struct route_connection *connection = memory_new(sizeof *connection);
@@ -115,7 +113,7 @@ struct route_connection *route_connection_new(struct shard *shard, const struct 
         close(mail->fd);
         return NULL;
     }
-    (void)setsockopt(mail->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    socket_set_up(mail->fd);
     connection->fd = mail->fd;
     connection->remote = connection->gateway = ROUTE_NONE;
     connection->remote_number = mail->remote_number;
