@@ -7,6 +7,7 @@
 
 #ifdef MYELIN_IPSEC_MB
 
+#include <cpuid.h>
 #include <intel-ipsec-mb.h>
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
@@ -461,8 +462,11 @@ static int provider_begin(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *i
 
 static bool processor_fits(void)
 {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("vaes") &&
-           __builtin_cpu_supports("vpclmulqdq");
+    /* The builtin asks whether the system keeps the wide registers, too; it knows the other two names in
+     * newer compilers only. */
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    return __builtin_cpu_supports("avx512f") && __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 &&
+           (ecx & bit_VAES) != 0 && (ecx & bit_VPCLMULQDQ) != 0;
 }
 
 bool tls_gcm_offer_always(void)
