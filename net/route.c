@@ -77,6 +77,7 @@ enum err route_init(struct route *route, const struct route_setup *setup)
                                                                          : MESSAGE_BYTES_MAX);
     route->parser.message_bytes_max = MESSAGE_BYTES_MAX;
     route->parser.gateway = setup->kind == ROUTE_OF_GATEWAY;
+    route->parser.runs = setup->kind != ROUTE_OF_GATEWAY;
     if (setup->authentication_timeout_ns > 0 &&
         timers_set(&route->context->timers, &route->timer,
                    route->context->now_ns + setup->authentication_timeout_ns) != ERR_OK)
@@ -129,12 +130,18 @@ static enum handled interest(struct route *route, const struct route_operation *
 
 static enum handled message(struct route *route, struct route_operation *operation)
 {
-    enum handled handled = host_said(route, route->host->publish(route, operation));
-    if (handled == HANDLED) {
-        route->in_messages++;
-        route->in_bytes += operation->message.total_bytes;
+    struct message *run = &operation->message;
+    for (;;) {
+        uint32_t done = 1;
+        if (UNLIKELY(host_said(route, route->host->publish(route, operation, &done)) == HANDLED_LATER))
+            return HANDLED_LATER;
+        route->in_messages += done;
+        route->in_bytes += (uint64_t)done * run->total_bytes;
+        if (LIKELY(done > run->run_more) || route->state == ROUTE_CLOSED)
+            return HANDLED;
+        operation->handled_bytes += (size_t)done * run->run_stride;
+        message_advance(run, done);
     }
-    return handled;
 }
 
 static void peer_error(struct route *route, struct bytes text)
@@ -276,6 +283,7 @@ size_t route_receive(struct route *route, struct bytes bytes)
     route->last_activity_ns = route->context->now_ns;
     while (!route->blocked && route->state != ROUTE_CLOSED) {
         const uint8_t *before = at;
+        operation.handled_bytes = 0;
         enum route_parser_result result = route_parser_next(&route->parser, &at, end, &operation);
         if (result == ROUTE_PARSER_MORE)
             break;
@@ -286,7 +294,7 @@ size_t route_receive(struct route *route, struct bytes bytes)
         if (UNLIKELY(handle(route, &operation) == HANDLED_LATER)) {
             route->blocked = true;
             if (!route_parser_again(&route->parser))
-                at = before;
+                at = before + operation.handled_bytes;
         }
     }
     return route->state == ROUTE_CLOSED ? bytes.count : (size_t)(at - bytes.data);

@@ -23,8 +23,9 @@ struct route_host {
     enum route_host_result (*said)(struct route *, enum route_said, struct bytes json);
     /* RS+ or RS-, by `weight` 0, of a route that is registered. */
     enum route_host_result (*interest)(struct route *, const struct route_operation *, uint32_t weight);
-    /* RMSG, HMSG or LMSG. */
-    enum route_host_result (*publish)(struct route *, const struct route_operation *);
+    /* RMSG, HMSG or LMSG; of a run (message.run_more) the first so many as go at once: *done, 1 where it is
+     * none. */
+    enum route_host_result (*publish)(struct route *, const struct route_operation *, uint32_t *done);
     /* There is output; called when there was none noted. */
     void (*output_ready)(struct route *);
     /* The session is closed: send what is pending if `flush`, then end the connection. Called once. */

@@ -35,6 +35,7 @@ struct route_operation {
     struct bytes
         queues; /* of a message: the names of the groups to serve, blanks between them; empty: none */
     struct message message; /* `subject` is in it too; its place is the session's to fill in */
+    size_t handled_bytes;   /* the session's: of a run that could not be handled whole, what was */
 };
 
 enum route_parser_result {
@@ -47,7 +48,7 @@ enum route_parser_result {
     ROUTE_PARSER_MEMORY,
 };
 
-/* All zero but for `pool`, the limits and `gateway` is a fresh parser. */
+/* All zero but for `pool`, the limits, `gateway` and `runs` is a fresh parser. */
 struct route_parser {
     struct block_pool *pool;
     struct block *torn; /* the beginning of an operation; NULL when nothing is torn */
@@ -57,6 +58,7 @@ struct route_parser {
     uint32_t torn_needed; /* of all of it, once the line is whole; 0 before */
     bool account_implied; /* lines do not name it: `account` of operations is empty */
     bool gateway;         /* a gateway's: LS+, LS-, LMSG, SUB and PUB are unknown there */
+    bool runs;            /* the session takes runs (message.run_more), of RMSG without queues */
     bool given;           /* what is torn was given out and lives until the next call */
     bool again;           /* and is to be given out once more */
 };

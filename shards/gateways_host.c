@@ -155,13 +155,15 @@ static void tell_unknown(struct route *route, const struct route_operation *oper
     route_write(route, bytes_of(line, (size_t)count));
 }
 
-static enum route_host_result host_publish(struct route *route, const struct route_operation *operation)
+static enum route_host_result host_publish(struct route *route, const struct route_operation *operation,
+                                           uint32_t *done)
 {
     struct shard *shard = shard_of(route->context);
     struct message message = operation->message;
     struct shard_account *account =
         remotes_account_named(shard, route_connection_of(route), operation->account);
     bool mapped = gateway_reply_is(message.subject);
+    *done = 1; /* a gateway's parser makes no runs */
     if (account == NULL) {
         tell_unknown(route, operation);
         return ROUTE_HOST_DONE;

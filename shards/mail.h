@@ -92,7 +92,7 @@ struct mail_short_message {
     uint16_t reply_count;
     uint16_t total_bytes;
     uint64_t line_serial;
-    uint64_t publisher_cid; /* with the slot, and the sender as shard, its place */
+    uint64_t publisher_cid; /* with the slot, and the sender as shard, its place; 0: it came by a route */
     uint32_t publisher_slot : 24;
     uint32_t account_high : 8;
     uint16_t run_more;

@@ -314,18 +314,24 @@ static enum route_host_result host_said(struct route *route, enum route_said sai
     return ROUTE_HOST_DONE;
 }
 
-static enum route_host_result host_publish(struct route *route, const struct route_operation *operation)
+static enum route_host_result host_publish(struct route *route, const struct route_operation *operation,
+                                           uint32_t *done)
 {
     struct shard *shard = shard_of_route(route);
     struct shard_account *account =
         remotes_account_named(shard, route_connection_of(route), operation->account);
+    *done = message_count(&operation->message);
     if (account == NULL)
         return ROUTE_HOST_DONE;
     struct message message = operation->message;
     message.mapped_reply = gateway_reply_is(message.reply);
     bool mapped = UNLIKELY(shard->gateways.matches != NULL) && gateway_reply_is(message.subject);
-    switch (mapped ? gateway_replies_take(shard, account, &operation->message, false)
-                   : router_publish_routed(shard, account, &message, operation->queues)) {
+    if (UNLIKELY(mapped || message.mapped_reply)) { /* each is looked at by itself */
+        message = message_first(&message, 1);
+        *done = 1;
+    }
+    switch (mapped ? gateway_replies_take(shard, account, &message, false)
+                   : router_publish_routed(shard, account, &message, operation->queues, done)) {
     case HOST_DONE:
     case HOST_NOBODY:
     case HOST_MEMORY: /* it is lost to those that it could not be matched for */
@@ -333,8 +339,8 @@ static enum route_host_result host_publish(struct route *route, const struct rou
     case HOST_FULL:
         return ROUTE_HOST_FULL;
     }
-    account->routes.in_messages++;
-    account->routes.in_bytes += operation->message.total_bytes;
+    account->routes.in_messages += *done;
+    account->routes.in_bytes += (uint64_t)*done * operation->message.total_bytes;
     if (UNLIKELY(shard->expired_count > 0))
         shard_remove_expired(shard);
     return ROUTE_HOST_DONE;

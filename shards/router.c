@@ -123,13 +123,22 @@ static bool mail_message(struct shard *shard, const struct shard_account *accoun
     return true;
 }
 
+/* Whether the short form can say who published: a client of this shard, or, for a message of a route, nobody.
+ */
+static ALWAYS_INLINE bool has_short_place(const struct message *message)
+{
+    if (LIKELY(message->publisher != NULL))
+        return message->publisher->place.slot < MAIL_SHORT_SLOTS;
+    return message->place.cid == 0 && !message->from_service && !message->mapped_reply;
+}
+
 /* Whether a message can travel in the short form. */
 static ALWAYS_INLINE bool is_short(const struct shard_account *account, const struct message *message)
 {
     size_t texts = message->subject.count + message->reply.count + message->total_size_text.count;
     return LIKELY(message->header_size_text.count == 0 &&
-                  texts + message->total_bytes <= MAIL_INLINE_BYTES_MAX && message->publisher != NULL &&
-                  account->id < MAIL_SHORT_ACCOUNTS && message->publisher->place.slot < MAIL_SHORT_SLOTS &&
+                  texts + message->total_bytes <= MAIL_INLINE_BYTES_MAX && has_short_place(message) &&
+                  account->id < MAIL_SHORT_ACCOUNTS &&
                   message->total_size_text.count <= MAIL_SHORT_SIZE_COUNT);
 }
 
@@ -158,6 +167,8 @@ static ALWAYS_INLINE bool mail_plain(struct shard *shard, const struct shard_acc
     if (UNLIKELY(!is_short(account, run)))
         return mail_message(shard, account, to, run, (struct bytes){NULL, 0}, MAIL_TO_PLAIN,
                             MAIL_INLINE_BYTES_MAX);
+    const struct publisher_place *place =
+        LIKELY(run->publisher != NULL) ? &run->publisher->place : &run->place;
     struct mail_short_message header = {
         .kind = MAIL_SHORT_MESSAGE,
         .total_size_count = run->total_size_text.count & MAIL_SHORT_SIZE_COUNT,
@@ -167,8 +178,8 @@ static ALWAYS_INLINE bool mail_plain(struct shard *shard, const struct shard_acc
         .reply_count = (uint16_t)run->reply.count,
         .total_bytes = (uint16_t)run->total_bytes,
         .line_serial = run->line_serial,
-        .publisher_cid = run->publisher->place.cid,
-        .publisher_slot = run->publisher->place.slot & (MAIL_SHORT_SLOTS - 1),
+        .publisher_cid = place->cid,
+        .publisher_slot = place->slot & (MAIL_SHORT_SLOTS - 1),
         .run_more = (uint16_t)run->run_more,
         .run_stride = (uint16_t)run->run_stride,
     };
@@ -604,20 +615,24 @@ static bool deliver_routed_group(struct shard *shard, struct shard_account *acco
 }
 
 enum host_result router_publish_routed(struct shard *shard, struct shard_account *account,
-                                       const struct message *message, struct bytes queues)
+                                       const struct message *run, struct bytes queues, uint32_t *done)
 {
-    const struct match *match = find(shard, account, message);
+    const struct match *match = find(shard, account, run);
+    *done = 1;
     if (UNLIKELY(match == NULL))
         return HOST_MEMORY;
+    *done = run_length(shard, account, match, run);
+    struct message message = message_first(run, *done);
     uint64_t shards = shards_involved(match);
-    if ((shards != 0 || match->group_count > 0) && !room_in(shard, match, message, shards, 1))
+    if ((shards != 0 || match->group_count > 0) && !room_in(shard, match, &message, shards, 1))
         return HOST_FULL;
-    bool taken = deliver_plain(shard, match, message);
+    bool taken = message.run_more == 0 ? deliver_plain(shard, match, &message)
+                                       : deliver_plain_run(shard, match, &message);
     for (; shards != 0; shards &= shards - 1)
-        taken |= mail_plain(shard, account, (uint32_t)__builtin_ctzll(shards), message);
+        taken |= mail_plain(shard, account, (uint32_t)__builtin_ctzll(shards), &message);
     struct bytes name;
     while (route_queue_next(&queues, &name))
-        taken |= deliver_routed_group(shard, account, match, name, message);
+        taken |= deliver_routed_group(shard, account, match, name, &message);
     replies_go_on(shard);
     return taken ? HOST_DONE : HOST_NOBODY;
 }

@@ -35,10 +35,11 @@ bool router_wanted(struct shard *shard, struct shard_account *account, struct by
  */
 bool router_route(struct shard *shard, struct shard_account *account, const struct message *message);
 
-/* Publishes a message that came by a route: to local subscriptions, and of the groups named in `queues` to
- * one member each (routes.md 12.2, 12.4). HOST_FULL: nothing was done. */
+/* Publishes messages that came by a route: to local subscriptions, and of the groups named in `queues` to
+ * one member each (routes.md 12.2, 12.4); of a run the first so many as go at once, *done. A run has no
+ * queues. HOST_FULL: nothing was done. */
 enum host_result router_publish_routed(struct shard *shard, struct shard_account *account,
-                                       const struct message *message, struct bytes queues);
+                                       const struct message *run, struct bytes queues, uint32_t *done);
 
 /* Publishes a message that came by a gateway: in this cluster, to other servers too (spec/gateways.md 10.2).
  * HOST_FULL: nothing was done. */

@@ -1,7 +1,7 @@
-/* Any bytes as another server's: given whole and given in cuts that the input chooses, with operations asked
- * for a second time, net/route_parser.c must make the same of them; and a route's session over them, with a
- * host that is full now and then, must end in one piece. The first bytes choose limits and cuts, the rest is
- * what the peer sends. */
+/* Any bytes as another server's: given whole and given in cuts that the input chooses, one by one and in
+ * runs, with operations asked for a second time, net/route_parser.c must make the same of them; and a route's
+ * session over them, with a host that is full now and then, must end in one piece. The first bytes choose
+ * limits and cuts, the rest is what the peer sends. */
 #include "core/base/check.h"
 #include "core/base/clock.h"
 #include "net/route.h"
@@ -39,7 +39,7 @@ static void add_text(struct digest *digest, struct bytes text)
     add(digest, text.data, text.count);
 }
 
-static void add_operation(struct digest *digest, const struct route_operation *operation)
+static void add_one(struct digest *digest, const struct route_operation *operation)
 {
     digest->operations++;
     add(digest, &operation->kind, sizeof operation->kind);
@@ -62,8 +62,19 @@ static void add_operation(struct digest *digest, const struct route_operation *o
     }
 }
 
+/* A run counts as what it stands for. */
+static void add_operation(struct digest *digest, const struct route_operation *operation)
+{
+    struct route_operation rest = *operation;
+    add_one(digest, &rest);
+    while (rest.kind == ROUTE_OP_MESSAGE && rest.message.run_more > 0) {
+        message_advance(&rest.message, 1);
+        add_one(digest, &rest);
+    }
+}
+
 /* Parses in cuts of up to `cut` bytes, each in memory of its own; with `again` every operation is asked for
- * twice. */
+ * twice, and runs are taken. */
 static struct digest parse(const uint8_t *data, size_t size, const uint8_t *head, size_t cut, bool again)
 {
     struct block_pool pool = {0};
@@ -72,7 +83,8 @@ static struct digest parse(const uint8_t *data, size_t size, const uint8_t *head
     struct route_parser parser = {.pool = &pool,
                                   .line_bytes_max = 16U + head[0],
                                   .message_bytes_max = 1U + 8U * head[1],
-                                  .gateway = (head[3] & 2) != 0};
+                                  .gateway = (head[3] & 2) != 0,
+                                  .runs = again};
     digest.end = ROUTE_PARSER_MORE;
     for (size_t from = 0; from < size && digest.end == ROUTE_PARSER_MORE;) {
         size_t count = size - from < cut ? size - from : cut;
@@ -129,10 +141,14 @@ static enum route_host_result interest(struct route *route, const struct route_o
     return verdict(route);
 }
 
-static enum route_host_result publish(struct route *route, const struct route_operation *operation)
+static enum route_host_result publish(struct route *route, const struct route_operation *operation,
+                                      uint32_t *done)
 {
+    uint32_t count = message_count(&operation->message);
     ASSERT(route->state == ROUTE_REGISTERED && operation->message.subject.count > 0);
     ASSERT(route->kind == ROUTE_OF_CLUSTER || !route->solicited);
+    ASSERT(route->kind == ROUTE_OF_CLUSTER || count == 1);
+    *done = 1 + random_below(&host_of(route)->random, count);
     return verdict(route);
 }
 

@@ -233,6 +233,35 @@ def settle(world, asker):
     world.barrier()
 
 
+def bursts(cluster, rng):
+    """Thousands of messages with one and the same line, in one piece, by which they stay a run from node to node: they
+    arrive once and in order at receivers of every kind, on all shards, and change to another size and back."""
+    for target in cluster.nodes:
+        subject = f"burst.{rng.randrange(1 << 30)}"
+        single, double, limited, wild = receivers = [Client(target) for _ in range(4)]
+        publisher = Client(cluster.nodes[rng.randrange(len(cluster.nodes))])
+        single.subscribe(subject)
+        double.subscribe(subject)
+        double.subscribe("burst.>")
+        wild.subscribe("burst.*")
+        limited.send(b"UNSUB %d 777\r\n" % limited.subscribe(subject))
+        for client in receivers:
+            client.flush()
+        single.subscribe(f"ready.{subject}")  # interest travels in order: who knows this knows all
+        pump([single], lambda: single.messages, lambda: publisher.publish(f"ready.{subject}", b""))
+        sizes = [9] * 900 + [900] * 600 + [9] * 700 + [rng.randrange(9, 20) for _ in range(200)]
+        bodies = [b"%06d" % i + b"." * (size - 6) for i, size in enumerate(sizes)]
+        publisher.send(b"".join(b"PUB %s %d\r\n%s\r\n" % (subject.encode(), len(b), b) for b in bodies))
+        wanted = {single: bodies, wild: bodies, limited: bodies[:777], double: [b for b in bodies for _ in range(2)]}
+        pump(receivers, lambda: all(sum(m.subject == subject for m in c.messages) >= len(b) for c, b in wanted.items()))
+        for client, expected in wanted.items():
+            client.flush()
+            if [m.body for m in client.messages if m.subject == subject] != expected:
+                raise Failure(f"a burst came otherwise than it was published: {len(expected)} messages")
+        for client in receivers + [publisher]:
+            client.close()
+
+
 def requests(cluster, rng):
     """Request and reply between all pairs of nodes, at once after the SUB for the reply; then services and streams of
     another account."""
@@ -390,7 +419,7 @@ def main():
           ("" if x else "; the newest nats-server is not there"))
     passed = failed = 0
     for title, paths, shards in mixes:
-        for scenario in (random_work, requests, spread, urls):
+        for scenario in (random_work, bursts, requests, spread, urls):
             if arguments.only and arguments.only not in f"{title}: {scenario.__name__}":
                 continue
             passed, failed = run(f"{title}: {scenario.__name__}", Cluster(paths, shards),

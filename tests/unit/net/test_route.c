@@ -17,7 +17,8 @@ struct fake {
     struct route route;
     char said[SAID_BYTES]; /* what the host was asked */
     char out[SAID_BYTES];  /* what the peer was sent */
-    unsigned full;         /* so many calls are answered that there is no room */
+    unsigned before_full;  /* so many calls find room, */
+    unsigned full;         /* and so many behind them are answered that there is none */
     bool closed, flush;
     unsigned stalls;
 };
@@ -39,6 +40,10 @@ static void note(struct fake *fake, const char *format, ...)
 
 static bool no_room(struct fake *fake)
 {
+    if (fake->before_full > 0) {
+        fake->before_full--;
+        return false;
+    }
     return fake->full > 0 && fake->full-- > 0;
 }
 
@@ -59,8 +64,9 @@ static enum route_host_result interest(struct route *route, const struct route_o
     return ROUTE_HOST_DONE;
 }
 
-static enum route_host_result publish(struct route *route, const struct route_operation *o)
+static enum route_host_result publish(struct route *route, const struct route_operation *o, uint32_t *done)
 {
+    *done = 1; /* of a run too: the rest is asked for again */
     if (no_room(fake_of(route)))
         return ROUTE_HOST_FULL;
     note(fake_of(route), "msg %.*s %.*s %.*s;", BYTES_PRINTF(o->account), BYTES_PRINTF(o->message.subject),
@@ -428,4 +434,29 @@ Test(route, interest_is_told_in_the_form_of_its_kind)
     route_tell_interest(&fake->route, TEXT("ACC"), TEXT("foo.*"), (struct bytes){NULL, 0}, 0);
     cr_expect_str_eq(drain(fake), "RS+ ACC foo.*\r\nRS+ ACC foo q 12\r\nRS- ACC foo q\r\nRS- ACC foo.*\r\n");
     close_route(fake);
+}
+
+Test(route, of_a_run_what_finds_no_room_is_given_again_and_nothing_twice)
+{
+    for (unsigned before_full = 0; before_full < 4; before_full++) {
+        char bytes[SAID_BYTES] = "", expected[SAID_BYTES] = "";
+        for (unsigned i = 0; i < 8; i++) {
+            snprintf(bytes + strlen(bytes), sizeof bytes - strlen(bytes), "RMSG ACC foo 5\r\nhel.%u\r\n", i);
+            snprintf(expected + strlen(expected), sizeof expected - strlen(expected), "msg ACC foo hel.%u;",
+                     i);
+        }
+        struct fake *fake = member();
+        fake->before_full = before_full;
+        fake->full = 1;
+        size_t taken = feed(fake, bytes);
+        cr_expect(fake->route.blocked);
+        cr_expect_eq(taken, before_full * strlen("RMSG ACC foo 5\r\nhel.0\r\n"), "%zu", taken);
+        route_resume(&fake->route);
+        taken += feed(fake, bytes + taken);
+        cr_expect_eq(taken, strlen(bytes));
+        cr_expect_str_eq(fake->said, expected, "%s", fake->said);
+        cr_expect_eq(fake->route.in_messages, 8);
+        cr_expect_eq(fake->route.in_bytes, 40);
+        close_route(fake);
+    }
 }

@@ -56,8 +56,9 @@ static enum route_host_result interest(struct route *route, const struct route_o
                 BYTES_PRINTF(o->queue), weight);
 }
 
-static enum route_host_result publish(struct route *route, const struct route_operation *o)
+static enum route_host_result publish(struct route *route, const struct route_operation *o, uint32_t *done)
 {
+    *done = message_count(&o->message);
     return note(fake_of(route), "msg %.*s %.*s;", BYTES_PRINTF(o->account), BYTES_PRINTF(o->message.subject));
 }
 

@@ -221,3 +221,104 @@ Test(route_parser, queue_names_come_one_by_one)
     cr_assert(route_queue_next(&queues, &name) && bytes_equal(name, TEXT("r")));
     cr_assert_not(route_queue_next(&queues, &name));
 }
+
+/* ---- runs ---- */
+
+enum { RUN_ROUNDS = 9, RUN_BYTES = 4096 };
+
+struct run_case {
+    const char *frame; /* %d stands for the round */
+    uint32_t run;      /* how many of nine equal lines the first operation is */
+};
+static const struct run_case run_cases[] = {
+    {"RMSG ACC foo 5\r\nhel.%d\r\n", 7}, /* less than 64 bytes from the end nothing is compared */
+    {"RMSG ACC foo.bar.some.where.far.away.in.the.woods.and.hills.and.mountains rep.1 5\r\nhel.%d\r\n", 9},
+    {"RMSG ACC foo 70\r\n..........................................................hello world%d\r\n", 9},
+    {"RMSG ACC foo | q 5\r\nhel.%d\r\n", 1},
+    {"HMSG ACC foo 12 13\r\nNATS/1.0\r\n\r\n%d\r\n", 1},
+    {"LMSG LC ACC foo 0 5\r\nhel.%d\r\n", 7},
+    {"rmsg ACC foo 5\nhel.%d\r\n", 7},
+};
+
+static void expect_run(const struct run_case *c, const char *bytes, size_t count)
+{
+    struct route_parser parser = fresh();
+    struct route_operation o = {0};
+    uint8_t *piece = malloc(count); /* of its own, so that a look behind it is found by a sanitizer */
+    cr_assert_not_null(piece);
+    memcpy(piece, bytes, count);
+    const uint8_t *at = piece;
+    uint32_t round = 0;
+    parser.runs = true;
+    while (route_parser_next(&parser, &at, piece + count, &o) == ROUTE_PARSER_OPERATION) {
+        if (round == 0)
+            cr_expect_eq(message_count(&o.message), c->run, "%s: %u", c->frame, message_count(&o.message));
+        for (uint32_t left = message_count(&o.message); left > 0; left--, round++) {
+            cr_expect_eq(o.message.body[o.message.total_bytes - 1], '0' + round, "%s: %u", c->frame, round);
+            if (left > 1)
+                message_advance(&o.message, 1);
+        }
+    }
+    cr_expect_eq(round, RUN_ROUNDS, "%s: %u messages", c->frame, round);
+    cr_expect_eq(at, piece + count);
+    free(piece);
+    route_parser_close(&parser);
+}
+
+Test(route_parser, equal_lines_behind_each_other_are_one_run)
+{
+    for (const struct run_case *c = run_cases; c < run_cases + COUNT_OF(run_cases); c++) {
+        char bytes[RUN_BYTES];
+        size_t count = 0;
+        for (int round = 0; round < RUN_ROUNDS; round++)
+            count += (size_t)snprintf(bytes + count, sizeof bytes - count, c->frame, round);
+        expect_run(c, bytes, count);
+    }
+    block_pool_close(&pool);
+}
+
+static const char *const run_ends[] = {
+    "RMSG ACC foo 70\r\n",  /* torn */
+    "RMSG ACC fooo 70\r\n", /* another subject */
+    "RMSG ACC foo 69\r\n",  /* another size */
+    "RMSG ACC foo 70 \r\n", /* another text of the same */
+    "RMSG ACC foo rep 70\r\n", "PING\r\n",
+};
+
+Test(route_parser, a_run_ends_where_a_line_differs)
+{
+    char body[71], bytes[RUN_BYTES];
+    memset(body, '.', sizeof body - 1);
+    body[sizeof body - 1] = 0;
+    for (size_t i = 0; i < COUNT_OF(run_ends); i++) {
+        struct route_parser parser = fresh();
+        struct route_operation o = {0};
+        parser.runs = true;
+        int count = snprintf(bytes, sizeof bytes, "RMSG ACC foo 70\r\n%s\r\nRMSG ACC foo 70\r\n%s\r\n%s",
+                             body, body, run_ends[i]);
+        const uint8_t *at = (const uint8_t *)bytes;
+        cr_expect_eq(route_parser_next(&parser, &at, (const uint8_t *)bytes + count, &o),
+                     ROUTE_PARSER_OPERATION);
+        cr_expect_eq(message_count(&o.message), 2, "before %s: %u", run_ends[i], message_count(&o.message));
+        cr_expect_eq((const char *)at, bytes + count - strlen(run_ends[i]));
+        route_parser_close(&parser);
+    }
+    block_pool_close(&pool);
+}
+
+Test(route_parser, a_body_of_a_run_that_does_not_end_with_cr_lf_is_an_error_at_its_place)
+{
+    char body[71], bytes[RUN_BYTES];
+    struct route_parser parser = fresh();
+    struct route_operation o = {0};
+    memset(body, '.', sizeof body - 1);
+    body[sizeof body - 1] = 0;
+    parser.runs = true;
+    int count = snprintf(bytes, sizeof bytes, "RMSG ACC foo 70\r\n%s\r\nRMSG ACC foo 70\r\n%sxx", body, body);
+    const uint8_t *at = (const uint8_t *)bytes, *end = at + count;
+    cr_expect_eq(route_parser_next(&parser, &at, end, &o), ROUTE_PARSER_OPERATION);
+    cr_expect_eq(o.message.run_more, 0);
+    cr_expect_eq(route_parser_next(&parser, &at, end, &o), ROUTE_PARSER_UNKNOWN_OPERATION);
+    route_parser_close(&parser);
+    block_pool_close(&pool);
+}
