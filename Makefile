@@ -408,9 +408,10 @@ test_targets += service-check
 service-check: $(out)/myelin ## what a service manager is told, from the start to the end
 	python3 -B tests/integration/test_service.py $(out)/myelin
 
-# Not in make test yet: it needs root and the ip command, and has to prove first that it never fails by chance.
+# As root, with the ip command; else it is skipped and says why.
+test_targets += partition-check
 .PHONY: partition-check
-partition-check: $(out)/myelin ## clusters whose network breaks and heals, in network namespaces (as root)
+partition-check: $(out)/myelin ## clusters and super-clusters whose network breaks, heals, delays and loses, in network namespaces
 	python3 -B tests/integration/test_partitions.py $(out)/myelin $(nats_server)
 
 test_targets += imports-check
