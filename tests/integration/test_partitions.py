@@ -11,8 +11,8 @@ same time, because they wait most of it. Where namespaces are not permitted, or 
 with the reason.
 
 PINGs go every half second, so that a break is noticed soon; on a busy machine an answer may be late, and a connection end
-that nothing is wrong with. So each step notes which connections there are: when others are there at its end it has proven
-nothing and is done again, which is said.
+that nothing is wrong with. So each step notes which connections there are: when it fails and others are there at its end it
+has proven nothing and is done again, which is said.
 """
 import argparse
 import concurrent.futures
@@ -54,6 +54,24 @@ class Disturbed(Exception):
 def seconds(text):
     """A duration as Go writes it."""
     return sum(float(number) * UNITS[unit] for number, unit in re.findall(r"([\d.]+)(ns|µs|ms|s|m)", text))
+
+
+class Listener(Client):
+    """Says so when the server has closed it, for want of a PONG in time."""
+
+    def send(self, data):
+        try:
+            super().send(data)
+        except OSError:
+            self.closed = True
+            raise Disturbed("a client was too late with its PONG") from None
+
+    def flush(self):
+        wanted = self.pongs + 1
+        self.send(b"PING\r\n")
+        pump([self], lambda: self.closed or self.pongs >= wanted)
+        if self.closed:
+            raise Disturbed("a client was too late with its PONG")
 
 
 class Node:
@@ -106,7 +124,7 @@ class Node:
 
     def client(self):
         with Inside(self.name):
-            return Client(self)
+            return Listener(self)
 
     def said(self):
         self.log.seek(0)
@@ -140,17 +158,22 @@ class World:
         return range(len(self.nodes))
 
     def want(self, i, sid, subject, queue=None):
-        if sid in self.wants[i]:
-            self.clients[i].unsubscribe(sid)
+        self.drop(i, sid)
         self.wants[i][sid] = (subject, queue)
-        self.clients[i].send(b"SUB %s %s %d\r\n" % (subject.encode(), (queue or "").encode(), sid))
+        try:
+            self.clients[i].send(b"SUB %s %s %d\r\n" % (subject.encode(), (queue or "").encode(), sid))
+        except Disturbed:
+            pass  # revive() will do it
 
     def drop(self, i, sid):
-        self.clients[i].unsubscribe(sid)
-        del self.wants[i][sid]
+        if self.wants[i].pop(sid, None) is not None:
+            try:
+                self.clients[i].unsubscribe(sid)
+            except Disturbed:
+                pass
 
     def revive(self):
-        """A client that was too late with its PONG connects anew."""
+        """A client that was closed connects anew, and wants what it wanted."""
         for i, node in enumerate(self.nodes):
             if i < len(self.clients) and not self.clients[i].closed and not self.clients[i].errors:
                 continue
@@ -167,7 +190,19 @@ class World:
             if time.monotonic() > deadline:
                 raise Failure("it never came to this: " + what)
             until = time.monotonic() + 0.05
-            pump(self.clients, lambda limit=until: time.monotonic() > limit)
+            try:
+                pump(self.clients, lambda limit=until: time.monotonic() > limit)
+            except Disturbed:
+                pass  # revive() comes later
+
+    def pump(self, done, again=None):
+        """Reads for all clients until done()."""
+        def all_done():
+            if any(client.closed for client in self.clients):
+                raise Disturbed("a client was closed")
+            return done()
+
+        pump(self.clients, all_done, again)
 
     def wait_sees(self, counts=None):
         self.sees = list(counts or self.whole)
@@ -178,29 +213,27 @@ class World:
         return [node.connections() for node in self.nodes]
 
     def steady(self, phase, *arguments):
-        """Does it, again where connections came or went meanwhile."""
+        """Does it; again where it fails and connections came or went meanwhile."""
         failure = None
         for _ in range(TRIES):
             self.wait_sees(self.sees)
             self.revive()
             before = self.connections()
-            failure, disturbed = None, False
+            disturbed = False
             try:
                 phase(*arguments)
+                return
             except Disturbed as error:
                 failure, disturbed = error, True
             except (Failure, OSError) as error:
                 failure = error
             after = self.connections()
             alive = [not client.closed and not client.errors for client in self.clients]
-            same = before == after and [node.sees() for node in self.nodes] == self.sees
-            if all(alive) and same and not disturbed:
-                if failure is None:
-                    return
-                raise Failure("%s: %s" % (phase.__name__, failure))
-            self.repeated.append("%s: connections before %r, after %r; clients %r; %s" % (
-                phase.__name__, before, after, alive, failure))
-        raise Failure("connections come and go; %s: %s" % (phase.__name__, failure))
+            if all(alive) and before == after and not disturbed:
+                break
+            self.repeated.append("%s: %s; connections before %r, after %r; clients %r" % (
+                phase.__name__, failure, before, after, alive))
+        raise Failure("%s: %s" % (phase.__name__, failure))
 
     def clear(self):
         for client in self.clients:
@@ -216,7 +249,7 @@ class World:
             def lacking():
                 return any(all(m.sid != sid or m.body != body for m in self.clients[i].messages) for i, sid in listeners)
 
-            pump(self.clients, lambda: not lacking(), lambda: self.clients[p].publish(subject, body))
+            self.pump(lambda: not lacking(), lambda: self.clients[p].publish(subject, body))
 
     def exactly_once(self, publishers, subjects):
         """Who wants a subject gets each message once, others none; of a queue group one, at home if it has a member there."""
@@ -237,7 +270,7 @@ class World:
             return [(i, m) for i in self.all() for m in self.clients[i].messages if not m.body.startswith(b"probe")]
 
         try:
-            pump(self.clients, lambda: len(came()) >= expected)
+            self.pump(lambda: len(came()) >= expected)
         except Failure:
             pass  # what is missing is said below
         for client in self.clients:
@@ -265,7 +298,7 @@ class World:
         for p in publishers:
             self.clear()
             self.clients[p].publish("p.x", b"side")
-            pump(self.clients, lambda: all(any(m.sid == 1 for m in self.clients[j].messages) for j in side))
+            self.pump(lambda: all(any(m.sid == 1 for m in self.clients[j].messages) for j in side))
             for j, client in enumerate(self.clients):
                 client.flush()
                 if j not in side and client.messages:
@@ -320,14 +353,14 @@ def nearest(world, near, far):
     for p in (0, 1):
         for number in range(ROUNDS):
             world.clients[p].publish("away.x", b"%d.%d" % (p, number))
-    pump(world.clients, lambda: sum(m.sid == 3 for c in world.clients for m in c.messages) >= 2 * ROUNDS)
+    world.pump(lambda: sum(m.sid == 3 for c in world.clients for m in c.messages) >= 2 * ROUNDS)
     for client in world.clients:
         client.flush()
     got = {world.clusters[i]: sum(m.sid == 3 for m in client.messages) for i, client in enumerate(world.clients)}
-    if not measured():
-        raise Disturbed("a round trip took longer meanwhile")
     if got != {"GA": 0, near: 2 * ROUNDS, far: 0}:
-        raise Failure("served: %r" % got)
+        # A PONG that came late makes the near one the far one until the next. Who does not order by round trips is found out
+        # nevertheless: one of the two orders fails always.
+        raise Disturbed("served: %r, round trips %r" % (got, [world.nodes[p].round_trips() for p in (0, 1)]))
 
 
 def gateways(world):
