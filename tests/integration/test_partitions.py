@@ -147,6 +147,7 @@ class World:
     def __init__(self, network, programs, clusters):
         self.network = network
         self.clusters = clusters
+        self.probes = 0
         self.repeated = []  # steps, and why
         self.sees = None
         self.clients = []
@@ -244,7 +245,8 @@ class World:
         """Publishes until who wants it plainly has heard each publisher: interest has come round."""
         listeners = [(i, sid) for i in self.all() for sid, want in self.wants[i].items() if want == (subject, None)]
         for p in publishers:
-            body = b"probe %d" % p
+            self.probes += 1
+            body = b"probe %d" % self.probes
 
             def lacking():
                 return any(all(m.sid != sid or m.body != body for m in self.clients[i].messages) for i, sid in listeners)
