@@ -408,9 +408,10 @@ test_targets += service-check
 service-check: $(out)/myelin ## what a service manager is told, from the start to the end
 	python3 -B tests/integration/test_service.py $(out)/myelin
 
-# Not in make test yet: it needs root and the ip command, and has to prove first that it never fails by chance.
+# As root, with the ip command; else it is skipped and says why.
+test_targets += partition-check
 .PHONY: partition-check
-partition-check: $(out)/myelin ## clusters whose network breaks and heals, in network namespaces (as root)
+partition-check: $(out)/myelin ## clusters and super-clusters whose network breaks, heals, delays and loses, in network namespaces
 	python3 -B tests/integration/test_partitions.py $(out)/myelin $(nats_server)
 
 test_targets += imports-check
@@ -435,9 +436,10 @@ system-check: $(out)/myelin ## compare the system account with nats-server's, ke
 # Super-clusters (docs/gateways.md). With the newest nats-server only in `make interop`.
 test_targets += gateway-check
 .PHONY: gateway-check
-gateway-check: $(out)/myelin ## the gateway port by a scripted peer; clusters of one to three nodes joined by gateways
+gateway-check: $(out)/myelin ## the gateway port by a scripted peer; clusters of one to three nodes joined by gateways; a thousand accounts in all modes
 	python3 -B tests/integration/test_gateways.py $(out)/myelin
 	python3 -B tests/integration/test_supercluster.py $(out)/myelin $(GATEWAY_ARGUMENTS)
+	python3 -B tests/integration/test_gateway_modes.py $(out)/myelin $(nats_server)
 
 # Clusters of three, of one kind and mixed with nats-servers (docs/clusters.md). The newest nats-server takes part where
 # bench/compare.py has built it.

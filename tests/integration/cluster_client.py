@@ -133,13 +133,16 @@ def pump(clients, done, again=None, pause=0.05):
         if again and now >= next_again:
             again()
             next_again = now + pause
-        by_socket = {client.socket: client for client in clients if not client.closed}
-        readable, _, _ = select.select(list(by_socket), [], [], pause)
-        for ready in readable:
-            by_socket[ready].read()
+        poll, by_number = select.poll(), {}  # select() cannot wait for more than a thousand
+        for client in clients:
+            if not client.closed:
+                by_number[client.socket.fileno()] = client
+                poll.register(client.socket, select.POLLIN)
+        for number, _ in poll.poll(pause * 1000):
+            by_number[number].read()
 
 
-def free_ports(count, taken=[os.getpid() % len(PORTS)]):
+def free_ports(count, taken=[os.getpid() * 7919 % len(PORTS)]):
     """So many ports that nobody listens on."""
     found = []
     while len(found) < count:

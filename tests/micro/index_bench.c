@@ -13,9 +13,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { WILDCARDS = 1000, BATCHES = 100, PER_BATCH = 10000, MATCHES = BATCHES * PER_BATCH };
+enum { SILENT = 65536 /* GATEWAY_SILENT_MAX */ };
 enum { SUBJECT_BYTES = 32, CACHE_ENTRIES = 8192, HOT_SUBJECTS = 1000, SUBSCRIPTIONS_MAX = 100000000 };
 
 static size_t resident_bytes(void)
@@ -88,6 +91,35 @@ static void report_matches(const char *name, struct match_cache *cache, struct i
     free(subjects);
 }
 
+/* As a shard remembers what other clusters do not want: no subscription, a bit for each cluster. In a process
+ * of its own, because what others have freed would be used again unseen. */
+static void report_silent(size_t subject_bytes, unsigned clusters)
+{
+    char subject[256];
+    fflush(stdout);
+    pid_t child = fork();
+    if (child > 0 && waitpid(child, NULL, 0) == child)
+        return;
+    struct index *index = index_new();
+    if (child < 0 || index == NULL || subject_bytes >= sizeof subject)
+        die("out of memory");
+    size_t resident = resident_bytes();
+    for (uint32_t i = 0; i < SILENT; i++) {
+        snprintf(subject, sizeof subject, "nobody.%0*u", (int)(subject_bytes - strlen("nobody.")), i);
+        for (unsigned cluster = 0; cluster < clusters; cluster++) {
+            if (index_remote_set(index, text(subject), TEXT(""), cluster, 1) != ERR_OK)
+                die("out of memory");
+        }
+    }
+    printf("%d subjects of %zu bytes that %u clusters do not want: %.1f bytes each beside the subject, "
+           "resident; %.1f by "
+           "index_figures()\n",
+           SILENT, subject_bytes, clusters,
+           (double)(resident_bytes() - resident) / SILENT - (double)subject_bytes,
+           (double)index_figures(index).bytes / SILENT - (double)subject_bytes);
+    exit(0);
+}
+
 static uint32_t count_of(const char *argument)
 {
     char *end;
@@ -100,6 +132,9 @@ static uint32_t count_of(const char *argument)
 int main(int argc, char **argv)
 {
     uint32_t count = argc > 1 ? count_of(argv[1]) : 1000000;
+    for (size_t subject_bytes = 16; subject_bytes <= 128; subject_bytes *= 2)
+        report_silent(subject_bytes, 1);
+    report_silent(16, 8);
     struct index *index = index_new();
     struct match_cache *cache = match_cache_new(CACHE_ENTRIES);
     struct subscription *subscriptions = calloc(count + WILDCARDS, sizeof(*subscriptions));
