@@ -1,8 +1,6 @@
 /* net/cluster_changes.c - see cluster_changes.h. Where it listens cannot change, as in nats-server. */
 #include "net/cluster_changes.h"
 
-#include "net/tls_context.h"
-
 static const char *text_of(const char *maybe)
 {
     return maybe == NULL ? "" : maybe;
@@ -36,22 +34,18 @@ static bool routes_same(const struct cluster_options *a, const struct cluster_op
     return same;
 }
 
-static bool tls_same(const struct tls_options *a, const struct tls_options *b)
-{
-    return tls_context_same(a->context, b->context) && tls_context_same(a->dialler, b->dialler);
-}
-
 /* What no reload changes yet. */
 static bool fixed_same(const struct cluster_options *a, const struct cluster_options *b)
 {
-    return bytes_equal(a->user, b->user) && bytes_equal(a->password, b->password) &&
-           strcmp(a->permissions_digest, b->permissions_digest) == 0 && tls_same(&a->tls, &b->tls) &&
-           cluster_pool_same(&a->pool, &b->pool) && route_compression_same(&a->compression, &b->compression);
+    return cluster_pool_same(&a->pool, &b->pool) && route_compression_same(&a->compression, &b->compression);
 }
 
 static bool block_same(const struct cluster_options *a, const struct cluster_options *b)
 {
-    return texts_same(a->name, b->name) && a->authentication_timeout_ns == b->authentication_timeout_ns &&
+    return texts_same(a->name, b->name) && bytes_equal(a->user, b->user) &&
+           bytes_equal(a->password, b->password) && tls_options_same(&a->tls, &b->tls) &&
+           strcmp(a->permissions_digest, b->permissions_digest) == 0 &&
+           a->authentication_timeout_ns == b->authentication_timeout_ns &&
            texts_same(a->advertise, b->advertise) && a->no_advertise == b->no_advertise &&
            a->connect_retries == b->connect_retries && a->connect_backoff == b->connect_backoff &&
            a->ping_interval_ns == b->ping_interval_ns && a->ping_max == b->ping_max &&

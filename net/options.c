@@ -66,12 +66,6 @@ static void refuse_bool(struct option_changes *changes, const char *name, bool b
                         before ? "true" : "false", after ? "true" : "false");
 }
 
-static bool same_pins(const struct tls_options *a, const struct tls_options *b)
-{
-    return a->pin_count == b->pin_count &&
-           (a->pin_count == 0 || memcmp(a->pins, b->pins, a->pin_count * sizeof a->pins[0]) == 0);
-}
-
 static void compare_tls(const void *old, const void *new, struct option_changes *changes)
 {
     const struct tls_options *before = &((const struct net_options *)old)->tls;
@@ -83,7 +77,7 @@ static void compare_tls(const void *old, const void *new, struct option_changes 
     if (tls_options_timeout_ns(before) != tls_options_timeout_ns(after))
         config_text_add(&changes->lines, "Reloaded: tls timeout = %g\n",
                         (double)tls_options_timeout_ns(after) / 1e9);
-    if (!same_pins(before, after))
+    if (!tls_options_same_pins(before, after))
         config_text_add(&changes->lines, "Reloaded: %" PRIu32 " pinned_certs\n", after->pin_count);
     if (before->first != after->first || before->first_wait_ns != after->first_wait_ns)
         config_text_add(&changes->lines, "Reloaded: Client TLS handshake first: %s\n",

@@ -587,6 +587,19 @@ bool tls_options_pinned(const struct tls_options *options, const uint8_t digest[
            bsearch(digest, options->pins, options->pin_count, sizeof options->pins[0], compare_pins) != NULL;
 }
 
+bool tls_options_same_pins(const struct tls_options *a, const struct tls_options *b)
+{
+    return a->pin_count == b->pin_count &&
+           (a->pin_count == 0 || memcmp(a->pins, b->pins, a->pin_count * sizeof a->pins[0]) == 0);
+}
+
+bool tls_options_same(const struct tls_options *a, const struct tls_options *b)
+{
+    return a->on == b->on && tls_context_same(a->context, b->context) &&
+           tls_context_same(a->dialler, b->dialler) && tls_options_same_pins(a, b) &&
+           tls_options_timeout_ns(a) == tls_options_timeout_ns(b);
+}
+
 void tls_options_close(struct tls_options *options)
 {
     tls_context_release(options->context);

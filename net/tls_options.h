@@ -79,6 +79,11 @@ int64_t tls_options_timeout_ns(const struct tls_options *options);
 /* Whether these peers may come by their pin; true when there are no pins. */
 bool tls_options_pinned(const struct tls_options *options, const uint8_t digest[TLS_PIN_BYTES]);
 
+/* Whether a connection that is made by the one is made as by the other: certificates and what is in them,
+ * rules, pins, and the time limit. */
+bool tls_options_same(const struct tls_options *a, const struct tls_options *b);
+bool tls_options_same_pins(const struct tls_options *a, const struct tls_options *b);
+
 /* Lets go of the contexts. Legal when nothing was loaded. */
 void tls_options_close(struct tls_options *options);
 

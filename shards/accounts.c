@@ -191,8 +191,10 @@ bool accounts_snapshot_use(struct shard *shard)
     struct shard_accounts *accounts = &shard->accounts;
     bool good = true;
     for (uint32_t i = 0; i < accounts->capacity; i++) {
-        if (accounts->by_id[i] != NULL)
-            accounts->by_id[i]->host.configured = NULL;
+        if (accounts->by_id[i] == NULL)
+            continue;
+        accounts->by_id[i]->before = accounts->by_id[i]->host.configured;
+        accounts->by_id[i]->host.configured = NULL;
     }
     for (uint32_t i = 0; i < configured_now->count; i++) {
         uint32_t id = configured_now->all[i]->id;

@@ -19,7 +19,9 @@ struct shard_account {
     struct host_account host;   /* first: a session knows its account by it */
     struct host_traffic routes; /* what came and went by routes of this shard */
     uint32_t id;
-    bool opened;          /* a client has been here, or a request: what it imports is in place */
+    bool opened; /* a client has been here, or a request: what it imports is in place */
+    const struct security_account
+        *before;          /* host.configured by shard.remotes.before, as long as that is there */
     struct index *index;  /* who wants what, here */
     struct index *remote; /* who wants what on other servers: remotes.h; NULL: nobody does */
     struct account_remotes remotes;

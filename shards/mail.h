@@ -204,6 +204,7 @@ struct mail_route_answer {
     bool registers;
     bool headers;
     uint8_t compression; /* enum route_compression_mode to switch to now; 0: none */
+    bool retells;        /* the peer takes more than it did: it is to hear again what is wanted */
     uint64_t rid;
     char error[MAIL_ERROR_BYTES]; /* with `close`, for -ERR; empty: none */
 };

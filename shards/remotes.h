@@ -22,6 +22,7 @@ struct shard;
 struct shard_account;
 struct route_connection;
 struct cluster_options;
+struct snapshot;
 
 enum { REMOTES_MAX = 64, REMOTE_GROUPS_MAX = 128, REMOTE_QUEUES_BYTES = 2048, REMOTE_MEMOS = 64 };
 
@@ -38,9 +39,10 @@ struct remote {
 
 /* What one account has to do with other servers. All zero: nothing yet. */
 struct account_remotes {
-    uint64_t up;    /* bits: servers that want something and can be reached */
-    uint8_t *lines; /* [REMOTES_MAX]: over which line a server said what it wants; NULL: none has */
-    uint8_t line;   /* over which we say what we want, in a pool */
+    uint64_t up;         /* bits: servers that want something and can be reached */
+    uint8_t *lines;      /* [REMOTES_MAX]: over which line a server said what it wants; NULL: none has */
+    uint8_t line;        /* over which we say what we want, in a pool; */
+    uint8_t line_before; /* and by the options before, as long as remotes.before has them */
 };
 
 /* The match that a control line had lately, as in struct router_memo. */
@@ -60,6 +62,8 @@ struct remotes {
     struct list full;             /* held back by a full mailbox */
     uint64_t unmade[REMOTES_MAX]; /* routes that found no memory, and the control core has not been told */
     uint32_t unmade_count;
+    struct snapshot
+        *before; /* the options that were in force, until routes are told what differs; NULL: none */
     struct remote_memo memos[REMOTE_MEMOS];
 };
 
@@ -152,6 +156,28 @@ void remotes_account_set(struct shard *shard, struct shard_account *account);
 
 /* The snapshot is new: what was known of accounts is not. */
 void remotes_snapshot_use(struct shard *shard);
+
+/* ---- a reload, and what routes are told by and by: remotes_tell.c ---- */
+
+/* Accounts know the new options and `before` is to be given back: that is done here, at the latest when all
+ * routes have been told what differs. */
+void remotes_reload_begin(struct shard *shard, struct snapshot *before);
+void remotes_reload_step(struct shard *shard);
+
+/* A new route is told everything, and its peer not read from until it is; and one that shall hear it again.
+ */
+void remotes_tell_all(struct shard *shard, struct route_connection *connection);
+void remotes_tell_again(struct shard *shard, struct route_connection *connection);
+
+/* Goes on with that, as long as route_walks() says so. */
+void remotes_tell_step(struct shard *shard, struct route_connection *connection);
+
+/* Whether others may be told that such messages are wanted, and may want them. */
+bool remotes_may_export(const struct shard *shard, struct bytes pattern);
+
+/* What a server wants, on this shard alone; weight 0: no longer. */
+void remotes_interest_set(struct shard *shard, struct shard_account *account, uint32_t remote, uint8_t line,
+                          struct bytes pattern, struct bytes queue, uint32_t weight);
 
 /* Once a turn: those that were held back, write deadlines, routes that are done. */
 void remotes_step(struct shard *shard);

@@ -15,98 +15,11 @@
 
 #include <string.h>
 
-enum { TELL_PATTERNS_MAX = 2000 /* in a turn: some 0.2 ms */ };
 #define RETRY_NS (100 * 1000LL) /* how soon to look again for room in a full mailbox */
 
 static struct shard *shard_of_route(const struct route *route)
 {
     return shard_of(route->context);
-}
-
-static const struct security_permissions *permissions_of(const struct shard *shard)
-{
-    return shard->snapshot->options->cluster.permissions;
-}
-
-/* ---- what this server wants ---- */
-
-/* Whether such messages may come in (routes.md 11.1): of a pattern as of a subject, so that `>` is not under
- * `a.>`. */
-static bool may_import(const struct shard *shard, struct bytes pattern)
-{
-    const struct security_permissions *permissions = permissions_of(shard);
-    return permissions == NULL || permissions_publish(permissions, pattern);
-}
-
-/* Whether an account's interest is told on that line: a peer without a pool has one line for all. */
-static bool serves(const struct route_connection *connection, const struct shard_account *account)
-{
-    return !connection->pooled || connection->line == account->remotes.line;
-}
-
-void remotes_tell(struct shard *shard, const struct shard_account *account, struct bytes pattern,
-                  struct bytes queue, uint32_t wanted)
-{
-    if (!may_import(shard, pattern))
-        return;
-    if (account->host.configured == NULL)
-        return; /* removed by a reload: nobody elsewhere can publish for it by name */
-    for (struct list_link *at = list_first(&shard->remotes.routes); at != NULL;
-         at = list_next(&shard->remotes.routes, at)) {
-        struct route_connection *connection = LIST_ELEMENT(at, struct route_connection, all);
-        if (connection->remote != ROUTE_NONE && serves(connection, account))
-            route_tell_interest(&connection->route, account->host.configured->name, pattern, queue,
-                                queue.count > 0 ? wanted : wanted > 0);
-    }
-}
-
-/* What one step of telling is about. */
-struct telling {
-    const struct shard *shard;
-    struct route *route;
-    struct bytes account;
-    uint32_t seen;
-};
-
-static void tell_one(void *context, struct interest *interest)
-{
-    struct telling *telling = context;
-    struct bytes pattern = interest_pattern(interest);
-    telling->seen++;
-    if (!may_import(telling->shard, pattern))
-        return;
-    if (interest->plain.count > 0 || interest->remote_shards != 0)
-        route_tell_interest(telling->route, telling->account, pattern, (struct bytes){NULL, 0}, 1);
-    for (const struct queue_group *group = interest->groups; group != NULL; group = group->next_in_interest)
-        route_tell_interest(telling->route, telling->account, pattern, queue_group_name(group),
-                            group->members.count + group->remote_total);
-}
-
-/* Goes on telling a route that has been registered all that is wanted, some TELL_PATTERNS_MAX patterns, so
- * that a million of them hold up nobody. What changes meanwhile is told at once, by remotes_tell(), and what
- * the walk meets is as it is then: so the last word about a pattern is always the right one, and one that is
- * said twice does no harm. Until all is told the peer is not read from (taking()): then no message can go
- * there by what it wants, and interest stands on the wire before every message that depends on it
- * (docs/clusters.md 2). */
-static void tell_on(struct shard *shard, struct route_connection *connection)
-{
-    struct route_telling *at = &connection->telling;
-    struct telling telling = {.shard = shard, .route = &connection->route};
-    for (; at->account < shard->accounts.capacity; at->account++) {
-        const struct shard_account *account = shard->accounts.by_id[at->account];
-        telling.seen++;
-        if (account == NULL || account->host.configured == NULL || !serves(connection, account)) {
-            at->cursor = 0; /* it may have gone in mid-walk, by a reload */
-            continue;
-        }
-        telling.account = account->host.configured->name;
-        do {
-            if (telling.seen++ >= TELL_PATTERNS_MAX)
-                return;
-            at->cursor = index_step(account->index, at->cursor, tell_one, &telling);
-        } while (at->cursor != 0);
-    }
-    at->going = false;
 }
 
 /* ---- what other servers want ---- */
@@ -129,8 +42,8 @@ static bool remote_made(struct shard_account *account)
 
 /* What a server says last decides over which line it gets what it wants (routes.md 13.3); with that line all
  * that it wants of the account goes. */
-static void interest_set(struct shard *shard, struct shard_account *account, uint32_t remote, uint8_t line,
-                         struct bytes pattern, struct bytes queue, uint32_t weight)
+void remotes_interest_set(struct shard *shard, struct shard_account *account, uint32_t remote, uint8_t line,
+                          struct bytes pattern, struct bytes queue, uint32_t weight)
 {
     if (weight == 0 && account != NULL && (account->remote == NULL || account->remotes.lines[remote] != line))
         return;
@@ -230,8 +143,8 @@ void remotes_mail_interest(struct shard *shard, const uint8_t *mail, uint32_t by
     struct bytes pattern, queue;
     ASSERT(bytes >= sizeof header);
     remotes_interest_read(mail, &header, &pattern, &queue);
-    interest_set(shard, accounts_get(shard, header.account), header.remote, header.line, pattern, queue,
-                 header.weight);
+    remotes_interest_set(shard, accounts_get(shard, header.account), header.remote, header.line, pattern,
+                         queue, header.weight);
     block_release(&shard->context.pool.blocks, header.block);
 }
 
@@ -265,9 +178,7 @@ static enum route_host_result host_interest(struct route *route, const struct ro
                   BYTES_PRINTF(operation->account), BYTES_PRINTF(operation->subject));
         return ROUTE_HOST_DONE;
     }
-    const struct security_permissions *permissions = permissions_of(shard);
-    if (permissions != NULL && permissions_subscribe(permissions, operation->subject,
-                                                     (struct bytes){NULL, 0}) == PERMISSION_REFUSED) {
+    if (!remotes_may_export(shard, operation->subject)) {
         log_debug(shard->context.log, "Can not export \"%.*s\", ignoring remote subscription request",
                   BYTES_PRINTF(operation->subject));
         return ROUTE_HOST_DONE;
@@ -286,8 +197,8 @@ static enum route_host_result host_interest(struct route *route, const struct ro
     enum route_host_result result = remotes_interest_mail(shard, &mail, operation->subject, operation->queue);
     if (result == ROUTE_HOST_DONE) {
         uint32_t before = wanted_count(account, connection->remote);
-        interest_set(shard, account, connection->remote, connection->line, operation->subject,
-                     operation->queue, weight);
+        remotes_interest_set(shard, account, connection->remote, connection->line, operation->subject,
+                             operation->queue, weight);
         connection->subscription_count += wanted_count(account, connection->remote) - (uint64_t)before;
     }
     return result;
@@ -453,8 +364,9 @@ void remotes_mail_answer(struct shard *shard, const uint8_t *bytes)
         shard->remotes.all[mail.remote].lines[mail.line] =
             (struct remote_line){.shard = shard->post.self, .up = true, .own = connection};
         shard->remotes.own_count++;
-        connection->telling = (struct route_telling){.going = true};
-        tell_on(shard, connection);
+        remotes_tell_all(shard, connection);
+    } else if (mail.retells) {
+        remotes_tell_again(shard, connection);
     }
     route_connection_resume(shard, connection);
 }
@@ -518,6 +430,7 @@ void remotes_route_closed(struct shard *shard, struct route_connection *connecti
 void remotes_account_set(struct shard *shard, struct shard_account *account)
 {
     const struct security_account *configured = account->host.configured;
+    account->remotes.line_before = account->remotes.line;
     if (configured != NULL)
         account->remotes.line = cluster_pool_line(&shard->snapshot->options->cluster.pool, configured->name);
 }
@@ -548,12 +461,13 @@ void remotes_step(struct shard *shard)
         struct route_connection *connection = LIST_ELEMENT(at, struct route_connection, all);
         if (connection->route.state == ROUTE_CLOSED && !connection->told)
             connection->told = closed_tell(shard, connection->route.rid, connection->route.closed_reason);
-        if (connection->telling.going && connection->state == ROUTE_CONNECTION_OPEN) {
-            tell_on(shard, connection);
+        if (route_walks(connection)) {
+            remotes_tell_step(shard, connection);
             route_connection_resume(shard, connection);
         }
         route_connection_step(shard, connection);
     }
+    remotes_reload_step(shard);
 }
 
 void remotes_send(struct shard *shard)
@@ -576,7 +490,7 @@ int64_t remotes_due_ns(const struct shard *shard)
 {
     const struct remotes *remotes = &shard->remotes;
     int64_t due_ns = INT64_MAX;
-    if (remotes->unmade_count > 0)
+    if (remotes->unmade_count > 0 || remotes->before != NULL)
         due_ns = shard->context.now_ns + RETRY_NS;
     if (list_empty(&remotes->routes))
         return due_ns;
@@ -590,7 +504,7 @@ int64_t remotes_due_ns(const struct shard *shard)
         int64_t late_ns = connection->send_started_ns + connection->write_deadline_ns;
         if (connection->send.in_flight != 0 && late_ns < due_ns)
             due_ns = late_ns;
-        if (connection->telling.going && connection->state == ROUTE_CONNECTION_OPEN)
+        if (route_walks(connection))
             return shard->context.now_ns;
         if (connection->state == ROUTE_CONNECTION_ENDING && shard->context.now_ns + RETRY_NS < due_ns)
             due_ns = shard->context.now_ns + RETRY_NS;

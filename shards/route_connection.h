@@ -25,11 +25,24 @@ enum route_connection_state {
 };
 enum { ROUTE_CONNECTION_STATES = ROUTE_CONNECTION_ENDING + 1, ROUTE_ACCOUNTS_KNOWN = 16, ROUTE_NONE = 255 };
 
-/* How far a new route has been told what this server wants. */
-struct route_telling {
-    bool going;
+/* A walk over what stands in the accounts' indexes, that survives changes. */
+struct route_walk {
     uint32_t account; /* its id, */
     uint32_t cursor;  /* and where in its index (index_step()) */
+};
+
+/* How far a route has been told what this server wants. */
+struct route_telling {
+    bool all;     /* everything */
+    bool holds;   /* the peer is not read from until then */
+    bool changes; /* what differs from remotes.before */
+    struct route_walk at;
+};
+
+/* How far what a peer said is looked at that it may not want any more. */
+struct route_dropping {
+    bool going;
+    struct route_walk at;
 };
 
 struct route_connection {
@@ -65,6 +78,7 @@ struct route_connection {
     bool failed;            /* reading failed */
     bool told;              /* the control core knows that it is closed */
     struct route_telling telling;
+    struct route_dropping dropping;
     struct gateway_unknown *gateway_unknown; /* NULL: none yet */
     /* Accounts that it spoke of lately, by a hash of the name; forgotten with a new snapshot. */
     struct shard_account *accounts[ROUTE_ACCOUNTS_KNOWN];
@@ -73,6 +87,13 @@ struct route_connection {
 static inline struct route_connection *route_connection_of(struct route *route)
 {
     return CONTAINER_OF(route, struct route_connection, route);
+}
+
+/* Whether some walk goes on with every turn. */
+static inline bool route_walks(const struct route_connection *connection)
+{
+    return connection->state == ROUTE_CONNECTION_OPEN &&
+           (connection->telling.all || connection->telling.changes || connection->dropping.going);
 }
 
 /* Makes a connection of what the control core sends, and greets. Takes socket and greeting. NULL: no memory,

@@ -67,6 +67,15 @@ static const char *refusal(const struct shard *shard, const struct route_connect
     return NULL;
 }
 
+bool route_tls_options_changed(struct shard *shard, struct route_connection *connection)
+{
+    if (connection->tls == NULL || !tls_stream_open(connection->tls) ||
+        connection->state != ROUTE_CONNECTION_OPEN || refusal(shard, connection) == NULL)
+        return false;
+    route_close(&connection->route, CLOSED_TLS_HANDSHAKE_FAILURE, NULL);
+    return true;
+}
+
 static void decrypt(struct shard *shard, struct route_connection *connection, struct bytes bytes)
 {
     enum tls_result result = TLS_DONE;

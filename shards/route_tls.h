@@ -21,6 +21,9 @@ void route_tls_received(struct shard *shard, struct route_connection *connection
  * behind all of it. False: failed. */
 MUST_USE bool route_tls_encrypt(struct route_connection *connection, bool last);
 
+/* The snapshot is new: closes it when its peer's certificate is not pinned any more. True: it was. */
+bool route_tls_options_changed(struct shard *shard, struct route_connection *connection);
+
 /* Its timer was due: whether that was the end of the patience with a handshake. */
 bool route_tls_timer_due(struct shard *shard, struct route_connection *connection);
 

@@ -168,6 +168,14 @@ static bool name_make(struct server *server)
     return server->name != NULL;
 }
 
+static void snapshot_free(struct snapshot *snapshot)
+{
+    if (snapshot == NULL)
+        return;
+    server_options_free(snapshot->options);
+    memory_free(snapshot);
+}
+
 static bool snapshot_make(struct server *server)
 {
     server->snapshot = memory_new(sizeof *server->snapshot);
@@ -224,10 +232,8 @@ static void server_close(struct server *server)
     post_office_close(&server->office);
     memory_free(server->shards);
     memory_free(server->name);
-    if (server->control.snapshot != NULL) {
-        server_options_free(server->control.snapshot->options);
-        memory_free(server->control.snapshot);
-    }
+    snapshot_free(server->control.snapshot);
+    snapshot_free(server->control.retired); /* when the end came in mid-reload */
 }
 
 /* Builds everything up to listening. False: the reason is in the log; the process ends with 1. */

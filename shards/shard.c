@@ -15,6 +15,7 @@
 #include "shards/host.h"
 #include "shards/mail.h"
 #include "shards/route_connection.h"
+#include "shards/route_tls.h"
 #include "shards/router.h"
 
 #include <stdio.h>
@@ -154,23 +155,26 @@ static void take_snapshot(struct shard *shard, const uint8_t *bytes)
 {
     struct mail_snapshot mail;
     memcpy(&mail, bytes, sizeof mail);
-    struct mail_snapshot released = {.kind = MAIL_SNAPSHOT_RELEASED, .snapshot = shard->snapshot};
+    struct snapshot *before = shard->snapshot;
     shard_snapshot_use(shard, mail.snapshot);
     if (!accounts_snapshot_use(shard))
         log_error(shard->context.log, "No memory for the imports of services: some are not there any more");
-    shadows_snapshot_use(shard, &released.snapshot->options->security.accounts);
-    gateways_snapshot_use(shard, &released.snapshot->options->security.accounts);
+    shadows_snapshot_use(shard, &before->options->security.accounts);
+    gateways_snapshot_use(shard, &before->options->security.accounts);
     uint32_t unpinned = 0;
     for (struct list_link *at = list_first(&shard->connections), *next = NULL; at != NULL; at = next) {
         next = list_next(&shard->connections, at);
         struct connection *connection = LIST_ELEMENT(at, struct connection, all);
         unpinned += connection_tls_options_changed(shard, connection);
-        client_options_changed(&connection->client, &released.snapshot->options->security);
+        client_options_changed(&connection->client, &before->options->security);
+    }
+    for (struct list_link *at = list_first(&shard->remotes.routes), *next = NULL; at != NULL; at = next) {
+        next = list_next(&shard->remotes.routes, at);
+        unpinned += route_tls_options_changed(shard, LIST_ELEMENT(at, struct route_connection, all));
     }
     if (unpinned > 0)
         log_notice(shard->context.log, "Disconnect %u clients due to pinned certs reload", unpinned);
-    if (!shard_tell_control(shard, &released, sizeof released))
-        log_warning(shard->context.log, "The old options could not be given back: their memory stays in use");
+    remotes_reload_begin(shard, before);
 }
 
 static void take_lame_duck(struct shard *shard)

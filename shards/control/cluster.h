@@ -76,10 +76,13 @@ struct cluster_route {
     bool implicit;                 /* dialled because another server told of it */
     bool shown_solicited;          /* in monitoring: we dialled it, or dialled another one of that server; */
     bool shown_configured;         /* or that one's address is configured (routes.md 7.4) */
-    bool password_asked;           /* the worker checks what CONNECT said */
-    struct json_document document; /* that CONNECT */
+    bool password_asked;           /* the worker checks what CONNECT said; */
+    bool password_again;           /* a reload asked, so if it is good there is nothing to go on with */
+    bool connect_said;             /* CONNECT has come, and was good or is looked at */
+    struct json_document document; /* that CONNECT, kept because a reload may change what is a good login */
     struct route_connect connect;
     struct peer_answer answer;
+    uint64_t exports_hash; /* of what the peer lets out, by its last INFO */
     char address[CLUSTER_ADDRESS_BYTES];
 };
 

@@ -29,13 +29,20 @@ bool cluster_send(struct control *control, struct cluster_route *route, struct b
 void cluster_info_again(struct control *control, struct cluster_route *route);
 
 /* The answer to what a route has said: it goes on, or ends; `error` NULL: without -ERR. One may be ended
- * unasked. What finds no room is said later. */
-void cluster_route_go_on(struct control *control, struct cluster_route *route);
+ * unasked. What finds no room is said later. `retells`: the peer hears again what this server wants. */
+void cluster_route_go_on(struct control *control, struct cluster_route *route, bool retells);
 void cluster_route_end(struct control *control, struct cluster_route *route, enum closed_reason reason,
                        const char *error);
 
 /* Says what has found no room. True: some of it has found none again. */
 bool cluster_owed_tell(struct control *control);
+
+/* cluster_members.c: a reload has changed what is a good login; routes of this server's own dialling keep
+ * theirs, as in nats-server. */
+void cluster_login_again(struct control *control, struct cluster_route *route);
+
+/* Notes what the peer says that it lets out: whether that is not what it said before. */
+bool cluster_exports_changed(struct cluster_route *route, const struct route_info *info);
 
 /* cluster_dial.c */
 /* `like`: a dial to the same address, beside which this one is; NULL: there is none. */

@@ -416,6 +416,7 @@ static void registered(struct control *control, struct cluster_route *route, str
     bool first_slot = place->line < ROUTE_POOL_MAX && !slots_used(member);
     route->member = number;
     route->line = place->line;
+    (void)cluster_exports_changed(route, info);
     if (server_hash(info->server_id, answer.hash) != ERR_OK)
         memset(answer.hash, 0, sizeof answer.hash); /* replies for it are delivered by whoever gets them */
     line_tell(control, route, REMOTE_LINE_KNOWN, answer.hash);

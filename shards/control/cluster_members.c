@@ -1,6 +1,7 @@
 /* shards/control/cluster_members.c - what routes say, and what follows: who becomes a member, under which
  * name, who is told of whom (spec/routes.md 5.2, 6, 7, 8). */
 #include "core/base/check.h"
+#include "core/base/hash.h"
 #include "core/base/log.h"
 #include "core/base/memory.h"
 #include "core/security/password.h"
@@ -61,17 +62,13 @@ static void connect_settled(struct control *control, struct cluster_route *route
                  BYTES_PRINTF(connect->cluster), BYTES_PRINTF(mine));
         cluster_route_end(control, route, CLOSED_CLUSTER_NAME_CONFLICT, error);
     } else {
-        cluster_route_go_on(control, route);
+        cluster_route_go_on(control, route, false);
     }
-    json_close(&route->document);
-    route->connect = (struct route_connect){0};
 }
 
 static void login_failed(struct control *control, struct cluster_route *route)
 {
     cluster_route_end(control, route, CLOSED_AUTHENTICATION_FAILURE, "Authorization Violation");
-    json_close(&route->document);
-    route->connect = (struct route_connect){0};
 }
 
 /* A hash is the worker's to check. */
@@ -88,16 +85,46 @@ void cluster_password_checked(struct control *control, uint64_t rid, bool matche
     if (route == NULL || !route->password_asked)
         return;
     route->password_asked = false;
-    if (matches)
-        connect_settled(control, route);
-    else
+    if (!matches)
         login_failed(control, route);
+    else if (!route->password_again)
+        connect_settled(control, route);
+}
+
+/* What CONNECT said is compared with the configuration; what follows is in connect_settled(), if not the
+ * worker has to be asked first. */
+static bool login_good(struct control *control, struct cluster_route *route)
+{
+    const struct cluster_options *options = &control->snapshot->options->cluster;
+    const struct route_connect *connect = &route->connect;
+    if (options->user.count == 0)
+        return true;
+    bool user = password_compare_plain(options->user, connect->user);
+    if (user && password_is_bcrypt(options->password)) {
+        password_ask(control, route, options->password);
+        return false;
+    }
+    bool good = user & password_compare_plain(options->password, connect->password);
+    if (!good)
+        login_failed(control, route);
+    return good;
+}
+
+void cluster_login_again(struct control *control, struct cluster_route *route)
+{
+    if (route->solicited || route->shown_solicited || !route->connect_said)
+        return;
+    if (route->password_asked && !route->password_again) {
+        login_failed(control, route); /* the answer would be about the password before; it dials again */
+        return;
+    }
+    route->password_again = true;
+    (void)login_good(control, route);
 }
 
 static void connect_said(struct control *control, struct cluster_route *route, struct bytes json)
 {
     char error[MAIL_ERROR_BYTES];
-    const struct cluster_options *options = &control->snapshot->options->cluster;
     struct route_connect *connect = &route->connect;
     json_close(&route->document);
     *connect = (struct route_connect){0};
@@ -115,17 +142,9 @@ static void connect_said(struct control *control, struct cluster_route *route, s
         cluster_route_end(control, route, CLOSED_WRONG_GATEWAY, error);
         return;
     }
-    if (options->user.count == 0) {
+    route->connect_said = true;
+    if (login_good(control, route))
         connect_settled(control, route);
-        return;
-    }
-    bool user = password_compare_plain(options->user, connect->user);
-    if (user && password_is_bcrypt(options->password))
-        password_ask(control, route, options->password);
-    else if (user & password_compare_plain(options->password, connect->password))
-        connect_settled(control, route);
-    else
-        login_failed(control, route);
 }
 
 /* ---- INFO ---- */
@@ -193,6 +212,13 @@ static bool member_said_again(struct control *control, struct cluster_member *me
     return true;
 }
 
+bool cluster_exports_changed(struct cluster_route *route, const struct route_info *info)
+{
+    uint64_t before = route->exports_hash;
+    route->exports_hash = hash_bytes(info->exports.allow, hash_bytes(info->exports.deny, 0));
+    return route->exports_hash != before;
+}
+
 static void info_said(struct control *control, struct cluster_route *route, struct bytes json)
 {
     struct cluster *cluster = &control->cluster;
@@ -201,7 +227,7 @@ static void info_said(struct control *control, struct cluster_route *route, stru
     bool good = route_info_read(&document, json, &info) == ERR_OK;
     if (good && route->member != CLUSTER_NO_MEMBER && info.route_account_request.count > 0) {
         account_moves(control, route, &info);
-        cluster_route_go_on(control, route);
+        cluster_route_go_on(control, route, false);
         json_close(&document);
         return;
     }
@@ -230,7 +256,9 @@ static void info_said(struct control *control, struct cluster_route *route, stru
         } else if (info.gateway.count == 0 && member_said_again(control, member, &document, &info)) {
             document = (struct json_document){0};
         }
-        cluster_route_go_on(control, route);
+        bool more = info.gateway.count == 0 && bytes_equal(info.server_id, member->info.server_id) &&
+                    cluster_exports_changed(route, &info);
+        cluster_route_go_on(control, route, more);
     }
     json_close(&document);
 }

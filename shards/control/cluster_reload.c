@@ -128,10 +128,22 @@ static void words_change(struct control *control)
         cluster_urls_tell(control);
 }
 
+/* Who has come with a login that is none any more goes. */
+static void logins_check(struct control *control, const struct cluster_options *before)
+{
+    const struct list *routes = &control->cluster.routes;
+    const struct cluster_options *options = &control->snapshot->options->cluster;
+    if (bytes_equal(before->user, options->user) && bytes_equal(before->password, options->password))
+        return;
+    for (struct list_link *at = list_first(routes); at != NULL; at = list_next(routes, at))
+        cluster_login_again(control, LIST_ELEMENT(at, struct cluster_route, all));
+}
+
 void cluster_reloaded(struct control *control)
 {
     if (!control->cluster.on)
         return;
+    logins_check(control, &control->retired->options->cluster);
     words_change(control);
     routes_remove(control);
     routes_add(control, &control->retired->options->cluster);

@@ -3,9 +3,10 @@
 #include "shards/control/cluster_internal.h"
 #include "shards/control/control_internal.h"
 
-void cluster_route_go_on(struct control *control, struct cluster_route *route)
+void cluster_route_go_on(struct control *control, struct cluster_route *route, bool retells)
 {
     struct mail_route_answer mail = peer_goes_on(route->rid);
+    mail.retells = retells;
     peer_answer_say(control, route->shard, &route->answer, &mail);
 }
 

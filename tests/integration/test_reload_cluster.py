@@ -6,6 +6,7 @@ reloaded while messages flow between those whom the change does not concern: non
 With a nats-server as SERVER the rows that it knows prove themselves.
 """
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -13,11 +14,16 @@ import select
 import shutil
 import signal
 import socket
+import ssl
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tls"))
+from authority import Authority  # noqa: E402
 from cluster_client import ACCOUNTS, WAIT_SECONDS, Client, Failure, Node, free_ports, pump  # noqa: E402
 from test_routes import Peer, World, connect_line, expect, expect_refused, info_line, linked  # noqa: E402
 
@@ -75,19 +81,6 @@ def refused(node, words, **changes):
         raise Failure(f"not said: {words} in {said}")
     for name, value in before.items():
         setattr(node, name, value)
-
-
-def burst_until(peer, client, marker):
-    """What the peer is told up to the interest in a new subject."""
-    client.subscribe(marker)
-    lines = []
-    while True:
-        line = peer.line()
-        if line is None:
-            raise Failure(f"the route ended: {lines[-5:]}")
-        if marker.encode() in line:
-            return lines
-        lines.append(line)
 
 
 # ---- one server and scripted peers ----
@@ -167,6 +160,241 @@ def case_the_name_changes(world):
     newcomer = world.dial()
     newcomer.send(connect_line("G" * 56, cluster="D") + info_line("G" * 56, cluster="D"))
     expect("open", True, newcomer.open_after(b""))
+
+
+def permissions(imports, exports):
+    def block(side, allowed):
+        return "" if allowed is None else "\n %s { allow: [%s] }" % (side, ", ".join(f'"{subject}"' for subject in allowed))
+    return " permissions {" + block("import", imports) + block("export", exports) + "\n }"
+
+
+def told(peer, client, marker):
+    """What the peer is told about APP up to the interest in a new subject, without that."""
+    sid = client.subscribe(marker)
+    lines = []
+    while not lines or marker.encode() not in lines[-1]:
+        line = peer.line()
+        if line is None:
+            raise Failure(f"the route ended: {lines[-5:]}")
+        lines.append(line)
+    client.unsubscribe(sid)
+    peer.until(r"^RS- APP " + re.escape(marker))
+    return sorted(line.decode() for line in lines[:-1] if b" APP " in line and b" $SYS." not in line)
+
+
+def newer_permissions_change(world):
+    """Routes are told what they are to send now, and what no longer; what they may not have they lose."""
+    node, client, peer = world.node, world.client(), world.member("F")
+    for subject, queue in (("a.x", None), ("b.x", None), ("b.x", "q"), ("b.x", "r"), ("c", None), ("b.gone", None)):
+        sid = client.subscribe(subject, queue)
+    client.flush()
+    told(peer, client, "a.begin")
+    peer.send(b"RS+ APP e.a\r\nRS+ APP e.b\r\nRS+ APP e.b q 1\r\nRS+ APP e.*\r\nRS+ APP a.ready\r\n")
+    peer.until_message(client, "a.ready")
+    reloaded(node, "Reloaded: cluster\n", extra=permissions(["a.>"], ["e.a", "a.>"]))
+    info = json.loads(peer.until(r"^INFO (.*)$").group(1))
+    expect("INFO", (["a.>"], ["e.a", "a.>"]), (info["import"]["allow"], info["export"]["allow"]))
+    expect("told", ["RS- APP b.gone", "RS- APP b.x", "RS- APP b.x q", "RS- APP b.x r", "RS- APP c"],
+           told(peer, client, "a.first"))
+    client.unsubscribe(sid)  # the peer has heard of it already
+    client.subscribe("b.new")
+    expect("told", [], told(peer, client, "a.second"))
+    for subject in ("e.b", "e.c", "e.a"):
+        client.publish(subject, subject.encode())
+    expect("line", b"RMSG APP e.a 3", peer.line())
+    peer.body(3)
+    peer.send(b"RS+ APP e.b\r\n")  # it may not, and is not heard
+    expect("open", True, peer.open_after(b""))
+    reloaded(node, "Reloaded: cluster\n", extra=permissions(["b.>"], ["e.*", "a.>"]))
+    peer.until(r"^INFO ")
+    client.subscribe("b.end")
+    lines = []
+    while "RS+ APP b.end" not in lines:
+        lines.append(peer.line().decode())
+    expect("told", ["RS+ APP b.end", "RS+ APP b.new", "RS+ APP b.x", "RS+ APP b.x q 1", "RS+ APP b.x r 1", "RS- APP a.x"],
+           sorted(line for line in lines if " APP " in line))
+    peer.send(b"RS+ APP e.b\r\nRS+ APP e.*\r\n")  # as it does on that INFO
+    heard(peer, client, "e.b")
+    reloaded(node, "Reloaded: cluster\n", extra="")
+    info = json.loads(peer.until(r"^INFO (.*)$").group(1))
+    expect("INFO", (None, None), (info.get("import"), info.get("export")))
+    expect("told", ["RS+ APP a.x", "RS+ APP c"], told(peer, client, "a.third"))
+
+
+def heard(peer, client, subject):
+    """Until what is published there comes."""
+    wanted = b"RMSG APP %s 0\r\n\r\n" % subject.encode()
+    pump([client], lambda: seen(peer, wanted), lambda: client.publish(subject, b""))
+    client.flush()
+    expect("open", True, peer.open_after(b""))
+    peer.buffer = b""
+
+
+def seen(peer, wanted):
+    if select.select([peer.socket], [], [], 0)[0]:
+        peer.buffer += peer.socket.recv(1 << 16)
+    return wanted in peer.buffer
+
+
+def ours_interest_is_told_again_when_the_peer_takes_more(world):
+    client, peer = world.client(), world.member("F", export={"allow": ["a"]})
+    client.subscribe("b")
+    client.subscribe("a", "q")
+    client.flush()
+    told(peer, client, "begin")
+    peer.send(info_line("F" * 56, export={"allow": ["a"]}))
+    expect("as before", [], told(peer, client, "first"))
+    peer.send(info_line("F" * 56, export={"allow": ["a", "b"]}))
+    expect("open", True, peer.open_after(b""))
+    lines = sorted(line.decode() for line in peer.buffer.split(b"\r\n") if b" APP " in line)
+    expect("told", ["RS+ APP a q 1", "RS+ APP b"], lines)
+
+
+def ours_many_patterns_change_in_steps(world):
+    """Interest that changes while a reload is told: in the end the peer knows what it may."""
+    count = 20000
+    client = world.client()
+    client.send(b"".join(b"SUB old.%d %d\r\nSUB new.%d %d\r\n" % (n, n + 10, n, n + 10 + count) for n in range(count)))
+    client.flush()
+    world.node.extra = permissions(["old.>", "end.>"], None)
+    world.node.reload()
+    peer = world.dial()
+    peer.send(connect_line() + info_line())
+    known = set()
+
+    def read_until(marker):
+        while True:
+            words = peer.line().decode().split()
+            if words[0] == "RS+":
+                known.add(words[2])
+            elif words[0] == "RS-":
+                known.discard(words[2])
+            if words[:1] == ["RS+"] and words[2] == marker:
+                return
+    client.next_sid = 10 + 2 * count
+    client.subscribe("end.one")
+    read_until("end.one")
+    world.node.extra = permissions(["new.>", "end.>"], None)
+    thread = threading.Thread(target=world.node.reload)
+    thread.start()
+    for n in range(0, count, 50):
+        client.send(b"".join(b"UNSUB %d\r\nUNSUB %d\r\n" % (n + i + 10, n + i + 11 + count) for i in range(0, 50, 2)))
+        client.flush()
+    thread.join()
+    client.subscribe("end.two")
+    read_until("end.two")
+    wanted = {f"new.{n}" for n in range(0, count, 2)} | {"end.one", "end.two"}
+    known = {subject for subject in known if not subject.startswith("$SYS")}
+    expect("too many", [], sorted(known - wanted)[:5])
+    expect("missing", [], sorted(wanted - known)[:5])
+
+
+LOGIN = " authorization { user: u, password: %s }"
+
+
+def case_a_login_changes(world):
+    """Who has come with one that is none any more goes; whom the server has dialled itself stays."""
+    listener = Listener(world, "L")
+    reloaded(world.node, routes=[listener.port], extra=LOGIN % "p")
+    dialled = listener.accept()
+
+    def come(letter, password):
+        peer = world.dial()
+        peer.send(connect_line(letter * 56, user="u", **{"pass": password}) + info_line(letter * 56))
+        return peer
+
+    def errors(peer):
+        return [line for line in peer.ends() if line.startswith(b"-ERR")]
+
+    first = come("F", "p")
+    expect("open", True, first.open_after(b""))
+    reloaded(world.node, "Reloaded: cluster\n", extra=LOGIN % f'"{HASH_OF_P}"')
+    expect("with the hash", True, come("J", "p").open_after(b""))  # checked behind the first one's
+    expect("first", True, first.open_after(b"RS+ APP x\r\n"))
+    reloaded(world.node, "Reloaded: cluster\n", extra=LOGIN % "q")
+    expect("first", [b"-ERR 'Authorization Violation'"], errors(first))
+    expect("with the old one", [b"-ERR 'Authorization Violation'"], errors(come("F", "p")))
+    second = come("G", "q")
+    expect("open", True, second.open_after(b""))
+    reloaded(world.node, "Reloaded: cluster\n", extra=LOGIN % f'"{HASH_OF_P}"')
+    expect("second", [b"-ERR 'Authorization Violation'"], errors(second))
+    third = come("H", "p")
+    expect("open", True, third.open_after(b""))
+    reloaded(world.node, "Reloaded: cluster\n", extra="")
+    for what, peer in (("third", third), ("dialled", dialled), ("without a login", come("I", "nothing"))):
+        expect(what, True, peer.open_after(b""))
+
+
+HASH_OF_P = "$2a$04$Z0cap5u/GXKoUePxwC06g.W7A2FDfRaFtVj.rBafPQCGO734dyzCq"
+
+
+def secured(world, authority, pair):
+    context = ssl.create_default_context(cafile=authority.file)
+    context.load_cert_chain(*pair)
+    context.check_hostname = False
+    peer = world.dial()
+    peer.socket = context.wrap_socket(peer.socket)
+    return peer
+
+
+def case_certificates_change(world):
+    """New ones for who comes later; who is there stays."""
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+        old, new = Authority(one), Authority(two)
+        pairs = [authority.issue("node", names="IP:127.0.0.1") for authority in (old, new)]
+
+        def tls(authority, pair):
+            return f' tls {{ cert_file: "{pair[0]}", key_file: "{pair[1]}", ca_file: "{authority.file}" }}'
+        clear = world.member("E")
+        reloaded(world.node, "Reloaded: cluster\n", extra=tls(old, pairs[0]))
+        expect("open", True, clear.open_after(b""))
+        first = secured(world, old, pairs[0])
+        first.send(connect_line() + info_line())
+        expect("open", True, first.open_after(b""))
+        reloaded(world.node, "Reloaded: cluster\n", extra=tls(new, pairs[1]))
+        second = secured(world, new, pairs[1])
+        second.send(connect_line("G" * 56) + info_line("G" * 56))
+        for peer in (clear, first, second):
+            expect("open", True, peer.open_after(b""))
+        try:
+            stranger = secured(world, old, pairs[0])
+            raise Failure(f"the old certificates are good: {stranger.line()}")
+        except ssl.SSLError:
+            pass
+        reloaded(world.node, "Reloaded: cluster\n", extra="")
+        third = world.dial()
+        third.send(connect_line("H" * 56) + info_line("H" * 56))
+        for peer in (clear, first, second, third):
+            expect("open", True, peer.open_after(b""))
+
+
+def newer_pins_change(world):
+    with tempfile.TemporaryDirectory() as folder:
+        authority = Authority(folder)
+        mine = authority.issue("node", names="IP:127.0.0.1")
+        others = {name: authority.issue(name, names="IP:127.0.0.1") for name in "FG"}
+
+        def tls(pinned):
+            pins = ", ".join(f'"{pin_of(others[name][0])}"' for name in pinned)
+            return (f' tls {{ cert_file: "{mine[0]}", key_file: "{mine[1]}", ca_file: "{authority.file}", '
+                    f'pinned_certs: [{pins}] }}')
+        reloaded(world.node, extra=tls("FG"))
+        peers = {name: secured(world, authority, others[name]) for name in "FG"}
+        for name, peer in peers.items():
+            peer.send(connect_line(name * 56) + info_line(name * 56))
+            expect("open", True, peer.open_after(b""))
+        said = reloaded(world.node, "Reloaded: cluster\n", extra=tls("F"))
+        if "Disconnect 1 clients due to pinned certs reload" not in said:
+            raise Failure(f"not said who goes: {said}")
+        peers["G"].ends()
+        expect("open", True, peers["F"].open_after(b""))
+
+
+def pin_of(file):
+    """As pinned_certs has it: SHA-256 of the key."""
+    key = subprocess.run(["openssl", "x509", "-in", file, "-noout", "-pubkey"], check=True, capture_output=True).stdout
+    der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "DER"], input=key, check=True, capture_output=True).stdout
+    return hashlib.sha256(der).hexdigest()
 
 
 def ours_addresses_are_told_again(world):
@@ -271,10 +499,19 @@ class Nodes:
                 raise Failure(f"{node.name} ended with {code}")
 
 
-def unlinked(one, other):
+def linked_by(one, other, subject):
+    """Until a message of that subject goes from one to the other."""
+    a, b = Client(one), Client(other)
+    b.subscribe(subject)
+    pump([a, b], lambda: b.messages, lambda: a.publish(subject, b""))
+    a.close()
+    b.close()
+
+
+def unlinked(one, other, subject="unlinked"):
     """Until messages of one do not reach the other any more; the clients stay where they are."""
     a, b = Client(one), Client(other)
-    sid = b.subscribe("unlinked")
+    sid = b.subscribe(subject)
     count = [0, 0]
 
     def gone():
@@ -286,7 +523,7 @@ def unlinked(one, other):
         arrived = len([m for m in b.messages if m.sid == sid])
         count[1] = count[1] + 1 if arrived == count[0] else 0
         count[0] = arrived
-        a.publish("unlinked", b"")
+        a.publish(subject, b"")
         a.flush()
         b.flush()
 
@@ -310,6 +547,33 @@ def nodes_join_and_leave(paths):
             flow.finish()
 
 
+def nodes_permissions_under_way(paths):
+    """What may be imported and exported changes at one node and back, beside subjects that it does not concern."""
+    deny = ' permissions { import { deny: ["in.>", "both.>"] }, export { deny: ["out.>", "both.>"] } }'
+    with Nodes(paths[:2], routes=[(1, 0)], accounts="") as (one, other):
+        linked(one, other)
+        there, back = Flow(one, other), Flow(other, one)
+        early = [Client(one), Client(other)]
+        for client in early:
+            for subject in ("in.early", "out.early", "both.early"):
+                client.subscribe(subject)
+        for _ in range(2):
+            reloaded(one, "Reloaded: cluster\n", extra=deny)
+            unlinked(one, other, "out.x")
+            unlinked(other, one, "in.x")
+            linked_by(one, other, "in.x")
+            linked_by(other, one, "out.x")
+            reloaded(one, "Reloaded: cluster\n", extra="")
+            for number, client in enumerate(early):  # what was wanted all the time is wanted again
+                client.messages.clear()
+                pump(early, lambda c=client: {m.subject for m in c.messages} >= {"in.early", "out.early", "both.early"},
+                     lambda n=number: [early[1 - n].publish(s, b"") for s in ("in.early", "out.early", "both.early")])
+        for client in early:
+            client.close()
+        for flow in (there, back):
+            flow.finish()
+
+
 # ---- running ----
 
 def in_world(path, case, extra=""):
@@ -326,7 +590,8 @@ def in_world(path, case, extra=""):
 def runs_of(arguments):
     path, ours = arguments.server, "myelin" in os.path.basename(arguments.server)
     runs = [(name, lambda f=case: in_world(path, f)) for name, case in sorted(globals().items())
-            if name.startswith("case_") or (ours and name.startswith("ours_"))]
+            if name.startswith("case_") or (ours and name.startswith("ours_")) or
+            (name.startswith("newer_") and (ours or "current" in path))]
     m, n, x = path, arguments.nats, arguments.newest
     mixes = [("of one kind", [m, m, m])]
     if ours and n:

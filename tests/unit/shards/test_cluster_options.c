@@ -236,9 +236,16 @@ static const struct reload_case reload_cases[] = {
     {"cluster { port: 1 }", "cluster { port: 1, ping_max: 5 }", NULL, "Reloaded: cluster\n"},
     {"cluster { port: 1 }", "cluster { port: 1, write_deadline: \"5s\" }", NULL, "Reloaded: cluster\n"},
     {"cluster { port: 1 }", "cluster { port: 1, write_timeout: close }", NULL, "Reloaded: cluster\n"},
-    {"cluster { port: 1, permissions { import: a } }", "cluster { port: 1, permissions { import: b } }",
-     "config reload not supported for cluster", ""},
+    {"cluster { port: 1, permissions { import: a } }", "cluster { port: 1, permissions { import: b } }", NULL,
+     "Reloaded: cluster\n"},
     {"cluster { port: 1, permissions { import: a } }", "cluster { port: 1, permissions { import: a } }", NULL,
+     ""},
+    {"cluster { port: 1, permissions { import: a } }", "cluster { port: 1 }", NULL, "Reloaded: cluster\n"},
+    {"cluster { port: 1 }", "cluster { port: 1, authorization { user: u, password: p } }", NULL,
+     "Reloaded: cluster\n"},
+    {"cluster { port: 1, authorization { user: u, password: p } }",
+     "cluster { port: 1, authorization { user: u, password: q } }", NULL, "Reloaded: cluster\n"},
+    {"cluster { port: 1 }", "cluster { port: 1, pool_size: 5 }", "config reload not supported for cluster",
      ""},
 };
 
