@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { OUTPUTS_PER_STEP = 8192 };
+enum { RUN_MOST = 128 /* messages that go to a mailbox at once */ };
 #define STALL_NS (2 * NS_PER_MS)
 
 /* A subject of the service. */
@@ -138,24 +138,32 @@ static void log_output(const struct control *control, const struct streaming_out
     log_line(control->log, level, "STREAM: %.*s", BYTES_PRINTF(output->body));
 }
 
-/* False: a mailbox is full. */
-static bool output_do(struct control *control, const struct streaming_output *output)
+/* With those behind it that go to the same subject. */
+static uint32_t publish_do(struct control *control, const struct streaming_output *output)
+{
+    struct bytes bodies[RUN_MOST] = {output->body};
+    uint32_t count = 1 + streaming_output_more(control->streaming->machine, output, bodies + 1, RUN_MOST - 1);
+    return count - desk_publish(control, output->via < control->shard_count ? output->via : 0,
+                                output->subject, output->reply, bodies, count);
+}
+
+/* How many are not done, because a mailbox is full: the last that were taken. */
+static uint32_t output_do(struct control *control, const struct streaming_output *output)
 {
     switch (output->kind) {
     case STREAMING_OUTPUT_PUBLISH:
-        return desk_publish(control, output->via < control->shard_count ? output->via : 0, output->subject,
-                            output->reply, output->body);
+        return publish_do(control, output);
     case STREAMING_OUTPUT_LISTEN:
-        return inbox_listen(control, output->subject);
+        return !inbox_listen(control, output->subject);
     case STREAMING_OUTPUT_UNLISTEN:
-        return inbox_unlisten(control, output->subject);
+        return !inbox_unlisten(control, output->subject);
     case STREAMING_OUTPUT_LOG:
         log_output(control, output);
-        return true;
+        return 0;
     case STREAMING_OUTPUT_PROPOSE: /* of a replicated machine only */
         break;
     }
-    return true;
+    return 0;
 }
 
 /* True: outputs are left because a mailbox is full. */
@@ -164,8 +172,9 @@ static bool outputs_do(struct control *control)
     struct streaming_service *service = control->streaming;
     struct streaming_output output;
     while (streaming_output_next(service->machine, &output)) {
-        if (!output_do(control, &output)) {
-            streaming_output_back(service->machine);
+        uint32_t left = output_do(control, &output);
+        if (left > 0) {
+            streaming_output_back(service->machine, left);
             return true;
         }
     }
