@@ -479,10 +479,11 @@ sim-check: $(out)/sim ## simulate fixed and some random seeds; prove that broken
 test_targets += streaming-check
 STREAMING_KILLS ?= 10
 .PHONY: streaming-check
-streaming-check: $(out)/myelin ## NATS Streaming's checklist, restarts, and kills at random moments
+streaming-check: $(out)/myelin $(out)/myelin-bench ## NATS Streaming's checklist, restarts, and kills at random moments
 	python3 -B tests/integration/test_streaming.py $(out)/myelin
 	python3 -B tests/integration/test_streaming.py $(out)/myelin --store FILE
 	python3 -B tests/integration/test_streaming_restart.py $(out)/myelin --kills $(STREAMING_KILLS)
+	python3 -B tests/integration/test_streaming_load.py $(out)/myelin $(out)/myelin-bench
 
 .PHONY: streaming-nats
 streaming_module := github.com/nats-io/nats-streaming-server@v0.25.6

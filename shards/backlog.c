@@ -66,6 +66,22 @@ void backlog_publish(struct shard *shard, struct shard_account *account, const s
         put(shard, account, message);
 }
 
+void backlog_publish_run(struct shard *shard, struct shard_account *account, const struct message *run)
+{
+    struct message rest = *run;
+    for (;;) {
+        uint32_t done = 1;
+        if (shard->backlog.first != NULL || router_route_run(shard, account, &rest, &done) == HOST_FULL) {
+            struct message single = message_first(&rest, 1);
+            done = 1;
+            put(shard, account, &single);
+        }
+        if (done > rest.run_more)
+            return;
+        message_advance(&rest, done);
+    }
+}
+
 void backlog_retry(struct shard *shard)
 {
     struct backlog *backlog = &shard->backlog;

@@ -21,6 +21,9 @@ struct backlog {
 /* Publishes in an account: at once, or when there is room. The message has no publisher. */
 void backlog_publish(struct shard *shard, struct shard_account *account, const struct message *message);
 
+/* The same with a run of messages (net/message.h). */
+void backlog_publish_run(struct shard *shard, struct shard_account *account, const struct message *run);
+
 /* Publishes what waits, as far as there is room. Once a turn. */
 void backlog_retry(struct shard *shard);
 

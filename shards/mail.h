@@ -351,9 +351,11 @@ struct mail_system_client {
     struct publisher_place place;
 };
 
-/* Followed by subject, reply and body, or these lie in `block`. */
+/* Followed by subject, reply and body, or these lie in `block`. Inline, CR LF stands behind the body, and
+ * then come `run_more` bodies of the same size with theirs. */
 struct mail_publish {
     uint8_t kind;
+    uint16_t run_more;
     uint32_t subject_count;
     uint32_t reply_count;
     uint32_t total_bytes;

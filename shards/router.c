@@ -547,6 +547,31 @@ bool router_route(struct shard *shard, struct shard_account *account, const stru
     return match != NULL && deliver_all(shard, account, match, message);
 }
 
+static ALWAYS_INLINE enum host_result publish_all(struct shard *shard, struct shard_account *account,
+                                                  const struct match *match, const struct message *run)
+{
+    if (UNLIKELY(!room_for_all(shard, account, match, run)))
+        return HOST_FULL;
+    return LIKELY(deliver_all(shard, account, match, run)) ? HOST_DONE : HOST_NOBODY;
+}
+
+enum host_result router_route_run(struct shard *shard, struct shard_account *account,
+                                  const struct message *run, uint32_t *done)
+{
+    struct message first = message_first(run, 1);
+    *done = 1;
+    if (goes_home(account, run))
+        return gateway_replies_publish(shard, account, &first, first.subject, done);
+    const struct match *match = find(shard, account, run);
+    if (match == NULL)
+        return HOST_MEMORY;
+    /* Other servers are told one by one: what they ask of a run, they ask of its publisher. */
+    if (account->remote == NULL && account->gateway == NULL)
+        *done = run_length(shard, account, match, run);
+    first = message_first(run, *done);
+    return publish_all(shard, account, match, &first);
+}
+
 enum host_result router_publish_room(struct shard *shard, const struct message *message)
 {
     struct shard_account *account = shard_account_of(message->publisher->account);
@@ -558,14 +583,6 @@ enum host_result router_publish_room(struct shard *shard, const struct message *
     if (UNLIKELY(services_possible(account, message->subject)) && services_hit(shard, account, message))
         return services_publish_room(shard, account, message);
     return router_room(shard, account, message);
-}
-
-static ALWAYS_INLINE enum host_result publish_all(struct shard *shard, struct shard_account *account,
-                                                  const struct match *match, const struct message *run)
-{
-    if (UNLIKELY(!room_for_all(shard, account, match, run)))
-        return HOST_FULL;
-    return LIKELY(deliver_all(shard, account, match, run)) ? HOST_DONE : HOST_NOBODY;
 }
 
 enum host_result router_publish(struct shard *shard, const struct message *run, uint32_t *done)

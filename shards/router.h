@@ -35,6 +35,11 @@ bool router_wanted(struct shard *shard, struct shard_account *account, struct by
  */
 bool router_route(struct shard *shard, struct shard_account *account, const struct message *message);
 
+/* Asks for room and delivers as much of a run that has no publisher as goes at once: *done messages, at least
+ * one. HOST_FULL: nothing was done; HOST_MEMORY: it is lost. */
+enum host_result router_route_run(struct shard *shard, struct shard_account *account,
+                                  const struct message *run, uint32_t *done);
+
 /* Publishes messages that came by a route: to local subscriptions, and of the groups named in `queues` to
  * one member each (routes.md 12.2, 12.4); of a run the first so many as go at once, *done. A run has no
  * queues. HOST_FULL: nothing was done. */

@@ -140,6 +140,10 @@ struct store_channel_figures {
 };
 struct store_channel_figures store_channel_figures(const struct store_channel *channel);
 
+/* Two of them, for who asks with each message: last_sequence, dropped_count. */
+uint64_t store_channel_last(const struct store_channel *channel);
+uint64_t store_channel_dropped(const struct store_channel *channel);
+
 /* ---- messages ---- */
 
 struct store_message {

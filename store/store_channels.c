@@ -332,6 +332,16 @@ void *store_channel_owner(const struct store_channel *channel)
     return channel->owner;
 }
 
+uint64_t store_channel_last(const struct store_channel *channel)
+{
+    return channel->last;
+}
+
+uint64_t store_channel_dropped(const struct store_channel *channel)
+{
+    return channel->dropped_count;
+}
+
 struct store_channel_figures store_channel_figures(const struct store_channel *channel)
 {
     struct store_channel_figures figures = {

@@ -20,13 +20,18 @@ void wal_say(struct wal *wal, const char *format, ...)
     va_end(arguments);
 }
 
+static void blocks_free(struct wal_block *block)
+{
+    for (struct wal_block *next = NULL; block != NULL; block = next) {
+        next = block->next;
+        memory_free(block);
+    }
+}
+
 static void wal_free(struct wal *wal)
 {
-    while (wal->blocks != NULL) {
-        struct wal_block *next = wal->blocks->next;
-        memory_free(wal->blocks);
-        wal->blocks = next;
-    }
+    blocks_free(wal->blocks);
+    blocks_free(wal->spare_blocks);
     for (uint32_t i = 0; i < wal->segment_count; i++) {
         if (wal->segments[i].file >= 0)
             wal->options.files.calls->close(wal->options.files.host, wal->segments[i].file);
@@ -186,23 +191,46 @@ static uint64_t needed_bytes(const struct wal *wal, uint32_t size)
     return size + record_size((size_t)WAL_INDEX_ENTRIES_MAX * WAL_ENTRY_BYTES) + closing_bytes(wal, 1) + 8;
 }
 
+/* One that is not in the list yet; with whatever it held before. */
+static struct wal_block *block_new(struct wal *wal, uint32_t capacity)
+{
+    struct wal_block *block = wal->spare_blocks;
+    if (block != NULL && capacity == WAL_BLOCK_BYTES) {
+        wal->spare_blocks = block->next;
+        wal->spare_block_count--;
+    } else {
+        block = memory_new(sizeof *block + capacity);
+    }
+    if (block != NULL)
+        *block = (struct wal_block){.position = wal->end, .capacity = capacity};
+    return block;
+}
+
+static void block_leave(struct wal *wal, struct wal_block *block)
+{
+    if (block->capacity != WAL_BLOCK_BYTES || wal->spare_block_count == WAL_SPARE_BLOCKS_MAX) {
+        memory_free(block);
+        return;
+    }
+    block->next = wal->spare_blocks;
+    wal->spare_blocks = block;
+    wal->spare_block_count++;
+}
+
 static struct wal_block *block_for(struct wal *wal, uint32_t size)
 {
     struct wal_block *block = wal->last_block;
     if (block != NULL && block->position + block->used == wal->end && block->capacity - block->used >= size)
         return block;
-    uint32_t capacity = size > WAL_BLOCK_BYTES ? size : WAL_BLOCK_BYTES;
-    block = memory_new(sizeof *block + capacity);
+    block = block_new(wal, size > WAL_BLOCK_BYTES ? size : WAL_BLOCK_BYTES);
     if (block == NULL)
         return NULL;
-    block->position = wal->end;
-    block->capacity = capacity;
     if (wal->last_block == NULL)
         wal->blocks = block;
     else
         wal->last_block->next = block;
     wal->last_block = block;
-    wal->block_bytes += capacity;
+    wal->block_bytes += block->capacity;
     return block;
 }
 
@@ -213,7 +241,7 @@ void wal_blocks_trim(struct wal *wal)
         struct wal_block *block = wal->blocks;
         wal->blocks = block->next;
         wal->block_bytes -= block->capacity;
-        memory_free(block);
+        block_leave(wal, block);
     }
 }
 
@@ -425,7 +453,8 @@ struct wal_figures wal_figures(const struct wal *wal)
         .writes = wal->writes,
         .retired_segments = wal->retired_segments,
         .segment_count = wal->segment_count,
-        .memory_bytes = wal->block_bytes + wal->scratch_capacity + WAL_INDEX_ENTRIES_MAX * WAL_ENTRY_BYTES,
+        .memory_bytes = wal->block_bytes + (uint64_t)wal->spare_block_count * WAL_BLOCK_BYTES +
+                        wal->scratch_capacity + WAL_INDEX_ENTRIES_MAX * WAL_ENTRY_BYTES,
     };
     for (uint32_t i = 0; i < wal->segment_count; i++) {
         figures.log_bytes += wal->segments[i].end;

@@ -104,7 +104,8 @@ struct store_io {
     uint32_t part_count;       /* 0: nothing to write */
     uint64_t bytes;            /* of all parts */
     uint64_t offset;
-    bool sync; /* fdatasync behind the write */
+    bool sync;    /* fdatasync behind the write */
+    bool through; /* no bytes but these wait for that sync: a write with RWF_DSYNC does both */
 };
 
 bool wal_io_begin(struct wal *wal, int64_t now_ns, struct store_io *io);

@@ -12,6 +12,7 @@ enum {
     WAL_PIECE_BYTES = 4096,               /* what is read instead by who jumps about */
     WAL_RECENT_READS = 8,                 /* readers that are known to read on */
     WAL_RETAINED_BYTES = 2 * 1024 * 1024, /* written blocks kept, for those who read what was just appended */
+    WAL_SPARE_BLOCKS_MAX = 4,        /* blocks of the usual size that are kept for the next ones: 1 MiB */
     WAL_RESERVE_BYTES = 1024 * 1024, /* of the last segment, kept from WAL_BULK when no other can be made */
 };
 #define WAL_AT_REST_NS (100 * 1000000LL) /* without appends, before a mark is made */
@@ -70,8 +71,10 @@ struct wal {
     uint64_t end_at_tick;
     struct wal_block *blocks; /* oldest first */
     struct wal_block *last_block;
-    uint64_t block_bytes; /* of all of them */
-    uint8_t *entries;     /* of records since the last index record of the active segment */
+    uint64_t block_bytes;           /* of all of them */
+    struct wal_block *spare_blocks; /* out of use; a new one would be faulted in page by page */
+    uint32_t spare_block_count;
+    uint8_t *entries; /* of records since the last index record of the active segment */
     uint32_t entry_count;
     uint32_t *index_offsets; /* of index records in the active segment */
     uint32_t index_count;

@@ -62,6 +62,7 @@ bool wal_io_begin(struct wal *wal, int64_t now_ns, struct store_io *io)
     io->sync = wal->io_end > wal->synced && (ends || sync_due(wal, now_ns));
     if (io->part_count == 0 && !io->sync)
         return false;
+    io->through = io->sync && io->part_count > 0 && wal->synced == wal->written;
     io->file = segment->file;
     wal->io_bytes = io->bytes;
     wal->io_sync = io->sync;

@@ -282,6 +282,14 @@ void loop_write(struct loop *loop, struct loop_op *op, int fd, const struct iove
     launch(sqe, op, false);
 }
 
+void loop_write_through(struct loop *loop, struct loop_op *op, int fd, const struct iovec *parts,
+                        uint32_t count, uint64_t offset)
+{
+    struct io_uring_sqe *sqe = entry(loop);
+    io_uring_prep_writev2(sqe, fd, parts, count, offset, RWF_DSYNC);
+    launch(sqe, op, false);
+}
+
 void loop_sync(struct loop *loop, struct loop_op *op, int fd)
 {
     struct io_uring_sqe *sqe = entry(loop);

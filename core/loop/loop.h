@@ -61,6 +61,10 @@ void loop_send(struct loop *loop, struct loop_op *op, int fd, const struct iovec
 /* Writes to a place in a file; the parts stay where they are until it completes. */
 void loop_write(struct loop *loop, struct loop_op *op, int fd, const struct iovec *parts, uint32_t count,
                 uint64_t offset);
+/* The same, and completes when these bytes are on disk (RWF_DSYNC), as if a loop_sync() of them had followed:
+ * one operation to hand over, one to wait for. Bytes of earlier writes are not in it. */
+void loop_write_through(struct loop *loop, struct loop_op *op, int fd, const struct iovec *parts,
+                        uint32_t count, uint64_t offset);
 /* Completes when the file's data are on disk (fdatasync). */
 void loop_sync(struct loop *loop, struct loop_op *op, int fd);
 /* Asks for the end of `target`, which then completes with -ECANCELED (or with what it had). */

@@ -182,35 +182,72 @@ void desk_mail_short_message(struct control *control, uint32_t from, const uint8
 
 /* ---- messages out ---- */
 
-bool desk_publish(struct control *control, uint32_t shard, struct bytes subject, struct bytes reply,
-                  struct bytes body)
+/* One that does not fit a mail: in a block of its own. */
+static bool publish_large(struct control *control, uint32_t shard, struct mail_publish *mail,
+                          struct bytes subject, struct bytes reply, struct bytes body)
 {
-    size_t texts = subject.count + reply.count;
-    bool whole = texts + body.count <= MAIL_INLINE_BYTES_MAX;
-    struct mail_publish mail = {
-        .kind = MAIL_PUBLISH,
-        .account = control->desk.account,
-        .subject_count = (uint32_t)subject.count,
-        .reply_count = (uint32_t)reply.count,
-        .total_bytes = (uint32_t)body.count,
-    };
-    uint32_t bytes = (uint32_t)(whole ? sizeof mail + texts + body.count : sizeof mail);
-    if (!mailbox_has_room_for(post_box(&control->post, shard), bytes, 1))
+    if (!mailbox_has_room_for(post_box(&control->post, shard), sizeof *mail, 1))
         return false;
-    if (!whole) {
-        mail.block = block_take(&control->blocks, texts + body.count);
-        if (mail.block == NULL)
-            return false;
-    }
-    uint8_t *record = post_reserve(&control->post, shard, bytes, false);
+    mail->block = block_take(&control->blocks, subject.count + reply.count + body.count);
+    if (mail->block == NULL)
+        return false;
+    uint8_t *record = post_reserve(&control->post, shard, sizeof *mail, false);
     ASSERT(record != NULL);
-    memcpy(record, &mail, sizeof mail);
-    uint8_t *at = whole ? record + sizeof mail : mail.block->bytes;
-    at = mail_put(at, subject);
+    memcpy(record, mail, sizeof *mail);
+    uint8_t *at = mail_put(mail->block->bytes, subject);
     at = mail_put(at, reply);
     (void)mail_put(at, body);
-    post_commit(&control->post, shard, bytes);
+    post_commit(&control->post, shard, sizeof *mail);
     return true;
+}
+
+/* As many as fit one mail; 0: the mailbox is full. */
+static uint32_t publish_run(struct control *control, uint32_t shard, struct mail_publish *mail,
+                            struct bytes subject, struct bytes reply, const struct bytes *bodies,
+                            uint32_t count)
+{
+    size_t head = sizeof *mail + subject.count + reply.count, stride = bodies[0].count + 2;
+    size_t most = (MAILBOX_RECORD_BYTES_MAX - head) / stride;
+    count = count < most ? count : (uint32_t)most;
+    uint32_t bytes = (uint32_t)(head + count * stride);
+    uint8_t *record = post_reserve(&control->post, shard, bytes, false);
+    if (record == NULL)
+        return 0;
+    mail->run_more = (uint16_t)(count - 1);
+    memcpy(record, mail, sizeof *mail);
+    uint8_t *at = mail_put(record + sizeof *mail, subject);
+    at = mail_put(at, reply);
+    for (uint32_t i = 0; i < count; i++) {
+        at = mail_put(at, bodies[i]);
+        at = mempcpy(at, "\r\n", 2);
+    }
+    post_commit(&control->post, shard, bytes);
+    return count;
+}
+_Static_assert(sizeof(struct mail_publish) + MAIL_INLINE_BYTES_MAX + 2 <= MAILBOX_RECORD_BYTES_MAX,
+               "what travels inline fits a mail, at least once");
+
+uint32_t desk_publish(struct control *control, uint32_t shard, struct bytes subject, struct bytes reply,
+                      const struct bytes *bodies, uint32_t count)
+{
+    uint32_t done = 0;
+    bool whole = subject.count + reply.count + bodies[0].count <= MAIL_INLINE_BYTES_MAX;
+    while (done < count) {
+        struct mail_publish mail = {
+            .kind = MAIL_PUBLISH,
+            .account = control->desk.account,
+            .subject_count = (uint32_t)subject.count,
+            .reply_count = (uint32_t)reply.count,
+            .total_bytes = (uint32_t)bodies[0].count,
+        };
+        uint32_t taken = whole
+                             ? publish_run(control, shard, &mail, subject, reply, bodies + done, count - done)
+                             : publish_large(control, shard, &mail, subject, reply, bodies[done]);
+        if (taken == 0)
+            break;
+        done += taken;
+    }
+    return done;
 }
 
 void desk_stall(struct control *control, const struct publisher_place *place, int64_t stall_ns)

@@ -61,10 +61,10 @@ struct desk_listener *desk_any(struct desk *desk);
 /* The one that listens to exactly that literal subject, or NULL. */
 struct desk_listener *desk_find(struct desk *desk, struct bytes subject);
 
-/* Publishes by way of a shard. With a reply, who sends to it is told by `nobody` when there is no receiver.
- * False: its mailbox is full, or memory is out. */
-MUST_USE bool desk_publish(struct control *control, uint32_t shard, struct bytes subject, struct bytes reply,
-                           struct bytes body);
+/* Publishes `count` messages of one size by way of a shard. With a reply, who sends to it is told by `nobody`
+ * when there is no receiver. Returns how many it took: fewer when its mailbox is full, or memory is out. */
+MUST_USE uint32_t desk_publish(struct control *control, uint32_t shard, struct bytes subject,
+                               struct bytes reply, const struct bytes *bodies, uint32_t count);
 
 /* The publisher is not read from for a moment. */
 void desk_stall(struct control *control, const struct publisher_place *place, int64_t stall_ns);

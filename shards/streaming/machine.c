@@ -354,10 +354,20 @@ bool streaming_output_next(struct streaming *machine, struct streaming_output *o
     return true;
 }
 
-void streaming_output_back(struct streaming *machine)
+uint32_t streaming_output_more(struct streaming *machine, const struct streaming_output *first,
+                               struct bytes *bodies, uint32_t most)
 {
-    outputs_back(machine->last_from_held ? &machine->held : &machine->outputs);
-    machine->held_taken -= machine->last_from_held;
+    if (!machine->last_from_held)
+        return outputs_more(&machine->outputs, UINT64_MAX, first, bodies, most);
+    uint32_t count = outputs_more(&machine->held, machine->synced, first, bodies, most);
+    machine->held_taken += count;
+    return count;
+}
+
+void streaming_output_back(struct streaming *machine, uint32_t count)
+{
+    outputs_back(machine->last_from_held ? &machine->held : &machine->outputs, count);
+    machine->held_taken -= machine->last_from_held ? count : 0;
 }
 
 bool streaming_busy(const struct streaming *machine)

@@ -101,8 +101,12 @@ int64_t streaming_next_ns(const struct streaming *machine);
  * machine. */
 bool streaming_output_next(struct streaming *machine, struct streaming_output *output);
 
-/* The caller could not do the last one yet: it is told again. */
-void streaming_output_back(struct streaming *machine);
+/* The bodies of those that follow and are alike but for them, at most `most`: good as long as the first's. */
+uint32_t streaming_output_more(struct streaming *machine, const struct streaming_output *first,
+                               struct bytes *bodies, uint32_t most);
+
+/* The caller could not do the last `count` of these yet: they are told again. */
+void streaming_output_back(struct streaming *machine, uint32_t count);
 
 /* How much waits for the disk, of HELD_BYTES_MAX: who feeds the machine slows publishers from half on. */
 bool streaming_busy(const struct streaming *machine);

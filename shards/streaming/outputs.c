@@ -102,8 +102,31 @@ bool outputs_next(struct outputs *outputs, uint64_t position, struct streaming_o
     return true;
 }
 
-void outputs_back(struct outputs *outputs)
+uint32_t outputs_more(struct outputs *outputs, uint64_t position, const struct streaming_output *first,
+                      struct bytes *bodies, uint32_t most)
 {
-    ASSERT(outputs->last < outputs->tail);
-    outputs->head = outputs->last;
+    uint32_t count = 0;
+    struct record record;
+    size_t subject_count = first->subject.count;
+    while (count < most && first->reply.count == 0 && outputs->head < outputs->tail) {
+        const uint8_t *at = outputs->bytes + outputs->head;
+        memcpy(&record, at, sizeof record);
+        at += sizeof record;
+        if (record.position > position || record.kind != first->kind || record.via != first->via ||
+            record.subject_count != subject_count || record.reply_count != 0 ||
+            record.body_bytes != first->body.count || memcmp(at, first->subject.data, subject_count) != 0)
+            break;
+        bodies[count++] = bytes_of(at + subject_count, record.body_bytes);
+        outputs->last = outputs->head;
+        outputs->head += (size_t)record.record_bytes * ALIGNMENT;
+    }
+    return count;
+}
+
+void outputs_back(struct outputs *outputs, uint32_t count)
+{
+    size_t record_bytes = outputs->head - outputs->last; /* of each of a run */
+    ASSERT(count > 0 && outputs->last < outputs->head && outputs->last >= (count - 1) * record_bytes);
+    outputs->head = outputs->last - (count - 1) * record_bytes;
+    outputs->last = outputs->head; /* once only */
 }

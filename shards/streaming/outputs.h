@@ -46,7 +46,14 @@ uint8_t *outputs_put(struct outputs *outputs, const struct streaming_output *out
 
 /* Takes the oldest if it waits for no position above `position`. */
 bool outputs_next(struct outputs *outputs, uint64_t position, struct streaming_output *output);
-void outputs_back(struct outputs *outputs);
+
+/* Takes those behind it, at most `most`, that are alike but for what their bodies hold: a run. Returns how
+ * many. None for one with a reply: requests have their own. */
+uint32_t outputs_more(struct outputs *outputs, uint64_t position, const struct streaming_output *first,
+                      struct bytes *bodies, uint32_t most);
+
+/* Puts the last `count` back: of one outputs_next() and the outputs_more() behind it, at most. */
+void outputs_back(struct outputs *outputs, uint32_t count);
 
 static inline size_t outputs_bytes(const struct outputs *outputs)
 {

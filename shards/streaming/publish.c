@@ -58,10 +58,10 @@ static uint8_t *scratch(struct streaming *machine, size_t bytes)
 
 static void drops_check(struct streaming *machine, struct streaming_channel *channel)
 {
+    if (store_channel_dropped(channel->store) == 0)
+        return;
     struct store_channel_figures figures = store_channel_figures(channel->store);
     const struct store_limits *limits = store_channel_limits(channel->store);
-    if (figures.dropped_count == 0)
-        return;
     channel->dropped = true;
     machine_log(
         machine, LOG_WARNING,
@@ -77,12 +77,11 @@ static void drops_check(struct streaming *machine, struct streaming_channel *cha
 static enum err apply_publish(struct streaming *machine, struct streaming_channel *channel,
                               const struct wire_publish *publish)
 {
-    struct store_channel_figures figures = store_channel_figures(channel->store);
     int64_t timestamp_ns = machine->now.wall_ns;
     if (timestamp_ns < channel->timestamp_ns)
         timestamp_ns = channel->timestamp_ns;
     struct wire_message message = {
-        .sequence = figures.last_sequence + 1,
+        .sequence = store_channel_last(channel->store) + 1,
         .subject = channel->name,
         .reply = publish->reply,
         .data = publish->data,

@@ -6,6 +6,7 @@
 #include "core/base/memory.h"
 #include "shards/control/control_internal.h"
 #include "shards/streaming/banner.h"
+#include "shards/streaming/gather.h"
 #include "shards/streaming/machine.h"
 
 #include <errno.h>
@@ -13,7 +14,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { OUTPUTS_PER_STEP = 8192 };
+enum { RUN_MOST = 128 /* messages that go to a mailbox at once */ };
 #define STALL_NS (2 * NS_PER_MS)
 
 /* A subject of the service. */
@@ -37,6 +38,8 @@ struct streaming_service {
     struct loop_op sync;
     struct store_io io; /* under way */
     int64_t written;
+    struct gather gather;
+    int64_t write_due_ns; /* of a write that waits for publishers; INT64_MAX: none does */
     struct streaming_now now;
     uint64_t lost; /* of the machine's outputs, told */
     bool has_files;
@@ -70,6 +73,8 @@ static void request_take(struct control *control, struct desk_listener *listener
     };
     if (service->stopping)
         return;
+    if (own->kind == STREAMING_REQUEST_PUBLISH)
+        gather_arrived(&service->gather);
     streaming_request(service->machine, now(control), &request);
     if (UNLIKELY(streaming_busy(service->machine)))
         desk_stall(control, &message->place, STALL_NS);
@@ -133,24 +138,32 @@ static void log_output(const struct control *control, const struct streaming_out
     log_line(control->log, level, "STREAM: %.*s", BYTES_PRINTF(output->body));
 }
 
-/* False: a mailbox is full. */
-static bool output_do(struct control *control, const struct streaming_output *output)
+/* With those behind it that go to the same subject. */
+static uint32_t publish_do(struct control *control, const struct streaming_output *output)
+{
+    struct bytes bodies[RUN_MOST] = {output->body};
+    uint32_t count = 1 + streaming_output_more(control->streaming->machine, output, bodies + 1, RUN_MOST - 1);
+    return count - desk_publish(control, output->via < control->shard_count ? output->via : 0,
+                                output->subject, output->reply, bodies, count);
+}
+
+/* How many are not done, because a mailbox is full: the last that were taken. */
+static uint32_t output_do(struct control *control, const struct streaming_output *output)
 {
     switch (output->kind) {
     case STREAMING_OUTPUT_PUBLISH:
-        return desk_publish(control, output->via < control->shard_count ? output->via : 0, output->subject,
-                            output->reply, output->body);
+        return publish_do(control, output);
     case STREAMING_OUTPUT_LISTEN:
-        return inbox_listen(control, output->subject);
+        return !inbox_listen(control, output->subject);
     case STREAMING_OUTPUT_UNLISTEN:
-        return inbox_unlisten(control, output->subject);
+        return !inbox_unlisten(control, output->subject);
     case STREAMING_OUTPUT_LOG:
         log_output(control, output);
-        return true;
+        return 0;
     case STREAMING_OUTPUT_PROPOSE: /* of a replicated machine only */
         break;
     }
-    return true;
+    return 0;
 }
 
 /* True: outputs are left because a mailbox is full. */
@@ -159,8 +172,9 @@ static bool outputs_do(struct control *control)
     struct streaming_service *service = control->streaming;
     struct streaming_output output;
     while (streaming_output_next(service->machine, &output)) {
-        if (!output_do(control, &output)) {
-            streaming_output_back(service->machine);
+        uint32_t left = output_do(control, &output);
+        if (left > 0) {
+            streaming_output_back(service->machine, left);
             return true;
         }
     }
@@ -172,11 +186,22 @@ static bool outputs_do(struct control *control)
 static void io_begin(struct control *control)
 {
     struct streaming_service *service = control->streaming;
-    if (service->write.in_flight != 0 || service->sync.in_flight != 0 ||
-        !store_io_begin(service->store, service->now.wall_ns, &service->io))
+    service->write_due_ns = INT64_MAX;
+    if (service->write.in_flight != 0 || service->sync.in_flight != 0)
         return;
+    int64_t due_ns = gather_due_ns(&service->gather, control->now_ns);
+    if (due_ns > control->now_ns && store_position(service->store) > store_acknowledged(service->store)) {
+        service->write_due_ns = due_ns;
+        return;
+    }
+    if (!store_io_begin(service->store, service->now.wall_ns, &service->io))
+        return;
+    gather_begun(&service->gather, control->now_ns);
     service->written = 0;
-    if (service->io.part_count > 0)
+    if (service->io.through)
+        loop_write_through(control->loop, &service->write, service->io.file, service->io.parts,
+                           service->io.part_count, service->io.offset);
+    else if (service->io.part_count > 0)
         loop_write(control->loop, &service->write, service->io.file, service->io.parts,
                    service->io.part_count, service->io.offset);
     else if (service->io.sync)
@@ -189,6 +214,7 @@ static void io_done(struct control *control, int synced)
 {
     struct streaming_service *service = control->streaming;
     store_io_done(service->store, now(control).wall_ns, service->written, synced);
+    gather_done(&service->gather, control->now_ns, service->io.sync);
     if (!store_failed(service->store))
         return;
     log_fatal(control->log, "STREAM: unable to flush msg store: %s", store_error(service->store));
@@ -203,7 +229,7 @@ void service_completed(struct control *control, const struct loop_completion *co
     } else {
         service->written = completion->result;
         bool whole = completion->result >= 0 && (uint64_t)completion->result == service->io.bytes;
-        if (whole && service->io.sync)
+        if (whole && service->io.sync && !service->io.through)
             loop_sync(control->loop, &service->sync, service->io.file);
         else
             io_done(control, 0);
@@ -236,6 +262,7 @@ int64_t service_next_ns(const struct control *control)
     int64_t tick_ns = store_next_tick_ns(service->store);
     if (tick_ns != INT64_MAX)
         tick_ns = tick_ns - service->now.wall_ns + service->now.now_ns;
+    tick_ns = service->write_due_ns < tick_ns ? service->write_due_ns : tick_ns;
     return machine_ns < tick_ns ? machine_ns : tick_ns;
 }
 
@@ -342,6 +369,7 @@ enum err service_start(struct control *control, char *why, size_t why_bytes)
     if (service == NULL)
         return ERR_MEMORY;
     control->streaming = service;
+    service->write_due_ns = INT64_MAX;
     service->write.kind = CONTROL_OP_STORE;
     service->sync.kind = CONTROL_OP_STORE;
     log_notice(control->log, "STREAM: Recovering the state...");

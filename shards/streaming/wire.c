@@ -1,10 +1,11 @@
 /* shards/streaming/wire.c - see wire.h. protobuf-c allocates what it decodes: here from an area that is taken
- * over again with each message, so that a publish costs no call of the allocator. */
+ * over again with each message. What comes by the million is in wire_hot.c. */
 #include "shards/streaming/wire.h"
 
 #include "core/base/check.h"
 #include "core/base/memory.h"
 #include "shards/streaming/protocol.pb-c.h"
+#include "shards/streaming/wire_hot.h"
 
 enum { ALIGNMENT = 16 };
 
@@ -119,6 +120,8 @@ bool wire_connect_response_read(struct wire *wire, struct bytes from, struct wir
 
 bool wire_publish_read(struct wire *wire, struct bytes from, struct wire_publish *to)
 {
+    if (LIKELY(wire_hot_publish_read(from, to)))
+        return true;
     const Stan__PubMsg *message = unpack(wire, &stan__pub_msg__descriptor, from);
     if (message == NULL)
         return false;
@@ -135,6 +138,8 @@ bool wire_publish_read(struct wire *wire, struct bytes from, struct wire_publish
 
 bool wire_ack_read(struct wire *wire, struct bytes from, struct wire_ack *to)
 {
+    if (LIKELY(wire_hot_ack_read(from, to)))
+        return true;
     const Stan__Ack *message = unpack(wire, &stan__ack__descriptor, from);
     if (message == NULL)
         return false;
@@ -285,25 +290,6 @@ static Stan__ConnectResponse connect_response(const struct wire_connect_response
     return message;
 }
 
-static Stan__PubAck publish_ack(struct bytes guid, struct bytes error)
-{
-    Stan__PubAck message = STAN__PUB_ACK__INIT;
-    message.guid = in(guid);
-    message.error = in(error);
-    return message;
-}
-
-static Stan__MsgProto stored_message(const struct wire_message *from)
-{
-    Stan__MsgProto message = STAN__MSG_PROTO__INIT;
-    message.sequence = from->sequence;
-    message.subject = in(from->subject);
-    message.reply = in(from->reply);
-    message.data = in(from->data);
-    message.timestamp = from->timestamp_ns;
-    return message;
-}
-
 static Stan__SubscriptionResponse subscription_response(struct bytes ack_inbox, struct bytes error)
 {
     Stan__SubscriptionResponse message = STAN__SUBSCRIPTION_RESPONSE__INIT;
@@ -382,8 +368,6 @@ SIZE_OF(connect_request, Stan__ConnectRequest, connect_request, (const struct wi
         (from))
 SIZE_OF(connect_response, Stan__ConnectResponse, connect_response, (const struct wire_connect_response *from),
         (from))
-SIZE_OF(publish_ack, Stan__PubAck, publish_ack, (struct bytes guid, struct bytes error), (guid, error))
-SIZE_OF(message, Stan__MsgProto, stored_message, (const struct wire_message *from), (from))
 SIZE_OF(subscription_response, Stan__SubscriptionResponse, subscription_response,
         (struct bytes ack_inbox, struct bytes error), (ack_inbox, error))
 SIZE_OF(error, Stan__CloseResponse, error_response, (struct bytes error), (error))
@@ -402,18 +386,6 @@ void wire_connect_request_write(const struct wire_connect_request *from, uint8_t
 void wire_connect_response_write(const struct wire_connect_response *from, uint8_t *to)
 {
     Stan__ConnectResponse message = connect_response(from);
-    pack(&message.base, to);
-}
-
-void wire_publish_ack_write(struct bytes guid, struct bytes error, uint8_t *to)
-{
-    Stan__PubAck message = publish_ack(guid, error);
-    pack(&message.base, to);
-}
-
-void wire_message_write(const struct wire_message *from, uint8_t *to)
-{
-    Stan__MsgProto message = stored_message(from);
     pack(&message.base, to);
 }
 

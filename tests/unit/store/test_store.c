@@ -96,6 +96,30 @@ Test(store, acknowledges_when_the_policy_says_so)
     world_free(&world);
 }
 
+/* Bytes of an earlier write, whose sync did not come, are in no sync of the next write's own. */
+Test(store, a_write_is_its_own_sync_only_when_nothing_older_waits)
+{
+    struct world world = world_new(1);
+    struct store_io io;
+    cr_assert_eq(world_open(&world), ERR_OK);
+    cr_assert_eq(world_append(&world, "foo", 10), ERR_OK);
+    cr_assert_eq(world_flush(&world), ERR_OK);
+    cr_assert_eq(world_append(&world, "foo", 10), ERR_OK);
+    cr_assert(store_io_begin(world.store, world.now_ns, &io));
+    cr_expect(io.sync && io.through);
+    store_io_done(world.store, world.now_ns, 8, 0);
+    cr_expect_lt(store_acknowledged(world.store), store_position(world.store), "it was short");
+    cr_assert(store_io_begin(world.store, world.now_ns, &io));
+    cr_expect(io.sync && !io.through);
+    store_io_done(world.store, world.now_ns, (int64_t)io.bytes, 0);
+    cr_expect_eq(store_acknowledged(world.store), store_position(world.store));
+    cr_assert_eq(world_append(&world, "foo", 10), ERR_OK);
+    cr_assert(store_io_begin(world.store, world.now_ns, &io));
+    cr_expect(io.through);
+    store_io_done(world.store, world.now_ns, (int64_t)io.bytes, 0);
+    world_free(&world);
+}
+
 Test(store, syncs_once_in_an_interval)
 {
     struct world world = world_new(1);
@@ -109,6 +133,7 @@ Test(store, syncs_once_in_an_interval)
         cr_assert_eq(world_append(&world, "foo", 10), ERR_OK);
         cr_assert(store_io_begin(world.store, now, &io));
         syncs += io.sync;
+        cr_assert(!io.through || i == 0, "the writes before were not synced");
         store_io_done(world.store, now, (int64_t)io.bytes, 0);
         cr_assert_eq(store_acknowledged(world.store), store_position(world.store));
     }

@@ -5,6 +5,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -126,4 +127,28 @@ Test(loop, a_receive_without_a_buffer_ends_and_its_bytes_wait, .timeout = 120)
     cr_expect_eq(pieces, BUFFERS);
     cr_expect_eq(without_buffer, PEERS - BUFFERS);
     table_close(&table);
+}
+
+Test(loop, what_is_written_through_is_in_the_file, .timeout = 120)
+{
+    struct loop *loop = NULL;
+    char why[256], path[] = "/tmp/myelin-test-loop-XXXXXX", back[8] = "";
+    struct loop_options options = {.receive_buffer_bytes = BUFFER_BYTES, .receive_buffers = BUFFERS};
+    struct loop_op op = {0};
+    struct loop_completion completion;
+    char one[] = "abc", two[] = "defgh";
+    struct iovec parts[] = {{one, 3}, {two, 5}};
+    int fd = mkstemp(path);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(unlink(path), 0);
+    cr_assert_eq(loop_new(&loop, &options, why, sizeof why), ERR_OK, "%s", why);
+    loop_write_through(loop, &op, fd, parts, 2, 5);
+    do
+        loop_wait(loop, -1);
+    while (!loop_next(loop, &completion));
+    cr_expect(completion.op == &op && completion.result == 8, "%d", completion.result);
+    cr_expect_eq(pread(fd, back, 8, 5), 8);
+    cr_expect_eq(memcmp(back, "abcdefgh", 8), 0);
+    loop_free(loop);
+    close(fd);
 }

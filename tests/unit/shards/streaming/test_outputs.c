@@ -52,10 +52,63 @@ Test(outputs, what_is_given_back_comes_again)
     cr_assert(put(&outputs, "a", "1", 0) && put(&outputs, "b", "2", 0));
     cr_assert(outputs_next(&outputs, 0, &output));
     cr_assert(outputs_next(&outputs, 0, &output));
-    outputs_back(&outputs);
+    outputs_back(&outputs, 1);
     cr_assert(outputs_next(&outputs, 0, &output));
     cr_expect(bytes_equal(output.subject, TEXT("b")));
     outputs_close(&outputs);
+}
+
+Test(outputs, a_run_is_of_one_subject_and_size_and_has_no_reply)
+{
+    struct outputs outputs = {0};
+    struct streaming_output output;
+    struct bytes bodies[8];
+    cr_assert(put(&outputs, "a", "1", 0) && put(&outputs, "a", "2", 0) && put(&outputs, "a", "3", 0));
+    cr_assert(put(&outputs, "a", "four", 0) && put(&outputs, "b", "five", 0) &&
+              put(&outputs, "b", "six.", 7));
+    struct streaming_output request = {
+        .kind = STREAMING_OUTPUT_PUBLISH, .via = 3, .subject = TEXT("c"), .reply = TEXT("r")};
+    cr_assert_not_null(outputs_put(&outputs, &request, 0, 0));
+    cr_assert_not_null(outputs_put(&outputs, &request, 0, 0));
+    cr_assert(outputs_next(&outputs, 0, &output));
+    cr_expect_eq(outputs_more(&outputs, 0, &output, bodies, 1), 1, "no more than is asked for");
+    cr_expect(bytes_equal(bodies[0], TEXT("2")));
+    cr_expect_eq(outputs_more(&outputs, 0, &output, bodies, 8), 1, "the fourth is longer");
+    cr_expect(bytes_equal(bodies[0], TEXT("3")));
+    cr_assert(outputs_next(&outputs, 0, &output));
+    cr_expect_eq(outputs_more(&outputs, 0, &output, bodies, 8), 0, "another subject");
+    cr_assert(outputs_next(&outputs, 0, &output));
+    cr_expect_eq(outputs_more(&outputs, 0, &output, bodies, 8), 0, "it waits for the disk");
+    cr_expect_eq(outputs_more(&outputs, 7, &output, bodies, 8), 1);
+    cr_assert(outputs_next(&outputs, 0, &output));
+    cr_expect_eq(outputs_more(&outputs, 0, &output, bodies, 8), 0, "they have a reply");
+    outputs_close(&outputs);
+}
+
+Test(outputs, of_a_run_the_last_ones_can_be_given_back)
+{
+    for (uint32_t back = 1; back <= 5; back++) {
+        struct outputs outputs = {0};
+        struct streaming_output output;
+        struct bytes bodies[8];
+        char words[4];
+        cr_assert(put(&outputs, "before", "0", 0));
+        for (int i = 1; i <= 5; i++) {
+            snprintf(words, sizeof words, "%d", i);
+            cr_assert(put(&outputs, "a", words, 0));
+        }
+        cr_assert(outputs_next(&outputs, 0, &output));
+        cr_assert(outputs_next(&outputs, 0, &output));
+        cr_assert_eq(outputs_more(&outputs, 0, &output, bodies, 8), 4);
+        outputs_back(&outputs, back);
+        for (uint32_t i = 5 - back; i < 5; i++) {
+            snprintf(words, sizeof words, "%u", i + 1);
+            cr_assert(outputs_next(&outputs, 0, &output));
+            cr_expect(bytes_equal(output.body, text(words)), "%u of 5 back, %s", back, words);
+        }
+        cr_expect_not(outputs_next(&outputs, 0, &output));
+        outputs_close(&outputs);
+    }
 }
 
 Test(outputs, growing_and_moving_loses_nothing)
