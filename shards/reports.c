@@ -249,7 +249,7 @@ static bool key_put(struct answering *answering, const struct report_connection 
                   (query->cid == 0 || query->cid == figures->cid);
     if (wanted && !page_put(&answering->page, &key, sizeof key))
         return false;
-    answering->counted++;
+    answering->counted += wanted;
     return true;
 }
 

@@ -51,6 +51,7 @@ monitoring.DIFFERENCES += [
     ("event", r"^(name|num_subscriptions|client\.name_tag|(sent|received)\.(gateways|routes|leafs).*)$", NEWER),
     ("event", r"^client\.rtt$", "Myelin does not take the time to CONNECT for a round trip"),
     ("whole", r"^name_tag$", NEWER),
+    ("expvarz", r"^(memstats|cmdline)", "another program's"),
     ("subsz", r"^subscriptions_list$", INTERNAL),
 ]
 monitoring.VOLATILE += [
@@ -137,6 +138,8 @@ REQUESTS = [
 # Since 2.10.
 NEWER_REQUESTS = [
     ("SERVER.PING.IDZ", "", "whole"), ("SERVER.ID.IDZ", "", "whole"), ("SERVER.PING.HEALTHZ", "", "healthz"),
+    ("SERVER.PING.HEALTHZ", '{"stream": "S", "details": true}', "healthz"), ("SERVER.PING.HEALTHZ", '{"stream": "S"}', "healthz"),
+    ("SERVER.PING.HEALTHZ", '{"js-server-only": true}', "healthz"), ("SERVER.PING.EXPVARZ", "", "expvarz"),
     ("SERVER.PING.RAFTZ", "", "raftz"), ("SERVER.PING.PROFILEZ", '{"name": "x"}', "profilez"),
     ("USER.INFO", "", "user"), ("SERVER.ID.KICK", '{"cid": 999}', "error 500"),
     ("SERVER.ID.LDM", '{"cid": 999}', "error 500"), ("SERVER.ID.RELOAD", "", "done"),
@@ -323,6 +326,8 @@ def check_users(server, newest):
     answer = system.request("$SYS.REQ.SERVER.PING.ACCOUNTZ", b"", header)[0]
     expect("gzip", b"Content-Encoding: gzip" in answer.header and
            "A" in json.loads(gzip.decompress(answer.body))["data"]["accounts"])
+    answer = system.request("$SYS.REQ.SERVER.PING.ACCOUNTZ", b"", b"NATS/1.0\r\nAccept-Encoding: gzip, s2\r\n\r\n")[0]
+    expect("snappy", b"Content-Encoding: snappy" in answer.header and answer.body.startswith(b"\xff\x06\0\0sNaPpY"))
     answer = system.request("$SYS.REQ.SERVER.PING.ACCOUNTZ", b"", b"NATS/1.0\r\nAccept-Encoding: br\r\n\r\n")[0]
     expect("another encoding", b"Content-Encoding: identity" in answer.header and b'"accounts"' in answer.body)
     for client in (user, other, system):
