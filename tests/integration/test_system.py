@@ -10,12 +10,16 @@ import json
 import os
 import re
 import signal
+import socket
+import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import test_monitoring as monitoring  # noqa: E402
 from cluster_client import Client, Failure, Node, free_ports, pump  # noqa: E402
 
+STARTS = 10  # before a start waited for its services, one client of six found none
 CONFIG = """
 listen: "127.0.0.1:-1"
 http: "127.0.0.1:-1"
@@ -404,6 +408,36 @@ def check_storm(program):
 
 # ---- clusters ----
 
+def check_start(program):
+    """Who is there as soon as the server listens, on any shard, finds its services."""
+    found, config = [], tempfile.NamedTemporaryFile("w", suffix=".conf")
+    config.write("accounts { SYS { users: [{user: s, password: s}] } }\nsystem_account: SYS\nshards: 3\n")
+    config.flush()
+    for _ in range(STARTS):
+        port = free_ports(1)[0]
+        server = subprocess.Popen([program, "-a", "127.0.0.1", "-p", str(port), "-c", config.name], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        clients = []
+        while len(clients) < 3 and server.poll() is None:
+            try:
+                clients.append(socket.create_connection(("127.0.0.1", port), timeout=monitoring.PATIENCE_SECONDS))
+            except ConnectionRefusedError:
+                pass
+        for client in clients:
+            client.sendall(b'CONNECT {"verbose":false,"headers":true,"no_responders":true,"user":"s","pass":"s"}\r\n'
+                           b"SUB r 1\r\nPUB $SYS.REQ.SERVER.PING.IDZ r 0\r\n\r\n")
+        for client in clients:
+            said = b""
+            while b"MSG r 1" not in said and (more := client.recv(4096)):
+                said += more
+            if b'"id":"N' not in said and b" 503" in said or b"MSG r 1" not in said:
+                found.append("a start: %r" % said[-100:])
+            client.close()
+        server.terminate()
+        server.wait()
+    return found
+
+
 ACCOUNTS = """
 accounts {
     APP { users = [ {user: app, password: app} ] }
@@ -539,6 +573,7 @@ def main():
     finally:
         myelin.stop()
     results.append(("Myelin's storm", check_storm(program)))
+    results.append(("Myelin's start", check_start(program)))
     for programs in clusters(program, references):
         results.append(("cluster of %s" % [os.path.basename(path) for path in programs], check_cluster(programs)))
     failed = sum(bool(found) for _, found in results)
