@@ -424,6 +424,7 @@ test_targets += monitoring-check
 .PHONY: monitoring-check
 monitoring-check: $(out)/myelin ## compare monitoring with nats-server's, key by key
 	python3 tests/integration/test_monitoring.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
+	python3 tests/integration/test_top.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
 	python3 -B tests/integration/test_routez.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
 
 # The system account: answers and events compared with nats-server's, alone and in clusters (docs/events.md).

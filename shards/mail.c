@@ -126,6 +126,8 @@ void mail_release(const uint8_t *bytes, struct block_pool *pool)
     case MAIL_STOPPED:
     case MAIL_REPORT_ASK:
     case MAIL_SYSTEM_SERVICE:
+    case MAIL_SYSTEM_SERVICES:
+    case MAIL_SYSTEM_SERVED:
     case MAIL_SYSTEM_PUBLISHED:
     case MAIL_SYSTEM_ACCOUNT:
     case MAIL_SYSTEM_CLIENT:

@@ -47,12 +47,15 @@ enum mail_kind {
     MAIL_REPORT_ASK,        /* control -> shard: a page of figures, please: report.h */
     MAIL_REPORT,            /* shard -> control */
     MAIL_SYSTEM_SERVICE,    /* control -> shard: a pattern of the system account that the server serves */
-    MAIL_SYSTEM_REQUEST,    /* shard -> control: a message for one of these */
-    MAIL_SYSTEM_PUBLISH,    /* control -> shard: a message of the server's own */
-    MAIL_SYSTEM_PUBLISHED,  /* shard -> control: the last of these has been */
-    MAIL_SYSTEM_EVENT,      /* shard -> control: what happened to a connection */
-    MAIL_SYSTEM_ACCOUNT,    /* shard -> control: an account has other clients than before */
-    MAIL_SYSTEM_CLIENT,     /* control -> shard: what one client is to do */
+    MAIL_SYSTEM_SERVICES,   /* control -> shard: these were all */
+    MAIL_SYSTEM_SERVED, /* shard -> control: all of them are in the indexes of all shards, or on the way there
+                         */
+    MAIL_SYSTEM_REQUEST,   /* shard -> control: a message for one of these */
+    MAIL_SYSTEM_PUBLISH,   /* control -> shard: a message of the server's own */
+    MAIL_SYSTEM_PUBLISHED, /* shard -> control: the last of these has been */
+    MAIL_SYSTEM_EVENT,     /* shard -> control: what happened to a connection */
+    MAIL_SYSTEM_ACCOUNT,   /* shard -> control: an account has other clients than before */
+    MAIL_SYSTEM_CLIENT,    /* control -> shard: what one client is to do */
 };
 
 enum mail_message_flags {

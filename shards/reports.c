@@ -249,26 +249,49 @@ static bool key_put(struct answering *answering, const struct report_connection 
                   (query->cid == 0 || query->cid == figures->cid);
     if (wanted && !page_put(&answering->page, &key, sizeof key))
         return false;
-    answering->counted++;
+    answering->counted += wanted;
     return true;
 }
 
-/* Only what sorting needs: the texts would cost cache lines. */
-static void sort_figures(const struct client *client, int64_t now_ns, struct report_connection *figures)
+/* Only what this sorting needs: each other field may be another cache line, and there may be a hundred
+ * thousand clients. */
+static void sort_figures(const struct client *client, enum report_sort sort, int64_t now_ns,
+                         struct report_connection *figures)
 {
-    *figures = (struct report_connection){
-        .cid = client->cid,
-        .start_ns = client->start_ns,
-        .last_activity_ns = client->last_activity_ns,
-        .stop_ns = now_ns,
-        .rtt_ns = client->rtt_ns,
-        .in_messages = client->in_messages,
-        .in_bytes = client->in_bytes,
-        .out_messages = client->out_messages,
-        .out_bytes = client->out_bytes,
-        .pending_bytes = client->output.pending_bytes,
-        .subscriptions = client->sids.count,
-    };
+    *figures = (struct report_connection){.cid = client->cid, .stop_ns = now_ns};
+    switch (sort) {
+    case REPORT_BY_CID:
+    case REPORT_BY_START:
+    case REPORT_BY_STOP:
+    case REPORT_BY_REASON:
+        return;
+    case REPORT_BY_SUBSCRIPTIONS:
+        figures->subscriptions = client->sids.count;
+        return;
+    case REPORT_BY_PENDING:
+        figures->pending_bytes = client->output.pending_bytes;
+        return;
+    case REPORT_BY_OUT_MESSAGES:
+    case REPORT_BY_OUT_BYTES:
+        figures->out_messages = client->out_messages;
+        figures->out_bytes = client->out_bytes;
+        return;
+    case REPORT_BY_IN_MESSAGES:
+    case REPORT_BY_IN_BYTES:
+        figures->in_messages = client->in_messages;
+        figures->in_bytes = client->in_bytes;
+        return;
+    case REPORT_BY_LAST:
+    case REPORT_BY_IDLE:
+        figures->last_activity_ns = client->last_activity_ns;
+        return;
+    case REPORT_BY_UPTIME:
+        figures->start_ns = client->start_ns;
+        return;
+    case REPORT_BY_RTT:
+        figures->rtt_ns = client->rtt_ns;
+        return;
+    }
 }
 
 enum look { LOOK_YES, LOOK_NO, LOOK_LATER };
@@ -319,9 +342,10 @@ static void keys_page(struct answering *answering)
             return;
         if (look == LOOK_NO)
             continue;
-        sort_figures(client, shard->context.now_ns, &figures);
-        if (!key_put(answering, &figures, report_client_account(client), report_client_user(client),
-                     at->minor))
+        sort_figures(client, answering->query->sort, shard->context.now_ns, &figures);
+        if (!key_put(answering, &figures,
+                     answering->query->account_given ? report_client_account(client) : TEXT(""),
+                     answering->query->user_given ? report_client_user(client) : TEXT(""), at->minor))
             return;
     }
     const struct closed_ring *closed = &shard->closed;

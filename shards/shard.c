@@ -316,6 +316,9 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
     case MAIL_SYSTEM_SERVICE:
         system_shard_mail_service(shard, mail);
         return;
+    case MAIL_SYSTEM_SERVICES:
+        shard->system.services_told = true;
+        return;
     case MAIL_SYSTEM_PUBLISH:
         system_shard_mail_publish(shard, mail);
         return;
@@ -331,6 +334,7 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
     case MAIL_RESOLVED:
     case MAIL_STOPPED:
     case MAIL_REPORT:
+    case MAIL_SYSTEM_SERVED:
     case MAIL_SYSTEM_REQUEST:
     case MAIL_SYSTEM_PUBLISHED:
     case MAIL_SYSTEM_EVENT:

@@ -72,6 +72,15 @@ static void interests_make(struct shard *shard)
     }
 }
 
+/* Behind the mails with these interests, so that who connects from now on is behind them too. */
+static void served_tell(struct shard *shard)
+{
+    struct shard_system *system = &shard->system;
+    struct mail_plain mail = {.kind = MAIL_SYSTEM_SERVED};
+    if (system->services_told && system->missing_count == 0 && shard_tell_control(shard, &mail, sizeof mail))
+        system->services_told = false;
+}
+
 uint64_t system_shard_listeners(const struct shard *shard)
 {
     const struct security_account *configured = shard->context.security->accounts.system;
@@ -244,6 +253,7 @@ void system_shard_step(struct shard *shard)
     if (LIKELY(!system_shard_waits(&shard->system)))
         return;
     interests_make(shard);
+    served_tell(shard);
     changes_tell(shard);
 }
 

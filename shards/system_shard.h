@@ -31,6 +31,7 @@ struct shard_system {
     uint32_t missing_count;            /* and not yet */
     struct list changed; /* accounts whose clients have changed and the control core is to know */
     uint64_t lost;       /* events and requests, since the mailbox was last full */
+    bool services_told;  /* no more will come, and the control core waits for MAIL_SYSTEM_SERVED */
 };
 
 /* A MAIL_SYSTEM_SERVICE, a MAIL_SYSTEM_PUBLISH, a MAIL_SYSTEM_CLIENT. */
@@ -53,7 +54,7 @@ void system_shard_step(struct shard *shard);
 /* Whether system_shard_step() has more to do than it found room for. */
 static inline bool system_shard_waits(const struct shard_system *system)
 {
-    return system->missing_count > 0 || !list_empty(&system->changed);
+    return system->missing_count > 0 || system->services_told || !list_empty(&system->changed);
 }
 
 /* How many patterns of that account, of those in its index, are wanted by somebody else than the server. */

@@ -176,6 +176,10 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
             cluster_password_checked(control, checked.place.cid, checked.matches);
         return;
     }
+    case MAIL_SYSTEM_SERVED:
+        timers_cancel(&control->timers, &control->accept_timer);
+        control_accept_arm(control);
+        return;
     case MAIL_SYSTEM_REQUEST:
         system_mail_request(control, mail);
         return;
@@ -333,10 +337,10 @@ static bool turn(struct control *control, bool more)
 
 int control_run(struct control *control)
 {
-    bool more = false;
-    control_accept_arm(control);
+    bool more = true; /* what the services have to tell does not wait for the first event */
     monitor_arm(control);
-    system_start(control);
+    if (!system_start(control))
+        control_accept_arm(control);
     while (control->state != CONTROL_STOPPED)
         more = turn(control, more);
     return control->exit_code;

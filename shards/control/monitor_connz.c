@@ -396,7 +396,8 @@ static void put_peers(struct json_output *document, struct bytes peers)
     json_put_array_end(document);
 }
 
-static void put_connection(struct control *control, struct monitor_task *task, const uint8_t *record)
+/* Returns the account to be told once more behind all else; empty: none. */
+static struct bytes put_connection(struct control *control, struct monitor_task *task, const uint8_t *record)
 {
     struct json_output *document = &task->document;
     struct report_connection c;
@@ -437,6 +438,8 @@ static void put_connection(struct control *control, struct monitor_task *task, c
     struct bytes user = monitor_text_take(&texts, c.text_counts[REPORT_USER]);
     struct bytes account = monitor_text_take(&texts, c.text_counts[REPORT_ACCOUNT]);
     put_account(task, &c, user, account);
+    bool tagged = task->connz.auth && !(c.closed && bytes_equal(account, TEXT("$G")));
+    return tagged ? account : TEXT("");
 }
 
 /* All records of one pick. */
@@ -447,10 +450,11 @@ static void put_pick(struct control *control, struct monitor_task *task, uint32_
     uint32_t shard = task->report.picks[pick].shard;
     struct report_record head;
     bool began = false, listed = false;
+    struct bytes tag = TEXT("");
     const uint8_t *record;
     while ((record = record_peek(connz, shard, reading, &head)) != NULL && head.pick == pick) {
         if (head.kind == REPORT_RECORD_CONNECTION) {
-            put_connection(control, task, record);
+            tag = put_connection(control, task, record);
             began = true;
         } else {
             if (!listed)
@@ -463,6 +467,7 @@ static void put_pick(struct control *control, struct monitor_task *task, uint32_
     }
     if (listed)
         json_put_array_end(&task->document);
+    json_put_text_some(&task->document, "name_tag", tag);
     if (began)
         json_put_object_end(&task->document);
 }

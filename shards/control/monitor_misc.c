@@ -80,32 +80,47 @@ void jsz_begin(struct control *control, struct monitor_task *task)
 
 /* ---- health ---- */
 
+/* What is wrong with the request; `details` asks for a list of all that is. */
+static void put_health_error(struct monitor_task *task, const char *wrong, bool details)
+{
+    struct json_output *document = &task->document;
+    task->status = HTTP_BAD_REQUEST;
+    if (!details) {
+        json_put_text(document, "error", text(wrong));
+        return;
+    }
+    json_put_array(document, "errors");
+    json_put_object(document, NULL);
+    json_put_text(document, "type", TEXT("BAD_REQUEST"));
+    json_put_text(document, "error", text(wrong));
+    json_put_object_end(document);
+    json_put_array_end(document);
+}
+
 void healthz_begin(struct control *control, struct monitor_task *task)
 {
     static const char *const flags[] = {"js-enabled", "js-enabled-only", "js-server-only", "js-meta-only",
                                         "details"};
     char account[HTTP_PARAMETER_BYTES], stream[HTTP_PARAMETER_BYTES], consumer[HTTP_PARAMETER_BYTES];
-    bool set;
+    bool details = false; /* the last one read */
     (void)control;
     for (size_t i = 0; i < COUNT_OF(flags); i++) {
-        if (!monitor_bool(task, flags[i], &set))
+        if (!monitor_bool(task, flags[i], &details))
             return;
     }
     bool stream_given = monitor_text(task, "stream", stream).count > 0;
     const char *wrong = NULL;
     if (stream_given && monitor_text(task, "account", account).count == 0)
-        wrong = "account must not be empty when checking stream health";
+        wrong = "\"account\" must not be empty when checking stream health";
     else if (!stream_given && monitor_text(task, "consumer", consumer).count > 0)
-        wrong = "stream must not be empty when checking consumer health";
+        wrong = "\"stream\" must not be empty when checking consumer health";
     json_output_init(&task->document, 0, MONITOR_BODY_BYTES_MAX);
     json_put_object(&task->document, NULL);
     json_put_text(&task->document, "status", wrong == NULL ? TEXT("ok") : TEXT("error"));
     if (task->request != NULL)
         json_put_int(&task->document, "status_code", wrong == NULL ? HTTP_OK : HTTP_BAD_REQUEST);
-    if (wrong != NULL) {
-        json_put_text(&task->document, "error", text(wrong));
-        task->status = HTTP_BAD_REQUEST;
-    }
+    if (wrong != NULL)
+        put_health_error(task, wrong, details);
     end(task);
 }
 
@@ -126,6 +141,32 @@ void ipqueuesz_begin(struct control *control, struct monitor_task *task)
     json_output_init(&task->document, task->request == NULL ? 3 : 0, MONITOR_BODY_BYTES_MAX);
     json_put_object(&task->document, NULL);
     end(task);
+}
+
+static void put_memory(struct json_output *document)
+{
+    json_put_object(document, "memstats"); /* of Go's */
+    json_put_object_end(document);
+}
+
+void expvarz_begin(struct control *control, struct monitor_task *task)
+{
+    struct json_output *document = &task->document;
+    bool over_http = task->request == NULL; /* then in the order of names */
+    json_put_object(document, NULL);
+    if (!over_http)
+        put_memory(document);
+    json_put_array(document, "cmdline");
+    for (int i = 0; i < control->argument_count; i++)
+        json_put_text(document, NULL, text(control->arguments[i]));
+    json_put_array_end(document);
+    if (over_http) {
+        put_memory(document);
+        task->content_type = "application/json; charset=utf-8";
+        task->plain = true;
+    }
+    json_put_object_end(document);
+    task->done = true;
 }
 
 void stacksz_begin(struct control *control, struct monitor_task *task)

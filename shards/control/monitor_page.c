@@ -72,8 +72,8 @@ static const struct {
     {"varz", "General"},      {"jsz", "JetStream"},          {"connz", "Connections"},
     {"accountz", "Accounts"}, {"accstatz", "Account Stats"}, {"subsz", "Subscriptions"},
     {"routez", "Routes"},     {"leafz", "LeafNodes"},        {"gatewayz", "Gateways"},
-    {"raftz", "Raft Groups"}, {"healthz", "Health Probe"},   {"shardz", "Shards"},
-    {"topz", "Top Subjects"}, {"metrics", "Metrics"},
+    {"raftz", "Raft Groups"}, {"healthz", "Health Probe"},   {"debug/vars", "Expvar"},
+    {"shardz", "Shards"},     {"topz", "Top Subjects"},      {"metrics", "Metrics"},
 };
 
 /* A path of the configuration inside an attribute. */

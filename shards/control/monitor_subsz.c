@@ -154,6 +154,7 @@ void monitor_put_subscription(struct json_output *document, const uint8_t *recor
     }
     json_put_object(document, NULL);
     json_put_text_some(document, "account", account);
+    json_put_text_some(document, "account_tag", account);
     json_put_text(document, "subject", subject);
     json_put_text_some(document, "qgroup", queue);
     json_put_text(document, "sid", sid);

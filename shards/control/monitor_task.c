@@ -54,6 +54,7 @@ static const struct monitor_endpoint endpoints[] = {
     {.path = "raftz", .begin = raftz_begin},
     {.path = "ipqueuesz", .begin = ipqueuesz_begin},
     {.path = "stacksz", .begin = stacksz_begin},
+    {.path = "debug/vars", .begin = expvarz_begin},
     /* Myelin's own: the live page, and what it asks for. */
     {.path = "links", .begin = links_begin},
     {.path = "page.css", .begin = page_file_begin},

@@ -260,6 +260,7 @@ void streaming_server_begin(struct control *control, struct monitor_task *task);
 void streaming_store_begin(struct control *control, struct monitor_task *task);
 void streaming_clients_begin(struct control *control, struct monitor_task *task);
 void streaming_channels_begin(struct control *control, struct monitor_task *task);
+void expvarz_begin(struct control *control, struct monitor_task *task);
 void stacksz_begin(struct control *control, struct monitor_task *task);
 
 /* ---- what several documents share ---- */

@@ -21,6 +21,7 @@
 #define STATSZ_GAP_MOST_NS (10 * NS_PER_SECOND)
 #define ACCOUNTS_GAP_NS (30 * NS_PER_SECOND)
 #define STOP_NS (200 * NS_PER_MS)
+#define SERVED_NS NS_PER_SECOND /* a shard without memory for services shall not keep clients away */
 enum { PATTERN_BYTES = 256, SUBJECT_BYTES = 256 };
 
 /* A message that waits for room. */
@@ -46,17 +47,18 @@ enum err system_init(struct control *control)
     return system->on && system->pattern == NULL ? ERR_MEMORY : ERR_OK;
 }
 
-void system_start(struct control *control)
+bool system_start(struct control *control)
 {
     struct system *system = &control->system;
     if (!system->on)
-        return;
+        return false;
     system->statsz_gap_ns = STATSZ_GAP_FIRST_NS;
     /* Without memory for a timer there are no heartbeats; all else is there. */
     if (timers_set(&control->timers, &system->statsz_timer, control->now_ns + STATSZ_GAP_FIRST_NS) !=
             ERR_OK ||
         timers_set(&control->timers, &system->accounts_timer, control->now_ns + ACCOUNTS_GAP_NS) != ERR_OK)
         log_error(control->log, "No memory for the heartbeats of the system account");
+    return timers_set(&control->timers, &control->accept_timer, control->now_ns + SERVED_NS) == ERR_OK;
 }
 
 /* Tells the shard what is served, as far as its mailbox has room. True: all of it. */
@@ -79,7 +81,10 @@ static bool services_tell(struct control *control)
             return false;
         system->service_next++;
     }
-    return true;
+    struct mail_plain all = {.kind = MAIL_SYSTEM_SERVICES};
+    if (system->on && !system->services_told)
+        system->services_told = control_put(control, SYSTEM_SHARD, &all, sizeof all);
+    return !system->on || system->services_told;
 }
 
 void system_close(struct control *control)

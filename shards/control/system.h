@@ -78,12 +78,15 @@ struct system {
     uint64_t survey_number; /* of the last one */
     char *pattern;          /* scratch for patterns */
     bool on;                /* there is a system account */
-    bool changes_asked;     /* a request of the server's own that looks at `changed` waits */
+    bool services_told;
+    bool changes_asked; /* a request of the server's own that looks at `changed` waits */
 };
 
 /* What the control core's loop has to know of it. */
 MUST_USE enum err system_init(struct control *control);
-void system_start(struct control *control);
+/* True: clients are to be accepted when MAIL_SYSTEM_SERVED or the timer for accepting says so, because one
+ * that is there before the services would be told that nobody responds. */
+MUST_USE bool system_start(struct control *control);
 void system_mail_request(struct control *control, const uint8_t *mail);
 void system_mail_event(struct control *control, const uint8_t *mail);
 void system_mail_account(struct control *control, const uint8_t *mail);

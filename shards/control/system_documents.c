@@ -128,21 +128,6 @@ static void idz_begin(struct control *control, struct monitor_task *task)
 
 const struct monitor_endpoint system_endpoint_idz = {.begin = idz_begin};
 
-static void expvarz_begin(struct control *control, struct monitor_task *task)
-{
-    json_put_object(&task->document, NULL);
-    json_put_object(&task->document, "memstats"); /* of Go's */
-    json_put_object_end(&task->document);
-    json_put_array(&task->document, "cmdline");
-    for (int i = 0; i < control->argument_count; i++)
-        json_put_text(&task->document, NULL, text(control->arguments[i]));
-    json_put_array_end(&task->document);
-    json_put_object_end(&task->document);
-    task->done = true;
-}
-
-const struct monitor_endpoint system_endpoint_expvarz = {.begin = expvarz_begin};
-
 static void profilez_begin(struct control *control, struct monitor_task *task)
 {
     char name[HTTP_PARAMETER_BYTES], why[HTTP_WHY_BYTES];

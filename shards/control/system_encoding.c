@@ -2,6 +2,7 @@
 #include "shards/control/system_encoding.h"
 
 #include "core/base/memory.h"
+#include "core/codec/s2.h"
 
 #include <string.h>
 #include <strings.h>
@@ -56,13 +57,36 @@ static bool gzip(struct bytes body, struct system_encoded *encoded)
     return good;
 }
 
+/* As a stream, which says that it is Snappy's. */
+static bool snappy(struct bytes body, struct system_encoded *encoded)
+{
+    static const char identifier[] = "sNaPpY";
+    size_t chunks = body.count / S2_WRITE_BYTES + 1;
+    uint8_t *out = memory_new(S2_IDENTIFIER_BYTES + chunks * s2_encode_room(S2_WRITE_BYTES));
+    if (out == NULL)
+        return false;
+    encoded->body = out;
+    while (body.count > 0) {
+        size_t count = body.count < S2_WRITE_BYTES ? body.count : S2_WRITE_BYTES;
+        encoded->body_count +=
+            s2_encode(bytes_of(body.data, count), encoded->body_count == 0, false, out + encoded->body_count);
+        body = bytes_of(body.data + count, body.count - count);
+    }
+    if (encoded->body_count > 0)
+        memcpy(out + S2_IDENTIFIER_BYTES - (sizeof identifier - 1), identifier, sizeof identifier - 1);
+    return true;
+}
+
 void system_encode(struct bytes request_headers, struct bytes body, struct system_encoded *encoded)
 {
     struct bytes wanted = system_header_value(request_headers, "Accept-Encoding");
     *encoded = (struct system_encoded){.headers = TEXT("")};
     if (wanted.count == 0)
         return;
-    if (names(wanted, "gzip") && !names(wanted, "snappy") && !names(wanted, "s2") && gzip(body, encoded))
+    bool as_snappy = names(wanted, "snappy") || names(wanted, "s2");
+    if (as_snappy && snappy(body, encoded))
+        encoded->headers = TEXT("NATS/1.0\r\nContent-Encoding: snappy\r\n\r\n");
+    else if (!as_snappy && names(wanted, "gzip") && gzip(body, encoded))
         encoded->headers = TEXT("NATS/1.0\r\nContent-Encoding: gzip\r\n\r\n");
     else
         encoded->headers = TEXT("NATS/1.0\r\nContent-Encoding: identity\r\n\r\n");

@@ -22,7 +22,7 @@
         FIELD("offset", INT64, offset), FIELD("limit", INT64, limit), FIELD("cid", INT64, cid),              \
         FIELD("state", INT64, state), FIELD("auth", BOOL, auth),                                             \
         FIELD("subscriptions", BOOL, subscriptions),                                                         \
-        FIELD("subscriptions_detail", BOOL, subscriptions_detail),                                           \
+        FIELD("subscriptions_detail", BOOL, subscriptions_detail), FIELD("details", BOOL, details),          \
         FIELD("include_unused", BOOL, include_unused), FIELD("leader_only", BOOL, leader_only)
 
 static const struct json_field fields[] = {FIELDS_OF_ALL, FIELD("accounts", BOOL, accounts)};
@@ -169,6 +169,7 @@ char *system_options_query(const struct system_options *options, struct bytes ac
         add_flag(&query, "subs", options->subscriptions);
     add_flag(&query, "accs", options->accounts);
     add_flag(&query, "unused", options->include_unused);
+    add_flag(&query, "details", options->details);
     add_flag(&query, "leader-only", options->leader_only);
     *count = 0;
     bool failed = query.failed;

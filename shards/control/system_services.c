@@ -41,7 +41,7 @@ static const struct system_service services[] = {
     {.name = "HEALTHZ", .places = SERVER_AND_PING, .path = "healthz"},
     {.name = "IPQUEUESZ", .places = SERVER_AND_PING, .path = "ipqueuesz"},
     {.name = "RAFTZ", .places = SERVER_AND_PING, .endpoint = &system_endpoint_raftz},
-    {.name = "EXPVARZ", .places = SERVER_AND_PING, .endpoint = &system_endpoint_expvarz},
+    {.name = "EXPVARZ", .places = SERVER_AND_PING, .path = "debug/vars"},
     {.name = "PROFILEZ", .places = SERVER_AND_PING, .endpoint = &system_endpoint_profilez},
     {.name = "KICK",
      .places = SYSTEM_AT_SERVER,

@@ -39,7 +39,8 @@ struct system_options {
     struct bytes stream, consumer;
     struct bytes accounts_listed; /* `accounts` where it is a list, a zero byte behind each */
     int64_t offset, limit, cid, state;
-    bool exact_match, auth, subscriptions, subscriptions_detail, accounts, include_unused, leader_only;
+    bool exact_match, auth, subscriptions, subscriptions_detail, accounts, include_unused, leader_only,
+        details;
 };
 
 struct system_service {
@@ -78,10 +79,10 @@ MUST_USE char *system_options_query(const struct system_options *options, struct
 void system_words_read(struct bytes body, struct bytes *subject, struct bytes *queue, bool *queue_given);
 
 /* The services' own documents. */
-extern const struct monitor_endpoint system_endpoint_statsz, system_endpoint_idz, system_endpoint_expvarz,
-    system_endpoint_profilez, system_endpoint_raftz, system_endpoint_info, system_endpoint_account_jsz,
-    system_endpoint_statz, system_endpoint_conns, system_endpoint_user, system_endpoint_kick,
-    system_endpoint_lame_duck, system_endpoint_reload, system_endpoint_subscribers, system_endpoint_nsubs,
-    system_endpoint_own_accounts, system_endpoint_own_changes;
+extern const struct monitor_endpoint system_endpoint_statsz, system_endpoint_idz, system_endpoint_profilez,
+    system_endpoint_raftz, system_endpoint_info, system_endpoint_account_jsz, system_endpoint_statz,
+    system_endpoint_conns, system_endpoint_user, system_endpoint_kick, system_endpoint_lame_duck,
+    system_endpoint_reload, system_endpoint_subscribers, system_endpoint_nsubs, system_endpoint_own_accounts,
+    system_endpoint_own_changes;
 
 #endif

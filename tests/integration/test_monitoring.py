@@ -65,6 +65,9 @@ DIFFERENCES = [
     ("varz", r"^subscriptions$", INTERNAL),
     ("varz", r"^jetstream\.", "of JetStream"),
     ("accountz?acc", r"^account_detail\.name_tag$", NEWER),
+    ("connz", r"\.(name_tag|account_tag)$", NEWER),
+    ("subsz", r"\.account_tag$", NEWER),
+    ("subsz?subs", r"^subscriptions_list$", "[] where nats-server has left out its own"),
     ("accountz?acc", r"^account_detail\.(subscriptions|sublist_stats\.\w+)$", INTERNAL + "; " + CACHE),
     ("accountz?acc", r"^account_detail\.imports\[.*(subject|to|local_subject)$",
      "the exporter's subject stands in `subject` since 2.9.17"),
@@ -77,7 +80,8 @@ DIFFERENCES = [
     ("varz", r"^http_req_stats\.", "a server that is compared twice was asked more"),
     ("connz?state", r"pending_bytes$", "of a closed one, nats-server sometimes lists what it had not flushed yet"),
     ("connz?state", r"\.subscriptions_list_detail$", "2.9 goes on listing those of a closed one that were listed once"),
-    ("connz?user", r"^total$", "the newest does not count those of other users; 2.9 does"),
+    ("connz?cid={kept}", r"pending_bytes$|\.subscriptions_list_detail$", "likewise"),
+    ("connz?", r"^total$", "2.9 counts those too that `user`, `cid` and `mqtt_client` leave out"),
 ]
 
 
@@ -251,13 +255,28 @@ def workload(server):
 # ---- comparing ----
 
 DOCUMENTS = [
-    "/varz", "/connz", "/connz?auth=1", "/connz?subs=1", "/connz?subs=detail&auth=1", "/connz?acc=A", "/connz?acc=NOPE",
-    "/connz?user=a&auth=1", "/connz?limit=2&offset=1", "/connz?offset=99", "/connz?sort=subs", "/connz?sort=msgs_to",
-    "/connz?sort=bytes_from", "/connz?state=closed&auth=1", "/connz?state=closed&subs=detail&sort=cid",
-    "/connz?state=closed&sort=reason", "/connz?state=closed&limit=3", "/connz?state=any&sort=cid", "/subsz", "/routez",
-    "/gatewayz", "/gatewayz?gw_name=x", "/leafz", "/accountz", "/accountz?acc=A", "/accountz?acc=B", "/accountz?acc=SYS",
-    "/accstatz", "/accstatz?unused=1", "/jsz", "/healthz", "/healthz?js-enabled=true", "/ipqueuesz",
+    "/varz", "/connz", "/connz?auth=1", "/connz?subs=1", "/connz?subs=detail&auth=1", "/connz?subs=DETAIL&acc=B&auth=1",
+    "/connz?acc=A", "/connz?acc=NOPE", "/connz?user=a&auth=1", "/connz?user=nope", "/connz?acc=A&user=a&limit=1",
+    "/connz?mqtt_client=x", "/connz?limit=2&offset=1", "/connz?offset=99", "/connz?state=OPEN", "/connz?state=closed&auth=1",
+    "/connz?state=closed&subs=detail&sort=cid", "/connz?state=closed&sort=reason", "/connz?state=closed&sort=stop",
+    "/connz?state=closed&limit=3", "/connz?state=any&sort=cid", "/connz?state=all&sort=bytes_to",
+    "/connz?state=closed&acc=A", "/connz?cid={worker}&subs=1", "/connz?cid={kept}&state=closed&auth=1", "/connz?cid={kept}&state=any",
+    "/connz?cid={kept}", "/connz?cid=99999",
+    *("/connz?sort=" + by for by in ("cid", "start", "subs", "pending", "msgs_to", "msgs_from", "bytes_to", "bytes_from", "last",
+                                     "idle")),
+    "/connz?sort=uptime", "/subsz", "/subsz?acc=A", "/subsz?limit=-1&offset=-2", "/subsz?subs=1", "/subsz?subs=1&acc=A", "/subsz?subs=1&acc=NOPE",
+    "/subsz?subs=1&acc=A&offset=99", "/subsz?subs=1&test=foo.y", "/subsz?subs=1&test=foo.y&acc=A&limit=1", "/subsz?test=foo",
+    "/routez", "/routez?subs=1", "/routez?subs=detail", "/gatewayz", "/gatewayz?gw_name=x", "/gatewayz?accs=1", "/gatewayz?acc_name=A",
+    "/gatewayz?subs=1", "/gatewayz?subs=detail", "/leafz", "/leafz?subs=1", "/leafz?acc=A",
+    "/accountz", "/accountz?acc=A", "/accountz?acc=B", "/accountz?acc=SYS", "/accstatz", "/accstatz?unused=1", "/accstatz?unused=0",
+    "/jsz", *("/jsz?" + given for given in (
+        "acc=A", "acc=NOPE", "accounts=1", "streams=1", "consumers=1", "config=1", "direct-consumers=1", "offset=1&limit=2", "raft=1",
+        "stream-leader-only=1", "acc=A&streams=1&consumers=1&config=1")),
+    "/healthz", *("/healthz?" + given for given in (
+        "js-enabled=true", "js-enabled-only=true", "js-server-only=true", "js-meta-only=true", "account=A", "account=NOPE", "details=true")),
+    "/ipqueuesz", "/ipqueuesz?all=0", "/ipqueuesz?queues=x", "/ipqueuesz?all=1&queues=nope",
 ]
+NEWER_DOCUMENTS = ["/connz?sort=rtt"]
 
 
 def allowed(document, path, differences):
@@ -336,41 +355,61 @@ def without_internal(document, value):
             value["accounts"].sort()
     if document.startswith("/accstatz"):
         value["account_statz"].sort(key=lambda account: account["acc"])
+    if document.startswith("/subsz") and "subscriptions_list" in value:
+        value["subscriptions_list"] = sorted((one for one in value["subscriptions_list"] if not one["subject"].startswith("$SYS.") and
+                                              one["subject"] not in ("local.svc", "st.>")), key=lambda one: (one["account"], one["sid"]))
     if document.startswith("/connz") and value["connections"]:
         for connection in value["connections"]:
             if "subscriptions_list" in connection:
                 connection["subscriptions_list"].sort()
-            for subscription in connection.get("subscriptions_list_detail", []):
-                subscription.pop("account_tag", None)  # 2.11 and newer
             connection.get("subscriptions_list_detail", []).sort(key=lambda item: item["sid"])
-            connection.pop("name_tag", None)  # 2.11 and newer
         value["connections"].sort(key=lambda c: (sort_key(document, c), c["cid"]))
     return value
 
 
+# What connections are sorted by: figures that are equal on both servers, and moments.
+FIGURES = {"subs": "subscriptions", "pending": "pending_bytes", "msgs_to": "out_msgs", "msgs_from": "in_msgs",
+           "bytes_to": "out_bytes", "bytes_from": "in_bytes"}
+MOMENTS = {"start": ("start", False), "last": ("last_activity", True), "idle": ("last_activity", False), "stop": ("stop", True)}
+
+
+def sorted_by(document):
+    found = re.search(r"sort=(\w+)", document)
+    return found.group(1) if found else "cid"
+
+
 def sort_key(document, connection):
     """Connections that are equal in what they are sorted by come in any order."""
-    if "sort=subs" in document:
-        return -connection["subscriptions"]
-    if "sort=msgs_to" in document:
-        return -connection["out_msgs"]
-    if "sort=bytes_from" in document:
-        return -connection["in_bytes"]
-    if "sort=reason" in document:
-        return connection["reason"]
-    return 0
+    by = sorted_by(document)
+    if by in FIGURES:
+        return -connection[FIGURES[by]]
+    return connection["reason"] if by == "reason" else 0
 
 
 def in_order(document, connections):
     """What a server sorted must be in order before anything is done to it."""
+    by = sorted_by(document)
+    if by in MOMENTS:
+        name, last_first = MOMENTS[by]
+        keys = [moment(connection[name]) for connection in connections]
+        return keys == sorted(keys, reverse=last_first)
     keys = [sort_key(document, connection) for connection in connections or []]
     return keys == sorted(keys)
 
 
+def filled(document, server):
+    """With the numbers that this server has given to the clients of those names."""
+    for name in re.findall(r"\{(\w+)\}", document):
+        shown = server.json("/connz?state=any")["connections"]
+        cid = next(connection["cid"] for connection in shown if connection.get("name") == name)
+        document = document.replace("{%s}" % name, str(cid))
+    return document
+
+
 def compare(reference, myelin, ordered):
     found = []
-    for document in DOCUMENTS:
-        theirs, ours = reference.json(document), myelin.json(document)
+    for document in DOCUMENTS + (NEWER_DOCUMENTS if ordered else []):
+        theirs, ours = (server.json(filled(document, server)) for server in (reference, myelin))
         if document.startswith("/connz") and not in_order(document, ours["connections"]):
             found.append("%s: not in order" % document)
         comparison = Comparison(document, ordered)
@@ -402,6 +441,13 @@ ROWS = [
     ("/connz?limit=3;x&offset=1", 200, r'"offset": 1,\s+"limit": 1024'),
     ("/connz?limit=1&limit=2", 200, r'"limit": 1,'),
     ("/connz?limit=-5&offset=-3", 200, r'"offset": 0,\s+"limit": 1024'),
+    *((target + "x", 400, r"^Error decoding (boolean|int) for '%s': strconv\.(ParseBool|Atoi): parsing \"x\": invalid syntax$" %
+       target.split("?")[1].rstrip("="))
+      for target in ("/connz?offset=", "/routez?subs=", "/gatewayz?accs=", "/leafz?subs=", "/subsz?subs=", "/subsz?limit=", "/subsz?offset=",
+                     "/accstatz?unused=", "/jsz?accounts=", "/jsz?streams=", "/jsz?consumers=", "/jsz?config=", "/jsz?leader-only=",
+                     "/jsz?limit=", "/jsz?offset=", "/healthz?js-enabled=", "/healthz?js-enabled-only=", "/healthz?js-server-only=",
+                     "/ipqueuesz?all=")),
+    ("/leafz?subs=detail", 400, r"^Error decoding boolean for 'subs'"),
     ("/subsz?test=foo.*", 400, r"^invalid test subject, must be valid publish subject: foo\.\*$"),
     ("/leafz?subs=2", 400, r"^Error decoding boolean for 'subs'"),
     ("/accountz?acc=NOPE", 400, r"Account NOPE does not exist"),
@@ -415,14 +461,29 @@ ROWS = [
 ]
 
 
-def check_rows(server):
+# Since 2.10 and later.
+NEWER_ROWS = [
+    *((target + "x", 400, r"^Error decoding boolean for '%s': strconv\.ParseBool: parsing \"x\": invalid syntax$" %
+       target.split("?")[1].rstrip("="))
+      for target in ("/jsz?raft=", "/jsz?stream-leader-only=", "/jsz?direct-consumers=", "/healthz?js-meta-only=", "/healthz?details=",
+                     "/gatewayz?subs=")),
+    ("/healthz?stream=S", 400, r'^\{"status":"error","error":"\\"account\\" must not be empty when checking stream health"\}$'),
+    ("/healthz?stream=S&details=1", 400, r'^\{"status":"error","errors":\[\{"type":"BAD_REQUEST","error":"\\"account\\" must not be empty .*"\}\]\}$'),
+    ("/healthz?consumer=C", 400, r'^\{"status":"error","error":"\\"stream\\" must not be empty when checking consumer health"\}$'),
+    ("/raftz", 404, r"^No Raft nodes registered$"),
+    ("/raftz?acc=A&group=x", 404, r"^No Raft nodes registered$"),
+    ("/debug/vars", 200, r'^\{\n? *"cmdline": ?\[\s*"[\s\S]*"memstats": ?\{'),
+]
+
+
+def check_rows(server, newest):
     found = []
-    for target, status, pattern in ROWS:
+    for target, status, pattern in ROWS + (NEWER_ROWS if newest else []):
         got, headers, body = server.get(target)
         if got != status and (got, status) != (307, 301) or not re.search(pattern, body.decode()):
             found.append("%s: status %d, body %r" % (target, got, body[:200]))
         form = headers.get("content-type", "")
-        expected = "text/html" if target == "/" or status == 301 else "text/plain" if status >= 400 else "application/json"
+        expected = "text/html" if target == "/" or status == 301 else "application/json" if status == 200 or "status" in pattern else "text/plain"
         if not form.startswith(expected) and status != 301:
             found.append("%s: content type %r" % (target, form))
         if status == 301 and headers.get("location") != "/varz":
@@ -697,9 +758,6 @@ def check_own(server):
         if status != 200 or not headers["content-type"].startswith(form) or not body or \
                 "default-src 'none'" not in headers.get("content-security-policy", ""):
             found.append("%s: status %d, %r" % (target, status, headers))
-    status, _, body = server.get("/raftz")
-    if status != 404 or body != b"No Raft nodes registered":
-        found.append("/raftz: %d %r" % (status, body))
     return found
 
 
@@ -710,11 +768,11 @@ def main():
     try:
         for server in [myelin] + references:
             clients += workload(server)
-        results = [("Myelin's rows", check_rows(myelin) + check_http(myelin) + check_own(myelin)),
+        results = [("Myelin's rows", check_rows(myelin, True) + check_http(myelin) + check_own(myelin)),
                    ("Myelin's places", check_places(myelin.program)), ("Myelin's pages", check_pages(myelin.program))]
         for reference in references:
             newest = not reference.json("/varz")["version"].startswith("2.9.")
-            results.append(("nats-server's rows", check_rows(reference) + check_http(reference)))
+            results.append(("nats-server's rows", check_rows(reference, newest) + check_http(reference)))
             results.append(("nats-server's places", check_places(reference.program)))
             results.append(("compared with %s" % reference.json("/varz")["version"], compare(reference, myelin, newest)))
         for what, found in results:

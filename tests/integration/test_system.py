@@ -10,12 +10,16 @@ import json
 import os
 import re
 import signal
+import socket
+import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import test_monitoring as monitoring  # noqa: E402
 from cluster_client import Client, Failure, Node, free_ports, pump  # noqa: E402
 
+STARTS = 10  # before a start waited for its services, one client of six found none
 CONFIG = """
 listen: "127.0.0.1:-1"
 http: "127.0.0.1:-1"
@@ -51,6 +55,7 @@ monitoring.DIFFERENCES += [
     ("event", r"^(name|num_subscriptions|client\.name_tag|(sent|received)\.(gateways|routes|leafs).*)$", NEWER),
     ("event", r"^client\.rtt$", "Myelin does not take the time to CONNECT for a round trip"),
     ("whole", r"^name_tag$", NEWER),
+    ("expvarz", r"^(memstats|cmdline)", "another program's"),
     ("subsz", r"^subscriptions_list$", INTERNAL),
 ]
 monitoring.VOLATILE += [
@@ -137,6 +142,8 @@ REQUESTS = [
 # Since 2.10.
 NEWER_REQUESTS = [
     ("SERVER.PING.IDZ", "", "whole"), ("SERVER.ID.IDZ", "", "whole"), ("SERVER.PING.HEALTHZ", "", "healthz"),
+    ("SERVER.PING.HEALTHZ", '{"stream": "S", "details": true}', "healthz"), ("SERVER.PING.HEALTHZ", '{"stream": "S"}', "healthz"),
+    ("SERVER.PING.HEALTHZ", '{"js-server-only": true}', "healthz"), ("SERVER.PING.EXPVARZ", "", "expvarz"),
     ("SERVER.PING.RAFTZ", "", "raftz"), ("SERVER.PING.PROFILEZ", '{"name": "x"}', "profilez"),
     ("USER.INFO", "", "user"), ("SERVER.ID.KICK", '{"cid": 999}', "error 500"),
     ("SERVER.ID.LDM", '{"cid": 999}', "error 500"), ("SERVER.ID.RELOAD", "", "done"),
@@ -323,6 +330,8 @@ def check_users(server, newest):
     answer = system.request("$SYS.REQ.SERVER.PING.ACCOUNTZ", b"", header)[0]
     expect("gzip", b"Content-Encoding: gzip" in answer.header and
            "A" in json.loads(gzip.decompress(answer.body))["data"]["accounts"])
+    answer = system.request("$SYS.REQ.SERVER.PING.ACCOUNTZ", b"", b"NATS/1.0\r\nAccept-Encoding: gzip, s2\r\n\r\n")[0]
+    expect("snappy", b"Content-Encoding: snappy" in answer.header and answer.body.startswith(b"\xff\x06\0\0sNaPpY"))
     answer = system.request("$SYS.REQ.SERVER.PING.ACCOUNTZ", b"", b"NATS/1.0\r\nAccept-Encoding: br\r\n\r\n")[0]
     expect("another encoding", b"Content-Encoding: identity" in answer.header and b'"accounts"' in answer.body)
     for client in (user, other, system):
@@ -398,6 +407,36 @@ def check_storm(program):
 
 
 # ---- clusters ----
+
+def check_start(program):
+    """Who is there as soon as the server listens, on any shard, finds its services."""
+    found, config = [], tempfile.NamedTemporaryFile("w", suffix=".conf")
+    config.write("accounts { SYS { users: [{user: s, password: s}] } }\nsystem_account: SYS\nshards: 3\n")
+    config.flush()
+    for _ in range(STARTS):
+        port = free_ports(1)[0]
+        server = subprocess.Popen([program, "-a", "127.0.0.1", "-p", str(port), "-c", config.name], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        clients = []
+        while len(clients) < 3 and server.poll() is None:
+            try:
+                clients.append(socket.create_connection(("127.0.0.1", port), timeout=monitoring.PATIENCE_SECONDS))
+            except ConnectionRefusedError:
+                pass
+        for client in clients:
+            client.sendall(b'CONNECT {"verbose":false,"headers":true,"no_responders":true,"user":"s","pass":"s"}\r\n'
+                           b"SUB r 1\r\nPUB $SYS.REQ.SERVER.PING.IDZ r 0\r\n\r\n")
+        for client in clients:
+            said = b""
+            while b"MSG r 1" not in said and (more := client.recv(4096)):
+                said += more
+            if b'"id":"N' not in said and b" 503" in said or b"MSG r 1" not in said:
+                found.append("a start: %r" % said[-100:])
+            client.close()
+        server.terminate()
+        server.wait()
+    return found
+
 
 ACCOUNTS = """
 accounts {
@@ -534,6 +573,7 @@ def main():
     finally:
         myelin.stop()
     results.append(("Myelin's storm", check_storm(program)))
+    results.append(("Myelin's start", check_start(program)))
     for programs in clusters(program, references):
         results.append(("cluster of %s" % [os.path.basename(path) for path in programs], check_cluster(programs)))
     failed = sum(bool(found) for _, found in results)

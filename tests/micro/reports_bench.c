@@ -130,10 +130,12 @@ int main(int argc, char **argv)
     for (unsigned long cid = 1; cid <= connections; cid++)
         connection_make(&bench, cid);
     struct report_query keys = {.kind = REPORT_KEYS, .open = true, .sort = REPORT_BY_OUT_MESSAGES};
+    struct report_query by_cid = {.kind = REPORT_KEYS, .open = true, .sort = REPORT_BY_CID};
     struct report_query told = {
         .kind = REPORT_CONNECTIONS, .open = true, .subscriptions = true, .picks = bench.picks};
     struct report_query all = {.kind = REPORT_SUBSCRIPTIONS};
     ask(&bench, "sort keys of all", &keys);
+    ask(&bench, "sort keys of all, by number", &by_cid);
     told.pick_count = bench.pick_count;
     ask(&bench, "128 connections with their subscriptions", &told);
     ask(&bench, "subscriptions of all", &all);

@@ -3,12 +3,14 @@
 
 #include "core/base/language.h"
 #include "core/base/memory.h"
+#include "core/codec/s2.h"
 #include "tests/unit/faults.h"
 
 #include <criterion/criterion.h>
 #include <zlib.h>
 
 #define IDENTITY "NATS/1.0\r\nContent-Encoding: identity\r\n\r\n"
+#define SNAPPY "NATS/1.0\r\nContent-Encoding: snappy\r\n\r\n"
 #define GZIP "NATS/1.0\r\nContent-Encoding: gzip\r\n\r\n"
 
 struct encoding_case {
@@ -22,7 +24,8 @@ static const struct encoding_case encoding_cases[] = {
     {"NATS/1.0\r\nAccept-Encoding: gzip\r\n\r\n", GZIP},
     {"NATS/1.0\r\nX: y\r\naccept-encoding:GZIP, br\r\n\r\n", GZIP},
     {"NATS/1.0\r\nAccept-Encoding: br\r\n\r\n", IDENTITY},
-    {"NATS/1.0\r\nAccept-Encoding: snappy, gzip\r\n\r\n", IDENTITY}, /* nats-server would prefer snappy */
+    {"NATS/1.0\r\nAccept-Encoding: gzip, Snappy\r\n\r\n", SNAPPY},
+    {"NATS/1.0\r\nAccept-Encoding: s2\r\n\r\n", SNAPPY},
     {"NATS/1.0\r\nX-Accept-Encoding: gzip\r\n\r\n", ""},
     {"Accept-Encoding", ""},
 };
@@ -35,7 +38,8 @@ Test(system_encoding, is_what_the_headers_ask_for)
         struct system_encoded encoded;
         system_encode(text(c->headers), body, &encoded);
         cr_expect(bytes_equal(encoded.headers, text(c->answers)), "%s", c->headers);
-        cr_expect_eq(encoded.body != NULL, strcmp(c->answers, GZIP) == 0, "%s", c->headers);
+        cr_expect_eq(encoded.body != NULL, strcmp(c->answers, GZIP) == 0 || strcmp(c->answers, SNAPPY) == 0,
+                     "%s", c->headers);
         memory_free(encoded.body);
     }
 }
@@ -71,4 +75,30 @@ Test(system_encoding, without_memory_the_answer_is_plain)
         cr_expect_eq(encoded.body == NULL, plain);
         memory_free(encoded.body);
     }
+}
+
+Test(system_encoding, snappy_is_read_back_as_it_was)
+{
+    enum { BYTES = 3 * S2_WRITE_BYTES + 17 };
+    char *body = memory_new(BYTES), *back = memory_new(BYTES);
+    size_t read = 0;
+    struct system_encoded encoded;
+    struct s2_reader reader = {0};
+    for (size_t i = 0; i < BYTES; i++)
+        body[i] = (char)(i % 251);
+    system_encode(TEXT("NATS/1.0\r\nAccept-Encoding: snappy\r\n\r\n"), bytes_of(body, BYTES), &encoded);
+    cr_assert_not_null(encoded.body);
+    cr_expect_lt(encoded.body_count, BYTES / 4);
+    cr_expect_arr_eq(encoded.body, "\xff\x06\0\0sNaPpY", S2_IDENTIFIER_BYTES);
+    struct bytes left = bytes_of(encoded.body, encoded.body_count), plain;
+    while (s2_reader_next(&reader, &left, &plain) == S2_DATA && read + plain.count <= BYTES) {
+        memcpy(back + read, plain.data, plain.count);
+        read += plain.count;
+    }
+    cr_expect_eq(read, BYTES);
+    cr_expect_arr_eq(back, body, BYTES);
+    s2_reader_close(&reader);
+    memory_free(encoded.body);
+    memory_free(body);
+    memory_free(back);
 }

@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""bench/scrape.py - what it costs to be watched: the server's CPU time for the same messages with and without somebody who
+asks /varz, /connz and /metrics ten times a second, beside 0, 1,000 and 10,000 connections that do nothing.
+
+Runs in turn on one server for each number of connections, so that a noisy moment hits both. What the pages of figures took
+of the shards' time is read from the server (docs/monitoring.md 2): that figure needs no quiet machine. See
+docs/benchmarks.md. Only Python's own library is used.
+"""
+import argparse
+import http.client
+import os
+import re
+import resource
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from compare import Server, stop  # noqa: E402
+from security import cpu_ns  # noqa: E402
+
+RUN_SECONDS = 120
+TARGETS = ("/varz", "/connz", "/metrics")
+PAUSE_SECONDS = 0.1
+CONNECT = b'CONNECT {"verbose":false,"name":"watched","lang":"python","version":"1"}\r\nPING\r\n'
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def crowd(port, count):
+    """So many clients that have logged in and say nothing more."""
+    clients = []
+    for _ in range(count):
+        clients.append(socket.create_connection(("127.0.0.1", port)))
+        clients[-1].sendall(CONNECT)
+    for client in clients:
+        said = b""
+        while b"PONG" not in said:
+            said += client.recv(4096)
+    return clients
+
+
+class Watcher(threading.Thread):
+    """Asks for all targets every PAUSE_SECONDS while it is on."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.port, self.on, self.rounds, self.seconds = port, threading.Event(), 0, 0.0
+        self.start()
+
+    def run(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=RUN_SECONDS)
+        while True:
+            self.on.wait()
+            began = time.monotonic()
+            for target in TARGETS:
+                connection.request("GET", target)
+                connection.getresponse().read()
+            took = time.monotonic() - began
+            self.rounds, self.seconds = self.rounds + 1, self.seconds + took
+            time.sleep(max(0, PAUSE_SECONDS - took))
+
+
+def pages(port):
+    """What pages of figures have taken of the shards' time, in seconds, and the longest."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=RUN_SECONDS)
+    connection.request("GET", "/metrics")
+    lines = connection.getresponse().read().decode()
+    connection.close()
+
+    def values(name):
+        return [float(value) for value in re.findall(r"^myelin_shard_%s\{.*\} (\S+)$" % name, lines, re.M)]
+    return sum(values("report_seconds_total")), max(values("report_page_seconds_max"), default=0)
+
+
+def once(options, process, port):
+    """The server's CPU time for the messages, and the time from beginning to end, in ns."""
+    before, began = cpu_ns(process.pid), time.monotonic_ns()
+    done = subprocess.run([options.bench, "pubsub", "--size", "16", "--messages", str(options.messages), "--quiet",
+                           "--server", "127.0.0.1:%d" % port], capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr.strip())
+    return cpu_ns(process.pid) - before, time.monotonic_ns() - began
+
+
+def measure(options, path, count):
+    watched_port = free_port()
+    process, port = Server(path, path, ["-m", str(watched_port)]).start()
+    try:
+        clients = crowd(port, count)
+        watcher = Watcher(watched_port)
+        cpu, span = {False: [], True: []}, 0
+        page_seconds = -pages(watched_port)[0]
+        for _ in range(options.rounds):
+            for watched in (False, True):
+                (watcher.on.set if watched else watcher.on.clear)()
+                used, took = once(options, process, port)
+                cpu[watched].append(used)
+                span += took if watched else 0
+        watcher.on.clear()
+        taken, longest = pages(watched_port)
+        page_seconds += taken
+        without, watched = (statistics.median(cpu[key]) / options.messages for key in (False, True))
+        row = [os.path.basename(path), f"{count:,}", f"{without:.1f} ns", f"{watched:.1f} ns", f"{100 * (watched / without - 1):+.1f} %",
+               f"{1000 * watcher.seconds / max(watcher.rounds, 1):.1f} ms"]
+        row += [f"{100e9 * page_seconds / span:.2f} %", f"{1e6 * longest:.0f} us"] if longest > 0 else ["", ""]
+        print("| " + " | ".join(row) + " |", flush=True)
+        for client in clients:
+            client.close()
+    finally:
+        stop(process)
+
+
+def main():
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--server", action="append", help="a server's program; may be given several times (build/myelin)")
+    parser.add_argument("--bench", default=os.path.join(root, "build", "myelin-bench"))
+    parser.add_argument("--messages", type=int, default=10000000)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--connections", type=int, action="append", help="(0, 1000, 10000)")
+    options = parser.parse_args()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    print("| server | idle connections | CPU a message | watched | more | a round of questions | of it pages, of the shards' time "
+          "| longest page |\n|---|---|---|---|---|---|---|---|")
+    for path in options.server or [os.path.join(root, "build", "myelin")]:
+        for count in options.connections or [0, 1000, 10000]:
+            measure(options, path, count)
+
+
+if __name__ == "__main__":
+    main()
