@@ -260,8 +260,6 @@ enum err channel_used(struct streaming *machine, struct bytes name, uint32_t cha
     }
     if (channel != NULL)
         *error = case_text(machine, name, channel->name);
-    else if (bytes_equal(name, machine->setup.log_channel))
-        *error = streaming_text(STREAMING_SUBJECT_INVALID);
     else if (channels_max > 0 && machine->channels.count >= channels_max)
         *error = streaming_text(STREAMING_CHANNELS_FULL);
     if (error->count > 0) {

@@ -145,7 +145,7 @@ static bool subjects_make(struct streaming *machine)
            subject_make(machine, (const char *)machine->inbox.data, TEXT(">"), &machine->inboxes);
 }
 
-static bool machine_init(struct streaming *machine, const struct streaming_setup *setup)
+static void machine_init(struct streaming *machine, const struct streaming_setup *setup)
 {
     machine->setup = *setup;
     machine->now = setup->now;
@@ -162,9 +162,6 @@ static bool machine_init(struct streaming *machine, const struct streaming_setup
     list_init(&machine->lacking);
     machine->leading = !setup->replicated;
     machine->progress_timer.kind = MACHINE_TIMER_PROGRESS;
-    const char *name = arena_copy(&machine->texts, setup->log_channel);
-    machine->setup.log_channel = bytes_of(name, setup->log_channel.count);
-    return name != NULL;
 }
 
 enum err streaming_new(struct streaming **made, const struct streaming_setup *setup, char *why,
@@ -176,8 +173,8 @@ enum err streaming_new(struct streaming **made, const struct streaming_setup *se
     *made = NULL;
     if (machine == NULL)
         return ERR_MEMORY;
-    if (machine_init(machine, setup))
-        err = machine_recover(machine, why, why_bytes);
+    machine_init(machine, setup);
+    err = machine_recover(machine, why, why_bytes);
     if (err == ERR_OK && !subjects_make(machine))
         err = ERR_MEMORY;
     if (err == ERR_OK)

@@ -64,9 +64,7 @@ struct streaming_setup {
      * only. It begins as a follower with nothing in it: streaming_restore() if there is a snapshot,
      * streaming_apply() from the entry behind it on. */
     bool replicated;
-    uint32_t channels_max;    /* replicated: 0 no limit; the store's own has none */
-    struct bytes log_channel; /* replicated: the store's channel of this name is not the machine's, and
-                                 clients cannot have one of the name; copied */
+    uint32_t channels_max; /* replicated: 0 no limit; the store's own has none */
 };
 
 /* Takes over what the store has recovered; outputs tell which ack inboxes to listen to. ERR_INVALID,

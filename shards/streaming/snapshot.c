@@ -353,8 +353,7 @@ static enum err channel_take(struct streaming *machine, struct unpacker *from, b
     head.last = unpack_number(from);
     if (from->failed || !limits_channel_name_valid(head.name) ||
         head.name.count > STORE_CHANNEL_NAME_BYTES_MAX || head.id == 0 || head.last > SEQUENCE_MAX ||
-        head.first == 0 || head.first > head.last + 1 || channel_find_any_case(machine, head.name) != NULL ||
-        bytes_equal(head.name, machine->setup.log_channel))
+        head.first == 0 || head.first > head.last + 1 || channel_find_any_case(machine, head.name) != NULL)
         return ERR_DAMAGED;
     struct streaming_channel *channel = channel_new(machine, head.name, NULL);
     if (channel == NULL)

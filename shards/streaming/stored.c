@@ -17,11 +17,6 @@ static const struct bytes record_key = {(const uint8_t *)"channel", 7};
 
 /* ---- at the start ---- */
 
-static bool ours(const struct streaming *machine, const struct store_channel *store)
-{
-    return !bytes_equal(store_channel_name(store), machine->setup.log_channel);
-}
-
 static struct stored *stored_new(struct store_channel *store)
 {
     struct stored *stored = memory_new(sizeof *stored);
@@ -34,11 +29,10 @@ static struct stored *stored_new(struct store_channel *store)
 
 static enum err take(void *context, const struct store_state *state)
 {
-    const struct streaming *machine = context;
-    if (state->kind != STORE_STATE_OTHER || state->channel == NULL || !ours(machine, state->channel) ||
-        !bytes_equal(state->id, record_key))
-        return ERR_OK;
-    struct stored *stored = store_channel_owner(state->channel);
+    struct stored *stored = state->channel == NULL ? NULL : store_channel_owner(state->channel);
+    (void)context;
+    if (stored == NULL || state->kind != STORE_STATE_OTHER || !bytes_equal(state->id, record_key))
+        return ERR_OK; /* not ours, as all that private channels have */
     struct unpacker from = {.rest = state->parts[0]};
     stored->id = unpack_number(&from);
     stored->gone_sequence = unpack_number(&from);
@@ -49,15 +43,15 @@ enum err stored_recover(struct streaming *machine, char *why, size_t why_bytes)
 {
     struct store_channel *store = NULL;
     while ((store = store_channel_next(machine->store, store)) != NULL) {
-        if (ours(machine, store) && stored_new(store) == NULL)
+        if (stored_new(store) == NULL)
             return ERR_MEMORY;
     }
     enum err err = store_state_each(machine->store, take, machine);
     if (err == ERR_DAMAGED)
         snprintf(why, why_bytes, "a record of the store is not what a clustered streaming server writes");
     while (err == ERR_OK && (store = store_channel_next(machine->store, store)) != NULL) {
-        const struct stored *stored = ours(machine, store) ? store_channel_owner(store) : NULL;
-        if (stored == NULL || stored->id != 0 || store_channel_figures(store).last_sequence == 0)
+        const struct stored *stored = store_channel_owner(store);
+        if (stored->id != 0 || store_channel_figures(store).last_sequence == 0)
             continue;
         /* Its messages are in no log: the first entry that uses the name would drop them. */
         snprintf(why, why_bytes, "channel \"%.*s\" was stored by a server that was not clustered",
@@ -71,8 +65,6 @@ void stored_close(struct streaming *machine)
 {
     struct store_channel *store = NULL;
     while ((store = store_channel_next(machine->store, store)) != NULL) {
-        if (!ours(machine, store))
-            continue;
         memory_free(store_channel_owner(store));
         store_channel_set_owner(store, NULL);
     }

@@ -80,7 +80,7 @@ static const struct vector vectors[] = {
 static void hex_of(struct bytes from, char *to)
 {
     for (size_t i = 0; i < from.count; i++)
-        sprintf(to + 2 * i, "%02x", from.data[i]);
+        snprintf(to + 2 * i, 3, "%02x", from.data[i]);
 }
 
 Test(command, every_kind_has_its_bytes)
