@@ -121,6 +121,8 @@ MUST_USE enum err streaming_apply(struct streaming *machine, struct streaming_no
  * is dropped. What it proposed comes with `own` false from here on. Legal when it is so already. */
 void streaming_lead(struct streaming *machine, struct streaming_now now, bool leads);
 bool streaming_leads(const struct streaming *machine);
+/* Of the last entry; 0: none yet. */
+uint64_t streaming_applied_index(const struct streaming *machine);
 
 /* The state as of the last entry applied, without messages; the same on every node but for where each channel
  * begins, which is a matter of this node's limits. May be kept by this node once the store is safe up to

@@ -124,6 +124,11 @@ bool streaming_leads(const struct streaming *machine)
     return machine->leading;
 }
 
+uint64_t streaming_applied_index(const struct streaming *machine)
+{
+    return machine->applied_index;
+}
+
 static void subscription_lead(struct streaming *machine, struct streaming_subscription *subscription)
 {
     machine_listen(machine, subscription->info.ack_inbox, true);
