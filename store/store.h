@@ -124,6 +124,8 @@ struct store_channel *store_channel_next(const struct store *store, const struct
 uint32_t store_channel_count(const struct store *store);
 struct bytes store_channel_name(const struct store_channel *channel);
 const struct store_limits *store_channel_limits(const struct store_channel *channel);
+/* Those that a channel of this name would have. */
+struct store_limits store_limits_for(const struct store *store, struct bytes name);
 
 /* A pointer of the owner's; NULL at first. */
 void store_channel_set_owner(struct store_channel *channel, void *owner);

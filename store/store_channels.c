@@ -322,6 +322,11 @@ const struct store_limits *store_channel_limits(const struct store_channel *chan
     return &channel->limits;
 }
 
+struct store_limits store_limits_for(const struct store *store, struct bytes name)
+{
+    return limits_of(&store->limits, store->rules, store->rule_count, name);
+}
+
 void store_channel_set_owner(struct store_channel *channel, void *owner)
 {
     channel->owner = owner;

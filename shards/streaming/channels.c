@@ -38,8 +38,7 @@ static bool same_name(const uint32_t *item, const void *key)
     return true;
 }
 
-/* Whatever its case. */
-static struct streaming_channel *find_any_case(const struct streaming *machine, struct bytes name)
+struct streaming_channel *channel_find_any_case(const struct streaming *machine, struct bytes name)
 {
     uint32_t *item = index_table_find(&machine->channels, name_hash(machine, name), same_name, &name);
     return item == NULL ? NULL : CONTAINER_OF(item, struct streaming_channel, hash);
@@ -47,25 +46,24 @@ static struct streaming_channel *find_any_case(const struct streaming *machine, 
 
 struct streaming_channel *channel_find(const struct streaming *machine, struct bytes name)
 {
-    struct streaming_channel *channel = find_any_case(machine, name);
+    struct streaming_channel *channel = channel_find_any_case(machine, name);
     return channel != NULL && bytes_equal(channel->name, name) ? channel : NULL;
 }
 
 /* ---- the object ---- */
 
-struct streaming_channel *channel_adopt(struct streaming *machine, struct store_channel *store)
+struct streaming_channel *channel_new(struct streaming *machine, struct bytes name,
+                                      struct store_channel *store)
 {
-    struct streaming_channel *channel = memory_new(sizeof *channel);
+    struct streaming_channel *channel = memory_new(sizeof *channel + name.count);
     if (channel == NULL || index_table_reserve(&machine->channels) != ERR_OK) {
         memory_free(channel);
         return NULL;
     }
-    struct store_channel_figures figures = store_channel_figures(store);
+    memcpy(channel + 1, name.data, name.count);
+    channel->name = bytes_of(channel + 1, name.count);
     channel->store = store;
-    channel->name = store_channel_name(store);
     channel->timer.kind = MACHINE_TIMER_CHANNEL;
-    channel->safe_sequence = figures.last_sequence;
-    channel->dropped = figures.dropped_count > 0;
     channel->active_ns = machine->now.now_ns;
     list_init(&channel->plain);
     list_init(&channel->offline);
@@ -73,8 +71,19 @@ struct streaming_channel *channel_adopt(struct streaming *machine, struct store_
     channel->hash = name_hash(machine, channel->name);
     index_table_put(&machine->channels, &channel->hash);
     list_push_last(&machine->all_channels, &channel->all);
-    store_channel_set_owner(store, channel);
     channel_idle_check(machine, channel);
+    return channel;
+}
+
+struct streaming_channel *channel_adopt(struct streaming *machine, struct store_channel *store)
+{
+    struct streaming_channel *channel = channel_new(machine, store_channel_name(store), store);
+    if (channel == NULL)
+        return NULL;
+    struct store_channel_figures figures = store_channel_figures(store);
+    channel->safe_sequence = figures.last_sequence;
+    channel->dropped = figures.dropped_count > 0;
+    store_channel_set_owner(store, channel);
     return channel;
 }
 
@@ -103,6 +112,10 @@ void channel_free(struct streaming *machine, struct streaming_channel *channel)
     }
     if (list_linked(&channel->ready))
         list_remove(&channel->ready);
+    if (list_linked(&channel->lacking))
+        list_remove(&channel->lacking);
+    if (channel->stored != NULL)
+        channel->stored->channel = NULL;
     timers_cancel(&machine->timers, &channel->timer);
     index_table_erase(&machine->channels, &channel->hash);
     list_remove(&channel->all);
@@ -111,7 +124,7 @@ void channel_free(struct streaming *machine, struct streaming_channel *channel)
 
 void channel_ready(struct streaming *machine, struct streaming_channel *channel)
 {
-    if (!list_linked(&channel->ready))
+    if (machine->leading && !list_linked(&channel->ready))
         list_push_last(&machine->ready, &channel->ready);
 }
 
@@ -149,7 +162,7 @@ static struct bytes case_text(struct streaming *machine, struct bytes wanted, st
 
 struct streaming_channel *channel_open(struct streaming *machine, struct bytes name, struct bytes *error)
 {
-    struct streaming_channel *channel = find_any_case(machine, name);
+    struct streaming_channel *channel = channel_find_any_case(machine, name);
     if (channel != NULL && bytes_equal(channel->name, name))
         return channel;
     if (channel != NULL) {
@@ -173,7 +186,7 @@ struct streaming_channel *channel_open(struct streaming *machine, struct bytes n
 
 static int64_t inactivity_ns(const struct streaming_channel *channel)
 {
-    return store_channel_limits(channel->store)->inactivity_max_ns;
+    return channel->store == NULL ? 0 : store_channel_limits(channel->store)->inactivity_max_ns;
 }
 
 void channel_touch(struct streaming *machine, struct streaming_channel *channel)
@@ -185,7 +198,7 @@ void channel_touch(struct streaming *machine, struct streaming_channel *channel)
 void channel_idle_check(struct streaming *machine, struct streaming_channel *channel)
 {
     int64_t limit_ns = inactivity_ns(channel);
-    if (limit_ns <= 0)
+    if (limit_ns <= 0 || !machine->leading)
         return;
     if (channel->live_count > 0) {
         timers_cancel(&machine->timers, &channel->timer);
@@ -193,6 +206,19 @@ void channel_idle_check(struct streaming *machine, struct streaming_channel *cha
         channel_touch(machine, channel);
         machine_timer_set(machine, &channel->timer, channel->active_ns + limit_ns);
     }
+}
+
+/* When the log cannot take it, it is tried again one limit later. */
+static void delete_propose(struct streaming *machine, struct streaming_channel *channel)
+{
+    struct command command = {
+        .kind = COMMAND_CHANNEL_DELETE,
+        .channel_delete = {.name = channel->name, .id = channel->id, .used_index = channel->used_index},
+    };
+    if (!replicate_full(machine) && replicate_propose(machine, &command, (struct wait){0}))
+        return;
+    channel_touch(machine, channel);
+    channel_idle_check(machine, channel);
 }
 
 void channel_due(struct streaming *machine, struct streaming_channel *channel)
@@ -204,6 +230,10 @@ void channel_due(struct streaming *machine, struct streaming_channel *channel)
         machine_timer_set(machine, &channel->timer, due_ns);
         return;
     }
+    if (machine->setup.replicated) {
+        delete_propose(machine, channel);
+        return;
+    }
     machine_log(machine, LOG_NOTICE, "Channel \"%.*s\" has been deleted", BYTES_PRINTF(name));
     struct store_channel *store = channel->store;
     channel_free(machine, channel);
@@ -213,4 +243,58 @@ void channel_due(struct streaming *machine, struct streaming_channel *channel)
         machine_log(machine, LOG_ERROR, "Error deleting channel: %s", err_text(err));
         (void)channel_adopt(machine, store);
     }
+}
+
+/* ---- the replicated log ---- */
+
+enum err channel_used(struct streaming *machine, struct bytes name, uint32_t channels_max,
+                      struct streaming_channel **used, struct bytes *error)
+{
+    struct streaming_channel *channel = channel_find_any_case(machine, name);
+    struct stored *stored = NULL;
+    *used = NULL;
+    if (channel != NULL && bytes_equal(channel->name, name)) {
+        channel->used_index = machine->applied_index;
+        *used = channel;
+        return ERR_OK;
+    }
+    if (channel != NULL)
+        *error = case_text(machine, name, channel->name);
+    else if (channels_max > 0 && machine->channels.count >= channels_max)
+        *error = streaming_text(STREAMING_CHANNELS_FULL);
+    if (error->count > 0) {
+        machine_log(machine, LOG_ERROR, "Creating channel \"%.*s\" failed: %.*s", BYTES_PRINTF(name),
+                    BYTES_PRINTF(*error));
+        return ERR_OK;
+    }
+    enum err err = stored_open(machine, name, machine->applied_index, true, &stored);
+    if (err != ERR_OK)
+        return err;
+    channel = channel_new(machine, name, stored == NULL ? NULL : stored->store);
+    if (channel == NULL)
+        return ERR_MEMORY;
+    channel->stored = stored;
+    channel->id = channel->used_index = machine->applied_index;
+    if (stored != NULL)
+        stored->channel = channel;
+    machine_log(machine, LOG_NOTICE, "Channel \"%.*s\" has been created", BYTES_PRINTF(name));
+    *used = channel;
+    return ERR_OK;
+}
+
+enum err channel_delete_applied(struct streaming *machine, const struct command *command)
+{
+    struct streaming_channel *channel = channel_find(machine, command->channel_delete.name);
+    if (channel == NULL || channel->id != command->channel_delete.id)
+        return ERR_OK;
+    if (channel->used_index != command->channel_delete.used_index || channel->live_count > 0) {
+        channel_idle_check(machine, channel);
+        return ERR_OK;
+    }
+    enum err err = channel->stored == NULL ? ERR_OK : stored_delete(machine, channel->stored);
+    if (err != ERR_OK)
+        return err;
+    machine_log(machine, LOG_NOTICE, "Channel \"%.*s\" has been deleted", BYTES_PRINTF(channel->name));
+    channel_free(machine, channel);
+    return ERR_OK;
 }

@@ -105,6 +105,10 @@ void client_free(struct streaming *machine, struct streaming_client *client)
 static enum err apply_client_add(struct streaming *machine, const struct wire_client_info *info, uint16_t via,
                                  struct streaming_client **added)
 {
+    if (machine->setup.replicated) { /* it is in the snapshot */
+        *added = client_new(machine, info, via);
+        return *added == NULL ? ERR_MEMORY : ERR_OK;
+    }
     size_t count = wire_client_info_bytes(info);
     uint8_t *record = memory_new(count + 1);
     if (record == NULL)
@@ -127,7 +131,9 @@ static void apply_client_remove(struct streaming *machine, struct streaming_clie
 {
     for (struct list_link *at; (at = list_first(&client->subscriptions)) != NULL;)
         subscription_leave(machine, LIST_ELEMENT(at, struct streaming_subscription, of_client), false);
-    enum err err = store_state_delete(machine->store, STORE_STATE_CLIENT, NULL, client->info.id);
+    enum err err = ERR_OK;
+    if (!machine->setup.replicated)
+        err = store_state_delete(machine->store, STORE_STATE_CLIENT, NULL, client->info.id);
     if (err != ERR_OK)
         machine_log(machine, LOG_ERROR, "[Client:%.*s] Error deleting client: %s",
                     BYTES_PRINTF(client->info.id), err_text(err));
@@ -163,15 +169,9 @@ static bool id_valid(struct bytes id)
     return id.count > 0;
 }
 
-static void welcome(struct streaming *machine, const struct wire_client_info *info, uint16_t via,
-                    struct bytes reply, bool replaced)
+static void answer_welcome(struct streaming *machine, const struct wire_client_info *info, uint16_t via,
+                           struct bytes reply)
 {
-    struct streaming_client *client = NULL;
-    enum err err = apply_client_add(machine, info, via, &client);
-    if (err != ERR_OK) {
-        refuse_connect(machine, via, reply, machine_store_text(machine, err));
-        return;
-    }
     struct wire_connect_response response = {
         .publish = machine->info.publish,
         .subscribe = machine->info.subscribe,
@@ -185,9 +185,39 @@ static void welcome(struct streaming *machine, const struct wire_client_info *in
         response.ping_interval = info->ping_interval;
         response.ping_out_max = info->ping_out_max;
     }
+    answer_connect(machine, via, reply, &response);
+}
+
+static void log_welcome(struct streaming *machine, const struct wire_client_info *info, bool replaced)
+{
     machine_log(machine, LOG_DEBUG, "[Client:%.*s] %s (Inbox=%.*s)", BYTES_PRINTF(info->id),
                 replaced ? "Replaced old client" : "Connected", BYTES_PRINTF(info->heartbeat_inbox));
-    answer_connect(machine, via, reply, &response);
+}
+
+/* Asks the log. */
+static bool add_propose(struct streaming *machine, const struct wire_client_info *info, uint16_t via,
+                        struct bytes reply, bool replace)
+{
+    struct command command = {.kind = COMMAND_CLIENT_ADD, .client_add = {.info = *info, .replace = replace}};
+    return replicate_propose(machine, &command, (struct wait){.via = via, .reply = reply});
+}
+
+static void welcome(struct streaming *machine, const struct wire_client_info *info, uint16_t via,
+                    struct bytes reply, bool replaced)
+{
+    struct streaming_client *client = NULL;
+    if (machine->setup.replicated) {
+        if (replicate_full(machine) || !add_propose(machine, info, via, reply, false))
+            refuse_connect(machine, via, reply, streaming_text(STREAMING_BUSY));
+        return;
+    }
+    enum err err = apply_client_add(machine, info, via, &client);
+    if (err != ERR_OK) {
+        refuse_connect(machine, via, reply, machine_store_text(machine, err));
+        return;
+    }
+    log_welcome(machine, info, replaced);
+    answer_welcome(machine, info, via, reply);
 }
 
 /* Asks the client's heartbeat inbox; the answer comes to a subject that says what was asked, of whom, which
@@ -209,16 +239,15 @@ static void ask(struct streaming *machine, struct streaming_client *client, char
         memory_free(all);
 }
 
-static struct streaming_probe *probe_new(const struct streaming_request *request,
-                                         const struct wire_client_info *info)
+static struct streaming_probe *probe_new(const struct wire_client_info *info, uint16_t via,
+                                         struct bytes reply)
 {
-    size_t texts =
-        info->id.count + info->heartbeat_inbox.count + info->connection_id.count + request->reply.count;
+    size_t texts = info->id.count + info->heartbeat_inbox.count + info->connection_id.count + reply.count;
     struct streaming_probe *probe = memory_new(sizeof *probe + texts);
     if (probe == NULL)
         return NULL;
     uint8_t *at = (uint8_t *)(probe + 1);
-    *probe = (struct streaming_probe){.wanted = *info, .reply = request->reply, .via = request->via};
+    *probe = (struct streaming_probe){.wanted = *info, .reply = reply, .via = via};
     struct bytes *fields[] = {&probe->wanted.id, &probe->wanted.heartbeat_inbox, &probe->wanted.connection_id,
                               &probe->reply};
     for (size_t i = 0; i < COUNT_OF(fields); i++) {
@@ -228,6 +257,21 @@ static struct streaming_probe *probe_new(const struct streaming_request *request
         fields[i]->data = start;
     }
     return probe;
+}
+
+/* Somebody wants the id of one that is there: does that one live? */
+static void probe_begin(struct streaming *machine, struct streaming_client *client,
+                        const struct wire_client_info *wanted, uint16_t via, struct bytes reply)
+{
+    bool first = client->probe == NULL; /* one at a time */
+    if (first)
+        client->probe = probe_new(wanted, via, reply);
+    if (!first || client->probe == NULL) {
+        refuse_connect(machine, via, reply, streaming_text(STREAMING_CLIENT_EXISTS));
+        return;
+    }
+    ask(machine, client, 'p', ++client->beat);
+    machine_timer_set(machine, &client->probe_timer, machine->now.now_ns + PROBE_NS);
 }
 
 void clients_connect(struct streaming *machine, const struct streaming_request *request)
@@ -251,28 +295,46 @@ void clients_connect(struct streaming *machine, const struct streaming_request *
         .ping_out_max = read.ping_out_max,
     };
     struct streaming_client *client = client_find(machine, info.id);
-    if (client == NULL) {
+    if (client == NULL)
         welcome(machine, &info, request->via, request->reply, false);
-        return;
+    else
+        probe_begin(machine, client, &info, request->via, request->reply);
+}
+
+/* What the log is to do with a client's subscriptions is not to be overtaken by what they are sent. */
+static void client_settle(struct streaming *machine, struct streaming_client *client)
+{
+    client->leaving = true;
+    timers_cancel(&machine->timers, &client->timer);
+    for (struct list_link *at = list_first(&client->subscriptions); at != NULL;
+         at = list_next(&client->subscriptions, at))
+        subscription_settle(machine, LIST_ELEMENT(at, struct streaming_subscription, of_client));
+}
+
+/* By the log: the newcomer goes in where the holder goes out, and keeps others out until then. */
+static void replace_propose(struct streaming *machine, struct streaming_client *client)
+{
+    struct streaming_probe *probe = client->probe;
+    if (!replicate_full(machine)) {
+        client_settle(machine, client);
+        probe->proposed = add_propose(machine, &probe->wanted, probe->via, probe->reply, true);
     }
-    if (client->probe == NULL)
-        client->probe = probe_new(request, &info);
-    else /* one at a time */
-        client = NULL;
-    if (client == NULL || client->probe == NULL) {
-        refuse_connect(machine, request->via, request->reply, streaming_text(STREAMING_CLIENT_EXISTS));
-        return;
-    }
-    ask(machine, client, 'p', ++client->beat);
-    machine_timer_set(machine, &client->probe_timer, machine->now.now_ns + PROBE_NS);
+    if (!probe->proposed) /* the wait begins once more */
+        machine_timer_set(machine, &client->probe_timer, machine->now.now_ns + PROBE_NS);
 }
 
 /* The holder lives, so the newcomer is refused; or it does not. */
 static void probe_end(struct streaming *machine, struct streaming_client *client, bool lives)
 {
     struct streaming_probe *probe = client->probe;
-    client->probe = NULL;
     timers_cancel(&machine->timers, &client->probe_timer);
+    if (probe->proposed)
+        return;
+    if (!lives && machine->setup.replicated) {
+        replace_propose(machine, client);
+        return;
+    }
+    client->probe = NULL;
     if (lives) {
         machine_log(machine, LOG_DEBUG, "[Client:%.*s] Connect failed; already connected",
                     BYTES_PRINTF(client->info.id));
@@ -298,11 +360,38 @@ static void silent_set(struct streaming_client *client, bool silent)
         LIST_ELEMENT(at, struct streaming_subscription, of_client)->silent = silent;
 }
 
+static bool remove_propose(struct streaming *machine, struct streaming_client *client, struct wait wait)
+{
+    struct command command = {
+        .kind = COMMAND_CLIENT_REMOVE,
+        .client_remove = {.id = client->info.id, .added_index = client->added_index},
+    };
+    if (replicate_full(machine))
+        return false;
+    client_settle(machine, client);
+    return replicate_propose(machine, &command, wait);
+}
+
+/* When the log cannot take it, it is tried again after the next heartbeat. */
+static void timeout_propose(struct streaming *machine, struct streaming_client *client)
+{
+    machine_log(machine, LOG_ERROR, "[Client:%.*s] Timed out on heartbeats", BYTES_PRINTF(client->info.id));
+    if (client->probe != NULL && !client->probe->proposed)
+        replace_propose(machine, client);
+    else if (client->probe == NULL && !remove_propose(machine, client, (struct wait){0}))
+        machine_timer_set(machine, &client->timer,
+                          machine->now.now_ns + machine->setup.heartbeat_interval_ns);
+}
+
 static void beat_failed(struct streaming *machine, struct streaming_client *client)
 {
     client->beating = false;
     if (client->failed_count++ == 0)
         silent_set(client, true);
+    if (client->failed_count > (uint64_t)machine->setup.heartbeat_fail_max && machine->setup.replicated) {
+        timeout_propose(machine, client);
+        return;
+    }
     if (client->failed_count > (uint64_t)machine->setup.heartbeat_fail_max) {
         machine_log(machine, LOG_ERROR, "[Client:%.*s] Timed out on heartbeats",
                     BYTES_PRINTF(client->info.id));
@@ -334,7 +423,9 @@ static void beat_answered(struct streaming *machine, struct streaming_client *cl
     if (client->failed_count > 0)
         silent_set(client, false);
     client->failed_count = 0;
-    machine_timer_set(machine, &client->timer, machine->now.now_ns + machine->setup.heartbeat_interval_ns);
+    if (!client->leaving)
+        machine_timer_set(machine, &client->timer,
+                          machine->now.now_ns + machine->setup.heartbeat_interval_ns);
 }
 
 /* `b.<number>.<client id>` answers a heartbeat, `p.` a probe. Late answers to a beat count as well: it lives.
@@ -355,9 +446,11 @@ void clients_answer(struct streaming *machine, struct bytes token, bool nobody)
         return;
     if (token.data[0] == 'p' && client->probe != NULL)
         probe_end(machine, client, !nobody);
-    else if (token.data[0] == 'b' && client->beating && number <= client->beat && !nobody)
+    else if (token.data[0] != 'b' || !client->beating || client->leaving)
+        return;
+    else if (number <= client->beat && !nobody)
         beat_answered(machine, client);
-    else if (token.data[0] == 'b' && client->beating && nobody)
+    else if (nobody)
         beat_failed(machine, client);
 }
 
@@ -374,7 +467,7 @@ void clients_ping(struct streaming *machine, const struct streaming_request *req
         return;
     }
     client->via = request->via;
-    if (client->failed_count > 0 && !client->beating)
+    if (client->failed_count > 0 && !client->beating && !client->leaving)
         machine_timer_set(machine, &client->timer, machine->now.now_ns + PING_KICK_NS);
     machine_answer_error(machine, request, streaming_text(STREAMING_NONE));
 }
@@ -391,11 +484,62 @@ void clients_close(struct streaming *machine, const struct streaming_request *re
         machine_answer_error(machine, request, streaming_text(STREAMING_CLIENT_UNKNOWN));
         return;
     }
+    if (machine->setup.replicated) {
+        if (!remove_propose(machine, client, (struct wait){.via = request->via, .reply = request->reply}))
+            machine_answer_error(machine, request, streaming_text(STREAMING_BUSY));
+        return;
+    }
     struct streaming_probe *probe = client->probe;
     client->probe = NULL;
     apply_client_remove(machine, client);
     machine_answer_error(machine, request, streaming_text(STREAMING_NONE));
     if (probe != NULL) /* who waited for the id has it now */
+        welcome(machine, &probe->wanted, probe->via, probe->reply, true);
+    memory_free(probe);
+}
+
+/* ---- the replicated log ---- */
+
+void client_add_applied(struct streaming *machine, const struct command *command, const struct wait *wait)
+{
+    const struct wire_client_info *info = &command->client_add.info;
+    struct streaming_client *client = client_find(machine, info->id);
+    bool replaced = client != NULL;
+    uint16_t via = wait == NULL ? STREAMING_VIA_NONE : wait->via;
+    if (replaced &&
+        !command->client_add.replace) { /* two wanted it at once: the second one wants the first's */
+        if (wait != NULL)
+            probe_begin(machine, client, info, via, wait->reply);
+        return;
+    }
+    if (replaced)
+        apply_client_remove(machine, client);
+    if (apply_client_add(machine, info, via, &client) != ERR_OK) {
+        machine->trouble = ERR_MEMORY;
+        return;
+    }
+    client->added_index = machine->applied_index;
+    log_welcome(machine, info, replaced);
+    if (wait != NULL)
+        answer_welcome(machine, info, via, wait->reply);
+}
+
+void client_remove_applied(struct streaming *machine, const struct command *command, const struct wait *wait)
+{
+    struct streaming_client *client = client_find(machine, command->client_remove.id);
+    enum streaming_text text = STREAMING_CLIENT_UNKNOWN;
+    struct streaming_probe *probe = NULL;
+    if (client != NULL && client->added_index == command->client_remove.added_index) {
+        probe = client->probe;
+        client->probe = NULL;
+        apply_client_remove(machine, client);
+        text = STREAMING_NONE;
+    }
+    if (wait != NULL) {
+        struct streaming_request answer = {.via = wait->via, .reply = wait->reply};
+        machine_answer_error(machine, &answer, streaming_text(text));
+    }
+    if (probe != NULL && !probe->proposed) /* who waited for the id has it now; last, for it moves `wait` */
         welcome(machine, &probe->wanted, probe->via, probe->reply, true);
     memory_free(probe);
 }

@@ -42,19 +42,23 @@ void subscription_stall(struct streaming_subscription *subscription, bool stalle
 
 static bool window_full(const struct streaming_subscription *subscription)
 {
-    return subscription->pending.count >= (uint32_t)subscription->info.max_in_flight;
+    return subscription->pending.count >= (uint32_t)subscription->info.max_in_flight ||
+           progress_full(subscription);
 }
 
 /* What was sent: in the set of what is pending, here and in the store. */
 bool subscription_track(struct streaming *machine, struct streaming_subscription *subscription,
                         uint64_t sequence, int64_t expires_ns)
 {
+    /* What is there already changes nothing that the log would have to know. */
+    bool news = !machine->setup.replicated || sequences_find(&subscription->pending, sequence) == NULL;
     /* 0 would mean that the moment is not known. */
     if (sequences_put(&subscription->pending, sequence, expires_ns == 0 ? 1 : expires_ns) != ERR_OK)
         return false;
     if (sequence > subscription->info.last_sent)
         subscription->info.last_sent = sequence;
-    subscription_note(machine, subscription, sequence, false);
+    if (news)
+        subscription_note(machine, subscription, sequence, false);
     if (!timer_set(&subscription->timer))
         machine_timer_set(machine, &subscription->timer, machine->now.now_ns + subscription->ack_wait_ns);
     return true;
@@ -64,7 +68,7 @@ bool subscription_track(struct streaming *machine, struct streaming_subscription
 static bool send_new(struct streaming *machine, struct streaming_subscription *subscription,
                      const struct store_message *message)
 {
-    if (subscription->state != SUBSCRIPTION_LIVE)
+    if (subscription->state != SUBSCRIPTION_LIVE || subscription->leaving)
         return false;
     if (window_full(subscription)) {
         subscription_stall(subscription, true);
@@ -126,7 +130,7 @@ struct streaming_subscription *group_choose(struct streaming_group *group)
     struct list_link *first = list_first(&group->members);
     for (struct list_link *at = first; at != NULL; at = list_next(&group->members, at)) {
         struct streaming_subscription *member = LIST_ELEMENT(at, struct streaming_subscription, of_channel);
-        if (!member->stalled && !member->silent &&
+        if (!member->stalled && !member->silent && !member->leaving &&
             (best == NULL || member->pending.count < best->pending.count))
             best = member;
     }
@@ -205,7 +209,7 @@ static void acknowledge_elsewhere(struct streaming *machine, struct streaming_gr
     for (struct list_link *at = list_first(&group->members); at != NULL;
          at = list_next(&group->members, at)) {
         struct streaming_subscription *member = LIST_ELEMENT(at, struct streaming_subscription, of_channel);
-        if (sequences_find(&member->pending, sequence) != NULL) {
+        if (!member->leaving && sequences_find(&member->pending, sequence) != NULL) {
             subscription_acknowledge(machine, member, sequence, true);
             return;
         }
@@ -215,6 +219,8 @@ static void acknowledge_elsewhere(struct streaming *machine, struct streaming_gr
 void acknowledge_request(struct streaming *machine, const struct streaming_request *request)
 {
     struct wire_ack ack;
+    if (!machine->leading)
+        return;
     if (!wire_ack_read(&machine->wire, request->payload, &ack)) {
         if (!wire_control_read(&machine->wire, request->payload))
             machine_log(machine, LOG_ERROR, "Error decoding an acknowledgement on %.*s",
@@ -228,6 +234,8 @@ void acknowledge_request(struct streaming *machine, const struct streaming_reque
                         (unsigned long long)ack.sequence, BYTES_PRINTF(ack.subject));
         return;
     }
+    if (subscription->leaving)
+        return;
     subscription->client->via = request->via;
     if (UNLIKELY(machine->setup.trace))
         machine_log(machine, LOG_TRACE, "[Client:%.*s] Processing ack for subid=%llu, subject=%.*s, seq=%llu",

@@ -43,6 +43,8 @@ void machine_listen(struct streaming *machine, struct bytes subject, bool on)
 {
     struct streaming_output output = {.kind = on ? STREAMING_OUTPUT_LISTEN : STREAMING_OUTPUT_UNLISTEN,
                                       .subject = subject};
+    if (!machine->leading)
+        return;
     (void)outputs_put(&machine->outputs, &output, 0, 0);
 }
 
@@ -51,7 +53,9 @@ uint8_t *machine_answer(struct streaming *machine, uint16_t via, struct bytes re
     struct streaming_output output = {.kind = STREAMING_OUTPUT_PUBLISH, .via = via, .subject = reply};
     if (reply.count == 0)
         return NULL;
-    uint8_t *body = outputs_put(&machine->held, &output, body_bytes, store_position(machine->store));
+    /* What the replicated log says is safe. */
+    uint64_t position = machine->setup.replicated ? 0 : store_position(machine->store);
+    uint8_t *body = outputs_put(&machine->held, &output, body_bytes, position);
     machine->held_put += body != NULL;
     return body;
 }
@@ -75,6 +79,8 @@ void machine_answer_subscription(struct streaming *machine, const struct streami
 
 void machine_timer_set(struct streaming *machine, struct timer *timer, int64_t due_ns)
 {
+    if (!machine->leading)
+        return;
     if (timers_set(&machine->timers, timer, due_ns) != ERR_OK)
         machine_log(machine, LOG_ERROR, "No memory for a timer of the streaming service");
 }
@@ -153,6 +159,9 @@ static void machine_init(struct streaming *machine, const struct streaming_setup
     list_init(&machine->ready);
     list_init(&machine->starting);
     list_init(&machine->changed);
+    list_init(&machine->lacking);
+    machine->leading = !setup->replicated;
+    machine->progress_timer.kind = MACHINE_TIMER_PROGRESS;
 }
 
 enum err streaming_new(struct streaming **made, const struct streaming_setup *setup, char *why,
@@ -185,6 +194,9 @@ void streaming_free(struct streaming *machine)
         channel_free(machine, LIST_ELEMENT(at, struct streaming_channel, all));
     for (struct list_link *at; (at = list_first(&machine->all_clients)) != NULL;)
         client_free(machine, LIST_ELEMENT(at, struct streaming_client, all));
+    if (machine->setup.replicated)
+        stored_close(machine);
+    timers_cancel(&machine->timers, &machine->progress_timer);
     index_table_close(&machine->clients);
     index_table_close(&machine->connections);
     index_table_close(&machine->channels);
@@ -193,6 +205,8 @@ void streaming_free(struct streaming *machine)
     memory_free(machine->appends.all);
     outputs_close(&machine->outputs);
     outputs_close(&machine->held);
+    outputs_close(&machine->proposals);
+    outputs_close(&machine->waits);
     timers_close(&machine->timers);
     wire_close(&machine->wire);
     memory_free(machine->scratch);
@@ -231,12 +245,19 @@ struct bytes streaming_inbox(const struct streaming *machine)
 
 /* ---- inputs ---- */
 
+void machine_passing_empty(struct streaming *machine)
+{
+    if (machine->passing.used_bytes > 0)
+        arena_close(&machine->passing);
+}
+
 void streaming_request(struct streaming *machine, struct streaming_now now,
                        const struct streaming_request *request)
 {
     machine->now = now;
-    if (machine->passing.used_bytes > 0)
-        arena_close(&machine->passing);
+    machine_passing_empty(machine);
+    if (UNLIKELY(!machine->leading) && request->kind != STREAMING_REQUEST_PUBLISH)
+        return; /* as if it had come to nobody */
     switch (request->kind) {
     case STREAMING_REQUEST_CONNECT:
         clients_connect(machine, request);
@@ -299,6 +320,9 @@ static void timers_run(struct streaming *machine)
         case MACHINE_TIMER_CHANNEL:
             channel_due(machine, CONTAINER_OF(timer, struct streaming_channel, timer));
             break;
+        case MACHINE_TIMER_PROGRESS:
+            progress_due(machine);
+            break;
         }
     }
 }
@@ -344,20 +368,29 @@ int64_t streaming_next_ns(const struct streaming *machine)
 
 bool streaming_output_next(struct streaming *machine, struct streaming_output *output)
 {
-    machine->last_from_held = false;
+    machine->last_from = OUTPUT_FROM_STEPS;
     if (outputs_next(&machine->outputs, UINT64_MAX, output))
         return true;
-    if (!outputs_next(&machine->held, machine->synced, output))
+    machine->last_from = OUTPUT_FROM_HELD;
+    if (outputs_next(&machine->held, machine->synced, output)) {
+        machine->held_taken++;
+        return true;
+    }
+    machine->last_from = OUTPUT_FROM_PROPOSALS;
+    if (machine->untaken_count == 0)
         return false;
-    machine->last_from_held = true;
-    machine->held_taken++;
+    bool there = outputs_next(&machine->proposals, UINT64_MAX, output);
+    ASSERT(there);
+    machine->untaken_count--;
     return true;
 }
 
 uint32_t streaming_output_more(struct streaming *machine, const struct streaming_output *first,
                                struct bytes *bodies, uint32_t most)
 {
-    if (!machine->last_from_held)
+    if (machine->last_from == OUTPUT_FROM_PROPOSALS)
+        return 0;
+    if (machine->last_from == OUTPUT_FROM_STEPS)
         return outputs_more(&machine->outputs, UINT64_MAX, first, bodies, most);
     uint32_t count = outputs_more(&machine->held, machine->synced, first, bodies, most);
     machine->held_taken += count;
@@ -366,13 +399,17 @@ uint32_t streaming_output_more(struct streaming *machine, const struct streaming
 
 void streaming_output_back(struct streaming *machine, uint32_t count)
 {
-    outputs_back(machine->last_from_held ? &machine->held : &machine->outputs, count);
-    machine->held_taken -= machine->last_from_held ? count : 0;
+    struct outputs *const from[] = {[OUTPUT_FROM_STEPS] = &machine->outputs,
+                                    [OUTPUT_FROM_HELD] = &machine->held,
+                                    [OUTPUT_FROM_PROPOSALS] = &machine->proposals};
+    outputs_back(from[machine->last_from], count);
+    machine->held_taken -= machine->last_from == OUTPUT_FROM_HELD ? count : 0;
+    machine->untaken_count += machine->last_from == OUTPUT_FROM_PROPOSALS ? count : 0;
 }
 
 bool streaming_busy(const struct streaming *machine)
 {
-    return outputs_bytes(&machine->held) > HELD_BYTES_MAX / 2;
+    return outputs_bytes(&machine->held) > HELD_BYTES_MAX / 2 || machine->waiting_bytes > HELD_BYTES_MAX / 2;
 }
 
 struct streaming_figures streaming_figures(const struct streaming *machine)

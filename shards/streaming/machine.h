@@ -64,9 +64,7 @@ struct streaming_setup {
      * only. It begins as a follower with nothing in it: streaming_restore() if there is a snapshot,
      * streaming_apply() from the entry behind it on. */
     bool replicated;
-    uint32_t channels_max;    /* replicated: 0 no limit; the store's own has none */
-    struct bytes log_channel; /* replicated: the store's channel of this name is not the machine's, and
-                                 clients cannot have one of the name; copied */
+    uint32_t channels_max; /* replicated: 0 no limit; the store's own has none */
 };
 
 /* Takes over what the store has recovered; outputs tell which ack inboxes to listen to. ERR_INVALID,
@@ -127,6 +125,8 @@ MUST_USE enum err streaming_apply(struct streaming *machine, struct streaming_no
  * is dropped. What it proposed comes with `own` false from here on. Legal when it is so already. */
 void streaming_lead(struct streaming *machine, struct streaming_now now, bool leads);
 bool streaming_leads(const struct streaming *machine);
+/* Of the last entry; 0: none yet. */
+uint64_t streaming_applied_index(const struct streaming *machine);
 
 /* The state as of the last entry applied, without messages; the same on every node but for where each channel
  * begins, which is a matter of this node's limits. May be kept by this node once the store is safe up to

@@ -49,11 +49,22 @@ static bool make_room(struct outputs *outputs, size_t bytes)
     return true;
 }
 
+static size_t record_bytes(const struct streaming_output *output, size_t body_bytes)
+{
+    size_t bytes = sizeof(struct record) + output->subject.count + output->reply.count + body_bytes;
+    return (bytes + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+}
+
+bool outputs_reserve(struct outputs *outputs, const struct streaming_output *output, size_t body_bytes)
+{
+    size_t bytes = record_bytes(output, body_bytes);
+    return bytes / ALIGNMENT <= UINT32_MAX && make_room(outputs, bytes);
+}
+
 uint8_t *outputs_put(struct outputs *outputs, const struct streaming_output *output, size_t body_bytes,
                      uint64_t position)
 {
-    size_t bytes = sizeof(struct record) + output->subject.count + output->reply.count + body_bytes;
-    bytes = (bytes + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+    size_t bytes = record_bytes(output, body_bytes);
     if (outputs->head == outputs->tail)
         outputs->head = outputs->tail = 0;
     if (bytes / ALIGNMENT > UINT32_MAX || !make_room(outputs, bytes)) {

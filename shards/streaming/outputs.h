@@ -44,6 +44,9 @@ void outputs_close(struct outputs *outputs);
 uint8_t *outputs_put(struct outputs *outputs, const struct streaming_output *output, size_t body_bytes,
                      uint64_t position);
 
+/* That the next put of this size will not fail. False: memory is out, and nothing counts as lost. */
+bool outputs_reserve(struct outputs *outputs, const struct streaming_output *output, size_t body_bytes);
+
 /* Takes the oldest if it waits for no position above `position`. */
 bool outputs_next(struct outputs *outputs, uint64_t position, struct streaming_output *output);
 

@@ -72,6 +72,16 @@ static void drops_check(struct streaming *machine, struct streaming_channel *cha
         (unsigned long long)limits->bytes_max);
 }
 
+/* The bytes that are stored and delivered, in the scratch area. `data` NULL: memory is out. */
+static struct bytes encode(struct streaming *machine, const struct wire_message *message)
+{
+    size_t bytes = wire_message_bytes(message);
+    uint8_t *encoded = scratch(machine, bytes);
+    if (encoded != NULL)
+        wire_message_write(message, encoded);
+    return bytes_of(encoded, bytes);
+}
+
 /* Stores one message. Its number and moment are decided here, so that whoever applies the same decides the
  * same. */
 static enum err apply_publish(struct streaming *machine, struct streaming_channel *channel,
@@ -87,14 +97,11 @@ static enum err apply_publish(struct streaming *machine, struct streaming_channe
         .data = publish->data,
         .timestamp_ns = timestamp_ns,
     };
-    size_t bytes = wire_message_bytes(&message);
-    uint8_t *encoded = scratch(machine, bytes);
+    struct bytes encoded = encode(machine, &message);
     uint64_t sequence = 0;
-    if (encoded == NULL)
+    if (encoded.data == NULL)
         return ERR_MEMORY;
-    wire_message_write(&message, encoded);
-    enum err err =
-        store_append(machine->store, channel->store, bytes_of(encoded, bytes), timestamp_ns, &sequence);
+    enum err err = store_append(machine->store, channel->store, encoded, timestamp_ns, &sequence);
     if (err != ERR_OK)
         return err;
     ASSERT(sequence == message.sequence);
@@ -110,6 +117,36 @@ static enum err apply_publish(struct streaming *machine, struct streaming_channe
     return ERR_OK;
 }
 
+/* The same of a committed publish: the store may have it already, and then nothing happens. What the log has,
+ * no crash takes back, so it may be delivered at once. */
+static enum err apply_replicated(struct streaming *machine, struct streaming_channel *channel,
+                                 const struct command *command)
+{
+    struct wire_message message = {
+        .sequence = channel->last_sequence + 1,
+        .subject = channel->name,
+        .reply = command->publish.reply,
+        .data = command->publish.data,
+        .timestamp_ns = machine->applied_wall_ns,
+    };
+    if (channel->store != NULL) {
+        struct bytes encoded = encode(machine, &message);
+        if (encoded.data == NULL)
+            return ERR_MEMORY;
+        enum err err =
+            store_append_at(machine->store, channel->store, message.sequence, encoded, message.timestamp_ns);
+        if (err != ERR_OK)
+            return err;
+    }
+    channel->last_sequence = message.sequence;
+    channel->timestamp_ns = message.timestamp_ns;
+    channel_touch(machine, channel);
+    if (!channel->dropped && channel->store != NULL)
+        drops_check(machine, channel);
+    safe_set(machine, channel, message.sequence);
+    return ERR_OK;
+}
+
 /* ---- request ---- */
 
 static void acknowledge(struct streaming *machine, const struct streaming_request *request, struct bytes guid,
@@ -121,14 +158,39 @@ static void acknowledge(struct streaming *machine, const struct streaming_reques
         wire_publish_ack_write(guid, error, body);
 }
 
+static struct streaming_client *publisher(const struct streaming *machine, struct bytes client_id,
+                                          struct bytes connection_id)
+{
+    return connection_id.count > 0 ? client_find_connection(machine, connection_id)
+                                   : client_find(machine, client_id);
+}
+
 static bool publisher_known(struct streaming *machine, const struct wire_publish *publish, uint16_t via)
 {
-    struct streaming_client *client = publish->connection_id.count > 0
-                                          ? client_find_connection(machine, publish->connection_id)
-                                          : client_find(machine, publish->client_id);
+    struct streaming_client *client = publisher(machine, publish->client_id, publish->connection_id);
     if (client != NULL)
         client->via = via;
     return client != NULL;
+}
+
+static void publish_propose(struct streaming *machine, const struct streaming_request *request,
+                            const struct wire_publish *publish)
+{
+    struct wait wait = {request->via, request->reply, publish->guid};
+    struct streaming_channel *channel = channel_find(machine, publish->subject);
+    struct command command = {
+        .kind = COMMAND_PUBLISH,
+        .publish = {.client_id = publish->client_id,
+                    .connection_id = publish->connection_id,
+                    .channel = publish->subject,
+                    .reply = publish->reply,
+                    .data = publish->data,
+                    .channels_max = machine->setup.channels_max},
+    };
+    if (channel != NULL)
+        channel_touch(machine, channel);
+    if (store_disk_full(machine->store) || !replicate_propose(machine, &command, wait))
+        publish_answer(machine, &wait, streaming_text(STREAMING_BUSY));
 }
 
 void publish_request(struct streaming *machine, const struct streaming_request *request)
@@ -142,6 +204,10 @@ void publish_request(struct streaming *machine, const struct streaming_request *
             acknowledge(machine, request, (struct bytes){NULL, 0}, error);
         return;
     }
+    if (!machine->leading) {
+        acknowledge(machine, request, publish.guid, streaming_text(STREAMING_NOT_LEADER));
+        return;
+    }
     if (publish.guid.count == 0 || !limits_channel_name_valid(publish.subject) ||
         !publisher_known(machine, &publish, request->via)) {
         acknowledge(machine, request, publish.guid, error);
@@ -151,6 +217,10 @@ void publish_request(struct streaming *machine, const struct streaming_request *
         machine_log(machine, LOG_TRACE, "[Client:%.*s] Received message from publisher subj=%.*s guid=%.*s",
                     BYTES_PRINTF(publish.client_id), BYTES_PRINTF(publish.subject),
                     BYTES_PRINTF(publish.guid));
+    if (machine->setup.replicated) {
+        publish_propose(machine, request, &publish);
+        return;
+    }
     if (outputs_bytes(&machine->held) > HELD_BYTES_MAX) {
         acknowledge(machine, request, publish.guid, streaming_text(STREAMING_BUSY));
         return;
@@ -160,4 +230,29 @@ void publish_request(struct streaming *machine, const struct streaming_request *
     if (err != ERR_OK)
         error = machine_store_text(machine, err);
     acknowledge(machine, request, publish.guid, channel == NULL || err != ERR_OK ? error : TEXT(""));
+}
+
+/* ---- the replicated log ---- */
+
+void publish_answer(struct streaming *machine, const struct wait *wait, struct bytes error)
+{
+    struct streaming_request request = {.via = wait->via, .reply = wait->reply};
+    acknowledge(machine, &request, wait->guid, error);
+}
+
+enum err publish_applied(struct streaming *machine, const struct command *command, const struct wait *wait)
+{
+    struct streaming_channel *channel = NULL;
+    struct bytes error = {NULL, 0};
+    enum err err = ERR_OK;
+    if (publisher(machine, command->publish.client_id, command->publish.connection_id) == NULL)
+        error = streaming_text(STREAMING_PUBLISH_INVALID);
+    else
+        err =
+            channel_used(machine, command->publish.channel, command->publish.channels_max, &channel, &error);
+    if (channel != NULL)
+        err = apply_replicated(machine, channel, command);
+    if (err == ERR_OK && wait != NULL)
+        publish_answer(machine, wait, error);
+    return err;
 }

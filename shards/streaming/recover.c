@@ -111,6 +111,11 @@ static enum err take(void *context, const struct store_state *state)
     return ERR_OK;
 }
 
+static enum err take_server(void *context, const struct store_state *state)
+{
+    return state->kind == STORE_STATE_SERVER ? take(context, state) : ERR_OK;
+}
+
 /* ---- what becomes of each ---- */
 
 static void drop(struct streaming *machine, struct streaming_subscription *subscription)
@@ -211,6 +216,10 @@ enum err machine_recover(struct streaming *machine, char *why, size_t why_bytes)
 {
     enum err err = ERR_OK;
     struct store_channel *store = NULL;
+    if (machine->setup.replicated) { /* clients and subscriptions come with a snapshot */
+        err = stored_recover(machine, why, why_bytes);
+        return err == ERR_OK ? store_state_each(machine->store, take_server, machine) : err;
+    }
     while ((store = store_channel_next(machine->store, store)) != NULL) {
         if (channel_adopt(machine, store) == NULL)
             return ERR_MEMORY;

@@ -40,7 +40,7 @@ static void send_again(struct streaming *machine, struct streaming_subscription 
     struct streaming_subscription *to = holder;
     if (holder->group != NULL) {
         to = group_choose(holder->group);
-        if (to == NULL || to->state != SUBSCRIPTION_LIVE)
+        if (to == NULL || to->state != SUBSCRIPTION_LIVE || to->leaving)
             to = holder;
     }
     if (to != holder) {
@@ -88,7 +88,7 @@ static void timer_again(struct streaming *machine, struct streaming_subscription
 void redelivery_due(struct streaming *machine, struct streaming_subscription *subscription)
 {
     int64_t now_ns = machine->now.now_ns, later_ns = INT64_MAX;
-    if (subscription->pending.count == 0)
+    if (subscription->pending.count == 0 || subscription->leaving)
         return;
     if (subscription->state != SUBSCRIPTION_LIVE || (subscription->group == NULL && subscription->silent)) {
         machine_timer_set(machine, &subscription->timer, now_ns + subscription->ack_wait_ns);

@@ -10,6 +10,7 @@
 #include "core/base/random.h"
 #include "core/loop/timers.h"
 #include "core/subject/index_table.h"
+#include "shards/streaming/command.h"
 #include "shards/streaming/machine.h"
 #include "shards/streaming/sequences.h"
 #include "shards/streaming/texts.h"
@@ -18,23 +19,33 @@
 #define REDELIVERY_SLACK_NS (15 * NS_PER_MS) /* expiries so close go together */
 #define GROUP_MOVE_NS (100 * NS_PER_MS)      /* from a member that left until its messages go to others */
 #define PROBE_NS (500 * NS_PER_MS)           /* for the holder of a client id to show that it lives */
+#define PROGRESS_NS NS_PER_SECOND            /* from something sent or acknowledged until the log is told */
 #define PING_KICK_NS NS_PER_MS               /* from a ping of a silent client to the next heartbeat */
 
 enum { ACK_ADDITION_BYTES_MAX = 256 };
 
-enum machine_timer { MACHINE_TIMER_BEAT, MACHINE_TIMER_PROBE, MACHINE_TIMER_ACK, MACHINE_TIMER_CHANNEL };
+enum machine_timer {
+    MACHINE_TIMER_BEAT,
+    MACHINE_TIMER_PROBE,
+    MACHINE_TIMER_ACK,
+    MACHINE_TIMER_CHANNEL,
+    MACHINE_TIMER_PROGRESS,
+};
 
 /* Somebody who wants the id of a client that may be dead; its texts follow. */
 struct streaming_probe {
     struct wire_client_info wanted;
     struct bytes reply;
     uint16_t via;
+    bool proposed; /* the holder does not live, which the log is to say */
 };
 
 struct streaming_client {
     uint32_t id_hash;         /* in machine.clients */
     uint32_t connection_hash; /* in machine.connections, when `listed` */
     bool listed;
+    bool leaving;         /* the log is to say that it is gone */
+    uint64_t added_index; /* of the entry that added it */
     struct list_link all;
     struct list subscriptions; /* by of_client */
     struct timer timer;        /* the next heartbeat, or the end of the wait for its answer */
@@ -47,14 +58,28 @@ struct streaming_client {
     struct wire_client_info info;  /* its texts follow */
 };
 
+/* One of the store's channels, as a replicated machine sees it. */
+struct stored {
+    struct store_channel *store;
+    struct streaming_channel *channel; /* NULL: the machine has not come so far, or was set back */
+    uint64_t id;                       /* index of the entry that made it; 0: not known */
+    uint64_t gone_sequence;            /* up to here what is not in the store is nowhere */
+};
+
 struct streaming_channel {
     uint32_t hash; /* in machine.channels; of the name in small letters */
     struct list_link all;
-    struct list_link ready; /* in machine.ready: there may be something to deliver */
-    struct store_channel *store;
-    struct bytes name;   /* the store's */
-    struct list plain;   /* live subscriptions outside groups, by of_channel */
-    struct list offline; /* durables without a client, by of_channel */
+    struct list_link ready;      /* in machine.ready: there may be something to deliver */
+    struct store_channel *store; /* NULL: the store is further than the machine, and has deleted it since */
+    struct stored *stored;       /* replicated, NULL likewise */
+    struct list_link lacking;    /* in machine.lacking, while the store lacks messages */
+    uint64_t missing_first, missing_last; /* which ones, then */
+    uint64_t id;                          /* replicated: index of the entry that made it */
+    uint64_t used_index;                  /* and of the last one that made use of it */
+    uint64_t last_sequence;               /* replicated: the store may be further */
+    struct bytes name;                    /* follows */
+    struct list plain;                    /* live subscriptions outside groups, by of_channel */
+    struct list offline;                  /* durables without a client, by of_channel */
     struct list groups;
     struct timer timer;          /* of inactivity */
     int64_t active_ns;           /* when something happened last */
@@ -74,14 +99,24 @@ struct streaming_group {
         *shadow;             /* of a durable group without members: what is left of the last one */
     struct sequences counts; /* how often messages were sent again */
     uint64_t last_sent;
+    uint64_t said_last_sent; /* as the log says */
     uint32_t member_count;
     uint32_t stalled_count;
     bool durable;
     struct bytes name; /* follows */
 };
 
+/* What a leader has sent and had acknowledged and the log has not applied yet: events as in COMMAND_PROGRESS.
+ */
+struct progress {
+    uint8_t *events;
+    uint32_t capacity, count;
+    uint32_t proposed_count; /* bytes of them, at the front, that are proposed */
+    uint32_t waiting;        /* events behind them */
+};
+
 enum subscription_state {
-    SUBSCRIPTION_STARTING, /* its response is not out yet: nothing is delivered */
+    SUBSCRIPTION_STARTING, /* its response is not out yet, or this node follows: nothing is delivered */
     SUBSCRIPTION_RESUMING, /* what is pending is being sent again; new messages wait */
     SUBSCRIPTION_LIVE,
     SUBSCRIPTION_OFFLINE, /* a durable's, or a durable group's shadow */
@@ -108,8 +143,11 @@ struct streaming_subscription {
     uint64_t start_after;     /* responses of machine.held that must be out before it starts */
     uint8_t state;            /* enum subscription_state */
     bool stalled;
-    bool silent;     /* its client does not answer heartbeats */
-    bool put_wanted; /* the store would like the whole again */
+    bool silent;             /* its client does not answer heartbeats */
+    bool put_wanted;         /* the store would like the whole again */
+    bool leaving;            /* the log is to say so: nothing is sent to it, nothing it acknowledges counts */
+    uint64_t said_last_sent; /* as the log says */
+    struct progress progress;
     uint16_t addition_bytes;
     uint8_t addition[ACK_ADDITION_BYTES_MAX]; /* sent and acknowledged since the store was told last */
 };
@@ -127,6 +165,8 @@ struct appends {
     uint32_t capacity; /* a power of two */
     uint32_t first, count;
 };
+
+enum output_source { OUTPUT_FROM_STEPS, OUTPUT_FROM_HELD, OUTPUT_FROM_PROPOSALS };
 
 struct streaming {
     struct streaming_setup setup;
@@ -147,8 +187,7 @@ struct streaming {
     struct outputs held;
     uint64_t held_put, held_taken; /* answers, counted */
     uint64_t synced;               /* the store is safe up to here */
-    bool last_from_held;
-    uint8_t *scratch; /* for a message while it is encoded */
+    uint8_t *scratch;              /* for a message while it is encoded */
     size_t scratch_bytes;
     struct arena texts;
     struct arena passing;          /* texts of one input; emptied with the next */
@@ -159,7 +198,24 @@ struct streaming {
     bool identified; /* the store knew who this server is */
     uint64_t in_messages, in_bytes, out_messages, out_bytes;
     uint64_t subscription_count;
+
+    /* Replicated; `leading` is true without it. */
+    bool leading;
+    uint64_t applied_index;
+    enum err trouble; /* of the entry that is being applied: memory is out, so this node cannot go on */
+    int64_t applied_wall_ns, proposed_wall_ns;
+    struct outputs proposals; /* commands that were not taken yet */
+    struct outputs waits;     /* what was proposed, in order, and who is to be answered */
+    uint64_t waiting_count;
+    uint64_t waiting_bytes; /* of commands that were not applied */
+    uint64_t untaken_count; /* of them, the newest, whose commands are still here */
+    struct list lacking;    /* channels whose messages the store has not all */
+    struct timer progress_timer;
+    bool progress_wanted; /* some subscription has much to say */
+    uint8_t last_from;    /* enum output_source, of the last output */
 };
+
+struct wait;
 
 /* ---- machine.c ---- */
 
@@ -186,6 +242,9 @@ void machine_timer_set(struct streaming *machine, struct timer *timer, int64_t d
 
 void machine_listen(struct streaming *machine, struct bytes subject, bool on);
 
+/* Texts of the input before. */
+void machine_passing_empty(struct streaming *machine);
+
 /* What an error of the store is called. */
 struct bytes machine_store_text(const struct streaming *machine, enum err err);
 
@@ -202,14 +261,25 @@ struct streaming_client *client_find_connection(const struct streaming *machine,
 struct streaming_client *client_new(struct streaming *machine, const struct wire_client_info *info,
                                     uint16_t via);
 void client_free(struct streaming *machine, struct streaming_client *client);
+/* Committed commands; see replicate.c. */
+void client_add_applied(struct streaming *machine, const struct command *command, const struct wait *wait);
+void client_remove_applied(struct streaming *machine, const struct command *command, const struct wait *wait);
 
 /* ---- channels.c ---- */
 
 /* Finds or makes a channel. NULL: *error says why. */
 struct streaming_channel *channel_open(struct streaming *machine, struct bytes name, struct bytes *error);
 struct streaming_channel *channel_find(const struct streaming *machine, struct bytes name);
+struct streaming_channel *channel_find_any_case(const struct streaming *machine, struct bytes name);
 /* Takes one that the store has into the machine. */
 struct streaming_channel *channel_adopt(struct streaming *machine, struct store_channel *store);
+/* One of that name; `store` NULL: only the machine has it. NULL: memory is out. */
+struct streaming_channel *channel_new(struct streaming *machine, struct bytes name,
+                                      struct store_channel *store);
+/* What a committed command uses: found, or made. ERR_OK with *channel NULL: it cannot be, *error says why. */
+MUST_USE enum err channel_used(struct streaming *machine, struct bytes name, uint32_t channels_max,
+                               struct streaming_channel **channel, struct bytes *error);
+MUST_USE enum err channel_delete_applied(struct streaming *machine, const struct command *command);
 void channel_due(struct streaming *machine, struct streaming_channel *channel);
 /* Something was published, or the last live subscription left. */
 void channel_touch(struct streaming *machine, struct streaming_channel *channel);
@@ -221,6 +291,9 @@ void channel_ready(struct streaming *machine, struct streaming_channel *channel)
 
 void publish_request(struct streaming *machine, const struct streaming_request *request);
 void publish_synced(struct streaming *machine);
+MUST_USE enum err publish_applied(struct streaming *machine, const struct command *command,
+                                  const struct wait *wait);
+void publish_answer(struct streaming *machine, const struct wait *wait, struct bytes error);
 
 /* ---- subscribe.c, unsubscribe.c ---- */
 
@@ -228,6 +301,12 @@ void subscribe_request(struct streaming *machine, const struct streaming_request
 /* Sends what is pending, then lets new messages come. False: outputs are full, once more. */
 MUST_USE bool subscribe_start(struct streaming *machine, struct streaming_subscription *subscription);
 void unsubscribe_request(struct streaming *machine, const struct streaming_request *request);
+MUST_USE enum err subscribe_applied(struct streaming *machine, const struct command *command,
+                                    const struct wait *wait);
+void leave_applied(struct streaming *machine, const struct command *command, const struct wait *wait);
+
+/* It is about to leave by the log: nothing more is sent to it, and what it has acknowledged is said. */
+void subscription_settle(struct streaming *machine, struct streaming_subscription *subscription);
 
 /* A subscription goes offline when it is a durable and not to be forgotten, else it is gone. */
 void subscription_leave(struct streaming *machine, struct streaming_subscription *subscription, bool forget);
@@ -257,6 +336,57 @@ void subscription_note(struct streaming *machine, struct streaming_subscription 
                        uint64_t sequence, bool acknowledged);
 void subscriptions_store(struct streaming *machine);
 struct sequences *subscription_counts(struct streaming_subscription *subscription);
+
+/* ---- replicate.c ---- */
+
+/* Who waits for a command that this node proposed; its texts are good while it is applied. */
+struct wait {
+    uint16_t via;
+    struct bytes reply, guid;
+};
+
+/* Puts a command into the queue for the log, with the moment filled in. False, and nothing happened: memory
+ * is out, or it is a publish and replicate_full(); with other commands the caller looks at that before it
+ * begins. */
+MUST_USE bool replicate_propose(struct streaming *machine, struct command *command, struct wait wait);
+/* Too much waits for the log. */
+bool replicate_full(const struct streaming *machine);
+
+/* ---- progress.c ---- */
+
+/* Notes that a message was sent to a subscription or acknowledged by it, which changed what is pending. */
+void progress_note(struct streaming *machine, struct streaming_subscription *subscription, uint64_t sequence,
+                   bool acknowledged);
+/* So much is not applied that nothing more is to be sent. */
+bool progress_full(const struct streaming_subscription *subscription);
+/* Proposes what is to be said, of those that have much, or when it is time. */
+void progress_step(struct streaming *machine);
+void progress_due(struct streaming *machine);
+/* Proposes what one subscription has to say, now. */
+void progress_flush(struct streaming *machine, struct streaming_subscription *subscription);
+void progress_applied(struct streaming *machine, const struct command *command, bool own);
+/* Makes of a subscription what the log says of it; again what it was; forgets what was to be said. Memory out
+ * is the machine's trouble. */
+void progress_undo(struct streaming *machine, struct streaming_subscription *subscription);
+void progress_redo(struct streaming *machine, struct streaming_subscription *subscription);
+void progress_forget(struct streaming_subscription *subscription);
+/* What is pending, as the log says; in order of sequence. Owner of *all: the caller. ERR_MEMORY. */
+MUST_USE enum err progress_pending(const struct streaming_subscription *subscription,
+                                   struct sequence_entry **all, uint32_t *count);
+
+/* ---- stored.c ---- */
+
+/* Which channels the store has, at the start. */
+MUST_USE enum err stored_recover(struct streaming *machine, char *why, size_t why_bytes);
+void stored_close(struct streaming *machine);
+/* The store's part of a channel that the entry `id` made: the one that is there, or a new one; NULL when the
+ * store has a later one of the name. `further`: the store may be further than the machine. ERR_FULL and so
+ * on, nothing was done. */
+MUST_USE enum err stored_open(struct streaming *machine, struct bytes name, uint64_t id, bool further,
+                              struct stored **stored);
+MUST_USE enum err stored_delete(struct streaming *machine, struct stored *stored);
+/* Notes what is nowhere. */
+MUST_USE enum err stored_gone(struct streaming *machine, struct stored *stored, uint64_t sequence);
 
 /* ---- deliver.c ---- */
 

@@ -34,9 +34,16 @@ static enum streaming_text request_fault(const struct wire_subscription_request 
 static uint64_t start_of(const struct streaming *machine, const struct streaming_channel *channel,
                          const struct wire_subscription_request *request)
 {
-    struct store_channel_figures figures = store_channel_figures(channel->store);
+    struct store_channel_figures figures = {0};
+    if (channel->store != NULL)
+        figures = store_channel_figures(channel->store);
     uint64_t first = figures.first_sequence, last = figures.last_sequence, at = 0;
     int64_t moment_ns;
+    if (machine->setup
+            .replicated) { /* the same on every node: where the store begins is not, and does not matter */
+        first = 1;
+        last = channel->last_sequence;
+    }
     if (last == 0)
         return 0;
     switch ((enum start_position)request->start_position) {
@@ -72,6 +79,9 @@ static void start_log(struct streaming *machine, const struct streaming_subscrip
         starts[request->start_position], (unsigned long long)subscription->info.last_sent + 1);
 }
 
+static void subscribe_propose(struct streaming *machine, const struct streaming_request *request,
+                              const struct wire_subscription_request *read);
+
 /* ---- apply ---- */
 
 /* A new subscription. `group` NULL: none. */
@@ -79,7 +89,7 @@ static enum err apply_subscribe(struct streaming *machine, struct streaming_chan
                                 struct streaming_client *client, struct streaming_group *group,
                                 struct wire_subscription_state *info, struct streaming_subscription **made)
 {
-    info->id = channel->subscription_ids + 1;
+    info->id = machine->setup.replicated ? machine->applied_index : channel->subscription_ids + 1;
     struct streaming_subscription *subscription = subscription_new(machine, channel, info);
     if (subscription == NULL)
         return ERR_MEMORY;
@@ -114,6 +124,7 @@ static enum err apply_resume(struct streaming *machine, struct streaming_subscri
         err = subscription_attach(machine, subscription, client, group);
         if (err == ERR_OK) {
             memory_free(texts);
+            subscription->said_last_sent = info->last_sent;
             return ERR_OK;
         }
     }
@@ -172,9 +183,9 @@ static enum err join_group(struct streaming *machine, struct streaming_channel *
         group = group_new(channel, info->group, info->durable);
         if (group == NULL)
             return ERR_MEMORY;
-        group->last_sent = start_of(machine, channel, request);
+        group->last_sent = group->said_last_sent = start_of(machine, channel, request);
     }
-    info->last_sent = group->last_sent;
+    info->last_sent = machine->setup.replicated ? group->said_last_sent : group->last_sent;
     enum err err = apply_subscribe(machine, channel, client, group, info, made);
     if (err != ERR_OK && fresh)
         group_free(group);
@@ -199,7 +210,7 @@ static enum err join_alone(struct streaming *machine, struct streaming_channel *
 
 /* The durable is live: refused, or the old one goes. True: it may go on. */
 static bool durable_free(struct streaming *machine, const struct streaming_channel *channel,
-                         const struct wire_subscription_request *request)
+                         const struct wire_subscription_request *request, bool replace)
 {
     if (request->durable_name.count == 0 || request->group.count > 0)
         return true;
@@ -207,7 +218,7 @@ static bool durable_free(struct streaming *machine, const struct streaming_chann
         durable_find(machine, channel, request->client_id, request->durable_name);
     if (durable == NULL || durable->state == SUBSCRIPTION_OFFLINE)
         return true;
-    if (machine->setup.replace_durable) {
+    if (replace) {
         subscription_leave(machine, durable, false);
         return true;
     }
@@ -225,31 +236,57 @@ static struct bytes full_text(const struct streaming *machine, const struct stre
                : machine_store_text(machine, err);
 }
 
-static struct bytes subscribe(struct streaming *machine, struct streaming_client *client,
-                              struct streaming_channel *channel,
-                              const struct wire_subscription_request *request,
-                              struct streaming_subscription **made)
+/* A group's parts are told apart by the ':' between them. */
+static bool durable_name_valid(const struct wire_subscription_request *request)
 {
-    char ack_inbox[ACK_INBOX_BYTES];
-    bool in_group = request->group.count > 0;
-    if (in_group && request->durable_name.count > 0 &&
-        memchr(request->durable_name.data, ':', request->durable_name.count) != NULL)
-        return streaming_text(STREAMING_DURABLE_NAME_INVALID);
-    if (!durable_free(machine, channel, request))
-        return streaming_text(STREAMING_DURABLE_EXISTS);
-    ack_inbox_make(machine, ack_inbox);
+    return request->group.count == 0 || request->durable_name.count == 0 ||
+           memchr(request->durable_name.data, ':', request->durable_name.count) == NULL;
+}
+
+static enum err subscribe(struct streaming *machine, struct streaming_client *client,
+                          struct streaming_channel *channel, const struct wire_subscription_request *request,
+                          struct bytes ack_inbox, struct streaming_subscription **made)
+{
     struct wire_subscription_state info = {
         .client_id = client->info.id,
         .inbox = request->inbox,
-        .ack_inbox = bytes_of(ack_inbox, sizeof ack_inbox),
+        .ack_inbox = ack_inbox,
         .durable_name = request->durable_name,
         .max_in_flight = request->max_in_flight,
         .ack_wait_seconds = request->ack_wait_seconds,
         .durable = request->durable_name.count > 0,
     };
-    enum err err = in_group ? join_group(machine, channel, client, request, &info, made)
-                            : join_alone(machine, channel, client, request, &info, made);
+    return request->group.count > 0 ? join_group(machine, channel, client, request, &info, made)
+                                    : join_alone(machine, channel, client, request, &info, made);
+}
+
+/* With one server: at once. */
+static struct bytes subscribe_now(struct streaming *machine, struct streaming_client *client,
+                                  struct streaming_channel *channel,
+                                  const struct wire_subscription_request *request,
+                                  struct streaming_subscription **made)
+{
+    char ack_inbox[ACK_INBOX_BYTES];
+    if (!durable_name_valid(request))
+        return streaming_text(STREAMING_DURABLE_NAME_INVALID);
+    if (!durable_free(machine, channel, request, machine->setup.replace_durable))
+        return streaming_text(STREAMING_DURABLE_EXISTS);
+    ack_inbox_make(machine, ack_inbox);
+    enum err err = subscribe(machine, client, channel, request, bytes_of(ack_inbox, sizeof ack_inbox), made);
     return err == ERR_OK ? streaming_text(STREAMING_NONE) : full_text(machine, channel, err);
+}
+
+/* The subscription is there: the answer, and what follows it. */
+static void subscribed(struct streaming *machine, const struct streaming_request *request,
+                       const struct wire_subscription_request *read,
+                       struct streaming_subscription *subscription)
+{
+    struct bytes none = {NULL, 0};
+    subscription->silent = subscription->client->failed_count > 0;
+    machine_answer_subscription(machine, request, subscription->info.ack_inbox, none);
+    start_log(machine, subscription, subscription->pending.count > 0 ? "Resumed" : "Started new", read);
+    subscription->start_after = machine->held_put;
+    list_push_last(&machine->starting, &subscription->starting);
 }
 
 void subscribe_request(struct streaming *machine, const struct streaming_request *request)
@@ -269,11 +306,16 @@ void subscribe_request(struct streaming *machine, const struct streaming_request
         if (client == NULL)
             error = streaming_text(STREAMING_CLIENT_UNKNOWN);
         else
-            channel = channel_open(machine, read.subject, &error);
+            client->via = request->via;
     }
+    if (client != NULL && machine->setup.replicated) {
+        subscribe_propose(machine, request, &read);
+        return;
+    }
+    if (client != NULL)
+        channel = channel_open(machine, read.subject, &error);
     if (channel != NULL) {
-        client->via = request->via;
-        error = subscribe(machine, client, channel, &read, &subscription);
+        error = subscribe_now(machine, client, channel, &read, &subscription);
         channel_idle_check(machine, channel);
     }
     if (error.count > 0) {
@@ -281,11 +323,150 @@ void subscribe_request(struct streaming *machine, const struct streaming_request
         return;
     }
     ASSERT(subscription != NULL);
-    subscription->silent = client->failed_count > 0;
-    machine_answer_subscription(machine, request, subscription->info.ack_inbox, none);
-    start_log(machine, subscription, subscription->pending.count > 0 ? "Resumed" : "Started new", &read);
-    subscription->start_after = machine->held_put;
-    list_push_last(&machine->starting, &subscription->starting);
+    subscribed(machine, request, &read, subscription);
+}
+
+/* ---- the replicated log ---- */
+
+/* Whoever holds the durable is to leave it: it gets nothing more, and what it has acknowledged is said first.
+ */
+static void holder_settle(struct streaming *machine, const struct wire_subscription_request *request)
+{
+    struct streaming_channel *channel = channel_find(machine, request->subject);
+    struct streaming_subscription *holder = NULL;
+    if (machine->setup.replace_durable && channel != NULL && request->group.count == 0)
+        holder = durable_find(machine, channel, request->client_id, request->durable_name);
+    if (holder != NULL && holder->state != SUBSCRIPTION_OFFLINE)
+        subscription_settle(machine, holder);
+}
+
+static enum command_start start_command(const struct streaming *machine,
+                                        const struct wire_subscription_request *request, uint64_t *sequence)
+{
+    const struct streaming_channel *channel = channel_find(machine, request->subject);
+    *sequence = 0;
+    switch ((enum start_position)request->start_position) {
+    case START_NEW_ONLY:
+        return COMMAND_START_NEW;
+    case START_LAST:
+        return COMMAND_START_LAST;
+    case START_FIRST:
+        return COMMAND_START_FIRST;
+    case START_SEQUENCE:
+        *sequence = request->start_sequence;
+        return COMMAND_START_SEQUENCE;
+    case START_TIME_DELTA: /* by this node's clock and messages */
+        *sequence = channel == NULL ? 1 : start_of(machine, channel, request) + 1;
+        return COMMAND_START_SEQUENCE;
+    }
+    return COMMAND_START_NEW;
+}
+
+static void subscribe_propose(struct streaming *machine, const struct streaming_request *request,
+                              const struct wire_subscription_request *read)
+{
+    char ack_inbox[ACK_INBOX_BYTES];
+    struct bytes none = {NULL, 0};
+    struct command command = {
+        .kind = COMMAND_SUBSCRIBE,
+        .subscribe = {.client_id = read->client_id,
+                      .channel = read->subject,
+                      .group = read->group,
+                      .inbox = read->inbox,
+                      .ack_inbox = bytes_of(ack_inbox, sizeof ack_inbox),
+                      .durable_name = read->durable_name,
+                      .max_in_flight = read->max_in_flight,
+                      .ack_wait_seconds = read->ack_wait_seconds,
+                      .replace = machine->setup.replace_durable,
+                      .channels_max = machine->setup.channels_max,
+                      .subscriptions_max = store_limits_for(machine->store, read->subject).subscriptions_max},
+    };
+    command.subscribe.start = start_command(machine, read, &command.subscribe.sequence);
+    enum streaming_text fault = STREAMING_NONE;
+    ack_inbox_make(machine, ack_inbox);
+    if (!durable_name_valid(read))
+        fault = STREAMING_DURABLE_NAME_INVALID;
+    else if (replicate_full(machine))
+        fault = STREAMING_BUSY;
+    else
+        holder_settle(machine, read);
+    struct wait wait = {.via = request->via, .reply = request->reply};
+    if (fault == STREAMING_NONE && !replicate_propose(machine, &command, wait))
+        fault = STREAMING_BUSY;
+    if (fault != STREAMING_NONE)
+        machine_answer_subscription(machine, request, none, streaming_text(fault));
+}
+
+/* The request as it would have come, but for what was looked up. */
+static struct wire_subscription_request request_of(const struct command *command)
+{
+    static const enum start_position starts[] = {START_NEW_ONLY, START_LAST, START_FIRST, START_SEQUENCE};
+    return (struct wire_subscription_request){
+        .client_id = command->subscribe.client_id,
+        .subject = command->subscribe.channel,
+        .group = command->subscribe.group,
+        .inbox = command->subscribe.inbox,
+        .durable_name = command->subscribe.durable_name,
+        .max_in_flight = command->subscribe.max_in_flight,
+        .ack_wait_seconds = command->subscribe.ack_wait_seconds,
+        .start_position = (int32_t)starts[command->subscribe.start],
+        .start_sequence = command->subscribe.sequence,
+    };
+}
+
+/* Whether it would be one more record: a durable that comes back is not, nor who takes over a group's shadow.
+ */
+static bool is_new(struct streaming *machine, const struct streaming_channel *channel,
+                   const struct wire_subscription_request *request)
+{
+    if (request->group.count == 0)
+        return request->durable_name.count == 0 ||
+               durable_find(machine, channel, request->client_id, request->durable_name) == NULL;
+    const struct streaming_group *group = group_find(channel, group_key(machine, request));
+    return group == NULL || group->shadow == NULL;
+}
+
+/* ERR_OK and no subscription: *error says why. */
+static enum err subscribe_committed(struct streaming *machine, const struct command *command,
+                                    const struct wire_subscription_request *request, struct bytes *error,
+                                    struct streaming_subscription **made)
+{
+    struct streaming_client *client = client_find(machine, request->client_id);
+    struct streaming_channel *channel = NULL;
+    uint32_t most = command->subscribe.subscriptions_max;
+    if (client == NULL) {
+        *error = streaming_text(STREAMING_CLIENT_UNKNOWN);
+        return ERR_OK;
+    }
+    enum err err = channel_used(machine, request->subject, command->subscribe.channels_max, &channel, error);
+    if (channel == NULL)
+        return err;
+    if (most > 0 && channel->subscription_count >= most && is_new(machine, channel, request))
+        *error = streaming_text(STREAMING_SUBSCRIPTIONS_FULL);
+    else if (!durable_free(machine, channel, request, command->subscribe.replace))
+        *error = streaming_text(STREAMING_DURABLE_EXISTS);
+    else
+        err = subscribe(machine, client, channel, request, command->subscribe.ack_inbox, made);
+    if (*made != NULL && client->leaving)
+        subscription_settle(machine, *made);
+    channel_idle_check(machine, channel);
+    return err;
+}
+
+enum err subscribe_applied(struct streaming *machine, const struct command *command, const struct wait *wait)
+{
+    struct wire_subscription_request request = request_of(command);
+    struct streaming_subscription *subscription = NULL;
+    struct bytes none = {NULL, 0}, error = none;
+    enum err err = subscribe_committed(machine, command, &request, &error, &subscription);
+    if (err != ERR_OK || wait == NULL)
+        return err;
+    struct streaming_request answer = {.via = wait->via, .reply = wait->reply};
+    if (subscription == NULL)
+        machine_answer_subscription(machine, &answer, none, error);
+    else
+        subscribed(machine, &answer, &request, subscription);
+    return ERR_OK;
 }
 
 /* ---- start ---- */
@@ -314,8 +495,8 @@ bool subscribe_start(struct streaming *machine, struct streaming_subscription *s
         return false;
     pending_watch(machine, subscription);
     subscription->state = SUBSCRIPTION_LIVE;
-    subscription_stall(subscription,
-                       subscription->pending.count >= (uint32_t)subscription->info.max_in_flight);
+    subscription_stall(subscription, subscription->leaving || subscription->pending.count >=
+                                                                  (uint32_t)subscription->info.max_in_flight);
     channel_ready(machine, subscription->channel);
     return true;
 }

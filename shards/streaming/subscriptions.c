@@ -134,6 +134,7 @@ struct streaming_subscription *subscription_new(struct streaming *machine, struc
         return NULL;
     }
     subscription->channel = channel;
+    subscription->said_last_sent = info->last_sent;
     subscription->state = SUBSCRIPTION_OFFLINE;
     subscription->timer.kind = MACHINE_TIMER_ACK;
     if (info->durable && info->group.count == 0) {
@@ -161,6 +162,7 @@ void subscription_free(struct streaming *machine, struct streaming_subscription 
     machine->subscription_count--;
     sequences_close(&subscription->pending);
     sequences_close(&subscription->counts);
+    memory_free(subscription->progress.events);
     memory_free(subscription->texts);
     memory_free(subscription);
 }
@@ -179,6 +181,7 @@ enum err subscription_attach(struct streaming *machine, struct streaming_subscri
     subscription->state = SUBSCRIPTION_STARTING;
     subscription->stalled = false;
     subscription->silent = false;
+    subscription->leaving = false;
     list_push_last(group != NULL ? &group->members : &subscription->channel->plain,
                    &subscription->of_channel);
     list_push_last(&client->subscriptions, &subscription->of_client);
@@ -253,8 +256,13 @@ static enum err pending_add(struct streaming *machine, struct streaming_subscrip
     return err;
 }
 
+/* A replicated machine's are in its snapshots. */
 enum err subscription_put(struct streaming *machine, struct streaming_subscription *subscription)
 {
+    if (machine->setup.replicated) {
+        subscription->put_wanted = false;
+        return ERR_OK;
+    }
     uint8_t id_text[ID_BYTES];
     struct bytes id = id_bytes(subscription, id_text);
     size_t count = wire_subscription_state_bytes(&subscription->info);
@@ -272,6 +280,8 @@ enum err subscription_put(struct streaming *machine, struct streaming_subscripti
 
 void subscription_forget(struct streaming *machine, struct streaming_subscription *subscription)
 {
+    if (machine->setup.replicated)
+        return;
     uint8_t id_text[ID_BYTES];
     struct bytes id = id_bytes(subscription, id_text);
     enum err err =
@@ -301,6 +311,10 @@ static void addition_store(struct streaming *machine, struct streaming_subscript
 void subscription_note(struct streaming *machine, struct streaming_subscription *subscription,
                        uint64_t sequence, bool acknowledged)
 {
+    if (machine->setup.replicated) {
+        progress_note(machine, subscription, sequence, acknowledged);
+        return;
+    }
     if (!machine->durable_store)
         return;
     if (subscription->addition_bytes + VARINT_BYTES_MAX > ACK_ADDITION_BYTES_MAX)
@@ -313,6 +327,10 @@ void subscription_note(struct streaming *machine, struct streaming_subscription 
 
 void subscriptions_store(struct streaming *machine)
 {
+    if (machine->setup.replicated) {
+        progress_step(machine);
+        return;
+    }
     for (struct list_link *at; (at = list_first(&machine->changed)) != NULL;) {
         list_remove(at);
         addition_store(machine, LIST_ELEMENT(at, struct streaming_subscription, changed));

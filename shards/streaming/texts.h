@@ -28,6 +28,8 @@
     X(CHANNEL_UNKNOWN, "stan: unknown channel")                                                              \
     X(SUBSCRIPTION_INVALID, "stan: invalid subscription")                                                    \
     X(CLOSE_INVALID, "stan: invalid close request")                                                          \
+    X(NOT_LEADER, "node is not the leader")                                                                  \
+    X(LEADERSHIP_LOST, "leadership lost while committing log")                                               \
     X(CHANNELS_FULL, "too many channels")                                                                    \
     X(SUBSCRIPTIONS_FULL, "too many subscriptions per channel")                                              \
     X(MEMORY, "stan: out of memory")                                                                         \

@@ -5,57 +5,133 @@
 
 #include "core/base/memory.h"
 
+#include <stdlib.h>
+
 /* ---- groups ---- */
+
+/* One message of a member that left becomes another one's. */
+static bool deal_one(struct streaming *machine, struct streaming_subscription *member, uint64_t sequence)
+{
+    int64_t due_ns = machine->leading ? machine->now.now_ns - NS_PER_SECOND : 0;
+    if (!machine->setup.replicated)
+        return subscription_track(machine, member, sequence, due_ns);
+    if (sequences_put(&member->pending, sequence, due_ns) != ERR_OK)
+        return false;
+    if (sequence > member->said_last_sent) /* all nodes do so, and nobody has to be told */
+        member->said_last_sent = sequence;
+    if (sequence > member->info.last_sent)
+        member->info.last_sent = sequence;
+    return true;
+}
+
+/* The group's place has to be in some record that stays. */
+static void group_place_keep(struct streaming *machine, struct streaming_group *group,
+                             const struct streaming_subscription *leaving)
+{
+    struct streaming_subscription *keeper =
+        LIST_ELEMENT(list_first(&group->members), struct streaming_subscription, of_channel);
+    if (leaving->info.last_sent != group->last_sent || keeper->info.last_sent >= group->last_sent)
+        return;
+    keeper->info.last_sent = group->last_sent;
+    if (subscription_put(machine, keeper) != ERR_OK)
+        keeper->put_wanted = true;
+}
+
+/* The member behind another one, in the order in which they are asked; in a replicated group that order is
+ * this node's own, so it goes by age. */
+static struct streaming_subscription *member_next(const struct streaming *machine,
+                                                  const struct streaming_group *group,
+                                                  struct streaming_subscription *member)
+{
+    struct list_link *at = member == NULL ? NULL : list_next(&group->members, &member->of_channel);
+    struct streaming_subscription *next = NULL, *eldest = NULL;
+    if (!machine->setup.replicated)
+        return LIST_ELEMENT(at != NULL ? at : list_first(&group->members), struct streaming_subscription,
+                            of_channel);
+    for (at = list_first(&group->members); at != NULL; at = list_next(&group->members, at)) {
+        struct streaming_subscription *one = LIST_ELEMENT(at, struct streaming_subscription, of_channel);
+        if (eldest == NULL || one->info.id < eldest->info.id)
+            eldest = one;
+        if (member != NULL && one->info.id > member->info.id &&
+            (next == NULL || one->info.id < next->info.id))
+            next = one;
+    }
+    return next != NULL ? next : eldest;
+}
+
+static int by_sequence(const void *left, const void *right)
+{
+    const struct sequence_entry *a = left, *b = right;
+    return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
+}
 
 /* What the member had goes round to the others, due at once; a moment later each looks at what is due and
  * chooses. */
 static void group_deal(struct streaming *machine, struct streaming_group *group,
                        struct streaming_subscription *leaving)
 {
+    uint32_t count = leaving->pending.count;
     struct sequence_entry *all = sequences_sorted(&leaving->pending);
-    struct list_link *at = list_first(&group->members);
-    for (uint32_t i = 0; all != NULL && i < leaving->pending.count; i++) {
-        struct streaming_subscription *member = LIST_ELEMENT(at, struct streaming_subscription, of_channel);
-        if (!subscription_track(machine, member, all[i].sequence, machine->now.now_ns - NS_PER_SECOND))
+    struct streaming_subscription *member = NULL;
+    if (all == NULL && count > 0)
+        machine->trouble = ERR_MEMORY;
+    if (all != NULL && machine->setup.replicated) /* moments of expiry are this node's own */
+        qsort(all, count, sizeof *all, by_sequence);
+    for (uint32_t i = 0; all != NULL && i < count; i++) {
+        member = member_next(machine, group, member);
+        if (!deal_one(machine, member, all[i].sequence)) {
+            machine->trouble = ERR_MEMORY;
             machine_log(machine, LOG_ERROR, "No memory to move message %llu to another member of its group",
                         (unsigned long long)all[i].sequence);
+        }
         machine_timer_set(machine, &member->timer, machine->now.now_ns + GROUP_MOVE_NS);
-        at = list_next(&group->members, at);
-        if (at == NULL)
-            at = list_first(&group->members);
     }
     memory_free(all);
-    /* The group's place has to be in some record that stays. */
-    struct streaming_subscription *keeper =
-        LIST_ELEMENT(list_first(&group->members), struct streaming_subscription, of_channel);
-    if (leaving->info.last_sent == group->last_sent && keeper->info.last_sent < group->last_sent) {
-        keeper->info.last_sent = group->last_sent;
-        if (subscription_put(machine, keeper) != ERR_OK)
-            keeper->put_wanted = true;
-    }
+    if (!machine->setup.replicated)
+        group_place_keep(machine, group, leaving);
 }
 
 /* The last member of a durable group: its record stays without a client. */
 static void group_shadow(struct streaming *machine, struct streaming_group *group,
                          struct streaming_subscription *last)
 {
-    last->info.last_sent = group->last_sent;
+    last->info.last_sent = last->said_last_sent = group->last_sent;
     last->info.closed = true;
     group->shadow = last;
     if (subscription_put(machine, last) != ERR_OK)
         last->put_wanted = true;
 }
 
+/* The members as the log knows them, so that all nodes deal the same; and back again. */
+static void group_undo(struct streaming *machine, struct streaming_group *group)
+{
+    for (struct list_link *at = list_first(&group->members); at != NULL; at = list_next(&group->members, at))
+        progress_undo(machine, LIST_ELEMENT(at, struct streaming_subscription, of_channel));
+}
+
+static void group_redo(struct streaming *machine, struct streaming_group *group)
+{
+    for (struct list_link *at = list_first(&group->members); at != NULL; at = list_next(&group->members, at))
+        progress_redo(machine, LIST_ELEMENT(at, struct streaming_subscription, of_channel));
+}
+
 static void group_leave(struct streaming *machine, struct streaming_subscription *subscription, bool forget)
 {
     struct streaming_group *group = subscription->group;
+    bool unsaid = subscription->progress.count > 0;
+    group_undo(machine, group);
+    progress_forget(subscription);
     subscription_detach(machine, subscription);
+    /* What only the log does not know that it had would be nobody's now: the group sends from there again. */
+    if (unsaid || (machine->setup.replicated && group->member_count == 0))
+        group->last_sent = group->said_last_sent;
     if (group->member_count == 0 && group->durable && !forget) {
         group_shadow(machine, group, subscription);
         return;
     }
     if (group->member_count > 0) {
         group_deal(machine, group, subscription);
+        group_redo(machine, group);
         channel_ready(machine, subscription->channel);
     } else {
         group_free(group);
@@ -73,6 +149,10 @@ void subscription_leave(struct streaming *machine, struct streaming_subscription
                 BYTES_PRINTF(subscription->info.client_id),
                 subscription->info.durable && !forget ? "Suspended" : "Removed", BYTES_PRINTF(channel->name),
                 BYTES_PRINTF(subscription->info.inbox), (unsigned long long)subscription->info.id);
+    if (subscription->group == NULL) {
+        progress_undo(machine, subscription);
+        progress_forget(subscription);
+    }
     if (subscription->group != NULL) {
         group_leave(machine, subscription, forget);
     } else if (subscription->info.durable && !forget) {
@@ -110,7 +190,7 @@ static struct streaming_subscription *find(const struct streaming *machine,
 }
 
 static enum streaming_text unsubscribe(struct streaming *machine, const struct wire_unsubscribe_request *read,
-                                       bool forget, uint16_t via)
+                                       uint16_t via, struct streaming_subscription **found)
 {
     struct streaming_channel *channel = channel_find(machine, read->subject);
     if (channel == NULL)
@@ -122,16 +202,65 @@ static enum streaming_text unsubscribe(struct streaming *machine, const struct w
     if (client == NULL || subscription->client != client)
         return STREAMING_CLIENT_UNKNOWN;
     client->via = via;
-    subscription_leave(machine, subscription, forget);
+    *found = subscription;
     return STREAMING_NONE;
+}
+
+void subscription_settle(struct streaming *machine, struct streaming_subscription *subscription)
+{
+    subscription->leaving = true;
+    subscription_stall(subscription, true);
+    if (subscription->info.durable || subscription->group != NULL)
+        progress_flush(machine, subscription);
+}
+
+static bool leave_propose(struct streaming *machine, const struct streaming_request *request,
+                          struct streaming_subscription *subscription)
+{
+    struct command command = {
+        .kind = COMMAND_LEAVE,
+        .leave = {.channel = subscription->channel->name,
+                  .ack_inbox = subscription->info.ack_inbox,
+                  .forget = request->kind == STREAMING_REQUEST_UNSUBSCRIBE},
+    };
+    if (replicate_full(machine))
+        return false;
+    subscription_settle(machine, subscription);
+    /* Without memory it stays as it is: its client asks again, or goes. */
+    return replicate_propose(machine, &command, (struct wait){.via = request->via, .reply = request->reply});
 }
 
 void unsubscribe_request(struct streaming *machine, const struct streaming_request *request)
 {
     struct wire_unsubscribe_request read;
     struct bytes none = {NULL, 0};
+    struct streaming_subscription *subscription = NULL;
     enum streaming_text text = STREAMING_UNSUBSCRIBE_INVALID;
     if (wire_unsubscribe_request_read(&machine->wire, request->payload, &read))
-        text = unsubscribe(machine, &read, request->kind == STREAMING_REQUEST_UNSUBSCRIBE, request->via);
+        text = unsubscribe(machine, &read, request->via, &subscription);
+    if (subscription != NULL && machine->setup.replicated) {
+        if (leave_propose(machine, request, subscription))
+            return;
+        text = STREAMING_BUSY;
+    } else if (subscription != NULL) {
+        subscription_leave(machine, subscription, request->kind == STREAMING_REQUEST_UNSUBSCRIBE);
+    }
     machine_answer_subscription(machine, request, none, streaming_text(text));
+}
+
+/* ---- the replicated log ---- */
+
+void leave_applied(struct streaming *machine, const struct command *command, const struct wait *wait)
+{
+    struct streaming_subscription *subscription =
+        subscription_by_ack_inbox(machine, command->leave.ack_inbox);
+    enum streaming_text text = STREAMING_SUBSCRIPTION_INVALID;
+    if (subscription != NULL && bytes_equal(subscription->channel->name, command->leave.channel)) {
+        subscription_leave(machine, subscription, command->leave.forget);
+        text = STREAMING_NONE;
+    }
+    if (wait == NULL)
+        return;
+    struct streaming_request answer = {.via = wait->via, .reply = wait->reply};
+    machine_answer_subscription(machine, &answer, (struct bytes){NULL, 0}, streaming_text(text));
 }

@@ -16,11 +16,9 @@ static void machine_open(struct scene *scene)
     cr_assert_eq(streaming_new(&scene->machine, &scene->setup, why, sizeof why), ERR_OK, "%s", why);
 }
 
-void scene_open(struct scene *scene, const struct store_options *store)
+struct scene scene_new(void)
 {
-    struct store_options none = {.kind = STORE_MEMORY};
-    char why[STORE_WHY_BYTES] = "";
-    *scene = (struct scene){
+    return (struct scene){
         .now = {.now_ns = 1000000000, .wall_ns = 1500000000000000000},
         .setup = {.cluster_id = "c",
                   .discover_prefix = "_STAN.discover",
@@ -29,8 +27,14 @@ void scene_open(struct scene *scene, const struct store_options *store)
                   .heartbeat_fail_max = 2,
                   .seed = 42,
                   .server_id = TEXT("server")},
+        .syncs = true,
     };
-    scene->syncs = true;
+}
+
+void scene_open_as(struct scene *scene, const struct store_options *store)
+{
+    struct store_options none = {.kind = STORE_MEMORY};
+    char why[STORE_WHY_BYTES] = "";
     scene->outputs = memory_new(SCENE_OUTPUTS_MAX * sizeof *scene->outputs);
     cr_assert_not_null(scene->outputs);
     cr_assert_eq(
@@ -39,23 +43,38 @@ void scene_open(struct scene *scene, const struct store_options *store)
     machine_open(scene);
 }
 
+void scene_open(struct scene *scene, const struct store_options *store)
+{
+    *scene = scene_new();
+    scene_open_as(scene, store);
+}
+
 static void file_open(struct scene *scene)
 {
     char why[STORE_WHY_BYTES] = "";
     cr_assert_eq(store_files_open(&scene->files, scene->folder, why, sizeof why), ERR_OK, "%s", why);
-    struct store_options options = {.kind = STORE_FILE, .files = scene->files};
+    struct store_options options = scene->file_options;
+    options.kind = STORE_FILE;
+    options.files = scene->files;
     cr_assert_eq(store_open(&scene->store, &options, scene->now.wall_ns, why, sizeof why), ERR_OK, "%s", why);
     machine_open(scene);
 }
 
-void scene_open_file(struct scene *scene)
+void scene_open_file_as(struct scene *scene, const struct store_options *store)
 {
-    scene_open(scene, NULL);
-    streaming_free(scene->machine);
-    cr_assert_eq(store_close(scene->store), ERR_OK);
+    if (store != NULL)
+        scene->file_options = *store;
+    scene->outputs = memory_new(SCENE_OUTPUTS_MAX * sizeof *scene->outputs);
+    cr_assert_not_null(scene->outputs);
     snprintf(scene->folder, sizeof scene->folder, "/tmp/streaming-unit-XXXXXX");
     cr_assert_not_null(mkdtemp(scene->folder));
     file_open(scene);
+}
+
+void scene_open_file(struct scene *scene)
+{
+    *scene = scene_new();
+    scene_open_file_as(scene, NULL);
 }
 
 void scene_restart(struct scene *scene)
@@ -97,6 +116,14 @@ void scene_step(struct scene *scene)
         while (streaming_output_next(scene->machine, &output)) {
             if (output.kind == STREAMING_OUTPUT_LOG)
                 continue;
+            if (output.kind == STREAMING_OUTPUT_PROPOSE && scene->busy) {
+                streaming_output_back(scene->machine, 1);
+                break;
+            }
+            if (output.kind == STREAMING_OUTPUT_PROPOSE) {
+                scene->propose(scene, output.body);
+                continue;
+            }
             cr_assert(scene->count < SCENE_OUTPUTS_MAX && output.body.count <= SCENE_TEXT_BYTES);
             struct scene_output *kept = &scene->outputs[scene->count++];
             kept->kind = output.kind;
@@ -106,7 +133,9 @@ void scene_step(struct scene *scene)
             if (output.body.count > 0)
                 memcpy(kept->body, output.body.data, output.body.count);
         }
-        more = more && (scene->count > before || scene->syncs) && scene->count > before;
+        more = more && scene->count > before;
+        if (scene->settle != NULL && scene->settle(scene))
+            more = true;
     }
 }
 

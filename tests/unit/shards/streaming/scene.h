@@ -22,12 +22,18 @@ struct scene_output {
 struct scene {
     struct store *store;
     struct store_files files;
+    struct store_options file_options; /* kind and files are filled in */
     struct streaming *machine;
     struct streaming_setup setup;
     struct streaming_now now;
     struct scene_output *outputs; /* since scene_forget() */
     uint32_t count;
     bool syncs; /* the store is flushed with every step */
+    bool busy;  /* the log takes nothing now */
+    /* Of a replicated machine: a command for the log; and whatever the log has meanwhile. True: it had
+     * something. */
+    void (*propose)(struct scene *scene, struct bytes command);
+    bool (*settle)(struct scene *scene);
     char folder[SCENE_FOLDER_BYTES];
 };
 
@@ -38,8 +44,12 @@ struct scene_message {
     uint32_t count;
 };
 
+/* A scene whose setup may be changed before scene_open() opens it. */
+struct scene scene_new(void);
+void scene_open_as(struct scene *scene, const struct store_options *store);
 void scene_open(struct scene *scene, const struct store_options *store);
 void scene_open_file(struct scene *scene);
+void scene_open_file_as(struct scene *scene, const struct store_options *store);
 void scene_close(struct scene *scene);
 /* As after a kill: what was not synced may be lost, the machine begins anew on the same store. */
 void scene_restart(struct scene *scene);

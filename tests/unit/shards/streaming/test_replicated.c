@@ -1,0 +1,642 @@
+/* tests/unit/shards/streaming/test_replicated.c - the replicated machine on a perfect log: what all nodes do
+ * alike, and what goes on when another one leads. */
+#include "core/base/memory.h"
+#include "tests/unit/shards/streaming/crew.h"
+
+#include <stdio.h>
+
+enum { NEW = 0, LAST = 1, FROM_SEQUENCE = 3, FIRST = 4, MESSAGES_MAX = 512 };
+
+static struct scene_wish wish(const char *client_id, const char *inbox)
+{
+    return (struct scene_wish){.client_id = client_id,
+                               .channel = "foo",
+                               .inbox = inbox,
+                               .in_flight = 100,
+                               .ack_wait_seconds = 30,
+                               .start = FIRST};
+}
+
+static void connect(struct crew *crew, const char *client_id)
+{
+    cr_assert_str_eq(scene_connect(crew_leader(crew), client_id), "");
+}
+
+static void publish(struct crew *crew, const char *channel, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        cr_assert_str_eq(scene_publish(crew_leader(crew), "me", channel), "");
+}
+
+/* The sequences that came to an inbox, as text. */
+static const char *deliveries(struct crew *crew, const char *inbox)
+{
+    static char made[4096];
+    struct scene_message messages[MESSAGES_MAX];
+    uint32_t count = scene_deliveries(crew_leader(crew), inbox, messages, MESSAGES_MAX);
+    size_t used = 0;
+    made[0] = 0;
+    for (uint32_t i = 0; i < count; i++)
+        used +=
+            (size_t)snprintf(made + used, sizeof made - used, "%s%llu%s", i == 0 ? "" : " ",
+                             (unsigned long long)messages[i].sequence, messages[i].redelivered ? "r" : "");
+    return made;
+}
+
+/* ---- all alike ---- */
+
+Test(replicated, what_the_leader_does_all_nodes_do)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    char ack_inbox[SCENE_TEXT_BYTES];
+    struct scene_wish one = wish("me", "in");
+    connect(crew, "me");
+    publish(crew, "foo", 3);
+    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
+    publish(crew, "foo", 1);
+    cr_expect_str_eq(deliveries(crew, "in"), "1 2 3 4");
+    scene_ack(crew_leader(crew), "foo", ack_inbox, 2);
+    crew_same(crew);
+    scene_wait(crew_leader(crew), 1000); /* the log hears of it */
+    crew_same(crew);
+    cr_expect_eq(streaming_figures(crew->nodes[2].machine).subscription_count, 1);
+    crew_close(crew);
+}
+
+Test(replicated, who_follows_answers_nobody)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    connect(crew, "me");
+    cr_expect_null(scene_connect(&crew->nodes[1], "other"));
+    cr_expect_str_eq(scene_publish(&crew->nodes[1], "me", "foo"), "node is not the leader");
+    crew_same(crew);
+    crew_close(crew);
+}
+
+Test(replicated, nothing_is_answered_before_it_is_committed)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    struct scene *leader = crew_leader(crew);
+    connect(crew, "me");
+    crew->holds = true;
+    cr_expect_null(scene_publish(leader, "me", "foo"));
+    cr_expect_null(scene_connect(leader, "you"));
+    uint32_t before = leader->count;
+    crew_commit(crew);
+    cr_expect_eq(leader->count, before + 2);
+    crew_same(crew);
+    crew_close(crew);
+}
+
+Test(replicated, a_log_that_is_busy_gets_the_same_later)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    struct scene *leader = crew_leader(crew);
+    connect(crew, "me");
+    leader->busy = true;
+    for (int i = 0; i < 3; i++)
+        cr_expect_null(scene_publish(leader, "me", "foo"));
+    leader->busy = false;
+    scene_forget(leader);
+    crew_commit(crew);
+    cr_expect_eq(leader->count, 3);
+    cr_expect_eq(streaming_figures(crew->nodes[1].machine).message_count, 3);
+    crew_same(crew);
+    crew_close(crew);
+}
+
+static void narrow(struct streaming_setup *setup)
+{
+    setup->channels_max = 2;
+}
+
+Test(replicated, limits_are_the_leaders_and_hold_for_all)
+{
+    struct store_options store = {.kind = STORE_MEMORY, .limits = {.subscriptions_max = 1}};
+    struct crew *crew = crew_open(&store, narrow);
+    char ack_inbox[SCENE_TEXT_BYTES];
+    struct scene_wish one = wish("me", "in");
+    connect(crew, "me");
+    publish(crew, "foo", 1);
+    publish(crew, "bar", 1);
+    cr_expect_str_eq(scene_publish(crew_leader(crew), "me", "baz"), "too many channels");
+    cr_expect_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
+    cr_expect_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox),
+                     "too many subscriptions per channel");
+    cr_expect_eq(streaming_figures(crew->nodes[1].machine).channel_count, 2);
+    crew_same(crew);
+    crew_close(crew);
+}
+
+Test(replicated, what_was_true_when_proposed_is_asked_again_when_applied)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    struct scene *leader = crew_leader(crew);
+    char ack_inbox[SCENE_TEXT_BYTES];
+    struct scene_wish one = wish("me", "in");
+    one.durable = "d";
+    connect(crew, "me");
+    crew->holds = true;
+    cr_expect_null(scene_subscribe(leader, &one, ack_inbox));
+    cr_expect_null(scene_subscribe(leader, &one, ack_inbox)); /* the first is not there yet */
+    cr_expect_null(scene_close_client(leader, "me"));
+    cr_expect_null(scene_publish(leader, "me", "foo")); /* the client is still there */
+    scene_forget(leader);
+    crew_commit(crew);
+    uint32_t bodies[3] = {0};
+    for (uint32_t i = 0; i < leader->count; i++) {
+        if (leader->outputs[i].kind != STREAMING_OUTPUT_PUBLISH)
+            continue;
+        const char *body = (const char *)leader->outputs[i].body;
+        size_t bytes = leader->outputs[i].body_bytes;
+        bodies[0] += memmem(body, bytes, "duplicate durable", 17) != NULL;
+        bodies[1] += memmem(body, bytes, "invalid publish request", 23) != NULL;
+        bodies[2] += memmem(body, bytes, "_INBOX.", 7) != NULL;
+    }
+    cr_expect_eq(bodies[0], 1);
+    cr_expect_eq(bodies[1], 1);
+    cr_expect_eq(bodies[2], 1);
+    crew_same(crew);
+    crew_close(crew);
+}
+
+/* ---- another one leads ---- */
+
+Test(replicated, a_new_leader_sends_again_what_is_not_acknowledged)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    char ack_inbox[SCENE_TEXT_BYTES];
+    struct scene_wish one = wish("me", "in");
+    connect(crew, "me");
+    publish(crew, "foo", 3);
+    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
+    scene_ack(crew_leader(crew), "foo", ack_inbox, 2);
+    scene_wait(crew_leader(crew), 31000); /* the log has heard of all; what is left is due */
+    crew_lead(crew, 1, false);
+    crew_same(crew);
+    cr_expect_str_eq(deliveries(crew, "in"), "1r 3r");
+    publish(crew, "foo", 1);
+    cr_expect_str_eq(deliveries(crew, "in"), "1r 3r 4");
+    scene_ack(crew_leader(crew), "foo", ack_inbox, 1); /* the inbox is the same */
+    scene_wait(crew_leader(crew), 1000);
+    crew_same(crew);
+    crew_close(crew);
+}
+
+Test(replicated, what_the_log_did_not_hear_of_is_sent_as_new)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    char ack_inbox[SCENE_TEXT_BYTES];
+    struct scene_wish one = wish("me", "in");
+    connect(crew, "me");
+    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
+    publish(crew, "foo", 2);
+    scene_ack(crew_leader(crew), "foo", ack_inbox, 1);
+    crew_lead(crew, 2, false);
+    crew_same(crew); /* the old leader has taken back what it alone knew */
+    cr_expect_str_eq(deliveries(crew, "in"), "1 2");
+    crew_lead(crew, 0, false); /* and neither does this one know what the second one did */
+    scene_forget(crew_leader(crew));
+    crew_commit(crew);
+    crew_same(crew);
+    crew_close(crew);
+}
+
+Test(replicated, a_hundred_events_are_told_at_once)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    char ack_inbox[SCENE_TEXT_BYTES];
+    struct scene_wish one = wish("me", "in");
+    one.in_flight = 1000;
+    connect(crew, "me");
+    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
+    publish(crew, "foo", 99);
+    crew_lead(crew, 1, false);
+    cr_expect_eq(scene_count(crew_leader(crew), "in"), 99, "nothing was told yet, so it comes again");
+    scene_wait(crew_leader(crew), 1000);
+    publish(crew, "foo", 100);
+    crew_lead(crew, 2, false);
+    cr_expect_str_eq(deliveries(crew, "in"), "", "all was told, and nothing of it is due");
+    crew_close(crew);
+}
+
+Test(replicated, a_durable_goes_on_where_it_was_after_its_close_and_another_leader)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    char ack_inbox[SCENE_TEXT_BYTES];
+    struct scene_wish one = wish("me", "in");
+    one.durable = "d";
+    connect(crew, "me");
+    publish(crew, "foo", 4);
+    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
+    scene_ack(crew_leader(crew), "foo", ack_inbox, 1);
+    scene_ack(crew_leader(crew), "foo", ack_inbox, 3);
+    /* The close says first what was acknowledged. */
+    cr_assert_str_eq(scene_unsubscribe(crew_leader(crew), "me", "foo", ack_inbox, true), "");
+    crew_lead(crew, 1, false);
+    crew_same(crew);
+    publish(crew, "foo", 1);
+    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
+    cr_expect_str_eq(deliveries(crew, "in"), "2r 4r 5");
+    cr_assert_str_eq(scene_close_client(crew_leader(crew), "me"), "");
+    crew_same(crew);
+    crew_close(crew);
+}
+
+Test(replicated, an_unsubscribed_durable_is_forgotten_everywhere)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    char ack_inbox[SCENE_TEXT_BYTES];
+    struct scene_wish one = wish("me", "in");
+    one.durable = "d";
+    connect(crew, "me");
+    publish(crew, "foo", 1);
+    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
+    scene_ack(crew_leader(crew), "foo", ack_inbox, 1);
+    cr_assert_str_eq(scene_unsubscribe(crew_leader(crew), "me", "foo", ack_inbox, false), "");
+    crew_lead(crew, 1, false);
+    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
+    cr_expect_str_eq(deliveries(crew, "in"), "1");
+    crew_same(crew);
+    crew_close(crew);
+}
+
+Test(replicated, a_group_keeps_its_place_and_what_its_members_owe)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    char first_inbox[SCENE_TEXT_BYTES], second_inbox[SCENE_TEXT_BYTES];
+    struct scene_wish one = wish("me", "in.a"), two = wish("you", "in.b");
+    one.group = two.group = "g";
+    connect(crew, "me");
+    connect(crew, "you");
+    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, first_inbox), "");
+    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &two, second_inbox), "");
+    publish(crew, "foo", 4);
+    cr_expect_eq(scene_count(crew_leader(crew), "in.a"), 2);
+    cr_expect_eq(scene_count(crew_leader(crew), "in.b"), 2);
+    scene_wait(crew_leader(crew), 1000);
+    crew_same(crew);
+    crew_lead(crew, 1, false);
+    publish(crew, "foo", 2);
+    cr_expect_eq(scene_count(crew_leader(crew), "in.a") + scene_count(crew_leader(crew), "in.b"), 2,
+                 "only what is new");
+    /* One leaves, and the other one gets what it had, whoever leads then. */
+    cr_assert_str_eq(scene_close_client(crew_leader(crew), "you"), "");
+    crew_same(crew);
+    crew_lead(crew, 2, false);
+    scene_wait(crew_leader(crew), 31000);
+    cr_expect_eq(scene_count(crew_leader(crew), "in.a"), 6, "%s", deliveries(crew, "in.a"));
+    crew_same(crew);
+    crew_close(crew);
+}
+
+Test(replicated, a_member_that_leaves_is_dealt_out_alike_while_others_go_on)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    struct scene *leader = crew_leader(crew);
+    char inboxes[4][SCENE_TEXT_BYTES];
+    static const char *const names[4] = {"me", "a", "b", "c"};
+    for (int i = 0; i < 4; i++) {
+        struct scene_wish one = wish(names[i], names[i]);
+        one.group = "g";
+        connect(crew, names[i]);
+        cr_assert_str_eq(scene_subscribe(leader, &one, inboxes[i]), "");
+    }
+    publish(crew, "foo", 41);
+    crew->holds = true; /* what is proposed now is applied behind what is sent meanwhile */
+    cr_expect_null(scene_close_client(leader, "a"));
+    cr_expect_null(scene_close_client(leader, "c"));
+    for (uint64_t sequence = 1; sequence <= 20; sequence++) {
+        for (int i = 0; i < 4; i++)
+            scene_ack(leader, "foo", inboxes[i], sequence);
+    }
+    crew_commit(crew);
+    crew->holds = false;
+    crew_same(crew);
+    scene_wait(leader, 1000);
+    crew_same(crew);
+    crew_lead(crew, 1, false);
+    crew_same(crew);
+    crew_close(crew);
+}
+
+Test(replicated, a_durable_group_without_members_keeps_its_place)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    char ack_inbox[SCENE_TEXT_BYTES];
+    struct scene_wish one = wish("me", "in");
+    one.group = "g";
+    one.durable = "d";
+    connect(crew, "me");
+    publish(crew, "foo", 3);
+    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
+    scene_ack(crew_leader(crew), "foo", ack_inbox, 1);
+    scene_ack(crew_leader(crew), "foo", ack_inbox, 2);
+    cr_assert_str_eq(scene_close_client(crew_leader(crew), "me"), "");
+    crew_same(crew);
+    crew_lead(crew, 1, false);
+    connect(crew, "me");
+    publish(crew, "foo", 1);
+    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
+    cr_expect_str_eq(deliveries(crew, "in"), "3r 4");
+    crew_same(crew);
+    crew_close(crew);
+}
+
+Test(replicated, leadership_that_ends_is_told_to_publishers_that_wait)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    struct scene *leader = crew_leader(crew);
+    connect(crew, "me");
+    crew->holds = true;
+    cr_expect_null(scene_publish(leader, "me", "foo"));
+    leader->busy = true;
+    cr_expect_null(scene_publish(leader, "me", "foo"));
+    scene_forget(leader);
+    leader->busy = false;
+    crew_lead(crew, 1, false);
+    cr_assert_eq(leader->count, 2);
+    cr_expect_not_null(memmem(leader->outputs[0].body, leader->outputs[0].body_bytes,
+                              "leadership lost while committing log", 36));
+    cr_expect_not_null(
+        memmem(leader->outputs[1].body, leader->outputs[1].body_bytes, "node is not the leader", 22));
+    crew_same(crew);
+    cr_expect_eq(streaming_figures(crew->nodes[0].machine).message_count, 0);
+    publish(crew, "foo", 1);
+    crew_same(crew);
+    crew_close(crew);
+}
+
+Test(replicated, what_an_old_leader_proposed_may_be_committed_by_the_next)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    struct scene *leader = crew_leader(crew);
+    char ack_inbox[SCENE_TEXT_BYTES];
+    struct scene_wish one = wish("me", "in");
+    connect(crew, "me");
+    cr_assert_str_eq(scene_subscribe(leader, &one, ack_inbox), "");
+    publish(crew, "foo", 1);
+    crew->holds = true;
+    cr_expect_null(scene_publish(leader, "me", "foo"));
+    scene_wait(leader, 1000); /* that 1 was sent is proposed too */
+    crew_lead(crew, 1, true);
+    crew_same(crew);
+    cr_expect_eq(streaming_figures(crew->nodes[2].machine).message_count, 2);
+    cr_expect_str_eq(deliveries(crew, "in"), "2");
+    crew_lead(crew, 0, false);
+    publish(crew, "foo", 1);
+    crew_same(crew);
+    crew_close(crew);
+}
+
+/* ---- clients ---- */
+
+Test(replicated, a_dead_holder_of_an_id_is_replaced_and_its_durable_stays)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    struct scene *leader = crew_leader(crew);
+    char ack_inbox[SCENE_TEXT_BYTES];
+    struct scene_wish one = wish("me", "in");
+    one.durable = "d";
+    connect(crew, "me");
+    publish(crew, "foo", 2);
+    cr_assert_str_eq(scene_subscribe(leader, &one, ack_inbox), "");
+    scene_ack(leader, "foo", ack_inbox, 1);
+    scene_forget(leader);
+    cr_expect_null(scene_connect(leader, "me"));
+    scene_wait(leader, 500); /* it does not show that it lives */
+    cr_expect_eq(streaming_figures(leader->machine).client_count, 1);
+    cr_assert_str_eq(scene_subscribe(leader, &one, ack_inbox), "");
+    cr_expect_str_eq(deliveries(crew, "in"), "2r");
+    crew_same(crew);
+    crew_lead(crew, 1, false);
+    crew_same(crew);
+    crew_close(crew);
+}
+
+Test(replicated, of_two_that_want_a_new_id_at_once_the_second_waits_for_the_first)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    struct scene *leader = crew_leader(crew);
+    connect(crew, "me");
+    crew->holds = true;
+    cr_expect_null(scene_connect(leader, "you"));
+    cr_expect_null(scene_connect(leader, "you"));
+    scene_forget(leader);
+    crew_commit(crew);
+    crew->holds = false;
+    cr_expect_eq(scene_count(leader, "hb.you"), 1, "the first is asked whether it lives");
+    const struct scene_output *asked = scene_last(leader, "hb.you");
+    cr_assert_not_null(asked);
+    streaming_answer(leader->machine, leader->now, text(asked->reply), false);
+    scene_step(leader);
+    cr_expect_eq(streaming_figures(leader->machine).client_count, 2);
+    crew_same(crew);
+    crew_close(crew);
+}
+
+Test(replicated, a_silent_client_is_removed_by_the_log)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    connect(crew, "me");
+    crew_lead(crew, 1, false); /* whose heartbeats begin anew */
+    for (int i = 0; i < 3; i++) {
+        cr_expect_eq(streaming_figures(crew->nodes[2].machine).client_count, 1);
+        scene_wait(crew_leader(crew), 30000);
+        scene_wait(crew_leader(crew), 10000);
+    }
+    cr_expect_eq(streaming_figures(crew->nodes[2].machine).client_count, 0);
+    crew_same(crew);
+    crew_close(crew);
+}
+
+Test(replicated, a_close_that_waits_when_leadership_ends_takes_nothing_with_it)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    struct scene *leader = crew_leader(crew);
+    char ack_inbox[SCENE_TEXT_BYTES];
+    struct scene_wish one = wish("me", "in");
+    connect(crew, "me");
+    cr_assert_str_eq(scene_subscribe(leader, &one, ack_inbox), "");
+    crew->holds = true;
+    cr_expect_null(scene_close_client(leader, "me"));
+    crew_lead(crew, 1, false);
+    crew_lead(crew, 0, false); /* lost: so it is as if it had never been asked */
+    publish(crew, "foo", 1);
+    cr_expect_str_eq(deliveries(crew, "in"), "1");
+    crew_same(crew);
+    crew_close(crew);
+}
+
+/* ---- channels ---- */
+
+Test(replicated, an_idle_channel_is_deleted_by_the_log_unless_it_is_used_meanwhile)
+{
+    struct store_options store = {.kind = STORE_MEMORY, .limits = {.inactivity_max_ns = 5000000000}};
+    struct crew *crew = crew_open(&store, NULL);
+    struct scene *leader = crew_leader(crew);
+    connect(crew, "me");
+    publish(crew, "foo", 2);
+    publish(crew, "bar", 1);
+    crew->holds = true;
+    cr_expect_null(scene_publish(leader, "me", "foo")); /* before the deletions, and applied before them */
+    leader->now.now_ns += 1;
+    scene_wait(leader, 6000);
+    cr_expect_eq(streaming_figures(leader->machine).channel_count, 2);
+    crew_commit(crew);
+    crew->holds = false;
+    cr_expect_eq(streaming_figures(leader->machine).channel_count, 1, "foo was used since");
+    crew_same(crew);
+    scene_wait(leader, 6000);
+    cr_expect_eq(streaming_figures(crew->nodes[1].machine).channel_count, 0);
+    publish(crew, "foo", 1);
+    crew_same(crew);
+    crew_close(crew);
+}
+
+/* ---- snapshots ---- */
+
+Test(replicated, a_node_that_comes_late_gets_a_snapshot_and_can_lead)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    char ack_inbox[SCENE_TEXT_BYTES];
+    struct scene_wish one = wish("me", "in"), two = wish("me", "in.g"), three = wish("me", "in.d");
+    two.group = "g";
+    two.durable = "d";
+    three.durable = "d";
+    crew->away[2] = true;
+    connect(crew, "me");
+    publish(crew, "foo", 20);
+    publish(crew, "bar", 1);
+    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
+    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &two, ack_inbox), "");
+    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &three, ack_inbox), "");
+    cr_assert_str_eq(scene_unsubscribe(crew_leader(crew), "me", "foo", ack_inbox, true), "");
+    scene_wait(crew_leader(crew), 1000);
+    struct crew_snapshot snapshot = crew_snapshot(crew, 1);
+    publish(crew, "foo", 3);
+    crew_install(crew, 2, &snapshot);
+    crew_same(crew);
+    crew_lead(crew, 2, false);
+    cr_expect_str_eq(deliveries(crew, "in"), "21 22 23");
+    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &three, ack_inbox), "");
+    cr_expect_eq(scene_count(crew_leader(crew), "in.d"), 23);
+    crew_same(crew);
+    memory_free(snapshot.bytes);
+    crew_close(crew);
+}
+
+Test(replicated, a_snapshot_replaces_channels_of_an_earlier_life)
+{
+    struct store_options store = {.kind = STORE_MEMORY, .limits = {.inactivity_max_ns = 5000000000}};
+    struct crew *crew = crew_open(&store, NULL);
+    connect(crew, "me");
+    publish(crew, "foo", 5);
+    publish(crew, "bar", 5);
+    crew->away[2] = true;
+    scene_wait(crew_leader(crew), 6000); /* both go */
+    publish(crew, "foo", 2);
+    struct crew_snapshot snapshot = crew_snapshot(crew, 0);
+    crew_install(crew, 2, &snapshot);
+    cr_expect_eq(store_channel_count(crew->nodes[2].store), 1);
+    crew_same(crew);
+    memory_free(snapshot.bytes);
+    crew_close(crew);
+}
+
+Test(replicated, messages_that_the_leader_has_no_more_are_gone_for_the_newcomer_too)
+{
+    struct store_options store = {.kind = STORE_MEMORY, .limits = {.messages_max = 3}};
+    struct crew *crew = crew_open(&store, NULL);
+    connect(crew, "me");
+    publish(crew, "foo", 2);
+    crew->away[2] = true;
+    struct crew_snapshot early = crew_snapshot(crew, 0);
+    publish(crew, "foo", 10);
+    struct crew_snapshot late = crew_snapshot(crew, 0);
+    publish(crew, "foo", 4);
+    crew_install(crew, 2, &late); /* 10 to 12, of which the leader has none by now */
+    crew_same(crew);
+    crew->away[1] = true;
+    streaming_free(crew->nodes[1].machine); /* a node with the messages of an early time */
+    cr_assert_eq(store_close(crew->nodes[1].store), ERR_OK);
+    memory_free(crew->nodes[1].outputs);
+    scene_open_as(&crew->nodes[1], &store);
+    crew_install(crew, 1, &early);
+    crew_same(crew);
+    memory_free(early.bytes);
+    memory_free(late.bytes);
+    crew_close(crew);
+}
+
+/* ---- restarts ---- */
+
+Test(replicated, a_restart_begins_at_a_snapshot_with_a_store_that_is_further)
+{
+    struct crew *crew = crew_open_files(NULL, NULL);
+    char ack_inbox[SCENE_TEXT_BYTES];
+    struct scene_wish one = wish("me", "in");
+    one.durable = "d";
+    connect(crew, "me");
+    publish(crew, "foo", 5);
+    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
+    struct crew_snapshot snapshot = crew_snapshot(crew, 1);
+    scene_ack(crew_leader(crew), "foo", ack_inbox, 4);
+    publish(crew, "foo", 5);
+    publish(crew, "bar", 2);
+    scene_wait(crew_leader(crew), 1000);
+    crew_restart(crew, 1, &snapshot);
+    crew_same(crew);
+    crew_restart(crew, 1, NULL); /* the whole log once more */
+    crew_same(crew);
+    crew_lead(crew, 1, false);
+    publish(crew, "foo", 1);
+    crew_same(crew);
+    memory_free(snapshot.bytes);
+    crew_close(crew);
+}
+
+Test(replicated, an_old_channel_of_the_log_does_not_disturb_the_newest_in_the_store)
+{
+    static const struct store_options limits = {.kind = STORE_FILE,
+                                                .limits = {.inactivity_max_ns = 5000000000}};
+    struct crew *crew = crew_open_files(&limits, NULL);
+    struct crew_snapshot snapshots[4] = {{0}};
+    connect(crew, "me");
+    publish(crew, "foo", 3);
+    publish(crew, "bar", 3);
+    snapshots[1] = crew_snapshot(crew, 1);
+    scene_wait(crew_leader(crew), 6000); /* both are deleted */
+    snapshots[2] = crew_snapshot(crew, 1);
+    publish(crew, "foo", 5);
+    snapshots[3] = crew_snapshot(crew, 1);
+    publish(crew, "foo", 1);
+    crew_same(crew);
+    for (int i = 0; i < 4; i++) { /* first from the log's beginning */
+        crew_restart(crew, 1, i == 0 ? NULL : &snapshots[i]);
+        crew_same(crew);
+        memory_free(snapshots[i].bytes);
+    }
+    crew_close(crew);
+}
+
+Test(replicated, bytes_that_are_no_snapshot_are_refused)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    char ack_inbox[SCENE_TEXT_BYTES];
+    struct scene_wish one = wish("me", "in");
+    connect(crew, "me");
+    publish(crew, "foo", 2);
+    one.group = "g";
+    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
+    struct crew_snapshot snapshot = crew_snapshot(crew, 0);
+    struct scene *node = &crew->nodes[2];
+    crew->away[2] = true;
+    for (size_t count = 0; count < snapshot.count; count++)
+        cr_expect_eq(streaming_restore(node->machine, node->now, bytes_of(snapshot.bytes, count), true),
+                     ERR_DAMAGED, "the first %zu bytes", count);
+    crew_install(crew, 2, &snapshot);
+    crew_same(crew);
+    memory_free(snapshot.bytes);
+    crew_close(crew);
+}
