@@ -469,6 +469,22 @@ static bool processor_fits(void)
            (ecx & bit_VAES) != 0 && (ecx & bit_VPCLMULQDQ) != 0;
 }
 
+static int found(OSSL_PROVIDER *provider, void *context)
+{
+    OSSL_PROVIDER **wanted = context;
+    if (strcmp(OSSL_PROVIDER_get0_name(provider), "myelin-gcm") == 0)
+        *wanted = provider;
+    return 1;
+}
+
+/* OpenSSL's end gives back its own hold of the provider; this is the one of having loaded it. */
+static void give_back(void)
+{
+    OSSL_PROVIDER *provider = NULL;
+    if (OSSL_PROVIDER_do_all(NULL, found, &provider) == 1 && provider != NULL)
+        OSSL_PROVIDER_unload(provider);
+}
+
 bool tls_gcm_offer_always(void)
 {
     if (!processor_fits())
@@ -476,7 +492,8 @@ bool tls_gcm_offer_always(void)
     if (OSSL_PROVIDER_available(NULL, "myelin-gcm") == 1)
         return true;
     return OSSL_PROVIDER_add_builtin(NULL, "myelin-gcm", provider_begin) == 1 &&
-           OSSL_PROVIDER_try_load(NULL, "myelin-gcm", 1) != NULL; /* 1: OpenSSL's own stay */
+           OSSL_PROVIDER_try_load(NULL, "myelin-gcm", 1) != NULL && /* 1: OpenSSL's own stay */
+           OPENSSL_atexit(give_back) == 1;
 }
 
 bool tls_gcm_offer(void)

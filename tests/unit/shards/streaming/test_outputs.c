@@ -91,7 +91,7 @@ Test(outputs, of_a_run_the_last_ones_can_be_given_back)
         struct outputs outputs = {0};
         struct streaming_output output;
         struct bytes bodies[8];
-        char words[4];
+        char words[12];
         cr_assert(put(&outputs, "before", "0", 0));
         for (int i = 1; i <= 5; i++) {
             snprintf(words, sizeof words, "%d", i);
