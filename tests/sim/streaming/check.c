@@ -143,7 +143,8 @@ static void check_channel(struct world *world, const struct node *node, int chan
             world_fail(world, "dense: node %d lacks %s:%llu of %llu", node->slot, world_channels[channel],
                        (unsigned long long)sequence, (unsigned long long)last);
         Stan__MsgProto *read = stan__msg_proto__unpack(NULL, message.data.count, message.data.data);
-        if (read == NULL || read->sequence != sequence)
+        ASSERT(read != NULL);
+        if (read->sequence != sequence)
             world_fail(world, "one content: node %d has something else at %s:%llu", node->slot,
                        world_channels[channel], (unsigned long long)sequence);
         struct bytes data = bytes_of(read->data.data, read->data.len);

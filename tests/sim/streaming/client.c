@@ -161,8 +161,7 @@ static void published(struct world *world, struct client *client, const struct a
                       struct bytes body)
 {
     Stan__PubAck *answer = stan__pub_ack__unpack(NULL, body.count, body.data);
-    if (answer == NULL)
-        world_fail(world, "an acknowledgement does not decode");
+    ASSERT(answer != NULL);
     if (!errs(answer->error)) {
         world->publishes[asked->publish].acknowledged = true;
         world->result->counts.acknowledged++;
@@ -178,8 +177,7 @@ static void subscribed(struct world *world, struct holding_state *holding, const
                        struct bytes body)
 {
     Stan__SubscriptionResponse *answer = stan__subscription_response__unpack(NULL, body.count, body.data);
-    if (answer == NULL)
-        world_fail(world, "the answer to a subscription does not decode");
+    ASSERT(answer != NULL);
     bool awaited = holding->request == asked->number && holding->state == HOLDING_ASKED;
     if (awaited && errs(answer->error)) {
         holding->state = HOLDING_CLOSING; /* tried again later */
@@ -196,8 +194,7 @@ static void subscribed(struct world *world, struct holding_state *holding, const
 static void connected(struct world *world, struct client *client, struct bytes body)
 {
     Stan__ConnectResponse *answer = stan__connect_response__unpack(NULL, body.count, body.data);
-    if (answer == NULL)
-        world_fail(world, "the answer to a connect does not decode");
+    ASSERT(answer != NULL);
     if (client->state == CLIENT_ASKS)
         client->state = errs(answer->error) ? CLIENT_OFF : CLIENT_ON;
     world->result->counts.connects += client->state == CLIENT_ON;
@@ -245,8 +242,9 @@ static void delivered(struct world *world, struct client *client, int kind, cons
     char inbox[SUBJECT_BYTES];
     inbox_of(client, kind, inbox);
     Stan__MsgProto *message = stan__msg_proto__unpack(NULL, mail->count, mail->bytes);
-    if (message == NULL || message->sequence == 0 || message->sequence >= SEQUENCES_MAX)
-        world_fail(world, "a delivery does not decode");
+    ASSERT(message != NULL);
+    if (message->sequence == 0 || message->sequence >= SEQUENCES_MAX)
+        world_fail(world, "the run is too long, or a delivery has no sequence");
     uint64_t sequence = message->sequence;
     world->result->counts.deliveries++;
     world->result->counts.redeliveries += message->redelivered != 0;
