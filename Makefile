@@ -467,14 +467,23 @@ $(sim_objects): $(out)/sim-objects/%.o: %.c $(objects_dir)/flags
 $(out)/sim: $(sim_objects)
 	$(CC) $(link_flags) $^ -o $@ $(allocator_$(VARIANT))
 -include $(sim_objects:.o=.d)
+# The same of clustered streaming: machine, store and Raft as the server has them.
+sim_streaming_objects := $(patsubst %.c,$(objects_dir)/%.o,$(wildcard tests/sim/streaming/*.c))
+$(out)/sim-streaming: $(sim_streaming_objects) $(library)
+	$(CC) $(link_flags) $^ -o $@ $(libraries)
+-include $(sim_streaming_objects:.o=.d)
 
 .PHONY: sim sim-check
-sim: $(out)/sim ## simulate SEEDS=n groups of raft nodes, from a random seed on (SIM_ARGUMENTS)
+sim: $(out)/sim $(out)/sim-streaming ## simulate SEEDS=n groups of raft nodes, and a tenth of streaming ones, from a random seed on
 	$(out)/sim --random --seeds $(SEEDS) $(SIM_ARGUMENTS)
-sim-check: $(out)/sim ## simulate fixed and some random seeds; prove that broken rules are noticed
+	$(out)/sim-streaming --random --seeds $$(($(SEEDS) / 10))
+sim-check: $(out)/sim $(out)/sim-streaming ## simulate fixed and some random seeds; prove that broken rules are noticed
 	$(out)/sim --seeds $(if $(filter check,$(VARIANT)),150,25)
 	$(out)/sim --random --seeds $(if $(filter check,$(VARIANT)),50,10)
 	$(if $(filter check,$(VARIANT)),$(out)/sim --prove 2000)
+	$(out)/sim-streaming --seeds $(if $(filter check,$(VARIANT)),80,6)
+	$(out)/sim-streaming --random --seeds $(if $(filter check,$(VARIANT)),20,2)
+	$(if $(filter check,$(VARIANT)),$(out)/sim-streaming --prove 50)
 
 # NATS Streaming (docs/streaming.md): the checklist against Myelin with both stores, restarts, and kills.
 test_targets += streaming-check

@@ -332,8 +332,12 @@ static enum err store_match(struct streaming *machine, struct streaming_channel 
     uint64_t from =
         figures.last_sequence > stored->gone_sequence ? figures.last_sequence : stored->gone_sequence;
     from = from + 1 > head->first ? from + 1 : head->first;
-    if (head->first > figures.last_sequence + 1 && figures.last_sequence > 0)
-        err = store_channel_empty(machine->store, stored->store);
+    if (head->first > figures.last_sequence + 1 && figures.last_sequence > 0) {
+        /* Noted first: this snapshot may never count, and one of our own speaks of what goes now. */
+        err = stored_gone(machine, stored, head->first - 1);
+        if (err == ERR_OK)
+            err = store_channel_empty(machine->store, stored->store);
+    }
     if (err != ERR_OK || from > head->last)
         return err;
     channel->missing_first = from;

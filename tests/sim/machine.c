@@ -1,5 +1,5 @@
-/* tests/sim/machine.c - what is replicated: a few registers; and the clients that write and read them. Here
- * the streaming service's machine will stand: apply, save and load are all that it needs. */
+/* tests/sim/machine.c - what is replicated: a few registers; and the clients that write and read them.
+ * Clustered streaming, with machine and store, is simulated in tests/sim/streaming. */
 #include "core/base/check.h"
 #include "tests/sim/sim.h"
 

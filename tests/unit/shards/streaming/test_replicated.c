@@ -620,6 +620,29 @@ Test(replicated, an_old_channel_of_the_log_does_not_disturb_the_newest_in_the_st
     crew_close(crew);
 }
 
+Test(replicated, an_installation_that_a_crash_ends_leaves_a_node_that_comes_back_alone)
+{
+    static const struct store_options limits = {.kind = STORE_FILE, .limits = {.messages_max = 3}};
+    struct crew *crew = crew_open_files(&limits, NULL);
+    connect(crew, "me");
+    publish(crew, "foo", 4);
+    struct crew_snapshot own = crew_snapshot(crew, 2);
+    crew->away[2] = true;
+    publish(crew, "foo", 9);
+    struct crew_snapshot late = crew_snapshot(crew, 0);
+    struct scene *node = &crew->nodes[2];
+    struct streaming_missing missing;
+    /* What its own snapshot speaks of goes, for the leader has it no more; and then it stops. */
+    cr_assert_eq(streaming_restore(node->machine, node->now, bytes_of(late.bytes, late.count), false),
+                 ERR_OK);
+    cr_expect(streaming_missing(node->machine, &missing));
+    crew_restart(crew, 2, &own);
+    crew_same(crew);
+    memory_free(own.bytes);
+    memory_free(late.bytes);
+    crew_close(crew);
+}
+
 Test(replicated, bytes_that_are_no_snapshot_are_refused)
 {
     struct crew *crew = crew_open(NULL, NULL);
