@@ -6,6 +6,7 @@
 #define SHARDS_STREAMING_OPTIONS_H
 
 #include "core/config/option.h"
+#include "shards/streaming/outer_options.h"
 #include "store/limits.h"
 
 enum streaming_store { STREAMING_STORE_MEMORY, STREAMING_STORE_FILE };
@@ -32,8 +33,10 @@ struct streaming_options {
     bool cut_damaged_tail;
 
     int64_t ignored_number;
-    bool ignored;         /* flags that have no meaning here and do no harm */
-    const char *username; /* of the NATS user whose account the service lives in; NULL: the first account */
+    bool ignored;                         /* flags that have no meaning here and do no harm */
+    struct streaming_outer_options outer; /* of a NATS server outside of this process */
+    const char *username; /* of the NATS user whose account the service lives in; NULL: the first account.
+                             With a server outside, who the service is there */
 };
 
 /* The rows of the flags, and of the block itself. */
