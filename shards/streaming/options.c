@@ -330,7 +330,8 @@ static const struct option rows[] = {
     FLAG(OPTION_TEXT, outer.tls_cert, "tls_client_cert", "<file>", "Certificate for that server"),
     FLAG(OPTION_TEXT, outer.tls_key, "tls_client_key", "<file>", "Private key for that server"),
     FLAG(OPTION_TEXT, outer.tls_ca, "tls_client_cacert", "<file>", "Authority of that server's certificate"),
-    PLANNED_FLAG("sc stan_config", "<file>"),
+    FLAG(OPTION_TEXT, config_file, "sc stan_config", "<file>",
+         "Configuration of streaming; without --config of everything"),
     PLANNED_FLAG("ft_group", "<name>"),
     PLANNED_FLAG("encrypt", NULL),
     PLANNED_FLAG("encryption_cipher", "<name>"),
@@ -360,6 +361,12 @@ const struct option *streaming_option_rows(size_t *count)
 {
     *count = COUNT_OF(rows);
     return rows;
+}
+
+const struct option *streaming_block_rows(size_t *count)
+{
+    *count = COUNT_OF(block_rows);
+    return block_rows;
 }
 
 /* ---- what has to hold ---- */

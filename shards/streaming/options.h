@@ -12,7 +12,8 @@
 enum streaming_store { STREAMING_STORE_MEMORY, STREAMING_STORE_FILE };
 
 struct streaming_options {
-    bool on; /* a `streaming` block, --streaming, or started as nats-streaming-server */
+    bool on;                 /* a `streaming` block, --streaming, or started as nats-streaming-server */
+    const char *config_file; /* of -sc; NULL: none */
     const char *cluster_id;
     const char *discover_prefix;
     const char *store_name; /* as given; NULL: MEMORY */
@@ -41,6 +42,9 @@ struct streaming_options {
 
 /* The rows of the flags, and of the block itself. */
 const struct option *streaming_option_rows(size_t *count);
+
+/* The rows of what is in the block, into this struct: a file of -sc may have them at its top. */
+const struct option *streaming_block_rows(size_t *count);
 
 /* `program`: started by that name the service is on. False: `why` says what is wrong. */
 MUST_USE bool streaming_options_finish(struct streaming_options *options, const char *program,
