@@ -495,6 +495,12 @@ streaming-check: $(out)/myelin $(out)/myelin-bench ## NATS Streaming's checklist
 	python3 -B tests/integration/test_streaming_restart.py $(out)/myelin --kills $(STREAMING_KILLS)
 	python3 -B tests/integration/test_streaming_load.py $(out)/myelin $(out)/myelin-bench
 
+# The NATS server outside of it: Myelin and the nats-server that is installed (docs/streaming.md 10).
+test_targets += streaming-outer-check
+.PHONY: streaming-outer-check
+streaming-outer-check: $(out)/myelin ## NATS Streaming as a client of a NATS server elsewhere
+	python3 -B tests/integration/test_streaming_outer.py $(out)/myelin $(nats_server)
+
 .PHONY: streaming-nats
 streaming_module := github.com/nats-io/nats-streaming-server@v0.25.6
 streaming-nats: ## the same cases against nats-streaming-server, built from its Go module

@@ -40,6 +40,7 @@ struct load {
     struct server_option_table rows;
     struct server_options *options; /* NULL once handed out */
     struct option_errors found;     /* in the file */
+    char *streaming_file;           /* of -sc; owned; NULL: none */
 };
 
 static void load(struct load *load, struct options_outcome *outcome);
@@ -91,6 +92,7 @@ static void load_close(struct load *load)
 {
     server_options_free(load->options);
     option_errors_close(&load->found);
+    memory_free(load->streaming_file);
 }
 
 void server_options_load(int argc, char *const argv[], struct server_options **options,
@@ -181,7 +183,8 @@ static bool run_is_over(const struct load *load, struct options_outcome *outcome
         outcome->action = OPTIONS_SIGNAL;
         outcome->signal = run->signal;
         outcome->exit_code = 0;
-    } else if (run->test && (run->config_file == NULL || run->config_file[0] == 0)) {
+    } else if (run->test && (run->config_file == NULL || run->config_file[0] == 0) &&
+               load->options->streaming.config_file == NULL) {
         config_text_add(&outcome->err,
                         "%s: must specify [-c, --config] option to check configuration file syntax\n",
                         load->program);
@@ -204,7 +207,7 @@ static void load(struct load *load, struct options_outcome *outcome)
         /* said already */
     } else if (err == ERR_OK && (err = read_file(load, &why)) == ERR_OK && load->run.test) {
         config_text_add(&outcome->err, "%s: configuration file %s is valid (%s)\n", load->program,
-                        load->run.config_file, load->options->config_digest);
+                        load->options->config_file, load->options->config_digest);
         outcome->exit_code = 0;
     } else if (err == ERR_OK && (err = apply_flags(load, &why)) == ERR_OK &&
                finish(load->options, load->program, &why)) {
@@ -236,13 +239,42 @@ static enum err start_over(struct load *load)
     return options_default(&load->rows.table, load->options, &load->options->arena);
 }
 
-/* All that is wrong in the tree, warnings first. With -t a warning is an error. */
-static enum err apply_tree(struct load *load, const struct config_tree *tree, struct config_text *why)
+/* One file for both, or the streaming service's alone: spec/streaming.md 18.1. A `streaming` map is what
+ * there is of it; without one the keys at the top are, before they are NATS's. */
+static void apply_streaming_file(struct load *load, const struct config_value *root, bool alone)
 {
-    const char *file = load->run.config_file;
+    struct server_options *options = load->options;
+    struct option_table *all = &load->rows.table;
+    struct option_group groups[COUNT_OF(load->rows.groups) + 1];
+    size_t count = 0;
+    const struct option *rows = streaming_block_rows(&count);
+    const struct config_entry *block = root->entries.first;
+    while (block != NULL && !config_name_equal(block->key, "streaming"))
+        block = block->next;
+    if (block != NULL && alone) {
+        options_apply(all, options, root, &options->arena, &load->found);
+        return;
+    }
+    groups[0] = (struct option_group){rows, count, offsetof(struct server_options, streaming)};
+    memcpy(groups + 1, all->groups, sizeof load->rows.groups);
+    struct option_table table = {groups, alone ? COUNT_OF(groups) : 1};
+    options->streaming.on = true;
+    if (block == NULL)
+        options_apply(&table, options, root, &options->arena, &load->found);
+    else if (option_want(&load->found, block, CONFIG_MAP))
+        options_apply(&table, options, block->value, &options->arena, &load->found);
+}
+
+/* All that is wrong in the tree, warnings first. With -t a warning is an error. */
+static enum err apply_tree(struct load *load, const char *file, const struct config_tree *tree,
+                           bool streaming, struct config_text *why)
+{
     if (tree->root->entries.first == NULL)
         config_text_add(&load->found.warnings, "%s: config has no values or is empty\n", file);
-    options_apply(&load->rows.table, load->options, tree->root, &load->options->arena, &load->found);
+    if (streaming)
+        apply_streaming_file(load, tree->root, load->options->config_file == NULL);
+    else
+        options_apply(&load->rows.table, load->options, tree->root, &load->options->arena, &load->found);
     if (load->found.errors.failed || load->found.warnings.failed)
         return ERR_MEMORY;
     bool wrong = load->found.errors.count > 0 || (load->run.test && load->found.warnings.count > 0);
@@ -252,25 +284,38 @@ static enum err apply_tree(struct load *load, const struct config_tree *tree, st
     return wrong ? ERR_INVALID : ERR_OK;
 }
 
-static enum err read_file(struct load *load, struct config_text *why)
+/* The first file is the one that the options are named after; the digest is its. */
+static enum err read_one(struct load *load, const char *file, bool streaming, struct config_text *why)
 {
     struct config_tree tree = {0};
-    enum err err = start_over(load);
-    if (err != ERR_OK || load->run.config_file == NULL || load->run.config_file[0] == 0)
-        return err;
-    err = parser_read(&tree, load->run.config_file, load->source, why);
-    if (err == ERR_OK)
+    bool first = load->options->config_file == NULL;
+    enum err err = parser_read(&tree, file, load->source, why);
+    if (err == ERR_OK && first)
         err = digest_tree(tree.root, load->options->config_digest);
     if (err == ERR_OK)
-        err = apply_tree(load, &tree, why);
+        err = apply_tree(load, file, &tree, streaming, why);
     config_tree_close(&tree);
-    if (err != ERR_OK)
+    if (err != ERR_OK || !first)
         return err;
-    char *name = arena_copy(&load->options->arena, text(load->run.config_file));
+    char *name = arena_copy(&load->options->arena, text(file));
     if (name == NULL)
         return ERR_MEMORY;
     load->options->config_file = name;
     return ERR_OK;
+}
+
+static enum err read_file(struct load *load, struct config_text *why)
+{
+    const char *given = load->options->streaming.config_file; /* by the flags; it goes with the options */
+    if (given != NULL && given[0] != 0 && load->streaming_file == NULL &&
+        (load->streaming_file = memory_copy(given, strlen(given) + 1)) == NULL)
+        return ERR_MEMORY;
+    enum err err = start_over(load);
+    if (err == ERR_OK && load->run.config_file != NULL && load->run.config_file[0] != 0)
+        err = read_one(load, load->run.config_file, false, why);
+    if (err == ERR_OK && load->streaming_file != NULL)
+        err = read_one(load, load->streaming_file, true, why);
+    return err;
 }
 
 /* Empty: there is no system account. */

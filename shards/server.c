@@ -296,20 +296,26 @@ static bool server_announce(struct server *server, const cpu_set_t *allowed)
         log_fatal(log, "%s", why);
         return false;
     }
-    if (control_listen(&server->control, why, sizeof why) != ERR_OK) {
+    /* With NATS elsewhere nobody connects here: no port for clients, servers or clusters (docs/streaming.md
+     * 10). */
+    bool elsewhere = options->streaming.on && options->streaming.outer.urls != NULL;
+    if (!elsewhere && control_listen(&server->control, why, sizeof why) != ERR_OK) {
         log_fatal(log, "%s", why);
         return false;
     }
     control_info_make(&server->control, server->snapshot);
     if (!threads_start(server, allowed))
         return false;
-    banner_listening(log, options, server->control.port);
+    if (!elsewhere)
+        banner_listening(log, options, server->control.port);
     banner_ready(log);
     if (service_start(&server->control, why, sizeof why) != ERR_OK) {
         log_fatal(log, "STREAM: Failed to start: %s", why);
         control_end(&server->control, 1);
         return true; /* to an orderly end: threads run already */
     }
+    if (elsewhere)
+        return true;
     if (gateways_start(&server->control, why, sizeof why) != ERR_OK ||
         cluster_start(&server->control, why, sizeof why) != ERR_OK) {
         log_fatal(log, "%s", why);

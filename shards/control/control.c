@@ -6,6 +6,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "shards/control/control_internal.h"
+#include "shards/control/outer.h"
 #include "shards/mail.h"
 
 #include <errno.h>
@@ -160,7 +161,7 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
             cluster_mail_closed(control, mail);
         return;
     case MAIL_RESOLVED:
-        if (!gateways_mail_resolved(control, mail))
+        if (!outer_mail_resolved(control, mail) && !gateways_mail_resolved(control, mail))
             cluster_mail_resolved(control, mail);
         return;
     case MAIL_MESSAGE:
@@ -232,6 +233,9 @@ static void complete(struct control *control, const struct loop_completion *comp
     case CONTROL_OP_STORE:
         service_completed(control, completion);
         return;
+    case CONTROL_OP_OUTER:
+        outer_completed(control, completion);
+        return;
     case CONTROL_OP_SIGNAL:
         take_signal(control);
         return;
@@ -296,6 +300,12 @@ static void expire_timers(struct control *control)
         case CONTROL_TIMER_GATEWAY_DIAL:
             gateways_dial_due(control, CONTAINER_OF(timer, struct gateway_cluster, timer));
             break;
+        case CONTROL_TIMER_OUTER:
+            outer_due(control);
+            break;
+        case CONTROL_TIMER_OUTER_STALL:
+            outer_stall_due(control);
+            break;
         }
     }
 }
@@ -331,6 +341,7 @@ static bool turn(struct control *control, bool more)
     control->retry = system_step(control) || control->retry;
     control->retry |= gateways_step(control);
     more |= service_step(control, &control->retry);
+    outer_step(control);
     post_flush(&control->post);
     return more;
 }
@@ -354,6 +365,7 @@ void control_close(struct control *control)
     if (control->signal_fd >= 0)
         close(control->signal_fd);
     service_close(control);
+    outer_close(control);
     loop_free(control->loop);
     monitor_close(control);
     system_close(control);

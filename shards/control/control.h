@@ -79,6 +79,7 @@ struct control {
     struct system system;
     struct gateway_core gateways;
     struct desk desk;
+    struct outer *outer; /* NULL: the desk is in the own interest index, not at a server outside */
     struct streaming_service *streaming; /* NULL: the service is off */
     char ports_path[CONTROL_PATH_BYTES]; /* of the ports file; empty: none */
 };

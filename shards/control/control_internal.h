@@ -19,6 +19,7 @@ enum control_op {
     CONTROL_OP_GATEWAY_ACCEPT,
     CONTROL_OP_GATEWAY_DIAL,
     CONTROL_OP_STORE,
+    CONTROL_OP_OUTER,
 };
 enum control_timer {
     CONTROL_TIMER_ACCEPT,
@@ -34,6 +35,8 @@ enum control_timer {
     CONTROL_TIMER_STOP,   /* and the end of waiting for its last word */
     CONTROL_TIMER_GATEWAY_ACCEPT,
     CONTROL_TIMER_GATEWAY_DIAL,
+    CONTROL_TIMER_OUTER,
+    CONTROL_TIMER_OUTER_STALL,
 };
 
 void control_move(struct control *control, enum control_state next);

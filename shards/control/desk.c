@@ -3,6 +3,7 @@
 
 #include "core/base/check.h"
 #include "shards/control/control_internal.h"
+#include "shards/control/outer.h"
 #include "shards/mail_texts.h"
 
 #include <string.h>
@@ -72,7 +73,9 @@ bool desk_listen(struct control *control, struct desk_listener *listener, struct
     *err = index_add(desk->index, pattern, (struct bytes){NULL, 0}, &listener->base);
     if (*err != ERR_OK)
         return false;
-    if (index_own_count(&listener->base) == 1 && !interest_tell(control, pattern, 1)) {
+    if (control->outer != NULL) {
+        outer_listen(control, listener);
+    } else if (index_own_count(&listener->base) == 1 && !interest_tell(control, pattern, 1)) {
         index_remove(desk->index, &listener->base);
         return false;
     }
@@ -83,8 +86,10 @@ bool desk_listen(struct control *control, struct desk_listener *listener, struct
 bool desk_unlisten(struct control *control, struct desk_listener *listener)
 {
     struct desk *desk = &control->desk;
-    if (index_own_count(&listener->base) == 1 &&
-        !interest_tell(control, interest_pattern(listener->base.interest), 0))
+    if (control->outer != NULL)
+        outer_unlisten(control, listener);
+    else if (index_own_count(&listener->base) == 1 &&
+             !interest_tell(control, interest_pattern(listener->base.interest), 0))
         return false;
     index_remove(desk->index, &listener->base);
     desk->listener_count--;
@@ -124,7 +129,7 @@ struct desk_listener *desk_find(struct desk *desk, struct bytes subject)
 /* ---- messages in ---- */
 
 /* Takers may listen and unlisten: the match is asked for anew after each. */
-static void take(struct control *control, const struct desk_message *message)
+void desk_take(struct control *control, const struct desk_message *message)
 {
     struct desk *desk = &control->desk;
     const struct match *match = NULL;
@@ -158,7 +163,7 @@ void desk_mail_message(struct control *control, uint32_t from, const uint8_t *ma
     message.payload = bytes_of(body + header.header_bytes, header.total_bytes - header.header_bytes);
     message.nobody = bytes_start_with(bytes_of(body, header.header_bytes), NO_RESPONDERS);
     if ((header.flags & MAIL_TO_PLAIN) != 0)
-        take(control, &message);
+        desk_take(control, &message);
     block_release(&control->blocks, header.block);
 }
 
@@ -176,7 +181,7 @@ void desk_mail_short_message(struct control *control, uint32_t from, const uint8
     at += header.total_size_count;
     for (uint32_t i = 0; i <= header.run_more; i++) {
         message.payload = bytes_of(at + (size_t)i * header.run_stride, header.total_bytes);
-        take(control, &message);
+        desk_take(control, &message);
     }
 }
 
@@ -240,7 +245,8 @@ uint32_t desk_publish(struct control *control, uint32_t shard, struct bytes subj
             .reply_count = (uint32_t)reply.count,
             .total_bytes = (uint32_t)bodies[0].count,
         };
-        uint32_t taken = whole
+        uint32_t taken = control->outer != NULL ? outer_publish(control, subject, reply, bodies[done])
+                         : whole
                              ? publish_run(control, shard, &mail, subject, reply, bodies + done, count - done)
                              : publish_large(control, shard, &mail, subject, reply, bodies[done]);
         if (taken == 0)
@@ -253,6 +259,8 @@ uint32_t desk_publish(struct control *control, uint32_t shard, struct bytes subj
 void desk_stall(struct control *control, const struct publisher_place *place, int64_t stall_ns)
 {
     struct mail_stall mail = {.kind = MAIL_STALL, .place = *place, .stall_ns = stall_ns};
+    if (control->outer != NULL)
+        outer_stall(control, stall_ns);
     if (place->cid == 0 || place->shard >= control->shard_count)
         return; /* on another server: its own shards slow it */
     uint8_t *record = post_reserve(&control->post, place->shard, sizeof mail, false);

@@ -31,9 +31,11 @@ typedef void desk_taker(struct control *control, struct desk_listener *listener,
 struct desk_listener {
     struct subscription base;
     desk_taker *taker;
+    uint64_t sid; /* at a NATS server outside (outer.h) */
 };
 
-/* One account's subjects. All zero is closed. */
+/* One account's subjects; with control->outer, those at a server outside of this process. All zero is closed.
+ */
 struct desk {
     struct index *index;
     struct match_cache *matches;
@@ -68,6 +70,9 @@ MUST_USE uint32_t desk_publish(struct control *control, uint32_t shard, struct b
 
 /* The publisher is not read from for a moment. */
 void desk_stall(struct control *control, const struct publisher_place *place, int64_t stall_ns);
+
+/* To whoever listens to its subject. */
+void desk_take(struct control *control, const struct desk_message *message);
 
 /* Mail. */
 void desk_mail_message(struct control *control, uint32_t from, const uint8_t *mail);

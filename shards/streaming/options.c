@@ -141,6 +141,9 @@ static void parse_file(void *target, const struct config_entry *entry, struct ar
 
 /* ---- the block ---- */
 
+static void parse_tls(void *target, const struct config_entry *entry, struct arena *arena,
+                      struct option_errors *errors);
+
 static const struct option block_rows[] = {
     ROW(OPTION_TEXT, cluster_id, "cluster_id", "cid id"),
     ROW(OPTION_TEXT, discover_prefix, "discover_prefix", NULL),
@@ -156,12 +159,15 @@ static const struct option block_rows[] = {
     ROW(OPTION_TEXT, username, "username", "user"),
     {.name = "store_limits", .aliases = "limits storelimits", .kind = OPTION_CUSTOM, .parse = parse_limits},
     {.name = "file", .aliases = "file_options", .kind = OPTION_CUSTOM, .parse = parse_file},
-    IGNORED("password", "pass"), /* the service is no client: nobody asks it who it is */
-    IGNORED("token", NULL),
-    IGNORED("credentials", NULL),
-    IGNORED("nkey_seed_file", NULL),
     IGNORED("syslog_name", NULL),
-    PLANNED("nats_server_url", "ns nats_server"),
+    /* Of the connection to a NATS server outside; without one there is nobody who asks. */
+    ROW(OPTION_TEXT, outer.urls, "nats_server_url", "ns nats_server"),
+    ROW(OPTION_TEXT, outer.password, "password", "pass"),
+    ROW(OPTION_TEXT, outer.token, "token", NULL),
+    ROW(OPTION_TEXT, outer.credentials_file, "credentials", NULL),
+    ROW(OPTION_TEXT, outer.seed_file, "nkey_seed_file", NULL),
+    ROW(OPTION_BOOL, outer.secure, "secure", NULL),
+    {.name = "tls", .kind = OPTION_CUSTOM, .parse = parse_tls},
     PLANNED("partitioning", NULL),
     PLANNED("ft_group", "ft_group_name"),
     PLANNED("sql", "sql_options"),
@@ -169,9 +175,18 @@ static const struct option block_rows[] = {
     PLANNED("encrypt", NULL),
     PLANNED("encryption_cipher", NULL),
     PLANNED("encryption_key", NULL),
-    IGNORED("secure", NULL), /* likewise: of a connection to NATS that is not there */
-    IGNORED("tls", NULL),
 };
+
+static void parse_tls(void *target, const struct config_entry *entry, struct arena *arena,
+                      struct option_errors *errors)
+{
+    if (!option_want(errors, entry, CONFIG_MAP))
+        return;
+    size_t count;
+    const struct option *tls_rows = streaming_outer_tls_rows(&count);
+    struct streaming_options *options = target;
+    option_map_apply(tls_rows, count, &options->outer, entry->value, arena, errors);
+}
 
 static void parse_streaming(void *target, const struct config_entry *entry, struct arena *arena,
                             struct option_errors *errors)
@@ -309,8 +324,14 @@ static const struct option rows[] = {
      .help = "Memory for messages that are read back"},
     FLAG(OPTION_BOOL, cut_damaged_tail, "file_truncate_bad_eof", NULL,
          "Give up what lies behind the first damage in the log"),
-    PLANNED_FLAG("ns nats_server", "<url>"),
-    PLANNED_FLAG("sc stan_config", "<file>"),
+    FLAG(OPTION_TEXT, outer.urls, "ns nats_server", "<url>",
+         "NATS server to connect to, instead of being one; several with commas between"),
+    FLAG(OPTION_BOOL, outer.secure, "secure", NULL, "Use TLS to that server"),
+    FLAG(OPTION_TEXT, outer.tls_cert, "tls_client_cert", "<file>", "Certificate for that server"),
+    FLAG(OPTION_TEXT, outer.tls_key, "tls_client_key", "<file>", "Private key for that server"),
+    FLAG(OPTION_TEXT, outer.tls_ca, "tls_client_cacert", "<file>", "Authority of that server's certificate"),
+    FLAG(OPTION_TEXT, config_file, "sc stan_config", "<file>",
+         "Configuration of streaming; without --config of everything"),
     PLANNED_FLAG("ft_group", "<name>"),
     PLANNED_FLAG("encrypt", NULL),
     PLANNED_FLAG("encryption_cipher", "<name>"),
@@ -325,13 +346,13 @@ static const struct option rows[] = {
         "<value>"),
     PLANNED_FLAG("sql_driver sql_source sql_no_caching sql_max_open_conns sql_bulk_insert_limit", "<value>"),
     PLANNED_FLAG("file_slice_archive_script", "<file>"),
-    FLAG(OPTION_BOOL, ignored, "file_compact_enabled file_crc secure", NULL,
+    FLAG(OPTION_BOOL, ignored, "file_compact_enabled file_crc", NULL,
          "Accepted without effect: it tunes what is not here"),
     {.kind = OPTION_IGNORED,
      .section = SECTION_STREAMING,
      .flags = "file_compact_frag file_compact_interval file_compact_min_size file_buffer_size "
               "file_crc_poly file_slice_max_msgs file_slice_max_age file_fds_limit file_parallel_recovery "
-              "syslog_name tls_client_cert tls_client_key tls_client_cacert",
+              "syslog_name",
      .argument = "<value>",
      .help = "Accepted without effect, likewise"},
 };
@@ -340,6 +361,12 @@ const struct option *streaming_option_rows(size_t *count)
 {
     *count = COUNT_OF(rows);
     return rows;
+}
+
+const struct option *streaming_block_rows(size_t *count)
+{
+    *count = COUNT_OF(block_rows);
+    return block_rows;
 }
 
 /* ---- what has to hold ---- */

@@ -6,12 +6,14 @@
 #define SHARDS_STREAMING_OPTIONS_H
 
 #include "core/config/option.h"
+#include "shards/streaming/outer_options.h"
 #include "store/limits.h"
 
 enum streaming_store { STREAMING_STORE_MEMORY, STREAMING_STORE_FILE };
 
 struct streaming_options {
-    bool on; /* a `streaming` block, --streaming, or started as nats-streaming-server */
+    bool on;                 /* a `streaming` block, --streaming, or started as nats-streaming-server */
+    const char *config_file; /* of -sc; NULL: none */
     const char *cluster_id;
     const char *discover_prefix;
     const char *store_name; /* as given; NULL: MEMORY */
@@ -32,12 +34,17 @@ struct streaming_options {
     bool cut_damaged_tail;
 
     int64_t ignored_number;
-    bool ignored;         /* flags that have no meaning here and do no harm */
-    const char *username; /* of the NATS user whose account the service lives in; NULL: the first account */
+    bool ignored;                         /* flags that have no meaning here and do no harm */
+    struct streaming_outer_options outer; /* of a NATS server outside of this process */
+    const char *username; /* of the NATS user whose account the service lives in; NULL: the first account.
+                             With a server outside, who the service is there */
 };
 
 /* The rows of the flags, and of the block itself. */
 const struct option *streaming_option_rows(size_t *count);
+
+/* The rows of what is in the block, into this struct: a file of -sc may have them at its top. */
+const struct option *streaming_block_rows(size_t *count);
 
 /* `program`: started by that name the service is on. False: `why` says what is wrong. */
 MUST_USE bool streaming_options_finish(struct streaming_options *options, const char *program,

@@ -5,16 +5,18 @@
 #include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "shards/control/control_internal.h"
+#include "shards/control/outer.h"
 #include "shards/streaming/banner.h"
 #include "shards/streaming/gather.h"
 #include "shards/streaming/machine.h"
+#include "shards/streaming/outer_options.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { RUN_MOST = 128 /* messages that go to a mailbox at once */ };
+enum { RUN_MOST = 128 /* messages that go to a mailbox at once */, NAME_BYTES = 256 };
 #define STALL_NS (2 * NS_PER_MS)
 
 /* A subject of the service. */
@@ -338,12 +340,12 @@ static const struct security_account *account_of(const struct control *control)
 static enum err listeners_start(struct control *control, struct streaming_service *service, char *why,
                                 size_t why_bytes)
 {
-    const struct security_account *account = account_of(control);
-    if (account == NULL) {
+    const struct security_account *account = control->outer != NULL ? NULL : account_of(control);
+    if (account == NULL && control->outer == NULL) {
         snprintf(why, why_bytes, "there is no user \"%s\"", control->snapshot->options->streaming.username);
         return ERR_INVALID;
     }
-    enum err err = desk_open(&control->desk, account->id);
+    enum err err = desk_open(&control->desk, account == NULL ? 0 : account->id);
     bool good = err == ERR_OK;
     for (uint32_t i = 0; good && i < STREAMING_REQUEST_ACK; i++) {
         service->listeners[i].desk.taker = request_take;
@@ -357,6 +359,20 @@ static enum err listeners_start(struct control *control, struct streaming_servic
         snprintf(why, why_bytes, "could not subscribe: %s",
                  err == ERR_OK ? "a mailbox is too small" : err_text(err));
     return good ? ERR_OK : ERR_MEMORY;
+}
+
+/* Dials the NATS server outside of this process, where one is configured. */
+static enum err outer_start(struct control *control, char *why, size_t why_bytes)
+{
+    const struct server_options *options = control->snapshot->options;
+    struct outer_setup setup;
+    char name[NAME_BYTES];
+    if (options->streaming.outer.urls == NULL)
+        return ERR_OK;
+    snprintf(name, sizeof name, "_NSS-%s-general", options->streaming.cluster_id);
+    streaming_outer_setup(&options->streaming.outer, options->streaming.username, &options->security, name,
+                          &setup);
+    return outer_open(control, &setup, why, why_bytes);
 }
 
 enum err service_start(struct control *control, char *why, size_t why_bytes)
@@ -373,7 +389,9 @@ enum err service_start(struct control *control, char *why, size_t why_bytes)
     service->write.kind = CONTROL_OP_STORE;
     service->sync.kind = CONTROL_OP_STORE;
     log_notice(control->log, "STREAM: Recovering the state...");
-    enum err err = store_start(control, service, why, why_bytes);
+    enum err err = outer_start(control, why, why_bytes);
+    if (err == ERR_OK)
+        err = store_start(control, service, why, why_bytes);
     if (err == ERR_OK)
         err = machine_start(control, service, why, why_bytes);
     if (err == ERR_OK)
@@ -383,8 +401,14 @@ enum err service_start(struct control *control, char *why, size_t why_bytes)
         return err;
     }
     post_flush(&control->post);
-    streaming_banner_ready(control->log, options, service->store);
+    if (control->outer == NULL)
+        streaming_banner_ready(control->log, options, service->store);
     return ERR_OK;
+}
+
+void service_reached(struct control *control)
+{
+    streaming_banner_ready(control->log, &control->snapshot->options->streaming, control->streaming->store);
 }
 
 void service_stop(struct control *control)

@@ -18,6 +18,9 @@ struct streaming;
  * already. On error `why` is the reason, and everything is closed. */
 MUST_USE enum err service_start(struct control *control, char *why, size_t why_bytes);
 
+/* With a NATS server outside of this process: it is reached for the first time, and all is subscribed. */
+void service_reached(struct control *control);
+
 /* The ring has done its part of the store's work. */
 void service_completed(struct control *control, const struct loop_completion *completion);
 

@@ -18,6 +18,10 @@ static enum err read_file(void *context, const char *path, struct arena *arena, 
         *out = text(arena_copy(arena, text(context)));
         return ERR_OK;
     }
+    if (strcmp(path, "nats.conf") == 0) { /* beside it: NATS's own */
+        *out = text(arena_copy(arena, text("max_payload: 1234")));
+        return ERR_OK;
+    }
     config_text_add(why, "open %s: no such file or directory", path);
     return ERR_INVALID;
 }
@@ -576,6 +580,48 @@ Test(server_options, a_reload_says_what_changes_or_is_refused_as_a_whole)
         option_changes_close(&changes);
         server_options_free(new);
         server_options_free(old);
+        options_outcome_close(&outcome);
+    }
+}
+
+/* ---- the file of the streaming service ---- */
+
+struct streaming_row {
+    const char *line, *file;
+    const char *cluster_id; /* NULL: refused */
+    int64_t payload_bytes;
+};
+
+static const struct streaming_row streaming_rows[] = {
+    /* One file serves both. */
+    {"myelin -sc c.conf", "streaming { cid: x }\nmax_payload: 5000", "x", 5000},
+    {"myelin -stan_config c.conf", "cid: x\nmax_payload: 5000", "x", 5000},
+    {"nats-streaming-server -c c.conf", "streaming { cid: x }\nmax_payload: 5000", "x", 5000},
+    {"myelin -sc c.conf -cid y", "cid: x", "y", 1048576},
+    /* Each is read for its own part. */
+    {"myelin -c nats.conf -sc c.conf", "cid: x", "x", 1234},
+    {"myelin -c nats.conf -sc c.conf", "streaming { cid: x }\nmax_payload: 5000", "x", 1234},
+    {"myelin -c nats.conf -sc c.conf", "cid: x\nmax_payload: 5000", NULL, 0},
+    {"myelin -sc c.conf", "no_such_thing: 5000", NULL, 0},
+    {"myelin -sc c.conf", "streaming: 5", NULL, 0},
+    {"myelin -sc missing.conf", "", NULL, 0},
+};
+
+Test(server_options, streaming_may_have_a_file_of_its_own)
+{
+    for (size_t i = 0; i < COUNT_OF(streaming_rows); i++) {
+        const struct streaming_row *row = &streaming_rows[i];
+        struct options_outcome outcome;
+        struct server_options *options = load(row->line, row->file, &outcome);
+        cr_expect_eq(options != NULL, row->cluster_id != NULL, "%s with %s", row->line, row->file);
+        if (options != NULL) {
+            cr_expect(options->streaming.on);
+            cr_expect_str_eq(options->streaming.cluster_id, row->cluster_id, "%s", row->file);
+            cr_expect_eq(options->net.max_payload_bytes, row->payload_bytes, "%s", row->file);
+            cr_expect_str_eq(options->config_file,
+                             strstr(row->line, "nats.conf") == NULL ? "c.conf" : "nats.conf");
+        }
+        server_options_free(options);
         options_outcome_close(&outcome);
     }
 }
