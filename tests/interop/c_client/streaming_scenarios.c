@@ -351,7 +351,7 @@ static bool restart_before(struct run *run, struct listener *listeners, stanConn
         }
     }
     listener_close(run, &listeners[2]);
-    /* What was acknowledged before this was asked for is stored when this is. */
+    /* What was acknowledged before that answer is stored when this is. */
     return stream_store(run, client, "c.restart.behind", 1, 1);
 }
 

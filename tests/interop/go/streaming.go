@@ -348,7 +348,7 @@ func streamRestart(r *run) {
 		}
 	}
 	r.ok(closed.Close(), "close")
-	// What was acknowledged before this was asked for is stored when this is.
+	// What was acknowledged before that answer is stored when this is.
 	r.store(client, channel+".behind", 1, 1)
 
 	killServer(server)

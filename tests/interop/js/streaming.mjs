@@ -326,7 +326,7 @@ async function restart(outer) {
       }
     }
     await closed.end("close");
-    // What was acknowledged before this was asked for is stored when this is.
+    // What was acknowledged before that answer is stored when this is.
     await store(connection, `${channel}.behind`, 1, 1);
 
     await killServer(server);

@@ -294,7 +294,7 @@ async def restart(run):
             if number != 7:
                 await held.ack(message)
         await closed.subscription.close()
-        # What was acknowledged before this was asked for is stored when this is.
+        # What was acknowledged before that answer is stored when this is.
         await store(client, f"{channel}.behind", 1, 1)
 
         kill_server(server)
