@@ -23,6 +23,7 @@ struct wal_segment {
     uint32_t capacity;
     uint32_t salt;
     uint32_t end;        /* offset behind the last record */
+    uint32_t filled;     /* up to this offset the file has been written once: a spare all of it */
     uint64_t live_bytes; /* of records, and their entries, that the owner needs */
     uint64_t used_at;    /* when its descriptor was last used, in uses */
     int file;            /* -1: not open */
@@ -82,8 +83,9 @@ struct wal {
 
     /* ---- writing ---- */
     struct iovec parts[WAL_IO_PARTS_MAX];
-    uint64_t io_bytes;
+    uint64_t io_bytes; /* of records */
     uint64_t io_end;
+    uint64_t io_total; /* zeros ahead included */
     bool io_busy;
     bool io_sync;
     bool sync_wanted; /* whatever the policy: segments wait to go, or the owner flushes */

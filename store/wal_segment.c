@@ -80,13 +80,14 @@ static int write_all(const struct store_files *files, int file, uint8_t *bytes, 
 
 /* A file of the wanted size under a spare's name: one that is there, or a new one. */
 static enum err spare_take(struct wal *wal, uint32_t number, uint32_t capacity, struct wal_name *name,
-                           int *file)
+                           int *file, uint32_t *filled)
 {
     const struct store_files *files = &wal->options.files;
     for (uint32_t i = 0; i < wal->spare_count; i++) {
         if (wal->spares[i].capacity != capacity)
             continue;
         *name = wal_spare_name(wal->spares[i].number);
+        *filled = capacity;
         *file = files->calls->open(files->host, name->text, STORE_OPEN_WRITE);
         wal->spares[i] = wal->spares[--wal->spare_count];
         return *file < 0 ? make_failed(wal, "open", *name, *file) : ERR_OK;
@@ -121,7 +122,7 @@ enum err wal_segment_make(struct wal *wal, uint32_t capacity)
         wal_say(wal, "the system has no random bytes");
         return err;
     }
-    err = spare_take(wal, number, capacity, &name, &segment.file);
+    err = spare_take(wal, number, capacity, &name, &segment.file, &segment.filled);
     if (err != ERR_OK)
         return err;
 

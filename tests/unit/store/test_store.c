@@ -120,6 +120,63 @@ Test(store, a_write_is_its_own_sync_only_when_nothing_older_waits)
     world_free(&world);
 }
 
+static size_t records_of(const struct store_io *io)
+{
+    return io->parts[0].iov_len; /* one block's; behind it come zeros */
+}
+
+/* Small groups write zeros ahead of themselves, once for many of them; these count for nothing else. */
+Test(store, zeros_ahead_of_small_groups_are_no_records)
+{
+    struct world world = world_new(1);
+    struct store_io io;
+    uint32_t filled = 0;
+    cr_assert_eq(world_open(&world), ERR_OK);
+    for (int i = 0; i < 20; i++) {
+        cr_assert_eq(world_append(&world, "foo", 10), ERR_OK);
+        cr_assert(store_io_begin(world.store, world.now_ns, &io));
+        filled += io.bytes > records_of(&io);
+        store_io_done(world.store, world.now_ns, (int64_t)io.bytes, 0);
+        cr_assert_eq(store_acknowledged(world.store), store_position(world.store));
+    }
+    cr_expect_eq(filled, 1);
+    world_free(&world);
+}
+
+/* All records were written, and of the zeros only some: the owner has not synced then. */
+Test(store, a_write_that_lacks_zeros_is_synced_by_the_next)
+{
+    struct world world = world_new(1);
+    struct store_io io;
+    cr_assert_eq(world_open(&world), ERR_OK);
+    cr_assert_eq(world_append(&world, "foo", 10), ERR_OK);
+    cr_assert(store_io_begin(world.store, world.now_ns, &io));
+    cr_assert_gt(io.bytes, records_of(&io));
+    store_io_done(world.store, world.now_ns, (int64_t)records_of(&io) + 8, 0);
+    cr_expect_lt(store_acknowledged(world.store), store_position(world.store));
+    cr_assert(store_io_begin(world.store, world.now_ns, &io));
+    cr_expect(io.sync && io.part_count == 0, "nothing is left to write");
+    store_io_done(world.store, world.now_ns, 0, 0);
+    cr_expect_eq(store_acknowledged(world.store), store_position(world.store));
+    world_free(&world);
+}
+
+Test(store, a_large_group_brings_no_zeros)
+{
+    struct world world = world_new(1);
+    struct store_io io;
+    cr_assert_eq(world_open(&world), ERR_OK);
+    cr_assert_eq(world_append(&world, "foo", 100 * 1000), ERR_OK);
+    cr_assert(store_io_begin(world.store, world.now_ns, &io));
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < io.part_count; i++)
+        bytes += io.parts[i].iov_len;
+    cr_expect_eq(bytes, io.bytes);
+    cr_expect_lt(io.bytes, 101 * 1000);
+    store_io_done(world.store, world.now_ns, (int64_t)io.bytes, 0);
+    world_free(&world);
+}
+
 Test(store, syncs_once_in_an_interval)
 {
     struct world world = world_new(1);
