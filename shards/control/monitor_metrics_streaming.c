@@ -85,7 +85,7 @@ enum channel_figure { CHANNEL_BYTES, CHANNEL_MESSAGES, CHANNEL_LAST };
 
 static uint64_t channel_value(const struct streaming_channel *channel, enum channel_figure which)
 {
-    struct store_channel_figures figures = store_channel_figures(channel->store);
+    struct store_channel_figures figures = channel_figures(channel);
     switch (which) {
     case CHANNEL_BYTES:
         return figures.bytes;

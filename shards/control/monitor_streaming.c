@@ -199,7 +199,7 @@ static void put_list(struct json_output *document, const struct list *list)
 static void put_channel(struct json_output *document, const struct streaming_channel *channel,
                         bool with_subscriptions)
 {
-    struct store_channel_figures figures = store_channel_figures(channel->store);
+    struct store_channel_figures figures = channel_figures(channel);
     json_put_object(document, NULL);
     json_put_text(document, "name", channel->name);
     json_put_unsigned(document, "msgs", figures.message_count);

@@ -182,6 +182,11 @@ struct streaming_channel *channel_open(struct streaming *machine, struct bytes n
     return NULL;
 }
 
+struct store_channel_figures channel_figures(const struct streaming_channel *channel)
+{
+    return channel->store == NULL ? (struct store_channel_figures){0} : store_channel_figures(channel->store);
+}
+
 /* ---- inactivity ---- */
 
 static int64_t inactivity_ns(const struct streaming_channel *channel)

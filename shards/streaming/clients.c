@@ -41,16 +41,21 @@ struct streaming_client *client_find_connection(const struct streaming *machine,
 
 /* ---- the objects ---- */
 
+void client_unlist(struct streaming *machine, struct streaming_client *client)
+{
+    if (client->listed)
+        index_table_erase(&machine->connections, &client->connection_hash);
+    client->listed = false;
+}
+
 /* A connection id that two clients use is the last one's. */
 static void connection_list(struct streaming *machine, struct streaming_client *client)
 {
     if (client->info.connection_id.count == 0)
         return;
     struct streaming_client *other = client_find_connection(machine, client->info.connection_id);
-    if (other != NULL) {
-        index_table_erase(&machine->connections, &other->connection_hash);
-        other->listed = false;
-    }
+    if (other != NULL)
+        client_unlist(machine, other);
     client->connection_hash = machine_hash(machine, client->info.connection_id);
     index_table_put(&machine->connections, &client->connection_hash);
     client->listed = true;
@@ -91,8 +96,7 @@ void client_free(struct streaming *machine, struct streaming_client *client)
 {
     ASSERT(list_empty(&client->subscriptions));
     index_table_erase(&machine->clients, &client->id_hash);
-    if (client->listed)
-        index_table_erase(&machine->connections, &client->connection_hash);
+    client_unlist(machine, client);
     timers_cancel(&machine->timers, &client->timer);
     timers_cancel(&machine->timers, &client->probe_timer);
     list_remove(&client->all);

@@ -4,7 +4,7 @@
  * Numbers and texts (packing.h), in this order:
  *   version 1, index of the last entry applied, the newest moment
  *   count of clients, of each: id, heartbeat inbox, connection id, protocol, ping interval, pings out,
- *     index of the entry that added it
+ *     index of the entry that added it, whether its connection id finds it
  *   count of channels, of each: name, id, index of the entry that used it last, timestamp, first and last
  *     sequence;
  *     count of groups, of each: name, whether durable, last sent;
@@ -93,9 +93,7 @@ static enum err members_pack(struct packer *to, const struct streaming_group *gr
 /* The first that this node can give; behind the last when there is none. */
 static uint64_t first_of(const struct streaming_channel *channel)
 {
-    struct store_channel_figures figures = {0};
-    if (channel->store != NULL)
-        figures = store_channel_figures(channel->store);
+    struct store_channel_figures figures = channel_figures(channel);
     bool none = figures.message_count == 0 || figures.first_sequence > channel->last_sequence;
     return none ? channel->last_sequence + 1 : figures.first_sequence;
 }
@@ -144,6 +142,7 @@ static void client_pack(struct packer *to, const struct streaming_client *client
     pack_number(to, (uint32_t)info->ping_interval);
     pack_number(to, (uint32_t)info->ping_out_max);
     pack_number(to, client->added_index);
+    pack_number(to, client->listed);
 }
 
 static enum err machine_pack(struct packer *to, const struct streaming *machine)
@@ -204,6 +203,7 @@ static enum err client_take(struct streaming *machine, struct unpacker *from)
     info.ping_interval = (int32_t)(uint32_t)unpack_number_up_to(from, UINT32_MAX);
     info.ping_out_max = (int32_t)(uint32_t)unpack_number_up_to(from, UINT32_MAX);
     uint64_t added_index = unpack_number(from);
+    bool listed = flag(from);
     if (from->failed || info.id.count == 0 || info.heartbeat_inbox.count == 0 ||
         client_find(machine, info.id) != NULL)
         return ERR_DAMAGED;
@@ -211,6 +211,8 @@ static enum err client_take(struct streaming *machine, struct unpacker *from)
     if (client == NULL)
         return ERR_MEMORY;
     client->added_index = added_index;
+    if (!listed) /* another one had its connection id, and is gone: nobody has it */
+        client_unlist(machine, client);
     return ERR_OK;
 }
 

@@ -261,6 +261,8 @@ struct streaming_client *client_find_connection(const struct streaming *machine,
 struct streaming_client *client_new(struct streaming *machine, const struct wire_client_info *info,
                                     uint16_t via);
 void client_free(struct streaming *machine, struct streaming_client *client);
+/* Its connection id does not find it any more. */
+void client_unlist(struct streaming *machine, struct streaming_client *client);
 /* Committed commands; see replicate.c. */
 void client_add_applied(struct streaming *machine, const struct command *command, const struct wait *wait);
 void client_remove_applied(struct streaming *machine, const struct command *command, const struct wait *wait);
@@ -282,6 +284,8 @@ MUST_USE enum err channel_used(struct streaming *machine, struct bytes name, uin
 MUST_USE enum err channel_delete_applied(struct streaming *machine, const struct command *command);
 void channel_due(struct streaming *machine, struct streaming_channel *channel);
 /* Something was published, or the last live subscription left. */
+/* The store's; none when the store has not this one of the name. */
+struct store_channel_figures channel_figures(const struct streaming_channel *channel);
 void channel_touch(struct streaming *machine, struct streaming_channel *channel);
 void channel_idle_check(struct streaming *machine, struct streaming_channel *channel);
 void channel_free(struct streaming *machine, struct streaming_channel *channel);

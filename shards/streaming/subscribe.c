@@ -34,9 +34,7 @@ static enum streaming_text request_fault(const struct wire_subscription_request 
 static uint64_t start_of(const struct streaming *machine, const struct streaming_channel *channel,
                          const struct wire_subscription_request *request)
 {
-    struct store_channel_figures figures = {0};
-    if (channel->store != NULL)
-        figures = store_channel_figures(channel->store);
+    struct store_channel_figures figures = channel_figures(channel);
     uint64_t first = figures.first_sequence, last = figures.last_sequence, at = 0;
     int64_t moment_ns;
     if (machine->setup
@@ -422,7 +420,10 @@ static bool is_new(struct streaming *machine, const struct streaming_channel *ch
     if (request->group.count == 0)
         return request->durable_name.count == 0 ||
                durable_find(machine, channel, request->client_id, request->durable_name) == NULL;
-    const struct streaming_group *group = group_find(channel, group_key(machine, request));
+    struct bytes key = group_key(machine, request);
+    const struct streaming_group *group = group_find(channel, key);
+    if (key.count == 0) /* memory is out; nobody is to take this for an answer */
+        machine->trouble = ERR_MEMORY;
     return group == NULL || group->shadow == NULL;
 }
 

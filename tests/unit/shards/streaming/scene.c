@@ -245,13 +245,18 @@ static const char *ask(struct scene *scene, enum streaming_request_kind kind, co
 
 const char *scene_connect(struct scene *scene, const char *client_id)
 {
+    return scene_connect_as(scene, client_id, client_id);
+}
+
+const char *scene_connect_as(struct scene *scene, const char *client_id, const char *connection_id)
+{
     Stan__ConnectRequest request = STAN__CONNECT_REQUEST__INIT;
     char inbox[SCENE_TEXT_BYTES];
     snprintf(inbox, sizeof inbox, "hb.%s", client_id);
     request.client_id = in(client_id);
     request.heartbeat_inbox = in(inbox);
     request.protocol = 1;
-    request.conn_id = in(client_id);
+    request.conn_id = in(connection_id);
     return ask(scene, STREAMING_REQUEST_CONNECT, &request.base, 5, NULL, 0);
 }
 
@@ -264,10 +269,17 @@ const char *scene_close_client(struct scene *scene, const char *client_id)
 
 const char *scene_publish(struct scene *scene, const char *client_id, const char *channel)
 {
+    return scene_publish_as(scene, client_id, "", channel);
+}
+
+const char *scene_publish_as(struct scene *scene, const char *client_id, const char *connection_id,
+                             const char *channel)
+{
     Stan__PubMsg request = STAN__PUB_MSG__INIT;
     request.client_id = in(client_id);
     request.guid = in("guid");
     request.subject = in(channel);
+    request.conn_id = in(connection_id);
     request.data = in("data");
     return ask(scene, STREAMING_REQUEST_PUBLISH, &request.base, 2, NULL, 0);
 }

@@ -64,8 +64,11 @@ void scene_request(struct scene *scene, enum streaming_request_kind kind, const 
 
 /* These answer the text of the error, "" when there is none, and NULL without an answer. */
 const char *scene_connect(struct scene *scene, const char *client_id);
+const char *scene_connect_as(struct scene *scene, const char *client_id, const char *connection_id);
 const char *scene_close_client(struct scene *scene, const char *client_id);
 const char *scene_publish(struct scene *scene, const char *client_id, const char *channel);
+const char *scene_publish_as(struct scene *scene, const char *client_id, const char *connection_id,
+                             const char *channel);
 struct scene_wish {
     const char *client_id, *channel, *group, *durable, *inbox;
     int32_t in_flight, ack_wait_seconds, start;

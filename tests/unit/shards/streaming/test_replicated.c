@@ -526,6 +526,24 @@ Test(replicated, a_node_that_comes_late_gets_a_snapshot_and_can_lead)
     crew_close(crew);
 }
 
+Test(replicated, a_connection_id_that_finds_nobody_does_not_after_a_snapshot_either)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    scene_connect_as(crew_leader(crew), "me", "same");
+    scene_connect_as(crew_leader(crew), "you", "same"); /* whose it is from here on */
+    cr_assert_str_eq(scene_close_client(crew_leader(crew), "you"), "");
+    crew->away[2] = true;
+    struct crew_snapshot snapshot = crew_snapshot(crew, 1);
+    crew_install(crew, 2, &snapshot);
+    crew_lead(crew, 2, false);
+    crew_same(crew);
+    cr_expect_str_eq(scene_publish_as(crew_leader(crew), "me", "same", "foo"),
+                     "stan: invalid publish request");
+    crew_same(crew);
+    memory_free(snapshot.bytes);
+    crew_close(crew);
+}
+
 Test(replicated, a_snapshot_replaces_channels_of_an_earlier_life)
 {
     struct store_options store = {.kind = STORE_MEMORY, .limits = {.inactivity_max_ns = 5000000000}};
