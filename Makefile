@@ -493,19 +493,21 @@ streaming-check: $(out)/myelin $(out)/myelin-bench ## NATS Streaming's checklist
 	python3 -B tests/integration/test_streaming.py $(out)/myelin
 	python3 -B tests/integration/test_streaming.py $(out)/myelin --store FILE
 	python3 -B tests/integration/test_streaming_restart.py $(out)/myelin --kills $(STREAMING_KILLS)
-	python3 -B tests/integration/test_streaming_faults.py $(out)/myelin
 	python3 -B tests/integration/test_streaming_load.py $(out)/myelin $(out)/myelin-bench
-
-KILLS ?= 300
-.PHONY: crash-check
-crash-check: $(out)/myelin ## kill a streaming server under publishers KILLS=n times (300), and read back what was acknowledged
-	python3 -B tests/integration/test_streaming_restart.py $(out)/myelin --kills $(KILLS) --kills-only
 
 # The NATS server outside of it: Myelin and the nats-server that is installed (docs/streaming.md 10).
 test_targets += streaming-outer-check
 .PHONY: streaming-outer-check
 streaming-outer-check: $(out)/myelin ## NATS Streaming as a client of a NATS server elsewhere
 	python3 -B tests/integration/test_streaming_outer.py $(out)/myelin $(nats_server)
+
+# Clustered streaming (docs/streaming-cluster.md 8); the quick cases are part of `make test`.
+test_targets += streaming-cluster-quick
+.PHONY: streaming-cluster-quick streaming-cluster-check
+streaming-cluster-quick: $(out)/myelin
+	python3 -B tests/integration/test_streaming_cluster.py $(out)/myelin
+streaming-cluster-check: $(out)/myelin ## clusters of streaming nodes: all cases, and leaders killed 20 times under load
+	python3 -B tests/integration/test_streaming_cluster.py $(out)/myelin --long
 
 .PHONY: streaming-nats
 streaming_module := github.com/nats-io/nats-streaming-server@v0.25.6

@@ -6,6 +6,7 @@
 #include "core/base/memory.h"
 #include "core/base/version.h"
 #include "shards/control/control.h"
+#include "shards/control/monitor_replica.h"
 #include "shards/control/monitor_task.h"
 #include "shards/streaming/banner.h"
 #include "shards/streaming/state.h"
@@ -98,7 +99,7 @@ void streaming_server_begin(struct control *control, struct monitor_task *task)
     put_head(control, machine, document);
     json_put_text(document, "version", TEXT(MYELIN_STREAMING_VERSION));
     json_put_text(document, "go", TEXT(""));
-    json_put_text(document, "state", TEXT("STANDALONE"));
+    monitor_put_replica(control, document);
     monitor_put_time(document, "now", control, clock_monotonic_ns());
     monitor_put_time(document, "start_time", control, control->monitor.start_ns);
     monitor_put_span(document, "uptime", clock_monotonic_ns() - control->monitor.start_ns);

@@ -104,5 +104,6 @@ void streaming_banner_ready(struct log *log, const struct streaming_options *opt
     for (uint32_t i = 0; i < options->rule_count; i++)
         rule_rows(log, &options->rules[i]);
     log_notice(log, "STREAM: ----------------------------------");
-    log_notice(log, "STREAM: Streaming Server is ready");
+    if (!options->cluster.on) /* else when it leads */
+        log_notice(log, "STREAM: Streaming Server is ready");
 }

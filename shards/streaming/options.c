@@ -171,7 +171,7 @@ static const struct option block_rows[] = {
     PLANNED("partitioning", NULL),
     PLANNED("ft_group", "ft_group_name"),
     PLANNED("sql", "sql_options"),
-    PLANNED("cluster", NULL),
+    {.name = "cluster", .kind = OPTION_CUSTOM, .parse = streaming_cluster_parse},
     PLANNED("encrypt", NULL),
     PLANNED("encryption_cipher", NULL),
     PLANNED("encryption_key", NULL),
@@ -336,14 +336,51 @@ static const struct option rows[] = {
     PLANNED_FLAG("encrypt", NULL),
     PLANNED_FLAG("encryption_cipher", "<name>"),
     PLANNED_FLAG("encryption_key", "<key>"),
-    PLANNED_FLAG(
-        "clustered cluster_bootstrap cluster_sync cluster_raft_logging cluster_allow_add_remove_node "
-        "cluster_proceed_on_restore_failure",
-        NULL),
-    PLANNED_FLAG(
-        "cluster_node_id cluster_peers cluster_log_path cluster_log_cache_size cluster_log_snapshots "
-        "cluster_trailing_logs",
-        "<value>"),
+    FLAG(OPTION_BOOL, cluster.on, "clustered", NULL, "Be a node of a streaming cluster"),
+    FLAG(OPTION_TEXT, cluster.node_id, "cluster_node_id", "<id>",
+         "This node's name; without it what the store has, else a random one"),
+    FLAG(OPTION_BOOL, cluster.bootstrap, "cluster_bootstrap", NULL,
+         "Begin a cluster of one node, which others join"),
+    FLAG(OPTION_TEXT, cluster.peers, "cluster_peers", "<id>,<id>", "The nodes that begin a cluster together"),
+    FLAG(OPTION_TEXT, cluster.log_path, "cluster_log_path", "<folder>",
+         "Accepted without effect: the log is in the store"),
+    {.kind = OPTION_INTEGER,
+     .offset = FIELD(cluster.log_cache_size),
+     .fallback = "512",
+     .section = SECTION_STREAMING,
+     .flags = "cluster_log_cache_size",
+     .argument = "<count>",
+     .help = "Accepted without effect: the store keeps its newest bytes in memory"},
+    {.kind = OPTION_INTEGER,
+     .offset = FIELD(cluster.log_snapshots),
+     .fallback = "2",
+     .section = SECTION_STREAMING,
+     .flags = "cluster_log_snapshots",
+     .argument = "<count>",
+     .help = "Accepted without effect: the newest is kept, and one that is being sent"},
+    {.kind = OPTION_INTEGER,
+     .offset = FIELD(cluster.trailing_logs),
+     .fallback = "10240",
+     .section = SECTION_STREAMING,
+     .flags = "cluster_trailing_logs",
+     .argument = "<count>",
+     .help = "Entries of the log that are kept behind a snapshot"},
+    {.kind = OPTION_INTEGER, .offset = FIELD(cluster.snapshot_entries), .fallback = "65536"},
+    {.kind = OPTION_BOOL,
+     .offset = FIELD(cluster.sync),
+     .fallback = "true",
+     .section = SECTION_STREAMING,
+     .flags = "cluster_sync",
+     .help = "A node promises what its disk has, not the system alone"},
+    FLAG(OPTION_BOOL, cluster.raft_logging, "cluster_raft_logging", NULL, "Log what Raft decides"),
+    FLAG(OPTION_BOOL, cluster.proceed_on_restore_failure, "cluster_proceed_on_restore_failure", NULL,
+         "Go on with what a node has when no leader can give it what it lacks"),
+    FLAG(OPTION_BOOL, cluster.allow_add_remove_node, "cluster_allow_add_remove_node", NULL,
+         "Nodes may be added and removed by request"),
+    {.kind = OPTION_DURATION_ONLY, .offset = FIELD(cluster.heartbeat_timeout_ns), .fallback = "2s"},
+    {.kind = OPTION_DURATION_ONLY, .offset = FIELD(cluster.election_timeout_ns), .fallback = "2s"},
+    {.kind = OPTION_DURATION_ONLY, .offset = FIELD(cluster.lease_timeout_ns), .fallback = "1s"},
+    {.kind = OPTION_DURATION_ONLY, .offset = FIELD(cluster.commit_timeout_ns), .fallback = "100ms"},
     PLANNED_FLAG("sql_driver sql_source sql_no_caching sql_max_open_conns sql_bulk_insert_limit", "<value>"),
     PLANNED_FLAG("file_slice_archive_script", "<file>"),
     FLAG(OPTION_BOOL, ignored, "file_compact_enabled file_crc", NULL,
@@ -412,6 +449,8 @@ bool streaming_options_finish(struct streaming_options *options, const char *pro
         return false;
     }
     options->store = strcasecmp(store, "FILE") == 0 ? STREAMING_STORE_FILE : STREAMING_STORE_MEMORY;
+    if (!streaming_cluster_options_finish(&options->cluster, options->store == STREAMING_STORE_MEMORY, why))
+        return false;
     if (options->store == STREAMING_STORE_FILE && (options->folder == NULL || options->folder[0] == 0)) {
         config_text_add(why, "for FILE stores, root directory must be specified");
         return false;

@@ -6,6 +6,7 @@
 #define SHARDS_STREAMING_OPTIONS_H
 
 #include "core/config/option.h"
+#include "shards/streaming/cluster_options.h"
 #include "shards/streaming/outer_options.h"
 #include "store/limits.h"
 
@@ -32,6 +33,8 @@ struct streaming_options {
     int64_t segment_bytes;
     int64_t cache_bytes;
     bool cut_damaged_tail;
+
+    struct streaming_cluster_options cluster;
 
     int64_t ignored_number;
     bool ignored;                         /* flags that have no meaning here and do no harm */

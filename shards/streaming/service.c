@@ -10,6 +10,7 @@
 #include "shards/streaming/gather.h"
 #include "shards/streaming/machine.h"
 #include "shards/streaming/outer_options.h"
+#include "shards/streaming/replica.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,6 +18,8 @@
 #include <unistd.h>
 
 enum { RUN_MOST = 128 /* messages that go to a mailbox at once */, NAME_BYTES = 256 };
+/* Of a node's store: an entry of Raft's log and the message that it becomes, both as large as can be. */
+enum { CLUSTERED_BUFFER_BYTES = 256 * 1024 * 1024 };
 #define STALL_NS (2 * NS_PER_MS)
 
 /* A subject of the service. */
@@ -34,6 +37,7 @@ struct streaming_service {
     struct store *store;
     struct store_files files;
     struct streaming *machine;
+    struct replica *replica;                                    /* NULL: no node of a cluster */
     struct service_listener listeners[STREAMING_REQUEST_KINDS]; /* but for acks */
     struct desk_listener inbox;
     struct loop_op write;
@@ -163,12 +167,12 @@ static uint32_t output_do(struct control *control, const struct streaming_output
         log_output(control, output);
         return 0;
     case STREAMING_OUTPUT_PROPOSE: /* of a replicated machine only */
-        break;
+        return !replica_propose(control->streaming->replica, control->streaming->now, output->body);
     }
     return 0;
 }
 
-/* True: outputs are left because a mailbox is full. */
+/* True: outputs are left because a mailbox, or Raft, is full. */
 static bool outputs_do(struct control *control)
 {
     struct streaming_service *service = control->streaming;
@@ -191,7 +195,9 @@ static void io_begin(struct control *control)
     service->write_due_ns = INT64_MAX;
     if (service->write.in_flight != 0 || service->sync.in_flight != 0)
         return;
-    int64_t due_ns = gather_due_ns(&service->gather, control->now_ns);
+    /* A node's peers wait for it, and it for them: their group is what comes while a sync is under way. */
+    int64_t due_ns =
+        service->replica != NULL ? control->now_ns : gather_due_ns(&service->gather, control->now_ns);
     if (due_ns > control->now_ns && store_position(service->store) > store_acknowledged(service->store)) {
         service->write_due_ns = due_ns;
         return;
@@ -240,6 +246,44 @@ void service_completed(struct control *control, const struct loop_completion *co
 
 /* ---- turns ---- */
 
+/* The subjects of requests: all open, or none. False: a mailbox is full. */
+static bool subjects_open(struct control *control, bool open)
+{
+    struct streaming_service *service = control->streaming;
+    bool done = true;
+    for (uint32_t i = 0; i < STREAMING_REQUEST_ACK; i++) {
+        struct desk_listener *listener = &service->listeners[i].desk;
+        enum err err = ERR_OK;
+        if ((listener->base.interest != NULL) == open)
+            continue;
+        done &= open ? desk_listen(control, listener, streaming_subject(service->machine, i), &err)
+                     : desk_unlisten(control, listener);
+    }
+    return done;
+}
+
+/* Clients are heard when all that leading takes is done, and are not from the moment when it ends. */
+static bool replica_follow(struct control *control)
+{
+    struct streaming_service *service = control->streaming;
+    bool leads = replica_leads(service->replica) && !service->stopping;
+    if (!subjects_open(control, leads))
+        return false;
+    if (leads)
+        replica_subjects_opened(service->replica);
+    return true;
+}
+
+/* What was proposed in this turn leaves in it, and is on its way to the disk. */
+static bool replica_step(struct control *control, bool *full)
+{
+    struct streaming_service *service = control->streaming;
+    bool changed = replica_turn(service->replica, service->now);
+    *full = !replica_follow(control) || *full;
+    io_begin(control);
+    return changed;
+}
+
 bool service_step(struct control *control, bool *retry)
 {
     struct streaming_service *service = control->streaming;
@@ -248,9 +292,13 @@ bool service_step(struct control *control, bool *retry)
     struct streaming_now moment = now(control);
     if (store_next_tick_ns(service->store) <= moment.wall_ns)
         store_tick(service->store, moment.wall_ns);
+    if (service->replica != NULL)
+        (void)replica_turn(service->replica, moment);
     io_begin(control);
     bool more = streaming_step(service->machine, moment);
     bool full = outputs_do(control);
+    if (service->replica != NULL)
+        more |= replica_step(control, &full);
     *retry = *retry || full;
     return more && !full;
 }
@@ -261,6 +309,8 @@ int64_t service_next_ns(const struct control *control)
     if (service == NULL)
         return INT64_MAX;
     int64_t machine_ns = streaming_next_ns(service->machine);
+    int64_t replica_ns = service->replica == NULL ? INT64_MAX : replica_next_ns(service->replica);
+    machine_ns = replica_ns < machine_ns ? replica_ns : machine_ns;
     int64_t tick_ns = store_next_tick_ns(service->store);
     if (tick_ns != INT64_MAX)
         tick_ns = tick_ns - service->now.wall_ns + service->now.now_ns;
@@ -289,6 +339,13 @@ static enum err store_start(struct control *control, struct streaming_service *s
         .cut_damaged_tail = options->cut_damaged_tail,
     };
     enum err err = ERR_OK;
+    if (options->cluster.on) { /* the machine counts channels: their number has to be the same on each node */
+        store.channels_max = 0;
+        store.buffer_bytes_max = CLUSTERED_BUFFER_BYTES;
+        store.sync = options->cluster.sync       ? WAL_SYNC_ALWAYS
+                     : options->auto_sync_ns > 0 ? WAL_SYNC_INTERVAL
+                                                 : WAL_SYNC_NEVER;
+    }
     if (store.kind == STORE_FILE) {
         err = store_files_open(&service->files, options->folder, why, why_bytes);
         service->has_files = err == ERR_OK;
@@ -318,6 +375,8 @@ static enum err machine_start(struct control *control, struct streaming_service 
         .seed = seed,
         .server_id = bytes_of(control->server_id, STREAMING_SERVER_ID_BYTES),
         .now = now(control),
+        .replicated = options->cluster.on,
+        .channels_max = (uint32_t)options->channels_max,
     };
     return streaming_new(&service->machine, &setup, why, why_bytes);
 }
@@ -347,12 +406,12 @@ static enum err listeners_start(struct control *control, struct streaming_servic
     }
     enum err err = desk_open(&control->desk, account == NULL ? 0 : account->id);
     bool good = err == ERR_OK;
-    for (uint32_t i = 0; good && i < STREAMING_REQUEST_ACK; i++) {
+    for (uint32_t i = 0; i < STREAMING_REQUEST_ACK; i++) {
         service->listeners[i].desk.taker = request_take;
         service->listeners[i].kind = (uint8_t)i;
-        good =
-            desk_listen(control, &service->listeners[i].desk, streaming_subject(service->machine, i), &err);
     }
+    if (good && service->replica == NULL) /* else when it leads */
+        good = subjects_open(control, true);
     service->inbox.taker = answer_take;
     good = good && desk_listen(control, &service->inbox, streaming_inbox(service->machine), &err);
     if (!good)
@@ -392,10 +451,14 @@ enum err service_start(struct control *control, char *why, size_t why_bytes)
     enum err err = outer_start(control, why, why_bytes);
     if (err == ERR_OK)
         err = store_start(control, service, why, why_bytes);
+    if (err == ERR_OK && options->cluster.on)
+        err = replica_new(&service->replica, control, service->store, now(control), why, why_bytes);
     if (err == ERR_OK)
         err = machine_start(control, service, why, why_bytes);
     if (err == ERR_OK)
         err = listeners_start(control, service, why, why_bytes);
+    if (err == ERR_OK && options->cluster.on)
+        err = replica_start(service->replica, service->machine, now(control), why, why_bytes);
     if (err != ERR_OK) {
         service_close(control);
         return err;
@@ -417,6 +480,8 @@ void service_stop(struct control *control)
         return;
     control->streaming->stopping = true;
     log_notice(control->log, "STREAM: Shutting down.");
+    if (control->streaming->replica != NULL)
+        replica_stop(control->streaming->replica, now(control));
 }
 
 void service_close(struct control *control)
@@ -432,6 +497,7 @@ void service_close(struct control *control)
                 service_completed(control, &completion);
         }
     }
+    replica_free(service->replica);
     streaming_free(service->machine);
     if (service->store != NULL && store_close(service->store) != ERR_OK)
         log_error(control->log, "STREAM: not all of the store could be written at the end");
@@ -446,6 +512,11 @@ void service_close(struct control *control)
     }
     memory_free(service);
     control->streaming = NULL;
+}
+
+const struct replica *service_replica(const struct control *control)
+{
+    return control->streaming == NULL ? NULL : control->streaming->replica;
 }
 
 const struct streaming *service_machine(const struct control *control)

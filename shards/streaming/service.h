@@ -13,6 +13,7 @@
 struct control;
 struct streaming_service; /* opaque */
 struct streaming;
+struct replica;
 
 /* Opens the store, recovers and listens, with the lines that tools wait for. When clients can connect
  * already. On error `why` is the reason, and everything is closed. */
@@ -35,6 +36,9 @@ void service_stop(struct control *control);
 
 /* Waits for what the ring has of it, writes what is left and frees. Before the loop goes. */
 void service_close(struct control *control);
+
+/* The node of a cluster, for monitoring; NULL: there is none. */
+const struct replica *service_replica(const struct control *control);
 
 /* The machine, for monitoring; NULL: the service is off. */
 const struct streaming *service_machine(const struct control *control);

@@ -118,7 +118,7 @@ enum err streaming_fetch(struct streaming *machine, const struct streaming_missi
     enum err err = ERR_OK;
     *piece = NULL;
     *count = 0;
-    if (!machine->leading || wanted->first == 0 || wanted->first > wanted->last)
+    if (wanted->first == 0 || wanted->first > wanted->last)
         return ERR_INVALID;
     /* One that is not here any more is deleted by an entry that the peer will get. */
     if (channel != NULL && channel->id == wanted->channel_id && channel->store != NULL) {

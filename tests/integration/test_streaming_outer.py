@@ -144,7 +144,7 @@ def messages_acknowledgements_and_redelivery_pass_through(place):
     outer = place.outer()
     place.inner(url_of(outer))
     client = Stan(place.nats(outer.port), "me")
-    one = client.subscribe("foo", ack_wait=3, in_flight=3)
+    one = client.subscribe("foo", ack_wait=1, in_flight=3)
     group = [client.subscribe("foo", group="g", auto=True) for _ in range(2)]
     client.publish_all("foo", [b"%d" % i for i in range(5)])
     equal([m.data for m in one.next_all(3)], [b"0", b"1", b"2"], "in flight")

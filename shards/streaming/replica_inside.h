@@ -1,0 +1,119 @@
+/* shards/streaming/replica_inside.h - what the files of a replica share. Nobody else includes this. In the
+ * flow: replica.c (life, driver), replica_form.c (who belongs to the cluster), replica_restore.c (snapshots
+ * and what they leave out). */
+#ifndef SHARDS_STREAMING_REPLICA_INSIDE_H
+#define SHARDS_STREAMING_REPLICA_INSIDE_H
+
+#include "core/base/random.h"
+#include "raft/message_codec.h"
+#include "shards/streaming/replica.h"
+#include "shards/streaming/replica_log.h"
+
+enum { REPLICA_GROUP = 0 }; /* the place of several groups: one driver, log and machine for each */
+
+/* How a node gets into a cluster. */
+enum form_state {
+    FORM_FOUNDING, /* with the peers that it was given: until a majority of them is there and new as well */
+    FORM_SEEDING,  /* alone, unless somebody says soon that the cluster is there */
+    FORM_WRITTEN,  /* it is a founder, once the store is safe */
+    FORM_JOINING,  /* asks the leader */
+    FORM_MEMBER,   /* was or is one */
+};
+
+/* A subject of the replica's, with the desk. */
+enum form_subject {
+    FORM_ANNOUNCE, /* "found": who is there, and how far */
+    FORM_JOINED,   /* answers to our own request to join */
+    FORM_BOOTSTRAP,
+    FORM_JOIN, /* from here on the leader's */
+    FORM_ADD,
+    FORM_REMOVE,
+    FORM_SUBJECTS,
+};
+
+struct form_listener {
+    struct desk_listener desk;
+    enum form_subject subject;
+};
+
+struct replica_form {
+    enum form_state state;
+    int64_t next_ns;      /* of what is said again and again */
+    int64_t give_up_ns;   /* FORM_SEEDING: alone from then on */
+    int64_t bootstrap_ns; /* the next word to other seeds; INT64_MAX: not a seed */
+    uint32_t tries;
+    uint64_t position; /* FORM_WRITTEN: of the store */
+    struct raft_membership founders;
+    bool heard[RAFT_MEMBERS_MAX]; /* of the founders: is there, and new */
+    struct form_listener listeners[FORM_SUBJECTS];
+    bool leads; /* the leader's subjects are open */
+};
+
+struct replica_restore {
+    bool fetching;     /* the machine lacks messages */
+    bool installing;   /* of a snapshot that came in; else of our own */
+    uint64_t index;    /* of the snapshot */
+    int64_t next_ns;   /* the next request, if no answer comes */
+    uint32_t attempts; /* in a row without an answer */
+};
+
+struct replica {
+    struct control *control;
+    struct store *store;
+    struct streaming *machine;
+    char name[RAFT_NAME_BYTES_MAX + 1];
+    uint64_t id;
+    bool identified; /* the store says who we are */
+    struct raft_options options;
+    struct raft_driver driver; /* closed while a cluster is being founded */
+    bool runs;
+    struct replica_log log;
+    struct peers peers;
+    struct replica_form form;
+    struct replica_restore restore;
+    struct streaming_now now;
+    struct random random;
+    int64_t tick_ns;
+    int64_t next_tick_ns;
+    uint64_t term; /* of the last look at Raft: entries of it are our own while `raft_leads` */
+    bool raft_leads;
+    bool leads;                             /* and the machine does */
+    bool opened;                            /* and the service's subjects are open */
+    bool changed;                           /* the machine, in this turn */
+    uint64_t failed_index;                  /* of a snapshot that could not be written; 0: none */
+    uint64_t unreachable[RAFT_MEMBERS_MAX]; /* peers that a mailbox had no room for */
+    uint32_t unreachable_count;
+    struct raft_decoded *decoded;
+};
+
+/* ---- replica.c ---- */
+
+/* Raft begins with what the log has. */
+MUST_USE enum err replica_raft_start(struct replica *replica);
+/* Ticks that are due; before anything else that is told to the driver. */
+void replica_ticks(struct replica *replica, struct streaming_now now);
+/* The id and name, in the store. */
+MUST_USE enum err replica_identify(struct replica *replica, uint64_t id);
+/* This node cannot go on, and the process ends by and by; or at once. */
+void replica_give_up(struct replica *replica, const char *sentence);
+void replica_abort(const struct replica *replica, const char *sentence, enum err err);
+/* The moment; the wall is not asked again in a turn. */
+struct streaming_now replica_moment(struct replica *replica);
+
+/* ---- replica_form.c ---- */
+MUST_USE enum err form_start(struct replica *replica, char *why, size_t why_bytes);
+void form_step(struct replica *replica);
+int64_t form_next_ns(const struct replica *replica);
+void form_stop(struct replica *replica);
+
+/* ---- replica_restore.c ---- */
+
+/* The newest snapshot of our own, at the start. */
+MUST_USE enum err restore_own(struct replica *replica, char *why, size_t why_bytes);
+void restore_step(struct replica *replica);
+int64_t restore_next_ns(const struct replica *replica);
+/* A peer asks for messages; or an answer comes. */
+void restore_asked(struct replica *replica, uint64_t from, struct bytes request);
+void restore_piece(struct replica *replica, struct bytes piece);
+
+#endif
