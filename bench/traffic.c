@@ -85,6 +85,7 @@ static enum err traffic_connect_one(struct traffic *traffic, struct connection *
 static void traffic_close(struct traffic *traffic);
 static enum err traffic_subscribe(struct traffic *traffic);
 static enum err traffic_barrier(struct traffic *traffic);
+static void deliveries_forget(struct traffic *traffic);
 static enum err traffic_phase(struct traffic *traffic, uint64_t messages, int64_t duration_ns);
 static enum err phase_turn(struct traffic *traffic, int64_t timeout_ns);
 static enum err phase_check(struct traffic *traffic, uint64_t messages);
@@ -120,7 +121,7 @@ enum err traffic_run(const struct options *options, struct report *report, struc
         err = traffic_subscribe(traffic);
     if (err == ERR_OK && options->warmup > 0) {
         err = traffic_phase(traffic, options->warmup, 0);
-        traffic->latency = (struct histogram){0};
+        deliveries_forget(traffic);
     }
     if (err == ERR_OK)
         err = measure_start(&measure, traffic->relay.pid > 0 ? (uint64_t)traffic->relay.pid : options->pid,
@@ -287,14 +288,22 @@ static enum err traffic_barrier(struct traffic *traffic)
     return ERR_OK;
 }
 
+/* What was delivered so far belongs to the warm-up. Not at the start of a phase: others may publish to us as
+ * soon as the server knows our subscriptions, and that counts. */
+static void deliveries_forget(struct traffic *traffic)
+{
+    traffic->delivered = 0;
+    for (uint64_t i = 0; i < traffic->subscriber_count; i++)
+        traffic->subscribers[i].delivered = 0;
+    traffic->latency = (struct histogram){0};
+}
+
 static enum err traffic_phase(struct traffic *t, uint64_t messages, int64_t duration_ns)
 {
     const struct options *options = t->options;
     t->messages_goal = duration_ns > 0 ? UINT64_MAX : messages;
-    t->messages_sent = t->due = t->delivered = t->publishers_done = 0;
+    t->messages_sent = t->due = t->publishers_done = 0;
     t->window_open = true;
-    for (uint64_t i = 0; i < t->subscriber_count; i++)
-        t->subscribers[i].delivered = 0;
     t->start_ns = t->progress_ns = t->engine.now_ns = clock_monotonic_ns();
     t->end_ns = duration_ns > 0 ? t->start_ns + duration_ns : INT64_MAX;
     enum err err = ERR_OK;

@@ -20,8 +20,10 @@ RUN_SECONDS = 20
 class Server:
     """One listener; `spoil(n, frame)` gives the bytes that are sent instead of the n-th delivery (from 0)."""
 
-    def __init__(self, spoil=lambda n, frame: frame, info=b"INFO {\"version\":\"0.0.test\",\"headers\":true} \r\n"):
-        self.spoil, self.info = spoil, info
+    def __init__(self, spoil=lambda n, frame: frame, info=b"INFO {\"version\":\"0.0.test\",\"headers\":true} \r\n",
+                 early=0):
+        """`early`: so many messages come at once to whoever subscribes."""
+        self.spoil, self.info, self.early = spoil, info, early
         self.subscriptions, self.delivered, self.lock = [], 0, threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
@@ -50,6 +52,8 @@ class Server:
                 elif words[0] == b"SUB":
                     with self.lock:
                         self.subscriptions.append((words[1], words[-1], connection))
+                        for _ in range(self.early):
+                            self.publish(words[1], b"", b"\r\n")
                 elif words[0] == b"PUB":
                     payload = stream.read(int(words[-1]) + 2)
                     with self.lock:
@@ -98,6 +102,11 @@ class Bench(unittest.TestCase):
         report = json.loads(done.stdout)
         self.assertEqual((report["messages"], report["deliveries"]), (1001, 501 * 2 + 500))
         self.assertEqual(report["server"], "0.0.test")
+
+    def test_what_others_publish_before_the_subscriber_is_ready_counts(self):
+        done = run(Server(early=3), "sub", "--messages", "3", "--timeout", "1")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(json.loads(done.stdout)["deliveries"], 3)
 
     def test_deliveries_in_single_bytes_are_put_together(self):
         server = Server()
