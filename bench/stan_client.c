@@ -276,7 +276,7 @@ static enum err acknowledge_frame(struct stan_client *client, const struct stan_
                                   size_t sequence_bytes)
 {
     struct stan_frame *frame = &client->acknowledge;
-    uint8_t body[FRAMES_SUBJECT_BYTES + 2 * STAN_VARINT_BYTES_MAX + 2 * STAN_VARINT_BYTES_MAX];
+    uint8_t body[FRAMES_SUBJECT_BYTES + 4 * STAN_VARINT_BYTES_MAX] = {0};
     char line[LINE_BYTES];
     struct stan_writer writer = {.at = body, .end = body + sizeof(body)};
     stan_put_text(&writer, 1, text(client->channel));

@@ -128,16 +128,17 @@ def replay(options, key, path, store):
 
 def restart(options, key, path):
     """CPU seconds from the start until a channel with all its messages answers, and bytes of memory for each message,
-    against a server that has none."""
+    against a server that has one: when they have just been stored, and after the start."""
     messages = int((10_000_000 if key == MYELIN else 1_000_000) * options.scale)
     with Run(options, key, path, "FILE") as run:
         run.bench("stan-pub", "--messages", 1)
         empty = own_memory(run.process.pid)
         run.bench("stan-pub", "--messages", messages, "--size", 16)
+        stored = own_memory(run.process.pid)
         run.stop()
         run.start()
         run.bench("stan-pub", "--messages", 1)
-        return cpu_ns(run.process.pid) / 1e9, (own_memory(run.process.pid) - empty) / messages
+        return cpu_ns(run.process.pid) / 1e9, (stored - empty) / messages, (own_memory(run.process.pid) - empty) / messages
 
 
 class Line:
@@ -180,7 +181,8 @@ WORKLOADS = {
                      Line("replay, file store, 128 B: CPU", "ns/message")]),
     "restart": (restart, False,
                 [Line("start with 10 million messages (1 million: nats-streaming): CPU", "s", most=5),
-                 Line("memory for each of them", "bytes", most=24)]),
+                 Line("memory for each of them, just stored", "bytes", most=24),
+                 Line("memory for each of them, after the start", "bytes", most=24)]),
 }
 
 
