@@ -357,6 +357,14 @@ int control_run(struct control *control)
     return control->exit_code;
 }
 
+struct bytes control_cluster_name(const struct control *control)
+{
+    const struct gateway_options *gateway = &control->snapshot->options->gateway;
+    if (control->cluster.on)
+        return text(control->cluster.name);
+    return gateway->given ? text(gateway->name) : TEXT("");
+}
+
 void control_close(struct control *control)
 {
     control_listen_close(control);

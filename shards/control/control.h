@@ -117,6 +117,9 @@ void control_ports_file_remove(struct control *control);
 /* Accepts and works until everything has stopped; the exit code. */
 int control_run(struct control *control);
 
+/* The cluster's name, which is that of its gateway where it has no routes; empty: it is in none. */
+struct bytes control_cluster_name(const struct control *control);
+
 /* The snapshots are freed too. */
 void control_close(struct control *control);
 

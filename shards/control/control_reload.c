@@ -34,7 +34,8 @@ void control_info_make(const struct control *control, struct snapshot *snapshot)
         .host = optional_text(advertised ? options->client_advertise_host : options->host),
         .port = advertised && options->client_advertise_port > 0 ? (int32_t)options->client_advertise_port
                                                                  : control->port,
-        .cluster = control->cluster.on ? optional_text(options->cluster.name) : (struct bytes){NULL, 0},
+        .cluster =
+            control->cluster.on ? optional_text(options->cluster.name) : optional_text(options->gateway.name),
         .max_payload_bytes = options->net.max_payload_bytes,
         .headers = options->net.headers,
         .auth_required = authenticate_info_required(&options->security),

@@ -93,8 +93,8 @@ static void put_cluster(struct json_output *document, const struct control *cont
 {
     const struct cluster_options *options = &control->snapshot->options->cluster;
     json_put_object(document, "cluster");
+    json_put_text_some(document, "name", control_cluster_name(control));
     if (control->cluster.on) {
-        json_put_text(document, "name", text(control->cluster.name));
         json_put_text(document, "addr", optional(options->host));
         json_put_unsigned_some(document, "cluster_port", control->cluster.port);
         json_put_double(document, "auth_timeout", seconds(options->authentication_timeout_ns));

@@ -110,7 +110,7 @@ void system_close(struct control *control)
 
 bool system_has_peers(const struct control *control)
 {
-    return control->cluster.on;
+    return control->cluster.on || control->snapshot->options->gateway.given;
 }
 
 /* ---- requests ---- */
@@ -281,8 +281,7 @@ void system_put_server(struct json_output *document, struct control *control, co
     json_put_text(document, "name", text(control->server_name));
     json_put_text(document, "host", text(options->host));
     json_put_text(document, "id", text(control->server_id));
-    if (control->cluster.on)
-        json_put_text_some(document, "cluster", text(control->cluster.name));
+    json_put_text_some(document, "cluster", control_cluster_name(control));
     json_put_text(document, "ver", TEXT(MYELIN_NATS_VERSION));
     if (options->server_tag_count > 0) {
         json_put_array(document, "tags");

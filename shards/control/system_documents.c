@@ -51,6 +51,41 @@ static void put_routes(struct json_output *document, const struct control *contr
     json_put_array_end(document);
 }
 
+/* One for each cluster that this server has an outbound connection to, with what comes from there. */
+static void put_gateways(struct json_output *document, const struct control *control,
+                         const struct monitor_gatewayz *gatewayz)
+{
+    bool begun = false;
+    for (uint32_t i = 0; i < gatewayz->count; i++) {
+        const struct report_gateway *out = &gatewayz->all[i];
+        const struct gateway_link *link = gateways_link_find(control, out->gid);
+        uint64_t messages = 0, bytes = 0, inbound = 0;
+        if (link == NULL || !link->registered || !link->solicited)
+            continue;
+        for (uint32_t k = 0; k < gatewayz->count; k++) {
+            const struct report_gateway *in = &gatewayz->all[k];
+            const struct gateway_link *other = gateways_link_find(control, in->gid);
+            bool from_there = other != NULL && other->registered && !other->solicited &&
+                              strcmp(other->name, link->name) == 0;
+            messages += from_there ? in->in_messages : 0;
+            bytes += from_there ? in->in_bytes : 0;
+            inbound += from_there;
+        }
+        if (!begun)
+            json_put_array(document, "gateways");
+        begun = true;
+        json_put_object(document, NULL);
+        json_put_unsigned(document, "gwid", out->gid);
+        json_put_text(document, "name", text(link->name));
+        put_data(document, "sent", out->out_messages, out->out_bytes);
+        put_data(document, "received", messages, bytes);
+        json_put_unsigned(document, "inbound_connections", inbound);
+        json_put_object_end(document);
+    }
+    if (begun)
+        json_put_array_end(document);
+}
+
 static void put_statsz_traffic(struct json_output *document, const struct report_account *sum)
 {
     json_put_unsigned(document, "subscriptions", sum->subscriptions + sum->remote_subscriptions);
@@ -87,6 +122,7 @@ static void put_statsz(struct control *control, struct monitor_task *task)
                           sums.route_stale_connections);
     json_put_unsigned_some(document, "stalled_clients", sums.stalls);
     put_routes(document, control, &task->routes);
+    put_gateways(document, control, &task->gatewayz);
     json_put_unsigned(document, "active_servers", system_active_servers(control));
     json_put_unsigned(document, "gomaxprocs", control->shard_count);
     json_put_object_end(document);
@@ -97,14 +133,22 @@ static void statsz_page(struct control *control, struct monitor_task *task, uint
 {
     if (task->report.kind == REPORT_FIGURES)
         monitor_figures_page(control, task, from, mail);
-    else
+    else if (task->report.kind == REPORT_ROUTES)
         monitor_routes_page(control, task, from, mail);
+    else
+        gatewayz_page(control, task, from, mail);
 }
 
+/* All shards have told their figures, then their routes, then their gateway connections. */
 static void statsz_told(struct control *control, struct monitor_task *task)
 {
     if (task->report.kind == REPORT_FIGURES && control->cluster.on) {
         monitor_routes_ask(control, task);
+        return;
+    }
+    if (task->report.kind != REPORT_GATEWAYS && control->snapshot->options->gateway.given) {
+        task->report.kind = REPORT_GATEWAYS;
+        monitor_ask_all(control, task);
         return;
     }
     put_statsz(control, task);
@@ -112,7 +156,7 @@ static void statsz_told(struct control *control, struct monitor_task *task)
 }
 
 const struct monitor_endpoint system_endpoint_statsz = {
-    .begin = monitor_figures_ask, .page = statsz_page, .told = statsz_told};
+    .begin = monitor_figures_ask, .page = statsz_page, .told = statsz_told, .close = gatewayz_close};
 
 /* ---- what needs nothing of the shards ---- */
 

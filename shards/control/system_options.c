@@ -62,7 +62,7 @@ static bool tag_is_there(const struct server_options *options, struct bytes tag)
 bool system_options_match(const struct control *control, const struct system_options *options)
 {
     const struct server_options *own = control->snapshot->options;
-    struct bytes cluster = control->cluster.on ? text(control->cluster.name) : TEXT("");
+    struct bytes cluster = control_cluster_name(control);
     if (!matches(text(control->server_name), options->server_name, options->exact_match) ||
         !matches(cluster, options->cluster, options->exact_match) ||
         !matches(text(own->host), options->host, options->exact_match) || options->domain.count > 0)

@@ -528,6 +528,44 @@ def check_cluster(programs):
     return found
 
 
+GATEWAYS = """
+listen: "127.0.0.1:-1"
+http: "127.0.0.1:-1"
+server_name: g%d
+%s
+gateway { name: G%d, listen: "127.0.0.1:%d", gateways: [ {name: G0, url: "nats://127.0.0.1:%d"}, {name: G1, url: "nats://127.0.0.1:%d"} ] }
+"""
+
+
+def check_gateways(programs):
+    """Two clusters of a server each, which has no routes: they know of each other, and say so."""
+    found, ports, servers = [], free_ports(2), []
+
+    def good(answer):
+        own = int(answer["server"]["name"][1:])
+        told = [(one["name"], one["inbound_connections"]) for one in answer["statsz"].get("gateways", [])]
+        return answer["server"]["cluster"] == "G%d" % own and answer["statsz"]["active_servers"] == 2 and \
+            told == [("G%d" % (1 - own), 1)] and answer["statsz"]["gateways"][0]["sent"]["msgs"] > 0
+
+    try:
+        for i, program in enumerate(programs):
+            servers.append(monitoring.Server(program, GATEWAYS % (i, ACCOUNTS, i, ports[i], *ports)))
+        askers = [Asker(Place(server.client_port), "sys") for server in servers]
+        for asker in askers:
+            answers_of_all(asker, "$SYS.REQ.SERVER.PING", 2, good)
+        for i, server in enumerate(servers):
+            cluster = server.json("/varz")["cluster"]
+            info = json.loads(askers[i].infos[0].split(b" ", 1)[1])
+            if cluster != {"name": "G%d" % i} or info["cluster"] != "G%d" % i:
+                found.append("gateways: %s names %r, INFO %r" % (server.program, cluster, info.get("cluster")))
+    except Failure as error:
+        found.append("gateways of %s: %s" % (programs, error))
+    finally:
+        for server in servers:
+            server.stop()
+    return found
+
+
 def clusters(myelin, references):
     yield [myelin, myelin, myelin]
     for reference in references:
@@ -576,6 +614,8 @@ def main():
     results.append(("Myelin's start", check_start(program)))
     for programs in clusters(program, references):
         results.append(("cluster of %s" % [os.path.basename(path) for path in programs], check_cluster(programs)))
+    for other in [program] + references:
+        results.append(("gateways of Myelin and %s" % os.path.basename(other), check_gateways([program, other])))
     failed = sum(bool(found) for _, found in results)
     print("%d passed, %d failed" % (len(results) - failed, failed))
     return 1 if failed else 0
