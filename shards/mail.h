@@ -214,6 +214,7 @@ struct mail_route_answer {
 
 struct mail_route_bytes {
     uint8_t kind;
+    bool moves; /* first what it wants of accounts that have a line of their own now is dropped */
     uint32_t count;
     uint64_t rid;
     struct block *block;

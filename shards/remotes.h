@@ -169,6 +169,11 @@ void remotes_reload_step(struct shard *shard);
 void remotes_tell_all(struct shard *shard, struct route_connection *connection);
 void remotes_tell_again(struct shard *shard, struct route_connection *connection);
 
+/* What the peer said on this line about accounts that have one of their own now is dropped, then it gets
+ * `answer`, whose hold is taken. */
+void remotes_drop_moving(struct shard *shard, struct route_connection *connection, struct block *answer,
+                         uint32_t answer_bytes);
+
 /* Goes on with that, as long as route_walks() says so. */
 void remotes_tell_step(struct shard *shard, struct route_connection *connection);
 

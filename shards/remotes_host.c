@@ -376,6 +376,10 @@ void remotes_mail_bytes(struct shard *shard, const uint8_t *bytes)
     struct mail_route_bytes mail;
     memcpy(&mail, bytes, sizeof mail);
     struct route_connection *connection = connection_by_rid(shard, mail.rid);
+    if (connection != NULL && mail.moves && connection->remote != ROUTE_NONE) {
+        remotes_drop_moving(shard, connection, mail.block, mail.count);
+        return;
+    }
     if (connection != NULL)
         route_write(&connection->route, bytes_of(mail.block->bytes, mail.count));
     block_release(&shard->context.pool.blocks, mail.block);

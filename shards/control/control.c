@@ -282,6 +282,9 @@ static void expire_timers(struct control *control)
         case CONTROL_TIMER_DIAL:
             cluster_dial_due(control, CONTAINER_OF(timer, struct dial, timer));
             break;
+        case CONTROL_TIMER_CLUSTER_MOVE:
+            cluster_move_due(control);
+            break;
         case CONTROL_TIMER_STATSZ:
             system_statsz_due(control);
             break;

@@ -89,6 +89,7 @@ void control_snapshot_released(struct control *control, struct snapshot *snapsho
     server_options_free(snapshot->options);
     memory_free(snapshot);
     option_changes_close(&control->changes);
+    cluster_reload_over(control);
     reload_over(control);
     if (!control->reload_again)
         return;
