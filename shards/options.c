@@ -452,8 +452,10 @@ enum err server_options_reload_from(const struct server_options *old, int argc, 
                                         &attempt.options->arena);
     if (err == ERR_OK)
         err = pool_inherit(attempt.options, old, &why);
-    if (err == ERR_OK)
+    if (err == ERR_OK) {
+        gateway_options_inherit(&attempt.options->gateway, &old->gateway);
         err = options_compare(&attempt.rows.table, old, attempt.options, changes);
+    }
     if (err == ERR_OK && changes->refusal.count > 0) {
         config_text_add_bytes(&why, bytes_of(changes->refusal.data, changes->refusal.count));
         err = ERR_INVALID;

@@ -205,6 +205,11 @@ enum route_host_result remotes_interest_mail(struct shard *shard, const struct m
 struct shard_account *remotes_account_named(struct shard *shard, struct route_connection *connection,
                                             struct bytes name);
 
+/* The same for what that account wants: one that is not configured here is known all the same, because a
+ * reload may add it. ROUTE_HOST_FULL: not known yet. With *account NULL nobody can know. */
+enum route_host_result remotes_account_wanted(struct shard *shard, struct route_connection *connection,
+                                              struct bytes name, struct shard_account **account);
+
 /* Puts a queue group's name behind those before it, a blank between; one that does not fit is left out. The
  * new count. */
 size_t remotes_queue_add(uint8_t names[REMOTE_QUEUES_BYTES], size_t count, struct bytes name);

@@ -167,6 +167,7 @@ bool control_reload(struct control *control, char *refusal, size_t refusal_bytes
         reload_over(control);
         return false;
     }
+    account_register_reload(&control->accounts, options, control->snapshot->options);
     *snapshot = (struct snapshot){.options = options, .holders = control->shard_count};
     control_info_make(control, snapshot);
     hand_out(control, snapshot);
