@@ -130,7 +130,10 @@ Test(cluster_pool, a_full_list_can_be_replaced_as_a_whole)
     struct arena arena = {0};
     for (int i = 0; i < 2 * ROUTE_ACCOUNTS_MAX; i++) {
         snprintf(names[i], sizeof names[i], "N%d", i);
-        (i < ROUTE_ACCOUNTS_MAX ? old : new)[i % ROUTE_ACCOUNTS_MAX] = text(names[i]);
+        if (i < ROUTE_ACCOUNTS_MAX)
+            old[i] = text(names[i]);
+        else
+            new[i - ROUTE_ACCOUNTS_MAX] = text(names[i]);
     }
     struct cluster_pool before = {.size = 3, .accounts = old, .account_count = ROUTE_ACCOUNTS_MAX};
     struct cluster_pool after = {.size = 3, .accounts = new, .account_count = ROUTE_ACCOUNTS_MAX};
