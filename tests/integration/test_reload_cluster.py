@@ -557,6 +557,12 @@ class Flow:
         self.sender.close()
 
 
+def flows_between(one, other, reloads):
+    """In both directions, while those nodes are reloaded; a nats-server, whose accounts are empty for a moment then,
+    would lose some."""
+    return [Flow(one, other), Flow(other, one)] if all(node.ours for node in reloads) else []
+
+
 class Nodes:
     """So many servers; which dials which is the scenario's to say."""
 
@@ -651,14 +657,14 @@ def nodes_join_and_leave(paths):
     """A third one is listed and left out again, at one of two nodes that have traffic; all know of it by gossip."""
     with Nodes(paths, routes=[(1, 0)]) as (one, other, third):
         linked(one, other)
-        there, back = Flow(one, other), Flow(other, one)
+        flows = flows_between(one, other, [one])
         for _ in range(2):
             reloaded(one, "Reloaded: cluster routes", routes=[third.cluster_port])
             linked(one, third)
             linked(third, other)
             reloaded(one, "Removed route ", "Reloaded: cluster routes", routes=[])
             unlinked(one, third)
-        for flow in (there, back):
+        for flow in flows:
             flow.finish()
 
 
@@ -667,7 +673,7 @@ def nodes_permissions_under_way(paths):
     deny = ' permissions { import { deny: ["in.>", "both.>"] }, export { deny: ["out.>", "both.>"] } }'
     with Nodes(paths[:2], routes=[(1, 0)], accounts="") as (one, other):
         linked(one, other)
-        there, back = Flow(one, other), Flow(other, one)
+        flows = flows_between(one, other, [one])
         early = [Client(one), Client(other)]
         for client in early:
             for subject in ("in.early", "out.early", "both.early"):
@@ -685,7 +691,7 @@ def nodes_permissions_under_way(paths):
                      lambda n=number: [early[1 - n].publish(s, b"") for s in ("in.early", "out.early", "both.early")])
         for client in early:
             client.close()
-        for flow in (there, back):
+        for flow in flows:
             flow.finish()
 
 
@@ -715,7 +721,7 @@ def account_comes_and_goes(one, other, keeps=True):
     account that it does not have; nats-server does not."""
     linked(one, other)
     linked(other, one)
-    there, back = Flow(one, other), Flow(other, one)
+    flows = flows_between(one, other, [one, other])
     without, with_new = ACCOUNTS, ACCOUNTS.replace("accounts {", NEW, 1)
     reloaded(one, "Reloaded: accounts", accounts=one.more + with_new)
     first = Client(one, "new")
@@ -745,7 +751,7 @@ def account_comes_and_goes(one, other, keeps=True):
         nobody_there(first, f"to.other.{round_number}")
         nobody_there(first, "group.other")
     first.close()
-    for flow in (there, back):
+    for flow in flows:
         flow.finish()
 
 
@@ -792,7 +798,7 @@ def nodes_gateways_get_new_certificates(paths):
         with world as nodes:
             linked(nodes[0], nodes[1])
             linked(nodes[1], nodes[0])
-            flows = [Flow(nodes[0], nodes[1]), Flow(nodes[1], nodes[0])]
+            flows = flows_between(nodes[0], nodes[1], nodes[:2])
             refused(nodes[0], "config reload not supported for Gateway", accounts=gateway_block(0, ports, [], tls[0]) + ACCOUNTS)
             refused(nodes[0], "config reload not supported for Gateway",
                     accounts=gateway_block(0, ports, [1], tls[0].replace("timeout: 2", "timeout: 3")) + ACCOUNTS)
@@ -811,7 +817,7 @@ def pools_accounts_under_way(paths):
     monitored(world.all)
     with world as (one, other):
         linked(one, other)
-        there, back = Flow(one, other), Flow(other, one)
+        flows = flows_between(one, other, [one, other])
         ones, others = Client(one, "other"), Client(other, "other")
         early = [ones.subscribe("to.one"), others.subscribe("to.other")]
         for block in (" accounts: [OTHER]", " accounts: [SVC]", ""):
@@ -829,7 +835,7 @@ def pools_accounts_under_way(paths):
         for client, sid in ((ones, early[0]), (others, early[1])):
             client.unsubscribe(sid)
             client.close()
-        for flow in (there, back):
+        for flow in flows:
             flow.finish()
 
 
@@ -875,10 +881,10 @@ def pools_compression_under_way(paths):
         until_compressed("s2_fast")
         linked(one, other)
         linked(other, one)
-        there, back = Flow(one, other), Flow(other, one)
+        flows = flows_between(one, other, [one])
         for mode in ("s2_best", "{mode: s2_auto, rtt_thresholds: [\"0s\", \"1s\"]}", "s2_better"):
             reloaded(one, "Reloaded: cluster\n", extra=f" compression: {mode}")
-        for flow in (there, back):
+        for flow in flows:
             flow.finish()
         reloaded(one, "Reloaded: cluster\n", extra=" compression: off")
         until_compressed("off")
