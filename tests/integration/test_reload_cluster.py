@@ -349,7 +349,7 @@ def case_certificates_change(world):
         pairs = [authority.issue("node", names="IP:127.0.0.1") for authority in (old, new)]
 
         def tls(authority, pair):
-            return f' tls {{ cert_file: "{pair[0]}", key_file: "{pair[1]}", ca_file: "{authority.file}" }}'
+            return f' tls {{ cert_file: "{pair[0]}", key_file: "{pair[1]}", ca_file: "{authority.file}", timeout: 30 }}'
         clear = world.member("E")
         reloaded(world.node, "Reloaded: cluster\n", extra=tls(old, pairs[0]))
         expect("open", True, clear.open_after(b""))
@@ -382,7 +382,7 @@ def newer_pins_change(world):
         def tls(pinned):
             pins = ", ".join(f'"{pin_of(others[name][0])}"' for name in pinned)
             return (f' tls {{ cert_file: "{mine[0]}", key_file: "{mine[1]}", ca_file: "{authority.file}", '
-                    f'pinned_certs: [{pins}] }}')
+                    f'timeout: 30, pinned_certs: [{pins}] }}')
         reloaded(world.node, extra=tls("FG"))
         peers = {name: secured(world, authority, others[name]) for name in "FG"}
         for name, peer in peers.items():
@@ -662,6 +662,7 @@ def nodes_join_and_leave(paths):
             reloaded(one, "Reloaded: cluster routes", routes=[third.cluster_port])
             linked(one, third)
             linked(third, other)
+            linked(other, one)  # which has told of the third by then, and does not later, when it is left out
             reloaded(one, "Removed route ", "Reloaded: cluster routes", routes=[])
             unlinked(one, third)
         for flow in flows:
@@ -789,7 +790,7 @@ def nodes_gateways_get_new_certificates(paths):
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
         authorities = [Authority(one), Authority(two)]
         pairs = [authority.issue("node", names="IP:127.0.0.1") for authority in authorities]
-        tls = [f'tls {{ cert_file: "{pair[0]}", key_file: "{pair[1]}", ca_file: "{authority.file}", timeout: 2 }}'
+        tls = [f'tls {{ cert_file: "{pair[0]}", key_file: "{pair[1]}", ca_file: "{authority.file}", timeout: 30 }}'
                for authority, pair in zip(authorities, pairs)]
         others = ([1], [0], [0])
         for i, node in enumerate(world.all):
@@ -801,7 +802,7 @@ def nodes_gateways_get_new_certificates(paths):
             flows = flows_between(nodes[0], nodes[1], nodes[:2])
             refused(nodes[0], "config reload not supported for Gateway", accounts=gateway_block(0, ports, [], tls[0]) + ACCOUNTS)
             refused(nodes[0], "config reload not supported for Gateway",
-                    accounts=gateway_block(0, ports, [1], tls[0].replace("timeout: 2", "timeout: 3")) + ACCOUNTS)
+                    accounts=gateway_block(0, ports, [1], tls[0].replace("timeout: 30", "timeout: 31")) + ACCOUNTS)
             refused(nodes[0], "config reload not supported for Gateway", accounts=ACCOUNTS)
             for i in (0, 1):
                 reloaded(nodes[i], accounts=gateway_block(i, ports, others[i], tls[1]) + ACCOUNTS)
