@@ -34,12 +34,6 @@ static bool routes_same(const struct cluster_options *a, const struct cluster_op
     return same;
 }
 
-/* What no reload changes yet. */
-static bool fixed_same(const struct cluster_options *a, const struct cluster_options *b)
-{
-    return cluster_pool_same(&a->pool, &b->pool) && route_compression_same(&a->compression, &b->compression);
-}
-
 static bool block_same(const struct cluster_options *a, const struct cluster_options *b)
 {
     return texts_same(a->name, b->name) && bytes_equal(a->user, b->user) &&
@@ -49,7 +43,8 @@ static bool block_same(const struct cluster_options *a, const struct cluster_opt
            texts_same(a->advertise, b->advertise) && a->no_advertise == b->no_advertise &&
            a->connect_retries == b->connect_retries && a->connect_backoff == b->connect_backoff &&
            a->ping_interval_ns == b->ping_interval_ns && a->ping_max == b->ping_max &&
-           a->write_deadline_ns == b->write_deadline_ns && a->write_timeout == b->write_timeout;
+           a->write_deadline_ns == b->write_deadline_ns && a->write_timeout == b->write_timeout &&
+           cluster_pool_same(&a->pool, &b->pool) && route_compression_same(&a->compression, &b->compression);
 }
 
 static bool advertise_good(const char *advertise)
@@ -77,8 +72,6 @@ void cluster_options_compare(const void *old, const void *new, struct option_cha
     } else if (!advertise_good(after->advertise)) {
         config_text_add(&changes->refusal, "invalid Cluster.Advertise value of %s, err=it is no host[:port]",
                         after->advertise);
-    } else if (!fixed_same(before, after)) {
-        config_text_add(&changes->refusal, "config reload not supported for cluster");
     } else {
         if (!block_same(before, after))
             config_text_add(&changes->lines, "Reloaded: cluster\n");

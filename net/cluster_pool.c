@@ -3,6 +3,8 @@
 
 #include "core/base/check.h"
 
+#include <string.h>
+
 enum { POOL_SIZE_DEFAULT = 3 };
 
 void cluster_pool_size_parse(struct cluster_pool *pool, const struct config_entry *entry, struct arena *arena,
@@ -118,7 +120,7 @@ bool cluster_pool_finish(struct cluster_pool *pool, struct bytes system, struct 
 
 uint8_t cluster_pool_dedicated(const struct cluster_pool *pool, struct bytes account)
 {
-    for (uint32_t i = 0; i < pool->account_count; i++) {
+    for (uint32_t i = 0; account.count > 0 && i < pool->account_count; i++) {
         if (bytes_equal(pool->accounts[i], account))
             return (uint8_t)(ROUTE_POOL_MAX + i);
     }
@@ -137,18 +139,76 @@ static uint32_t hash_of(struct bytes name)
 uint8_t cluster_pool_line(const struct cluster_pool *pool, struct bytes account)
 {
     uint8_t own = cluster_pool_dedicated(pool, account);
-    if (own != ROUTE_LINE_NONE)
-        return own;
+    return own != ROUTE_LINE_NONE ? own : cluster_pool_slot(pool, account);
+}
+
+uint8_t cluster_pool_slot(const struct cluster_pool *pool, struct bytes account)
+{
     ASSERT(pool->size != 0 && pool->size <= ROUTE_POOL_MAX);
     if (pool->size <= 1)
         return 0;
     return (uint8_t)(hash_of(account) % (uint32_t)pool->size);
 }
 
+static bool place_free(const struct bytes *places, uint32_t at)
+{
+    return at < ROUTE_ACCOUNTS_MAX && places[at].count == 0;
+}
+
+/* A place for an account that is new: first of all one that no account had before, because routes of that one
+ * may not be gone yet. */
+static uint32_t place_new(const struct bytes *places, const struct cluster_pool *before)
+{
+    uint32_t at = 0;
+    while (!place_free(places, at) || (at < before->account_count && before->accounts[at].count > 0)) {
+        if (++at == ROUTE_ACCOUNTS_MAX)
+            break;
+    }
+    if (at < ROUTE_ACCOUNTS_MAX)
+        return at;
+    for (at = 0; !place_free(places, at); at++)
+        ASSERT(at < ROUTE_ACCOUNTS_MAX); /* there are as many places as accounts at most */
+    return at;
+}
+
+bool cluster_pool_inherit(struct cluster_pool *pool, const struct cluster_pool *before, struct arena *arena)
+{
+    uint32_t count = 0;
+    struct bytes *places = arena_new(arena, ROUTE_ACCOUNTS_MAX * sizeof *places);
+    if (places == NULL)
+        return false;
+    memset(places, 0, ROUTE_ACCOUNTS_MAX * sizeof *places);
+    for (uint32_t i = 0; i < pool->account_count; i++) {
+        uint8_t line = cluster_pool_dedicated(before, pool->accounts[i]);
+        if (line != ROUTE_LINE_NONE)
+            places[line - ROUTE_POOL_MAX] = pool->accounts[i];
+    }
+    for (uint32_t i = 0; i < pool->account_count; i++) {
+        if (cluster_pool_dedicated(before, pool->accounts[i]) == ROUTE_LINE_NONE)
+            places[place_new(places, before)] = pool->accounts[i];
+    }
+    for (uint32_t at = 0; at < ROUTE_ACCOUNTS_MAX; at++)
+        count = places[at].count > 0 ? at + 1 : count;
+    pool->accounts = places;
+    pool->account_count = count;
+    return true;
+}
+
+static bool has_all(const struct cluster_pool *pool, const struct cluster_pool *of)
+{
+    for (uint32_t i = 0; i < of->account_count; i++) {
+        if (of->accounts[i].count > 0 && cluster_pool_dedicated(pool, of->accounts[i]) == ROUTE_LINE_NONE)
+            return false;
+    }
+    return true;
+}
+
+bool cluster_pool_same_accounts(const struct cluster_pool *a, const struct cluster_pool *b)
+{
+    return has_all(a, b) && has_all(b, a);
+}
+
 bool cluster_pool_same(const struct cluster_pool *a, const struct cluster_pool *b)
 {
-    bool same = a->size == b->size && a->account_count == b->account_count;
-    for (uint32_t i = 0; same && i < a->account_count; i++)
-        same = bytes_equal(a->accounts[i], b->accounts[i]);
-    return same;
+    return a->size == b->size && cluster_pool_same_accounts(a, b);
 }

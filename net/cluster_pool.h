@@ -22,7 +22,8 @@ enum {
 
 struct cluster_pool {
     int64_t size; /* slots; -1: one connection for all, as nats-server 2.9; never 0 once finished */
-    const struct bytes *accounts; /* that have a connection of their own; the system account is among them */
+    const struct bytes *accounts; /* that have a connection of their own; the system account is among them.
+                                   * Behind a reload there may be empty places */
     uint32_t account_count;
 };
 
@@ -40,15 +41,26 @@ MUST_USE bool cluster_pool_finish(struct cluster_pool *pool, struct bytes system
 /* The line over which this server tells of an account: its own, or the slot by its name's hash. */
 uint8_t cluster_pool_line(const struct cluster_pool *pool, struct bytes account);
 
+/* The slot of an account, had it no line of its own. */
+uint8_t cluster_pool_slot(const struct cluster_pool *pool, struct bytes account);
+
 /* The line of an account that has one of its own; ROUTE_LINE_NONE: it has not. */
 uint8_t cluster_pool_dedicated(const struct cluster_pool *pool, struct bytes account);
 
-/* The account of such a line. */
+/* The account of such a line; empty: a reload has taken it away. */
 static inline struct bytes cluster_pool_account(const struct cluster_pool *pool, uint8_t line)
 {
-    return pool->accounts[line - ROUTE_POOL_MAX];
+    uint32_t at = (uint32_t)line - ROUTE_POOL_MAX;
+    return at < pool->account_count ? pool->accounts[at] : (struct bytes){NULL, 0};
 }
 
+/* Gives the accounts the lines that they had in the options before, and new ones lines that were free, as far
+ * as there are any. False: memory is out. */
+MUST_USE bool cluster_pool_inherit(struct cluster_pool *pool, const struct cluster_pool *before,
+                                   struct arena *arena);
+
+/* Whether the accounts are the same, and the size is. */
+bool cluster_pool_same_accounts(const struct cluster_pool *a, const struct cluster_pool *b);
 bool cluster_pool_same(const struct cluster_pool *a, const struct cluster_pool *b);
 
 #endif

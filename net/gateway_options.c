@@ -2,7 +2,6 @@
 #include "net/gateway_options.h"
 
 #include "net/options.h"
-#include "net/tls_context.h"
 
 #include <strings.h>
 
@@ -229,7 +228,7 @@ static void parse_gateway(void *target, const struct config_entry *entry, struct
         option_map_apply(block_rows, COUNT_OF(block_rows), options, entry->value, arena, errors);
 }
 
-/* ---- reload: nothing of it changes, as in nats-server; new certificates need a restart, too ---- */
+/* ---- reload: certificates change, for new handshakes, and nothing else, as in nats-server ---- */
 
 static bool texts_equal(const char *a, const char *b)
 {
@@ -238,8 +237,7 @@ static bool texts_equal(const char *a, const char *b)
 
 static bool tls_equal(const struct tls_options *a, const struct tls_options *b)
 {
-    return a->on == b->on && tls_context_same(a->context, b->context) &&
-           tls_context_same(a->dialler, b->dialler);
+    return a->on == b->on && tls_options_timeout_ns(a) == tls_options_timeout_ns(b);
 }
 
 static bool remote_equal(const struct gateway_remote_options *a, const struct gateway_remote_options *b)
@@ -272,6 +270,20 @@ static void compare_gateway(const void *old, const void *new, struct option_chan
     const struct gateway_options *before = old, *after = new;
     if (changes->refusal.count == 0 && !block_equal(before, after))
         config_text_add(&changes->refusal, "config reload not supported for Gateway");
+}
+
+void gateway_options_inherit(struct gateway_options *options, const struct gateway_options *before)
+{
+    for (uint32_t i = 0; i < before->remote_count && i < options->remote_count; i++) {
+        for (uint32_t j = i + 1; j < options->remote_count; j++) {
+            struct gateway_remote_options here = options->remotes[i];
+            if (!texts_equal(options->remotes[j].name, before->remotes[i].name) ||
+                texts_equal(here.name, before->remotes[i].name))
+                continue;
+            options->remotes[i] = options->remotes[j];
+            options->remotes[j] = here;
+        }
+    }
 }
 
 /* ---- between options ---- */
@@ -327,7 +339,7 @@ const struct tls_options *gateway_options_tls(const struct gateway_options *opti
 static const struct option rows[] = {
     {.name = "gateway",
      .kind = OPTION_CUSTOM,
-     .reload = RELOAD_NEVER,
+     .reload = RELOAD_FREE,
      .parse = parse_gateway,
      .compare = compare_gateway},
 };

@@ -42,6 +42,9 @@ const struct option *gateway_option_rows(size_t *count);
 MUST_USE bool gateway_options_finish(struct gateway_options *options, struct cluster_options *cluster,
                                      struct config_text *why);
 
+/* Puts remotes in the order that they had before, because connections know them by their places. */
+void gateway_options_inherit(struct gateway_options *options, const struct gateway_options *before);
+
 /* Lets go of the TLS contexts. */
 void gateway_options_close(struct gateway_options *options);
 

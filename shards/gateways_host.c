@@ -56,10 +56,13 @@ static enum route_host_result host_interest(struct route *route, const struct ro
                                             uint32_t weight)
 {
     struct shard *shard = shard_of(route->context);
-    struct shard_account *account =
-        remotes_account_named(shard, route_connection_of(route), operation->account);
-    if (account == NULL || operation->subject.count > UINT16_MAX || operation->queue.count > UINT16_MAX)
+    struct shard_account *account;
+    if (operation->subject.count > UINT16_MAX || operation->queue.count > UINT16_MAX)
         return ROUTE_HOST_DONE; /* nobody here can publish there */
+    enum route_host_result known =
+        remotes_account_wanted(shard, route_connection_of(route), operation->account, &account);
+    if (known != ROUTE_HOST_DONE || account == NULL)
+        return known;
     return change(route, account, weight > 0 ? GATEWAY_WANTS : GATEWAY_UNWANTS, operation->subject,
                   operation->queue);
 }
@@ -68,9 +71,10 @@ static enum route_host_result host_account(struct route *route, struct bytes nam
 {
     struct bytes none = {NULL, 0};
     struct shard *shard = shard_of(route->context);
-    struct shard_account *account = remotes_account_named(shard, route_connection_of(route), name);
-    return account == NULL
-               ? ROUTE_HOST_DONE
+    struct shard_account *account;
+    enum route_host_result known = remotes_account_wanted(shard, route_connection_of(route), name, &account);
+    return known != ROUTE_HOST_DONE || account == NULL
+               ? known
                : change(route, account, wanted ? GATEWAY_ACCOUNT : GATEWAY_NO_ACCOUNT, none, none);
 }
 
@@ -89,12 +93,12 @@ static enum route_host_result list_command(struct route *route, const struct rou
                            : "Account absent from receive-all-subscriptions-complete command");
         return ROUTE_HOST_SETTLED;
     }
-    struct shard_account *account =
-        remotes_account_named(shard, route_connection_of(route), bytes_of(name, count));
+    struct shard_account *account;
     enum route_host_result result =
-        account == NULL
-            ? ROUTE_HOST_DONE
-            : change(route, account, begins ? GATEWAY_LIST_BEGINS : GATEWAY_LIST_ENDS, none, none);
+        remotes_account_wanted(shard, route_connection_of(route), bytes_of(name, count), &account);
+    result = result != ROUTE_HOST_DONE || account == NULL
+                 ? result
+                 : change(route, account, begins ? GATEWAY_LIST_BEGINS : GATEWAY_LIST_ENDS, none, none);
     if (result != ROUTE_HOST_DONE)
         return result;
     log_debug(shard->context.log, "%s - Gateway \"%.*s\": switching account \"%.*s\" to Interest-Only mode%s",

@@ -145,11 +145,40 @@ static bool was_there(const struct security_accounts *accounts, uint32_t id)
     return false;
 }
 
+/* What an index holds is not wanted any more. */
+static void tell_none(struct route_connection *connection, struct bytes name, struct index *index)
+{
+    for (struct interest *at = index_next(index, NULL); at != NULL; at = index_next(index, at)) {
+        struct bytes pattern = interest_pattern(at);
+        if (at->plain.count > 0 || at->remote_shards != 0)
+            route_tell_interest(&connection->route, name, pattern, plainly, 0);
+        for (const struct queue_group *group = at->groups; group != NULL; group = group->next_in_interest)
+            route_tell_interest(&connection->route, name, pattern, queue_group_name(group), 0);
+    }
+}
+
+/* An account has gone: nobody here can want anything in it. */
+static void tell_gone(const struct shard *shard, struct route_connection *connection,
+                      const struct security_account *gone)
+{
+    const struct shard_account *account = met(shard, gone);
+    if (account == NULL)
+        return;
+    tell_none(connection, gone->name, account->index);
+    if (account->remote != NULL)
+        tell_none(connection, gone->name, account->remote);
+}
+
 void gateways_snapshot_use(struct shard *shard, const struct security_accounts *before)
 {
     const struct security_accounts *accounts = &shard->context.security->accounts;
     if (shard->gateways.inbound_count == 0)
         return;
+    for (uint32_t i = 0; i < before->count; i++) {
+        for (struct route_connection *at = next_inbound(shard, NULL);
+             at != NULL && !was_there(accounts, before->all[i]->id); at = next_inbound(shard, at))
+            tell_gone(shard, at, before->all[i]);
+    }
     for (uint32_t i = 0; i < accounts->count; i++) {
         if (was_there(before, accounts->all[i]->id))
             continue;

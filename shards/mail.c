@@ -102,6 +102,13 @@ void mail_release(const uint8_t *bytes, struct block_pool *pool)
         block_release(pool, mail.block);
         return;
     }
+    case MAIL_ACCOUNT_ASK:
+    case MAIL_ACCOUNT_NAMED: {
+        struct mail_account_name mail;
+        memcpy(&mail, bytes, sizeof mail);
+        block_release(pool, mail.block);
+        return;
+    }
     case MAIL_PUBLISH: {
         struct mail_publish mail;
         memcpy(&mail, bytes, sizeof mail);

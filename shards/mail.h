@@ -56,6 +56,8 @@ enum mail_kind {
     MAIL_SYSTEM_EVENT,     /* shard -> control: what happened to a connection */
     MAIL_SYSTEM_ACCOUNT,   /* shard -> control: an account has other clients than before */
     MAIL_SYSTEM_CLIENT,    /* control -> shard: what one client is to do */
+    MAIL_ACCOUNT_ASK,      /* shard -> control: by which id is an account of that name known? */
+    MAIL_ACCOUNT_NAMED,    /* control -> shard: by this one */
 };
 
 enum mail_message_flags {
@@ -214,6 +216,7 @@ struct mail_route_answer {
 
 struct mail_route_bytes {
     uint8_t kind;
+    bool moves; /* first what it wants of accounts that have a line of their own now is dropped */
     uint32_t count;
     uint64_t rid;
     struct block *block;
@@ -294,6 +297,14 @@ struct mail_connect_urls {
 };
 
 /* To the worker a host name, back the addresses as text with a zero behind each, or none and why. */
+/* Of an account that is not configured here, but that another server speaks of: account_names.h. */
+struct mail_account_name {
+    uint8_t kind;
+    uint32_t count;
+    uint32_t account; /* ACCOUNT_NAME_NONE: there are too many */
+    struct block *block;
+};
+
 struct mail_resolve {
     uint8_t kind;
     uint32_t count;

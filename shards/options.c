@@ -419,6 +419,23 @@ static void refuse(struct option_changes *changes, const char *why)
     config_text_add(&changes->refusal, "Failed to reload server configuration: %.*s", (int)count, why);
 }
 
+/* Accounts keep the routes that they have of their own; one that is to get some has to be there. */
+static enum err pool_inherit(struct server_options *options, const struct server_options *old,
+                             struct config_text *why)
+{
+    struct cluster_pool *pool = &options->cluster.pool;
+    for (uint32_t i = 0; i < pool->account_count; i++) {
+        if (cluster_pool_dedicated(&old->cluster.pool, pool->accounts[i]) == ROUTE_LINE_NONE &&
+            security_account_find(&options->security.accounts, pool->accounts[i]) == NULL) {
+            config_text_add(why,
+                            "unable to add account \"%.*s\" to the list of dedicated routes: account missing",
+                            BYTES_PRINTF(pool->accounts[i]));
+            return ERR_INVALID;
+        }
+    }
+    return cluster_pool_inherit(pool, &old->cluster.pool, &options->arena) ? ERR_OK : ERR_MEMORY;
+}
+
 enum err server_options_reload_from(const struct server_options *old, int argc, char *const argv[],
                                     const struct config_source *source, struct server_options **options,
                                     struct option_changes *changes)
@@ -434,7 +451,11 @@ enum err server_options_reload_from(const struct server_options *old, int argc, 
         err = security_accounts_inherit(&attempt.options->security.accounts, &old->security.accounts,
                                         &attempt.options->arena);
     if (err == ERR_OK)
+        err = pool_inherit(attempt.options, old, &why);
+    if (err == ERR_OK) {
+        gateway_options_inherit(&attempt.options->gateway, &old->gateway);
         err = options_compare(&attempt.rows.table, old, attempt.options, changes);
+    }
     if (err == ERR_OK && changes->refusal.count > 0) {
         config_text_add_bytes(&why, bytes_of(changes->refusal.data, changes->refusal.count));
         err = ERR_INVALID;

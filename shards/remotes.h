@@ -169,6 +169,11 @@ void remotes_reload_step(struct shard *shard);
 void remotes_tell_all(struct shard *shard, struct route_connection *connection);
 void remotes_tell_again(struct shard *shard, struct route_connection *connection);
 
+/* What the peer said on this line about accounts that have one of their own now is dropped, then it gets
+ * `answer`, whose hold is taken. */
+void remotes_drop_moving(struct shard *shard, struct route_connection *connection, struct block *answer,
+                         uint32_t answer_bytes);
+
 /* Goes on with that, as long as route_walks() says so. */
 void remotes_tell_step(struct shard *shard, struct route_connection *connection);
 
@@ -199,6 +204,11 @@ enum route_host_result remotes_interest_mail(struct shard *shard, const struct m
 /* The account of that name; NULL: not configured here. */
 struct shard_account *remotes_account_named(struct shard *shard, struct route_connection *connection,
                                             struct bytes name);
+
+/* The same for what that account wants: one that is not configured here is known all the same, because a
+ * reload may add it. ROUTE_HOST_FULL: not known yet. With *account NULL nobody can know. */
+enum route_host_result remotes_account_wanted(struct shard *shard, struct route_connection *connection,
+                                              struct bytes name, struct shard_account **account);
 
 /* Puts a queue group's name behind those before it, a blank between; one that does not fit is left out. The
  * new count. */

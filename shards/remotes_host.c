@@ -167,12 +167,26 @@ struct shard_account *remotes_account_named(struct shard *shard, struct route_co
     return *known;
 }
 
+enum route_host_result remotes_account_wanted(struct shard *shard, struct route_connection *connection,
+                                              struct bytes name, struct shard_account **account)
+{
+    *account = remotes_account_named(shard, connection, name);
+    if (LIKELY(*account != NULL))
+        return ROUTE_HOST_DONE;
+    if (connection->line >= ROUTE_POOL_MAX)
+        name = cluster_pool_account(&shard->snapshot->options->cluster.pool, connection->line);
+    return account_names_find(shard, name, account);
+}
+
 static enum route_host_result host_interest(struct route *route, const struct route_operation *operation,
                                             uint32_t weight)
 {
     struct shard *shard = shard_of_route(route);
     struct route_connection *connection = route_connection_of(route);
-    struct shard_account *account = remotes_account_named(shard, connection, operation->account);
+    struct shard_account *account;
+    enum route_host_result known = remotes_account_wanted(shard, connection, operation->account, &account);
+    if (known != ROUTE_HOST_DONE)
+        return known;
     if (account == NULL) {
         log_debug(shard->context.log, "Unknown account \"%.*s\" for remote subject \"%.*s\"",
                   BYTES_PRINTF(operation->account), BYTES_PRINTF(operation->subject));
@@ -376,6 +390,10 @@ void remotes_mail_bytes(struct shard *shard, const uint8_t *bytes)
     struct mail_route_bytes mail;
     memcpy(&mail, bytes, sizeof mail);
     struct route_connection *connection = connection_by_rid(shard, mail.rid);
+    if (connection != NULL && mail.moves && connection->remote != ROUTE_NONE) {
+        remotes_drop_moving(shard, connection, mail.block, mail.count);
+        return;
+    }
     if (connection != NULL)
         route_write(&connection->route, bytes_of(mail.block->bytes, mail.count));
     block_release(&shard->context.pool.blocks, mail.block);
@@ -442,6 +460,8 @@ void remotes_snapshot_use(struct shard *shard)
         struct route_connection *connection = LIST_ELEMENT(at, struct route_connection, all);
         memset(connection->accounts, 0, sizeof connection->accounts);
         route_connection_options_use(shard, connection);
+        gateways_unknown_free(connection->gateway_unknown);
+        connection->gateway_unknown = NULL;
     }
 }
 

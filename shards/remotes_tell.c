@@ -6,6 +6,7 @@
 #include "net/route.h"
 #include "shards/mail.h"
 #include "shards/route_connection.h"
+#include "shards/route_s2.h"
 #include "shards/shard.h"
 
 #include <string.h>
@@ -170,6 +171,7 @@ void remotes_tell_again(struct shard *shard, struct route_connection *connection
 struct refused {
     const struct shard *shard;
     uint32_t remote;
+    bool all; /* the account is on another line now */
     uint32_t seen;
     bool found;
     uint32_t pattern_count, queue_count;
@@ -189,7 +191,7 @@ static void find_refused(void *context, struct interest *interest)
         wanted = queue_group_remote(group, refused->remote) > 0;
         queue = wanted ? queue_group_name(group) : plainly;
     }
-    if (!wanted || remotes_may_export(refused->shard, pattern))
+    if (!wanted || (!refused->all && remotes_may_export(refused->shard, pattern)))
         return;
     ASSERT(pattern.count + queue.count <= sizeof refused->texts);
     refused->found = true;
@@ -221,6 +223,14 @@ static bool drop(struct shard *shard, struct route_connection *connection, struc
     return true;
 }
 
+/* Whether that line of a pool is not the one of an account that has one of its own: what was said on it
+ * before that was so is said anew on its own. */
+static bool leaves(const struct route_connection *connection, const struct shard_account *account)
+{
+    return connection->pooled && connection->line < ROUTE_POOL_MAX &&
+           account->remotes.line >= ROUTE_POOL_MAX && account->host.configured != NULL;
+}
+
 /* What is wanted here goes from all shards in the order in which the peer's own words reach them, so that no
  * shard is left with what another one has dropped. */
 static void drop_on(struct shard *shard, struct route_connection *connection)
@@ -235,6 +245,7 @@ static void drop_on(struct shard *shard, struct route_connection *connection)
             at->cursor = 0;
             continue;
         }
+        refused.all = leaves(connection, account);
         do {
             refused.found = false;
             if (refused.seen++ >= TELL_PATTERNS_MAX)
@@ -246,7 +257,21 @@ static void drop_on(struct shard *shard, struct route_connection *connection)
                 return;
         } while (refused.found || at->cursor != 0);
     }
+    struct block *answer = connection->dropping.answer;
+    if (answer != NULL)
+        route_write(&connection->route, bytes_of(answer->bytes, connection->dropping.answer_bytes));
+    block_release(&shard->context.pool.blocks, answer);
     connection->dropping = (struct route_dropping){0};
+}
+
+void remotes_drop_moving(struct shard *shard, struct route_connection *connection, struct block *answer,
+                         uint32_t answer_bytes)
+{
+    block_release(&shard->context.pool.blocks,
+                  connection->dropping.answer); /* asked again before it was over */
+    connection->dropping =
+        (struct route_dropping){.going = true, .answer = answer, .answer_bytes = answer_bytes};
+    drop_on(shard, connection);
 }
 
 void remotes_tell_step(struct shard *shard, struct route_connection *connection)
@@ -266,6 +291,40 @@ static bool permissions_changed(const struct shard *shard, const struct snapshot
                   before->options->cluster.permissions_digest) != 0;
 }
 
+/* The connections of a pool of another size are none of this one, and an account's own is not of any use when
+ * it has no own one any more (routes.md 13). Closed here and now: interest is not to be told twice, on two
+ * lines. */
+static void lines_close(struct shard *shard, const struct snapshot *before)
+{
+    const struct cluster_pool *pool = &shard->snapshot->options->cluster.pool;
+    const struct cluster_pool *old = &before->options->cluster.pool;
+    for (struct list_link *at = list_first(&shard->remotes.routes), *next = NULL; at != NULL; at = next) {
+        struct route_connection *connection = LIST_ELEMENT(at, struct route_connection, all);
+        next = list_next(&shard->remotes.routes, at);
+        if (connection->remote == ROUTE_NONE || !connection->pooled)
+            continue;
+        bool stays = connection->line < ROUTE_POOL_MAX
+                         ? pool->size == old->size
+                         : bytes_equal(cluster_pool_account(pool, connection->line),
+                                       cluster_pool_account(old, connection->line));
+        if (!stays)
+            route_close(&connection->route, CLOSED_ROUTE_REMOVED, NULL);
+    }
+}
+
+/* Those that are compressed go on in the new way, if both are one; the control core ends the others. */
+static void compression_change(struct shard *shard)
+{
+    enum route_compression_mode mode =
+        (enum route_compression_mode)shard->snapshot->options->cluster.compression.mode;
+    for (struct list_link *at = list_first(&shard->remotes.routes); at != NULL;
+         at = list_next(&shard->remotes.routes, at)) {
+        struct route_connection *connection = LIST_ELEMENT(at, struct route_connection, all);
+        if (connection->s2 != NULL && route_compression_on(mode))
+            connection->s2->mode = mode;
+    }
+}
+
 /* Whether accounts have gone, or are told of on another line. */
 static bool accounts_moved(const struct shard *shard)
 {
@@ -281,8 +340,11 @@ static bool accounts_moved(const struct shard *shard)
 void remotes_reload_begin(struct shard *shard, struct snapshot *before)
 {
     struct remotes *remotes = &shard->remotes;
-    bool permissions = permissions_changed(shard, before);
-    bool changes = permissions || accounts_moved(shard);
+    lines_close(shard, before);
+    if (!route_compression_same(&shard->snapshot->options->cluster.compression,
+                                &before->options->cluster.compression))
+        compression_change(shard);
+    bool changes = permissions_changed(shard, before) || accounts_moved(shard);
     ASSERT(remotes->before == NULL); /* the control core waits with the next reload */
     remotes->before = before;
     for (struct list_link *at = list_first(&remotes->routes); at != NULL;
@@ -292,7 +354,8 @@ void remotes_reload_begin(struct shard *shard, struct snapshot *before)
             continue;
         connection->telling.changes = true;
         connection->telling.at = (struct route_walk){0};
-        connection->dropping = (struct route_dropping){.going = permissions};
+        connection->dropping.going = true;
+        connection->dropping.at = (struct route_walk){0};
     }
     remotes_reload_step(shard);
 }

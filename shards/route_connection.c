@@ -416,6 +416,7 @@ static void free_connection(struct shard *shard, struct route_connection *connec
     }
     timers_cancel(&shard->context.timers, &connection->timer);
     held_drop(shard, connection);
+    block_release(&shard->context.pool.blocks, connection->dropping.answer);
     tls_stream_free(connection->tls);
     route_s2_free(shard, connection);
     gateways_unknown_free(connection->gateway_unknown);

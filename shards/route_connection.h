@@ -43,6 +43,8 @@ struct route_telling {
 struct route_dropping {
     bool going;
     struct route_walk at;
+    struct block *answer; /* a line for the peer when it is over; NULL: none */
+    uint32_t answer_bytes;
 };
 
 struct route_connection {

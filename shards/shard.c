@@ -325,6 +325,9 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
     case MAIL_SYSTEM_CLIENT:
         system_shard_mail_client(shard, mail);
         return;
+    case MAIL_ACCOUNT_NAMED:
+        account_names_mail(shard, mail);
+        return;
     case MAIL_CONNECTION_CLOSED:
     case MAIL_PASSWORD:
     case MAIL_SNAPSHOT_RELEASED:
@@ -339,6 +342,7 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
     case MAIL_SYSTEM_PUBLISHED:
     case MAIL_SYSTEM_EVENT:
     case MAIL_SYSTEM_ACCOUNT:
+    case MAIL_ACCOUNT_ASK:
         break;
     }
     UNREACHABLE("a mail that no shard gets");
@@ -690,6 +694,7 @@ void shard_close(struct shard *shard)
     backlog_close(shard);
     system_shard_close(shard);
     accounts_close(shard);
+    arena_close(&shard->names.arena);
     index_table_close(&shard->shadow_table);
     memory_free(shard->scratch);
     memory_free(shard->context.mapped_subject);

@@ -6,6 +6,7 @@
 #include "core/subject/index.h"
 #include "core/subject/index_table.h"
 #include "net/host.h"
+#include "shards/account_names.h"
 #include "shards/accounts.h"
 #include "shards/backlog.h"
 #include "shards/closed.h"
@@ -57,6 +58,7 @@ struct shard {
     struct loop *loop;
     struct post post;
     struct shard_accounts accounts; /* an index for each */
+    struct account_names names;     /* of those that others speak of, and that are not configured */
     struct match_cache *matches;
     struct router router;
     struct snapshot *snapshot;

@@ -54,6 +54,7 @@ enum err cluster_init(struct control *control)
         return ERR_OK;
     cluster->accept.kind = CONTROL_OP_ROUTE_ACCEPT;
     cluster->accept_timer.kind = CONTROL_TIMER_ROUTE_ACCEPT;
+    cluster->move_timer.kind = CONTROL_TIMER_CLUSTER_MOVE;
     if (random_secure(&seed, sizeof seed) != ERR_OK)
         return ERR_SYSTEM;
     random_seed(&cluster->random, seed);
@@ -408,6 +409,7 @@ void cluster_stop(struct control *control)
         cluster->listen_fd = -1;
     }
     timers_cancel(&control->timers, &cluster->accept_timer);
+    timers_cancel(&control->timers, &cluster->move_timer);
     for (struct list_link *at = cluster->on ? list_first(&cluster->dials) : NULL, *next = NULL; at != NULL;
          at = next) {
         next = list_next(&cluster->dials, at);

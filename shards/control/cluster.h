@@ -8,6 +8,7 @@
 
 #include "core/base/list.h"
 #include "core/base/random.h"
+#include "core/codec/nuid.h"
 #include "core/config/text.h"
 #include "core/loop/loop.h"
 #include "core/loop/timers.h"
@@ -52,6 +53,7 @@ struct dial {
     uint8_t state;     /* enum dial_state */
     uint8_t member;    /* while resting */
     uint8_t line;      /* of the account that it is for; ROUTE_LINE_NONE: for a slot of the pool */
+    bool soon;         /* its route ends to come back at once */
     bool further;      /* beside the first one to that address: goes when it is not needed */
     bool configured;
     bool was_connected;
@@ -109,8 +111,12 @@ struct cluster {
     uint64_t dial_numbers;
     uint32_t routes_on[64]; /* by shard */
     uint32_t local_urls_bytes;
-    int listen_fd; /* -1: none */
-    uint16_t port; /* the real one */
+    struct timer move_timer;       /* the end of waiting for these: */
+    uint32_t moves_unanswered;     /* members told that accounts get lines of their own */
+    char move_id[NUID_TEXT_BYTES]; /* by which they answer */
+    bool moving;                   /* accounts' own lines are to be dialled when all have answered */
+    int listen_fd;                 /* -1: none */
+    uint16_t port;                 /* the real one */
     uint16_t advertised_port;
     bool on;
     bool dynamic; /* the name was made up */
@@ -138,6 +144,10 @@ void cluster_lame_duck(struct control *control);
 /* New options are in force, and every shard is told of them: what follows from them for dials, for routes and
  * for what others are told; control->retired has the old ones. */
 void cluster_reloaded(struct control *control);
+
+/* All shards work by them; and the timer of what waits for other servers. */
+void cluster_reload_over(struct control *control);
+void cluster_move_due(struct control *control);
 
 void cluster_accept_arm(struct control *control);
 void cluster_accepted(struct control *control, const struct loop_completion *completion);

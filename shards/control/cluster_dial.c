@@ -147,7 +147,9 @@ void cluster_dial_again(struct control *control, struct dial *dial, bool registe
     dial->state = DIAL_WAITING;
     dial->attempts = 0;
     dial->delay_ns = 0;
-    timer_set_in(control, dial, (dial->configured ? DIAL_PAUSE_NS : 0) + spread_ns);
+    bool waits = dial->configured && !dial->soon;
+    dial->soon = false;
+    timer_set_in(control, dial, (waits ? DIAL_PAUSE_NS : 0) + spread_ns);
 }
 
 /* ---- looking up, connecting ---- */

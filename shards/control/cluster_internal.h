@@ -23,6 +23,8 @@ MUST_USE bool cluster_addresses_make(struct control *control, char *why, size_t 
 
 /* cluster_tell.c: lines for a route. False: no memory or no room for them, and the route ends. */
 bool cluster_send(struct control *control, struct cluster_route *route, struct bytes lines);
+/* The same, when what its peer wants of accounts with a line of their own has been dropped. */
+bool cluster_send_moved(struct control *control, struct cluster_route *route, struct bytes lines);
 
 /* cluster_reload.c: INFO for a route that has had one which is not true any more; one that is not a member's
  * yet gets it as soon as it is. */
@@ -60,6 +62,15 @@ bool cluster_first_info(struct control *control, struct cluster_route *route, st
 struct cluster_member *cluster_member_by_id(struct cluster *cluster, struct bytes server_id);
 /* The line by which a server is told what is not about an account; NULL: it has none. */
 struct cluster_route *cluster_member_route(const struct cluster_member *member);
+
+/* Dials what is missing to a server that has been dialled: slots of the pool, accounts' own lines. */
+void cluster_pool_fill(struct control *control, const struct cluster_route *route);
+
+/* cluster_reload_lines.c: pool, accounts with lines of their own, and compression by new options. */
+void cluster_lines_reloaded(struct control *control);
+/* A member gives an account a line of its own, or answers that it has heard of ours. */
+void cluster_account_moves(struct control *control, struct cluster_route *route,
+                           const struct route_info *said);
 
 /* Whether a dial has led to a server, or rests because that one has all its routes. */
 bool cluster_dial_leads_to(struct cluster *cluster, const struct dial *dial, uint8_t member);

@@ -227,10 +227,10 @@ static uint32_t under_way(struct cluster *cluster, const struct dial *like)
 
 /* Who dialled sees to it that the pool becomes full, one slot after the other, and that each account that is
  * to have a route of its own gets it. */
-static void pool_fill(struct control *control, const struct cluster_route *route,
-                      const struct cluster_member *member)
+void cluster_pool_fill(struct control *control, const struct cluster_route *route)
 {
     const struct cluster_pool *pool = pool_of(control);
+    const struct cluster_member *member = &control->cluster.members[route->member];
     const struct dial *dial = route->dial;
     uint32_t missing = 0;
     if (dial == NULL || control->state == CONTROL_STOPPING)
@@ -241,7 +241,8 @@ static void pool_fill(struct control *control, const struct cluster_route *route
         cluster_dial_new(control, &dial->url, dial->configured, ROUTE_LINE_NONE, dial);
     for (uint32_t i = 0; i < pool->account_count; i++) {
         uint8_t line = (uint8_t)(ROUTE_POOL_MAX + i);
-        if (member->lines[line] == NULL && !cluster_dial_known(control, dial->url.host, dial->url.port, line))
+        if (pool->accounts[i].count > 0 && member->lines[line] == NULL &&
+            !cluster_dial_known(control, dial->url.host, dial->url.port, line))
             cluster_dial_new(control, &dial->url, dial->configured, line, dial);
     }
 }
@@ -425,8 +426,7 @@ static void registered(struct control *control, struct cluster_route *route, str
     line_tell(control, route, REMOTE_LINE_UP, answer.hash);
     member->lines[place->line] = route;
     member->line_count++;
-    if (member->slot_count < (uint32_t)place->slots)
-        member->slot_count = (uint32_t)place->slots;
+    member->slot_count = (uint32_t)place->slots; /* a reload may have changed it, here or there */
     if (route->dial != NULL) {
         route->dial->attempts = 0;
         route->dial->delay_ns = 0;
@@ -443,7 +443,7 @@ static void registered(struct control *control, struct cluster_route *route, str
         cluster_urls_tell(control);
     }
     if (place->pooled)
-        pool_fill(control, route, member);
+        cluster_pool_fill(control, route);
 }
 
 /* A place is free: the connection gets it, and its server a number if it has none. True: the document was

@@ -175,19 +175,9 @@ static void told_of(struct control *control, const struct route_info *info)
     arena_close(&arena);
 }
 
-/* A member that is being reloaded gives an account a route of its own and waits until all others have heard
- * (routes.md 13.4). It stays where it is for us until this server has the same configuration: what the
- * account wants there is still served by the line that it was said on, while nats-server drops it. */
-static void account_moves(struct control *control, struct cluster_route *route, const struct route_info *said)
+static bool lists_same(const struct route_info_lists *a, const struct route_info_lists *b)
 {
-    char line[ROUTE_INFO_BYTES_MAX];
-    struct route_info info = *said;
-    if (info.route_account.count == 0)
-        return; /* an answer to what we never ask */
-    info.route_account = (struct bytes){NULL, 0};
-    size_t count = route_info_write(line, sizeof line, &info);
-    if (count > 0)
-        (void)cluster_send(control, route, bytes_of(line, count));
+    return bytes_equal(a->allow, b->allow) && bytes_equal(a->deny, b->deny);
 }
 
 /* A member says anew what it is: it has been reloaded, or goes. What it says of its clients' URLs is told on,
@@ -200,13 +190,16 @@ static bool member_said_again(struct control *control, struct cluster_member *me
         cluster_urls_tell(control);
         return false;
     }
-    if (member->lame_duck || bytes_equal(info->connect_urls, member->info.connect_urls))
-        return false;
+    bool same_urls = member->lame_duck || bytes_equal(info->connect_urls, member->info.connect_urls);
     bool same_gateway = bytes_equal(info->gateway_url, member->info.gateway_url);
+    if (same_urls && same_gateway && lists_same(&info->imports, &member->info.imports) &&
+        lists_same(&info->exports, &member->info.exports))
+        return false;
     json_close(&member->document);
     member->document = *document;
     member->info = *info;
-    cluster_urls_tell(control);
+    if (!same_urls)
+        cluster_urls_tell(control);
     if (!same_gateway)
         gateways_cluster_changed(control);
     return true;
@@ -226,7 +219,7 @@ static void info_said(struct control *control, struct cluster_route *route, stru
     struct route_info info = {0};
     bool good = route_info_read(&document, json, &info) == ERR_OK;
     if (good && route->member != CLUSTER_NO_MEMBER && info.route_account_request.count > 0) {
-        account_moves(control, route, &info);
+        cluster_account_moves(control, route, &info);
         cluster_route_go_on(control, route, false);
         json_close(&document);
         return;

@@ -147,4 +147,5 @@ void cluster_reloaded(struct control *control)
     words_change(control);
     routes_remove(control);
     routes_add(control, &control->retired->options->cluster);
+    cluster_lines_reloaded(control);
 }

@@ -17,12 +17,22 @@ void cluster_route_end(struct control *control, struct cluster_route *route, enu
     peer_answer_say(control, route->shard, &route->answer, &mail);
 }
 
-bool cluster_send(struct control *control, struct cluster_route *route, struct bytes lines)
+static bool send_lines(struct control *control, struct cluster_route *route, struct bytes lines, bool moves)
 {
-    bool good = peer_lines_say(control, route->shard, route->rid, lines);
+    bool good = peer_lines_say(control, route->shard, route->rid, lines, moves);
     if (!good)
         cluster_route_end(control, route, CLOSED_WRITE_ERROR, NULL);
     return good;
+}
+
+bool cluster_send(struct control *control, struct cluster_route *route, struct bytes lines)
+{
+    return send_lines(control, route, lines, false);
+}
+
+bool cluster_send_moved(struct control *control, struct cluster_route *route, struct bytes lines)
+{
+    return send_lines(control, route, lines, true);
 }
 
 bool cluster_owed_tell(struct control *control)

@@ -116,6 +116,7 @@ enum err control_init(struct control *control, const struct control_setup *setup
         snprintf(why, why_bytes, "no memory for the system account");
         return ERR_MEMORY;
     }
+    account_register_init(&control->accounts, control->snapshot->options);
     if (cluster_init(control) != ERR_OK || gateways_core_init(control) != ERR_OK) {
         snprintf(why, why_bytes, "the kernel has no random bytes");
         return ERR_SYSTEM;
@@ -192,6 +193,9 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
         return;
     case MAIL_SYSTEM_PUBLISHED:
         control_stop_threads(control);
+        return;
+    case MAIL_ACCOUNT_ASK:
+        account_register_mail(control, from, mail);
         return;
     case MAIL_STOPPED:
         ASSERT(control->running_threads > 0);
@@ -282,6 +286,9 @@ static void expire_timers(struct control *control)
         case CONTROL_TIMER_DIAL:
             cluster_dial_due(control, CONTAINER_OF(timer, struct dial, timer));
             break;
+        case CONTROL_TIMER_CLUSTER_MOVE:
+            cluster_move_due(control);
+            break;
         case CONTROL_TIMER_STATSZ:
             system_statsz_due(control);
             break;
@@ -340,6 +347,7 @@ static bool turn(struct control *control, bool more)
     control->retry = cluster_step(control);
     control->retry = system_step(control) || control->retry;
     control->retry |= gateways_step(control);
+    control->retry |= account_register_step(control);
     more |= service_step(control, &control->retry);
     outer_step(control);
     post_flush(&control->post);
@@ -370,6 +378,7 @@ void control_close(struct control *control)
     control_listen_close(control);
     cluster_close(control);
     gateways_core_close(control);
+    account_register_close(&control->accounts);
     if (control->signal_fd >= 0)
         close(control->signal_fd);
     service_close(control);

@@ -10,6 +10,7 @@
 #include "core/loop/timers.h"
 #include "net/info.h"
 #include "net/tls_context.h"
+#include "shards/control/account_register.h"
 #include "shards/control/cluster.h"
 #include "shards/control/desk.h"
 #include "shards/control/gateways.h"
@@ -76,6 +77,7 @@ struct control {
     bool threads_told; /* all threads have been told to stop */
     int exit_code;
     struct cluster cluster;
+    struct account_register accounts;
     struct system system;
     struct gateway_core gateways;
     struct desk desk;

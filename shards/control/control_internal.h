@@ -29,7 +29,8 @@ enum control_timer {
     CONTROL_TIMER_MONITOR, /* of a connection to the monitoring port */
     CONTROL_TIMER_ROUTE_ACCEPT,
     CONTROL_TIMER_DIAL,
-    CONTROL_TIMER_STATSZ, /* of the system account: its heartbeats, */
+    CONTROL_TIMER_CLUSTER_MOVE, /* accounts that get routes of their own by a reload */
+    CONTROL_TIMER_STATSZ,       /* of the system account: its heartbeats, */
     CONTROL_TIMER_ACCOUNTS,
     CONTROL_TIMER_SURVEY, /* what is asked of other servers, */
     CONTROL_TIMER_STOP,   /* and the end of waiting for its last word */

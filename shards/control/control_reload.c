@@ -89,6 +89,7 @@ void control_snapshot_released(struct control *control, struct snapshot *snapsho
     server_options_free(snapshot->options);
     memory_free(snapshot);
     option_changes_close(&control->changes);
+    cluster_reload_over(control);
     reload_over(control);
     if (!control->reload_again)
         return;
@@ -166,6 +167,7 @@ bool control_reload(struct control *control, char *refusal, size_t refusal_bytes
         reload_over(control);
         return false;
     }
+    account_register_reload(&control->accounts, options, control->snapshot->options);
     *snapshot = (struct snapshot){.options = options, .holders = control->shard_count};
     control_info_make(control, snapshot);
     hand_out(control, snapshot);

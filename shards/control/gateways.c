@@ -270,7 +270,7 @@ struct gateway_link *gateways_link_new(struct control *control, int fd, const st
 
 bool gateways_link_write(struct control *control, struct gateway_link *link, struct bytes lines)
 {
-    bool good = peer_lines_say(control, link->shard, link->rid, lines);
+    bool good = peer_lines_say(control, link->shard, link->rid, lines, false);
     if (!good)
         gateways_link_end(control, link, CLOSED_WRITE_ERROR, NULL);
     return good;

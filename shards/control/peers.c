@@ -40,10 +40,11 @@ struct mail_route_answer peer_ends(uint64_t rid, uint8_t reason, const char *err
     return mail;
 }
 
-bool peer_lines_say(struct control *control, uint32_t shard, uint64_t rid, struct bytes lines)
+bool peer_lines_say(struct control *control, uint32_t shard, uint64_t rid, struct bytes lines, bool moves)
 {
     struct block_pool none = {0};
     struct mail_route_bytes mail = {.kind = MAIL_ROUTE_BYTES,
+                                    .moves = moves,
                                     .rid = rid,
                                     .count = (uint32_t)lines.count,
                                     .block = block_take(&none, lines.count)};

@@ -32,8 +32,9 @@ bool peer_answer_again(struct control *control, uint32_t shard, struct peer_answ
 struct mail_route_answer peer_goes_on(uint64_t rid);
 struct mail_route_answer peer_ends(uint64_t rid, uint8_t reason, const char *error);
 
-/* Lines for a connection. False: no memory, or no room. */
-MUST_USE bool peer_lines_say(struct control *control, uint32_t shard, uint64_t rid, struct bytes lines);
+/* Lines for a connection; `moves`: see mail_route_bytes. False: no memory, or no room. */
+MUST_USE bool peer_lines_say(struct control *control, uint32_t shard, uint64_t rid, struct bytes lines,
+                             bool moves);
 
 /* Has the worker check a password against a hash; the answer names `rid`. False: no memory, or no room. */
 MUST_USE bool peer_password_ask(struct control *control, uint64_t rid, struct bytes stored,

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 WAIT_SECONDS = 30  # generous: it only ends tests that fail
@@ -142,8 +143,16 @@ def pump(clients, done, again=None, pause=0.05):
             by_number[number].read()
 
 
+TAKING = threading.Lock()
+
+
 def free_ports(count, taken=[os.getpid() * 7919 % len(PORTS)]):
-    """So many ports that nobody listens on."""
+    """So many ports that nobody listens on; no two callers in this process get the same."""
+    with TAKING:
+        return find_ports(count, taken)
+
+
+def find_ports(count, taken):
     found = []
     while len(found) < count:
         taken[0] = (taken[0] + 1) % len(PORTS)

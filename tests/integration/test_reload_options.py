@@ -238,6 +238,8 @@ REFUSED = [
     ("verify_and_map", TLS % (CERT, KEY, f', ca_file: "{AUTHORITY.file}", verify: true'),
      TLS % (CERT, KEY, f', ca_file: "{AUTHORITY.file}", verify_and_map: true'), "TLSMap: old=false, new=true"),
     ("connection_rate_limit", TLS % (CERT, KEY, ""), TLS % (CERT, KEY, ", connection_rate_limit: 5"), "TLSRateLimit: old=0, new=5"),
+    ("cluster", "", 'cluster { listen: "127.0.0.1:23999" }', "cluster host: old=, new=127.0.0.1"),
+    ("gateway", "", 'gateway { name: G, listen: "127.0.0.1:23999" }', "Gateway"),
     ("client_advertise", "", 'client_advertise: "a:b:c"', "invalid ClientAdvertise value of a:b:c, err="),
     ("shards", "", "shards: 1", "shards: old=0, new=1", OWN),
     ("busy_poll", "", "busy_poll: 1ms", "busy_poll: old=.*, new=1ms", OWN),

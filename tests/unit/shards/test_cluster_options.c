@@ -245,8 +245,14 @@ static const struct reload_case reload_cases[] = {
      "Reloaded: cluster\n"},
     {"cluster { port: 1, authorization { user: u, password: p } }",
      "cluster { port: 1, authorization { user: u, password: q } }", NULL, "Reloaded: cluster\n"},
-    {"cluster { port: 1 }", "cluster { port: 1, pool_size: 5 }", "config reload not supported for cluster",
-     ""},
+    {"cluster { port: 1 }", "cluster { port: 1, pool_size: 5 }", NULL, "Reloaded: cluster\n"},
+    {"cluster { port: 1 }", "cluster { port: 1, compression: s2_fast }", NULL, "Reloaded: cluster\n"},
+    {"accounts { A {}, B {} }, cluster { port: 1, accounts: [A, B] }",
+     "accounts { A {}, B {} }, cluster { port: 1, accounts: [B, A] }", NULL, ""},
+    {"accounts { A {} }, cluster { port: 1 }", "accounts { A {} }, cluster { port: 1, accounts: [A] }", NULL,
+     "Reloaded: cluster\n"},
+    {"cluster { port: 1 }", "cluster { port: 1, accounts: [A] }",
+     "unable to add account \"A\" to the list of dedicated routes: account missing", ""},
 };
 
 /* The lines about the cluster. */

@@ -133,9 +133,17 @@ static const struct reload_case reload_cases[] = {
     {"gateway { name: A, port: 1, gateways: [ {name: B, url: \"nats://b:1\"} ] }",
      "gateway { name: A, port: 1, gateways: [ {name: B, url: \"nats://b:1\"} ] }", false},
     {"port: 4222", "gateway { name: A, port: 1 }", true},
+    {"gateway { name: A, port: 1, gateways: [ {name: B, url: \"nats://b:1\"}, {name: C, url: \"nats://c:1\"} "
+     "] }",
+     "gateway { name: A, port: 1, gateways: [ {name: C, url: \"nats://c:1\"}, {name: B, url: \"nats://b:1\"} "
+     "] }",
+     false},
+    {"gateway { name: A, port: 1, gateways: [ {name: B, url: \"nats://b:1\"}, {name: C, url: \"nats://c:1\"} "
+     "] }",
+     "gateway { name: A, port: 1, gateways: [ {name: C, url: \"nats://c:1\"} ] }", true},
 };
 
-Test(gateway_options, nothing_of_it_changes_by_a_reload)
+Test(gateway_options, nothing_but_certificates_changes_by_a_reload)
 {
     for (const struct reload_case *c = reload_cases; c < reload_cases + COUNT_OF(reload_cases); c++) {
         char *argv[] = {"nats-server", "-c", "g.conf", NULL};
@@ -146,6 +154,8 @@ Test(gateway_options, nothing_of_it_changes_by_a_reload)
         struct option_changes changes = {0};
         enum err err = server_options_reload_from(old, 3, argv, &source, &new, &changes);
         cr_expect_eq(err == ERR_INVALID, c->refused, "%s", c->after);
+        for (uint32_t i = 0; new != NULL &&i < new->gateway.remote_count; i++)
+            cr_expect_str_eq(new->gateway.remotes[i].name, old->gateway.remotes[i].name);
         if (c->refused)
             cr_expect_not_null(strstr(config_text_string(&changes.refusal), "not supported for"), "%s: %s",
                                c->after, config_text_string(&changes.refusal));

@@ -101,7 +101,7 @@ Test(peers, lines_without_room_are_refused)
 {
     uint8_t line[] = "INFO {}\r\n";
     fill();
-    cr_expect_not(peer_lines_say(control, 0, 7, bytes_of(line, sizeof line - 1)));
+    cr_expect_not(peer_lines_say(control, 0, 7, bytes_of(line, sizeof line - 1), false));
 }
 
 Test(peers, the_shard_with_the_fewest_is_chosen)
