@@ -314,16 +314,19 @@ def case_20_a_long_burst_goes_on_beside_changes(world):
             client.send(b"".join(b"UNSUB %d\r\nSUB late.%d %d\r\n" % (sids[n], n, 1000000 + n) for n in changed))
             gone.update(changed)
             fresh.update(changed)
-        while (line := peer.line()) is not None:
-            words = line.decode().split()
+        # Not for longer: where the question came before "RS+ ask" was taken it has to be put again.
+        if select.select([peer.socket], [], [], 0.05)[0]:
+            peer.buffer += peer.socket.recv(1 << 16)
+        peer.send(b"PONG\r\n" * peer.buffer.count(b"PING\r\n"))
+        peer.buffer = peer.buffer.replace(b"PING\r\n", b"")
+        while b"\n" in peer.buffer:
+            words = peer.line().decode().split()
             if words[0] in ("RS+", "RS-"):
                 told[words[2]] = words[0] == "RS+"
             elif words[0] == "RMSG":
                 peer.body(int(words[-1]))
                 expect("told of the inbox before it is asked", True, told.get("inbox.early"))
                 asked = True
-            if not peer.buffer:
-                break
     client.subscribe("end.of.changes")
     while "end.of.changes" not in told:
         words = peer.line().decode().split()
@@ -415,56 +418,6 @@ def forgotten(world, peer, client, subject):
     until_heard(world, peer, client)
     client.publish("end", b"")
     expect("after RS-", b"RMSG APP end 0", peer.line())
-
-
-def case_23_a_lost_server_is_forgotten_and_its_place_taken(world):
-    """A server with very much interest is lost; the same one, or another, is there again before all of it can be forgotten. What
-    was wanted before counts no more from the loss on, and what is wanted now stays."""
-    asker, worker = world.client(), world.client()
-    worker.subscribe("old.7", "g")
-    worker.flush()
-    asker.subscribe("answer")
-    # From some thousand on a message for the group goes nowhere in nats-server 2.9.
-    count = 100000 if world.ours else 100
-    lines = b"".join(b"RS+ APP old.%d\r\nRS+ APP old.%d g 1000\r\n" % (n, n) for n in range(count))
-
-    def no_responders():
-        return any(m.header and b"503" in m.header for m in asker.messages)
-
-    for letter in "FFG":
-        peer = world.slot(letter)
-        peer.send(lines + b"RS+ APP mark\r\n")
-        peer.until_message(asker, "mark")
-        peer.close()
-        pump([asker], no_responders, lambda: asker.publish("mark", b"", "answer"), 0.001)
-        asker.flush()
-        asker.messages.clear()
-        worker.messages.clear()
-        peer = world.slot(letter if letter == "F" else "H")
-        asker.publish("old.5", b"x", "answer")
-        pump([asker], no_responders)
-        for _ in range(50):
-            asker.publish("old.7", b"x")
-        pump([worker], lambda: len(worker.messages) >= 50)
-        peer.send(b"RS+ APP old.9 g 1\r\nRS+ APP new.1\r\n")
-        peer.until_message(asker, "new.1")
-        for subject in ("old.1", "old.7", "old.9", "new.1"):
-            asker.publish(subject, b"y")
-        asker.publish("new.1", b"end")
-        got = []
-        while not got or got[-1] != "new.1 3":
-            line = peer.line().decode()
-            if line.startswith("RMSG APP "):
-                got.append(line.removeprefix("RMSG APP "))
-        expect("messages", ["old.9 | g 1", "new.1 1", "new.1 3"], got)
-        pump([worker], lambda: len(worker.messages) >= 51)
-        worker.flush()
-        asker.messages.clear()
-        expect("deliveries", 51, len(worker.messages))
-        peer.close()
-        pump([asker], no_responders, lambda: asker.publish("new.1", b"", "answer"))
-        asker.flush()
-        asker.messages.clear()
 
 
 def case_29_30_bad_interest(world):
