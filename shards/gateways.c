@@ -41,6 +41,7 @@ bool gateways_wanted(struct shard *shard, const struct shard_account *account, s
     if (clusters == 0 || gateways_plain(shard, account, subject) != 0)
         return clusters != 0;
     const struct match *match = listed(shard, account, subject);
+    clusters &= ~account->gateway->listed_leaving.numbers;
     for (uint32_t g = 0; match != NULL && g < match->group_count; g++) {
         if (match_group_remote_size(&match->groups[g], clusters) > 0)
             return true;
@@ -148,7 +149,7 @@ static bool match_has(const struct match *match, struct bytes name, bool servers
 static void choose(struct shard *shard, const struct shard_account *account, const struct match *local,
                    const struct remotes_plan *plan, struct choices *choices)
 {
-    uint64_t clusters = up(shard, account);
+    uint64_t clusters = up(shard, account) & ~account->gateway->listed_leaving.numbers;
     const struct match *match = choices->match;
     for (uint32_t g = 0; g < match->group_count && choices->count < REMOTE_GROUPS_MAX; g++) {
         const struct match_group *group = &match->groups[g];

@@ -49,6 +49,7 @@ struct gateways {
     struct gateway all[GATEWAYS_MAX];
     uint8_t order[GATEWAYS_MAX]; /* those that are up, the nearest first */
     uint32_t count;
+    struct leaving_walk leaving;
     uint32_t inbound_count; /* registered inbound connections of this shard */
     struct list recent;     /* gateway_recent.c: oldest first */
     uint32_t recent_count;
@@ -65,6 +66,7 @@ struct gateways {
 struct gateway_account {
     struct index *listed; /* by RS+ */
     struct index *silent; /* literal subjects that are not wanted, by RS-; NULL: none yet */
+    struct leaving listed_leaving, silent_leaving;
     struct index *recent; /* patterns of new subscriptions; NULL: none yet */
     uint64_t listing;     /* bits: it has begun to list what it wants */
     uint64_t complete;    /* bits: and has ended: interest-only */
@@ -136,6 +138,10 @@ void gateways_mail_interest(struct shard *shard, const uint8_t *mail, uint32_t b
 /* A cluster without a connection wants nothing any more. */
 void gateways_forget(struct shard *shard, uint32_t number);
 
+/* Goes on forgetting, once a turn; and whether something of that number is still to be forgotten. */
+void gateways_forget_on(struct shard *shard);
+bool gateways_forgetting(const struct shard *shard, uint32_t number);
+
 /* ---- gateways_tell.c: what this cluster wants ---- */
 
 /* The interest of this server changes from `before` to `now` subscribers, or that of all routed servers does;
@@ -144,7 +150,12 @@ void gateways_tell(struct shard *shard, const struct shard_account *account, str
                    struct bytes queue, uint32_t before, uint32_t now, uint32_t other);
 
 /* A routed server is about to be forgotten. */
-void gateways_tell_forgotten(struct shard *shard, const struct shard_account *account, uint32_t remote);
+/* An index_forgotten() of what another server of the cluster wanted, with the shard and the account. */
+struct gateways_loss {
+    struct shard *shard;
+    const struct shard_account *account;
+};
+void gateways_tell_forgotten(void *context, struct bytes pattern, struct bytes queue, bool last);
 
 /* All that is wanted, for an inbound connection that has just been registered. */
 void gateways_tell_all(struct shard *shard, struct route_connection *connection);

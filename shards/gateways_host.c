@@ -286,6 +286,7 @@ void gateways_registered(struct shard *shard, struct route_connection *connectio
 {
     if (connection->route.solicited) {
         connection->gateway = (uint8_t)number;
+        connection->waits_for_forgetting = gateways_forgetting(shard, number);
         shard->gateways.all[number].own = connection;
         return;
     }

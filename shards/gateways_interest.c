@@ -90,9 +90,10 @@ uint64_t gateways_plain(struct shard *shard, const struct shard_account *account
     uint64_t up = shard->gateways.up & ~of->none;
     uint64_t guessed = up & ~shard->gateways.lists & ~of->complete;
     if (guessed != 0)
-        guessed &= ~find(shard, of->silent, subject);
+        guessed &= ~(find(shard, of->silent, subject) & ~of->silent_leaving.numbers);
     uint64_t listing = up & (of->listing | of->complete);
-    return guessed | (listing == 0 ? 0 : listing & find(shard, of->listed, subject));
+    listing &= listing == 0 ? 0 : find(shard, of->listed, subject) & ~of->listed_leaving.numbers;
+    return guessed | listing;
 }
 
 /* ---- changes ---- */
@@ -167,35 +168,35 @@ static void silent_remove_covered(struct shard *shard, struct gateway_account *o
     arena_close(&arena);
 }
 
-/* All of it at once: the next cluster with its number would get the rest. */
-static void clear_index(struct index *index, uint32_t number)
+static void silent_clear(struct shard *shard, struct gateway_account *of, uint32_t number)
 {
-    uint32_t cursor = 0;
-    while (!index_remote_clear(index, number, UINT32_MAX, &cursor))
-        continue;
-}
-
-static void silent_clear(struct gateway_account *of, uint32_t number)
-{
-    if (of->silent != NULL && of->counts[number].silent > 0)
-        clear_index(of->silent, number);
+    leaving_begin(&shard->gateways.leaving, &of->silent_leaving, of->silent, number);
     of->counts[number].silent = 0;
 }
 
-static void clear(struct gateway_account *of, uint32_t number)
+static void clear(struct shard *shard, struct gateway_account *of, uint32_t number)
 {
-    silent_clear(of, number);
-    clear_index(of->listed, number);
+    silent_clear(shard, of, number);
+    leaving_begin(&shard->gateways.leaving, &of->listed_leaving, of->listed, number);
     of->counts[number].groups = 0;
     of->listing &= ~(1ULL << number);
     of->complete &= ~(1ULL << number);
     of->none &= ~(1ULL << number);
 }
 
+/* Before the cluster with that number changes something in one of the two indexes: what is to be forgotten
+ * goes. */
+static void settle(struct shard *shard, struct gateway_account *of, uint32_t number, bool listed)
+{
+    leaving_settle(&shard->gateways.leaving, listed ? &of->listed_leaving : &of->silent_leaving,
+                   listed ? of->listed : of->silent, number, NULL, NULL);
+}
+
 static void wants(struct shard *shard, struct gateway_account *of, uint32_t number, struct bytes pattern,
                   struct bytes queue)
 {
     uint64_t bit = 1ULL << number;
+    settle(shard, of, number, queue.count > 0 || ((of->listing | of->complete) & bit) != 0);
     if (queue.count > 0) {
         group_set(shard, of, number, pattern, queue, true);
         of->none &= ~bit;
@@ -212,6 +213,7 @@ static void unwants(struct shard *shard, struct gateway_account *of, uint32_t nu
                     struct bytes queue)
 {
     uint64_t bit = 1ULL << number;
+    settle(shard, of, number, queue.count > 0 || ((of->listing | of->complete) & bit) != 0);
     if (queue.count > 0)
         group_set(shard, of, number, pattern, queue, false);
     else if (((of->listing | of->complete) & bit) != 0)
@@ -239,16 +241,16 @@ void gateways_change(struct shard *shard, struct shard_account *account, uint32_
         of->listing |= bit;
         return;
     case GATEWAY_LIST_ENDS:
-        silent_clear(of, number);
+        silent_clear(shard, of, number);
         of->listing |= bit;
         of->complete |= bit;
         return;
     case GATEWAY_NO_ACCOUNT:
         if (of->counts[number].groups > 0) {
-            silent_clear(of, number); /* queue groups stay (spec/gateways.md 8.4) */
+            silent_clear(shard, of, number); /* queue groups stay (spec/gateways.md 8.4) */
             return;
         }
-        clear(of, number);
+        clear(shard, of, number);
         of->none |= bit;
         return;
     case GATEWAY_ACCOUNT:
@@ -273,6 +275,35 @@ void gateways_forget(struct shard *shard, uint32_t number)
     for (uint32_t id = 0; id < shard->accounts.capacity; id++) {
         struct shard_account *account = shard->accounts.by_id[id];
         if (account != NULL && account->gateway != NULL)
-            clear(account->gateway, number);
+            clear(shard, account->gateway, number);
+    }
+}
+
+bool gateways_forgetting(const struct shard *shard, uint32_t number)
+{
+    for (uint32_t id = 0; shard->gateways.leaving.count > 0 && id < shard->accounts.capacity; id++) {
+        const struct shard_account *account = shard->accounts.by_id[id];
+        if (account != NULL && account->gateway != NULL &&
+            (leaving_has(&account->gateway->listed_leaving, number) ||
+             leaving_has(&account->gateway->silent_leaving, number)))
+            return true;
+    }
+    return false;
+}
+
+void gateways_forget_on(struct shard *shard)
+{
+    struct leaving_walk *walk = &shard->gateways.leaving;
+    for (uint32_t looks = LEAVING_LOOKS_MAX; walk->count > 0 && looks > 0;) {
+        const struct shard_account *account = shard->accounts.by_id[walk->account];
+        struct gateway_account *of = account == NULL ? NULL : account->gateway;
+        if (of != NULL && of->listed_leaving.numbers != 0) {
+            leaving_step(walk, &of->listed_leaving, of->listed, &looks, NULL, NULL);
+        } else if (of != NULL && of->silent_leaving.numbers != 0) {
+            leaving_step(walk, &of->silent_leaving, of->silent, &looks, NULL, NULL);
+        } else {
+            looks--;
+            walk->account = walk->account + 1 < shard->accounts.capacity ? walk->account + 1 : 0;
+        }
     }
 }

@@ -35,25 +35,12 @@ void gateways_tell(struct shard *shard, const struct shard_account *account, str
         route_tell_interest(&at->route, account->host.configured->name, pattern, queue, now > 0);
 }
 
-void gateways_tell_forgotten(struct shard *shard, const struct shard_account *account, uint32_t remote)
+void gateways_tell_forgotten(void *context, struct bytes pattern, struct bytes queue, bool last)
 {
-    if (shard->gateways.inbound_count == 0)
-        return;
-    uint64_t bit = 1ULL << remote;
-    for (struct interest *at = index_next(account->remote, NULL); at != NULL;
-         at = index_next(account->remote, at)) {
-        struct bytes pattern = interest_pattern(at);
-        if (at->remote_shards == bit)
-            gateways_tell(shard, account, pattern, plainly, 1, 0,
-                          index_wanted(account->index, pattern, plainly));
-        for (const struct queue_group *group = at->groups; group != NULL; group = group->next_in_interest) {
-            struct bytes queue = queue_group_name(group);
-            uint32_t members = queue_group_remote(group, remote);
-            if (members > 0 && members == group->remote_total)
-                gateways_tell(shard, account, pattern, queue, 1, 0,
-                              index_wanted(account->index, pattern, queue));
-        }
-    }
+    const struct gateways_loss *of = context;
+    if (last && of->shard->gateways.inbound_count > 0)
+        gateways_tell(of->shard, of->account, pattern, queue, 1, 0,
+                      index_wanted(of->account->index, pattern, queue));
 }
 
 /* ---- everything ---- */

@@ -82,7 +82,10 @@ static ALWAYS_INLINE uint64_t plain_servers(const struct shard_account *account,
 bool remotes_wanted(struct shard *shard, const struct shard_account *account, struct bytes subject)
 {
     const struct match *match = subject_match(shard, account, subject);
-    return match == NULL || match->interest_count > 0;
+    bool wanted = match == NULL || plain_servers(account, match) != 0;
+    for (uint32_t g = 0; !wanted && g < match->group_count; g++)
+        wanted = match_group_remote_size(&match->groups[g], account->remotes.up) > 0;
+    return wanted;
 }
 
 static struct bytes group_name(const struct match_group *group)

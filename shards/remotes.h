@@ -17,6 +17,7 @@
 #include "net/host.h"
 #include "net/message.h"
 #include "net/route_host.h"
+#include "shards/leaving.h"
 
 struct shard;
 struct shard_account;
@@ -39,7 +40,8 @@ struct remote {
 
 /* What one account has to do with other servers. All zero: nothing yet. */
 struct account_remotes {
-    uint64_t up;         /* bits: servers that want something and can be reached */
+    uint64_t up; /* bits: servers that want something and can be reached; of others the index says nothing */
+    struct leaving leaving;
     uint8_t *lines;      /* [REMOTES_MAX]: over which line a server said what it wants; NULL: none has */
     uint8_t line;        /* over which we say what we want, in a pool; */
     uint8_t line_before; /* and by the options before, as long as remotes.before has them */
@@ -64,6 +66,7 @@ struct remotes {
     uint32_t unmade_count;
     struct snapshot
         *before; /* the options that were in force, until routes are told what differs; NULL: none */
+    struct leaving_walk leaving;
     struct remote_memo memos[REMOTE_MEMOS];
 };
 
@@ -137,6 +140,22 @@ uint64_t remotes_subscriptions(const struct shard *shard, const struct shard_acc
 
 /* A MAIL_REMOTE_INTEREST. */
 void remotes_mail_interest(struct shard *shard, const uint8_t *mail, uint32_t bytes);
+
+/* ---- remotes_forget.c: of a server whose line is gone ---- */
+
+/* What it wanted over that line does not count any more, and is forgotten in steps. */
+void remotes_forget(struct shard *shard, uint32_t remote, uint8_t line);
+
+/* One step of that, once a turn. */
+void remotes_forget_on(struct shard *shard);
+
+/* All that is left to forget for that number in the account, at once: now it wants something (again). */
+void remotes_forget_rest(struct shard *shard, struct shard_account *account, uint32_t remote);
+
+/* Whether something is still to be forgotten for that number. A new route of it is not read from meanwhile:
+ * else remotes_forget_rest() would have a lot to do. (Other shards, which began when this one did, have
+ * little left.) */
+bool remotes_forgetting(const struct shard *shard, uint32_t remote);
 
 /* ---- routes ---- */
 

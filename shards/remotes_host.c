@@ -47,6 +47,7 @@ void remotes_interest_set(struct shard *shard, struct shard_account *account, ui
 {
     if (weight == 0 && account != NULL && (account->remote == NULL || account->remotes.lines[remote] != line))
         return;
+    remotes_forget_rest(shard, account, remote);
     bool made = remote_made(account);
     bool tells = made && shard->gateways.inbound_count > 0;
     uint32_t before = tells ? index_wanted(account->remote, pattern, queue) : 0;
@@ -210,6 +211,8 @@ static enum route_host_result host_interest(struct route *route, const struct ro
     };
     enum route_host_result result = remotes_interest_mail(shard, &mail, operation->subject, operation->queue);
     if (result == ROUTE_HOST_DONE) {
+        if (weight > 0)
+            remotes_forget_rest(shard, account, connection->remote);
         uint32_t before = wanted_count(account, connection->remote);
         remotes_interest_set(shard, account, connection->remote, connection->line, operation->subject,
                              operation->queue, weight);
@@ -378,6 +381,7 @@ void remotes_mail_answer(struct shard *shard, const uint8_t *bytes)
         shard->remotes.all[mail.remote].lines[mail.line] =
             (struct remote_line){.shard = shard->post.self, .up = true, .own = connection};
         shard->remotes.own_count++;
+        connection->waits_for_forgetting = remotes_forgetting(shard, mail.remote);
         remotes_tell_all(shard, connection);
     } else if (mail.retells) {
         remotes_tell_again(shard, connection);
@@ -399,22 +403,6 @@ void remotes_mail_bytes(struct shard *shard, const uint8_t *bytes)
     block_release(&shard->context.pool.blocks, mail.block);
 }
 
-/* What a server wanted over a line that is gone it wants no more. */
-static void forget(struct shard *shard, uint32_t remote, uint8_t line)
-{
-    for (uint32_t id = 0; id < shard->accounts.capacity; id++) {
-        struct shard_account *account = shard->accounts.by_id[id];
-        if (account == NULL || account->remote == NULL || account->remotes.lines[remote] != line)
-            continue;
-        gateways_tell_forgotten(shard, account, remote);
-        account->remotes.up &= ~(1ULL << remote);
-        account->remotes.lines[remote] = ROUTE_LINE_NONE;
-        uint32_t cursor = 0;
-        while (!index_remote_clear(account->remote, remote, UINT32_MAX, &cursor))
-            continue;
-    }
-}
-
 void remotes_mail_remote(struct shard *shard, const uint8_t *bytes)
 {
     struct mail_remote mail;
@@ -424,12 +412,13 @@ void remotes_mail_remote(struct shard *shard, const uint8_t *bytes)
     if (mail.change != REMOTE_LINE_GONE)
         memcpy(shard->remotes.all[mail.remote].hash, mail.hash, sizeof mail.hash);
     if (mail.change == REMOTE_LINE_GONE)
-        forget(shard, mail.remote, mail.line);
+        remotes_forget(shard, mail.remote, mail.line);
 }
 
 void remotes_route_closed(struct shard *shard, struct route_connection *connection)
 {
     connection->told = closed_tell(shard, connection->route.rid, connection->route.closed_reason);
+    connection->waits_for_forgetting = false;
     gateways_connection_closed(shard, connection);
     if (connection->remote == ROUTE_NONE)
         return;
@@ -467,10 +456,21 @@ void remotes_snapshot_use(struct shard *shard)
 
 /* ---- the turn ---- */
 
+/* Until nothing is left here of who had the peer's number before, it is not read from. */
+static bool still_forgetting(const struct shard *shard, struct route_connection *connection)
+{
+    connection->waits_for_forgetting = connection->route.kind == ROUTE_OF_GATEWAY
+                                           ? gateways_forgetting(shard, connection->gateway)
+                                           : remotes_forgetting(shard, connection->remote);
+    return connection->waits_for_forgetting;
+}
+
 void remotes_step(struct shard *shard)
 {
     struct list_link *last = shard->remotes.full.ends.previous;
     unmade_tell(shard);
+    remotes_forget_on(shard);
+    gateways_forget_on(shard);
     for (bool more = !list_empty(&shard->remotes.full); more && !list_empty(&shard->remotes.full);) {
         struct list_link *at = list_first(&shard->remotes.full);
         more = at != last;
@@ -481,6 +481,8 @@ void remotes_step(struct shard *shard)
         struct route_connection *connection = LIST_ELEMENT(at, struct route_connection, all);
         if (connection->route.state == ROUTE_CLOSED && !connection->told)
             connection->told = closed_tell(shard, connection->route.rid, connection->route.closed_reason);
+        if (connection->waits_for_forgetting && !still_forgetting(shard, connection))
+            route_connection_resume(shard, connection);
         if (route_walks(connection)) {
             remotes_tell_step(shard, connection);
             route_connection_resume(shard, connection);
@@ -510,6 +512,8 @@ int64_t remotes_due_ns(const struct shard *shard)
 {
     const struct remotes *remotes = &shard->remotes;
     int64_t due_ns = INT64_MAX;
+    if (remotes->leaving.count > 0 || shard->gateways.leaving.count > 0)
+        return shard->context.now_ns;
     if (remotes->unmade_count > 0 || remotes->before != NULL)
         due_ns = shard->context.now_ns + RETRY_NS;
     if (list_empty(&remotes->routes))

@@ -11,7 +11,8 @@ static uint64_t listed_by(const struct shard *shard, uint32_t number)
     uint64_t count = 0;
     for (uint32_t id = 0; id < shard->accounts.capacity; id++) {
         const struct shard_account *account = shard->accounts.by_id[id];
-        if (account != NULL && account->gateway != NULL)
+        if (account != NULL && account->gateway != NULL &&
+            !leaving_has(&account->gateway->listed_leaving, number))
             count += index_remote_count(account->gateway->listed, number);
     }
     return count;
@@ -71,7 +72,8 @@ void reports_gateway_accounts_page(struct answering *answering)
                 .mode = mode_of(of, bit),
                 .silent = of->counts[number].silent,
                 .groups = of->counts[number].groups,
-                .subscriptions = index_remote_count(of->listed, number),
+                .subscriptions =
+                    leaving_has(&of->listed_leaving, number) ? 0 : index_remote_count(of->listed, number),
             };
             bool known = ((of->listing | of->complete | of->none) & bit) != 0 || figures.silent > 0 ||
                          figures.subscriptions > 0;
@@ -102,6 +104,7 @@ void reports_gateway_subscriptions_page(struct answering *answering)
     const struct shard_account *account =
         query->account_id < shard->accounts.capacity ? shard->accounts.by_id[query->account_id] : NULL;
     bool known = account != NULL && account->gateway != NULL && number < GATEWAYS_MAX;
+    known = known && !leaving_has(&account->gateway->listed_leaving, number);
     if (!known || reports_interest_tell(answering, account->gateway->listed, number, query->cid,
                                         (struct bytes){NULL, 0}))
         answering->at.major = UINT64_MAX;

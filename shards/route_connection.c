@@ -37,7 +37,7 @@ static void move(struct route_connection *connection, enum route_connection_stat
 static bool taking(const struct route_connection *connection)
 {
     return connection->state == ROUTE_CONNECTION_OPEN && !connection->route.blocked &&
-           !connection->telling.holds;
+           !connection->telling.holds && !connection->waits_for_forgetting;
 }
 
 static void receive_arm(struct shard *shard, struct route_connection *connection)
@@ -274,7 +274,7 @@ void route_connection_resume(struct shard *shard, struct route_connection *conne
     if (connection->state != ROUTE_CONNECTION_OPEN)
         return;
     route_resume(&connection->route);
-    if (connection->route.blocked || connection->telling.holds)
+    if (connection->route.blocked || connection->telling.holds || connection->waits_for_forgetting)
         return; /* an answer is still to come, or the end of what we have to tell */
     struct bytes rest = {NULL, 0};
     if (connection->held != NULL)

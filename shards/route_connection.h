@@ -79,6 +79,8 @@ struct route_connection {
     bool ended;             /* the peer's FIN came */
     bool failed;            /* reading failed */
     bool told;              /* the control core knows that it is closed */
+    bool
+        waits_for_forgetting; /* it is not read from before what others with its number wanted is forgotten */
     struct route_telling telling;
     struct route_dropping dropping;
     struct gateway_unknown *gateway_unknown; /* NULL: none yet */

@@ -163,17 +163,6 @@ uint32_t index_remote_count(const struct index *index, unsigned shard)
     return index->remote_counts[shard];
 }
 
-/* Takes one shard out of an interest and its groups, and lets go of what nobody wants any more. */
-static void interest_forget(struct index *index, struct interest *interest, unsigned shard)
-{
-    for (struct queue_group *group = interest->groups, *next = NULL; group != NULL; group = next) {
-        next = group->next_in_interest;
-        group_remote_gone(index, group, shard);
-    }
-    plain_remote_gone(index, interest, shard);
-    interest_settle(index, interest);
-}
-
 /* Whether a shard wants something of this interest. */
 static bool interest_concerns(const struct interest *interest, unsigned shard)
 {
@@ -188,6 +177,8 @@ static bool interest_concerns(const struct interest *interest, unsigned shard)
 enum { FOUND_MAX = 64 };
 struct clearing {
     struct interest *found[FOUND_MAX];
+    index_forgotten *forgotten;
+    void *context;
     unsigned shard;
     uint32_t found_count;
     uint32_t seen;
@@ -206,21 +197,42 @@ static void clearing_visit(void *context, struct interest *interest)
         clearing->more = true;
 }
 
-bool index_remote_clear(struct index *index, unsigned shard, uint32_t most, uint32_t *cursor)
+/* Takes one shard out of an interest and its groups, and lets go of what nobody wants any more. */
+static void interest_forget(struct index *index, struct interest *interest, const struct clearing *clearing)
 {
-    struct clearing clearing = {.shard = shard};
-    while (index->remote_counts[shard] > 0 && clearing.seen < most) {
+    struct bytes pattern = interest_pattern(interest), plainly = {NULL, 0};
+    for (struct queue_group *group = interest->groups, *next = NULL; group != NULL; group = next) {
+        next = group->next_in_interest;
+        uint32_t members = queue_group_remote(group, clearing->shard);
+        if (members > 0 && clearing->forgotten != NULL)
+            clearing->forgotten(clearing->context, pattern, queue_group_name(group),
+                                group->members.count == 0 && members == group->remote_total);
+        group_remote_gone(index, group, clearing->shard);
+    }
+    if ((interest->remote_shards >> clearing->shard & 1) != 0 && clearing->forgotten != NULL)
+        clearing->forgotten(clearing->context, pattern, plainly,
+                            interest->plain.count == 0 && interest->remote_shards == 1ULL << clearing->shard);
+    plain_remote_gone(index, interest, clearing->shard);
+    interest_settle(index, interest);
+}
+
+bool index_remote_clear(struct index *index, unsigned shard, uint32_t *looks, uint32_t *cursor,
+                        index_forgotten *forgotten, void *context)
+{
+    struct clearing clearing = {.shard = shard, .forgotten = forgotten, .context = context};
+    while (index->remote_counts[shard] > 0 && clearing.seen < *looks) {
         /* Gathered first: taking one out moves others in the table. */
         clearing.found_count = 0;
         clearing.more = false;
         uint32_t next = index_step(index, *cursor, clearing_visit, &clearing);
         clearing.seen++; /* an empty place is a look too */
         for (uint32_t i = 0; i < clearing.found_count; i++)
-            interest_forget(index, clearing.found[i], shard);
+            interest_forget(index, clearing.found[i], &clearing);
         if (clearing.more)
             continue; /* the same again, for the rest */
         *cursor = next;
     }
+    *looks -= clearing.seen < *looks ? clearing.seen : *looks;
     return index->remote_counts[shard] == 0;
 }
 

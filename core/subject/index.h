@@ -119,11 +119,15 @@ uint32_t index_wanted(const struct index *index, struct bytes pattern, struct by
  */
 uint32_t index_remote_count(const struct index *index, unsigned shard);
 
-/* Forgets interest of another shard, as far as a look at some `most` interests goes. `cursor` begins as 0;
- * true: all of it is forgotten. What that shard is said to want between two calls may or may not be
- * forgotten.
- */
-MUST_USE bool index_remote_clear(struct index *index, unsigned shard, uint32_t most, uint32_t *cursor);
+/* What is forgotten: a pattern, plainly or for a queue group. `last`: nobody else wants it, here or
+ * elsewhere. The texts live until the call returns; it must not change the index. */
+typedef void index_forgotten(void *context, struct bytes pattern, struct bytes queue, bool last);
+
+/* Forgets interest of another shard, as far as some `*looks` looks at interests go, of which it takes off
+ * what it has used. `cursor` begins as 0; true: all of it is forgotten. What that shard is said to want
+ * between two calls may or may not be forgotten. `forgotten` may be NULL. */
+MUST_USE bool index_remote_clear(struct index *index, unsigned shard, uint32_t *looks, uint32_t *cursor,
+                                 index_forgotten *forgotten, void *context);
 
 /* Walks all interests of this index. `at` starts NULL; returns NULL at the end. No change meanwhile. */
 struct interest *index_next(struct index *index, struct interest *at);

@@ -551,6 +551,42 @@ def row_28_to_31_guessing_for_old_peers(world):
 row_28_to_31_guessing_for_old_peers.dials = True
 
 
+def row_30_long_lists_count_no_more_from_one_word_on(world):
+    """However much was listed or refused, and is still to be forgotten when the next word comes."""
+    peer, _ = world.outbound(lists=False)
+    client = Client(world.node)
+    count = 60000 if world.ours else 100
+
+    def says(*lines):
+        peer.send(b"".join(lines) + b"PING\r\n")
+        peer_has_taken(peer)
+
+    def sends(subject, wanted, marker=b"end"):
+        client.publish(subject, b"x")
+        client.publish(marker.decode(), b"x")
+        for line in [wanted, marker] if wanted else [marker]:
+            expect(peer.line(), b"RMSG APP %s 1" % line)
+            peer.body(1)
+
+    says(b"".join(b"RS- APP old.%d\r\n" % n for n in range(count)))
+    sends("old.1", None)
+    says(b"A- APP\r\nA+ APP\r\n")
+    sends("old.1", b"old.1")
+    says(b"RS- APP old.2\r\n")
+    sends("old.2", None)
+    sends("old.3", b"old.3")
+    says(command(2, "APP"), b"".join(b"RS+ APP old.%d\r\n" % n for n in range(count)), b"RS+ APP end\r\n", command(3, "APP"))
+    sends("old.4", b"old.4")
+    # nats-server takes no pattern twice on one connection, whatever was said between: so other ones.
+    says(b"A- APP\r\nRS+ APP old.5 q 1\r\n", command(2, "APP"), b"RS+ APP new\r\nRS+ APP last\r\n", command(3, "APP"))
+    sends("new", b"new", b"last")
+    sends("old.5", b"old.5 | q", b"last")
+    sends("old.6", None, b"last")
+
+
+row_30_long_lists_count_no_more_from_one_word_on.dials = True
+
+
 def row_9_queue_revives(world):
     """A- and then a queue group: how much is sent again."""
     peer, _ = world.outbound(lists=False)

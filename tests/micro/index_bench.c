@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 enum { WILDCARDS = 1000, BATCHES = 100, PER_BATCH = 10000, MATCHES = BATCHES * PER_BATCH };
-enum { SILENT = 65536 /* GATEWAY_SILENT_MAX */ };
+enum { SILENT = 65536 /* GATEWAY_SILENT_MAX */, LEAVING_LOOKS = 1000 /* LEAVING_LOOKS_MAX */ };
 enum { SUBJECT_BYTES = 32, CACHE_ENTRIES = 8192, HOT_SUBJECTS = 1000, SUBSCRIPTIONS_MAX = 100000000 };
 
 static size_t resident_bytes(void)
@@ -120,6 +120,30 @@ static void report_silent(size_t subject_bytes, unsigned clusters)
     exit(0);
 }
 
+/* What a lost server wanted is forgotten: all at once, or in steps as shards/leaving.h has them. CPU time. */
+static void report_forgetting(uint32_t count, uint32_t most)
+{
+    char subject[SUBJECT_BYTES];
+    struct index *index = index_new();
+    uint32_t cursor = 0, steps = 0;
+    int64_t all_ns = 0, longest_ns = 0;
+    for (uint32_t i = 0; index != NULL && i < count; i++) {
+        if (index_remote_set(index, subject_of(i, subject), TEXT(""), 3, 1) != ERR_OK)
+            die("out of memory");
+    }
+    for (bool done = index == NULL; !done; steps++) {
+        uint32_t looks = most;
+        int64_t start_ns = clock_process_cpu_ns();
+        done = index_remote_clear(index, 3, &looks, &cursor, NULL, NULL);
+        int64_t took_ns = clock_process_cpu_ns() - start_ns;
+        all_ns += took_ns;
+        longest_ns = took_ns > longest_ns ? took_ns : longest_ns;
+    }
+    printf("%u patterns of a lost server forgotten in %u steps: %.1f ms, the longest step %.2f ms\n", count,
+           steps, (double)all_ns / 1e6, (double)longest_ns / 1e6);
+    index_free(index);
+}
+
 static uint32_t count_of(const char *argument)
 {
     char *end;
@@ -135,6 +159,8 @@ int main(int argc, char **argv)
     for (size_t subject_bytes = 16; subject_bytes <= 128; subject_bytes *= 2)
         report_silent(subject_bytes, 1);
     report_silent(16, 8);
+    report_forgetting(count, UINT32_MAX);
+    report_forgetting(count, LEAVING_LOOKS);
     struct index *index = index_new();
     struct match_cache *cache = match_cache_new(CACHE_ENTRIES);
     struct subscription *subscriptions = calloc(count + WILDCARDS, sizeof(*subscriptions));
