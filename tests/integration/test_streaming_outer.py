@@ -193,6 +193,17 @@ def what_was_stored_comes_back_through_a_server_outside(place):
     equal(one.next().sequence, 4, "the next one")
 
 
+@case
+def a_second_server_of_the_same_cluster_id_does_not_start(place):
+    outer = place.outer()
+    place.inner(url_of(outer))
+    fails(place, 'discovered another streaming server with cluster ID "test-cluster"', url_of(outer))
+    place.inner(url_of(outer), "-cid", "other")
+    me = place.nats(outer.port)
+    Stan(me, "test-cluster")  # nobody of that id was left behind
+    Stan(me, "me", cluster="other")
+
+
 # ---- servers that go ----
 
 @case
@@ -355,6 +366,12 @@ def whatever_it_says_the_service_stays(place):
         line = read_until(peer, b"PING\r\n")
         true(line.startswith(b"CONNECT {") and b'"name":"_NSS-test-cluster-general"' in line, line)
         peer.sendall(b"PONG\r\n")
+        if not answers:  # whether somebody else has its cluster id
+            got, pattern = b"", rb"PUB _STAN.discover.test-cluster (\S+) \d+\r\n"
+            while not re.search(pattern, got):
+                got += read_until(peer, b"\r\n")
+            probe = re.search(pattern, got)
+            peer.sendall(b"HMSG %s 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n" % probe.group(1))
         said = read_until(peer, b"SUB _STAN.close.test-cluster ")
         answers.append(said)
         return peer
