@@ -144,7 +144,7 @@ def messages_acknowledgements_and_redelivery_pass_through(place):
     outer = place.outer()
     place.inner(url_of(outer))
     client = Stan(place.nats(outer.port), "me")
-    one = client.subscribe("foo", ack_wait=1, in_flight=3)
+    one = client.subscribe("foo", ack_wait=5, in_flight=3)
     group = [client.subscribe("foo", group="g", auto=True) for _ in range(2)]
     client.publish_all("foo", [b"%d" % i for i in range(5)])
     equal([m.data for m in one.next_all(3)], [b"0", b"1", b"2"], "in flight")
@@ -190,7 +190,10 @@ def what_was_stored_comes_back_through_a_server_outside(place):
     again = one.next_all(2)
     equal(sorted((m.sequence, m.redelivered) for m in again), [(1, True), (3, True)], "what was pending")
     client.publish("foo")
-    equal(one.next().sequence, 4, "the next one")
+    message = one.next()
+    while message.redelivered:  # where this takes long, what is owed comes once more
+        message = one.next()
+    equal(message.sequence, 4, "the next one")
 
 
 @case
