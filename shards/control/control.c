@@ -313,6 +313,9 @@ static void expire_timers(struct control *control)
         case CONTROL_TIMER_OUTER_STALL:
             outer_stall_due(control);
             break;
+        case CONTROL_TIMER_ALONE:
+            service_alone_due(control);
+            break;
         }
     }
 }

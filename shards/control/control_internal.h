@@ -38,6 +38,7 @@ enum control_timer {
     CONTROL_TIMER_GATEWAY_DIAL,
     CONTROL_TIMER_OUTER,
     CONTROL_TIMER_OUTER_STALL,
+    CONTROL_TIMER_ALONE,
 };
 
 void control_move(struct control *control, enum control_state next);

@@ -34,7 +34,7 @@ static void say(struct control *control, const struct bytes *parts, size_t count
 {
     struct outer *outer = control->outer;
     for (size_t i = 0; i < count; i++) {
-        if (output_append(&outer->output, &outer->pool, parts[i]) == ERR_OK)
+        if (parts[i].count == 0 || output_append(&outer->output, &outer->pool, parts[i]) == ERR_OK)
             continue;
         outer_failed(control, "out of memory"); /* half a line cannot be taken back */
         return;
@@ -361,7 +361,8 @@ static void parse(struct control *control)
         if (outer->state == OUTER_SECURING)
             at = outer->gathered_bytes;
     }
-    memmove(outer->gathered, outer->gathered + at, outer->gathered_bytes - at);
+    if (at > 0)
+        memmove(outer->gathered, outer->gathered + at, outer->gathered_bytes - at);
     outer->gathered_bytes -= at;
     if (result == OUTER_PARSER_BAD)
         outer_failed(control, "nats: that is no NATS server, or its message is too large");

@@ -6,6 +6,7 @@
 #include "core/base/memory.h"
 #include "shards/control/control_internal.h"
 #include "shards/control/outer.h"
+#include "shards/streaming/alone.h"
 #include "shards/streaming/banner.h"
 #include "shards/streaming/gather.h"
 #include "shards/streaming/machine.h"
@@ -40,6 +41,7 @@ struct streaming_service {
     struct replica *replica;                                    /* NULL: no node of a cluster */
     struct service_listener listeners[STREAMING_REQUEST_KINDS]; /* but for acks */
     struct desk_listener inbox;
+    struct alone alone; /* with a server outside only */
     struct loop_op write;
     struct loop_op sync;
     struct store_io io; /* under way */
@@ -410,8 +412,10 @@ static enum err listeners_start(struct control *control, struct streaming_servic
         service->listeners[i].desk.taker = request_take;
         service->listeners[i].kind = (uint8_t)i;
     }
-    if (good && service->replica == NULL) /* else when it leads */
-        good = subjects_open(control, true);
+    /* Requests: when the node leads; when it is known that nobody else answers them; else now. */
+    if (good && service->replica == NULL)
+        good = control->outer != NULL ? alone_listen(control, &service->alone, service->machine)
+                                      : subjects_open(control, true);
     service->inbox.taker = answer_take;
     good = good && desk_listen(control, &service->inbox, streaming_inbox(service->machine), &err);
     if (!good)
@@ -471,6 +475,25 @@ enum err service_start(struct control *control, char *why, size_t why_bytes)
 
 void service_reached(struct control *control)
 {
+    const struct streaming_service *service = control->streaming;
+    if (service->replica == NULL)
+        alone_ask(control, &control->streaming->alone);
+    else
+        streaming_banner_ready(control->log, &control->snapshot->options->streaming, service->store);
+}
+
+void service_alone_due(struct control *control)
+{
+    alone_due(control, &control->streaming->alone);
+}
+
+void service_alone(struct control *control)
+{
+    if (!subjects_open(control, true)) {
+        log_fatal(control->log, "STREAM: Failed to start: could not subscribe: out of memory");
+        control_end(control, 1);
+        return;
+    }
     streaming_banner_ready(control->log, &control->snapshot->options->streaming, control->streaming->store);
 }
 
@@ -506,6 +529,8 @@ void service_close(struct control *control)
     for (uint32_t i = 0; i < STREAMING_REQUEST_ACK; i++)
         desk_forget(&control->desk, &service->listeners[i].desk);
     desk_forget(&control->desk, &service->inbox);
+    desk_forget(&control->desk, &service->alone.listener);
+    timers_cancel(&control->timers, &service->alone.timer);
     for (struct desk_listener *listener; (listener = desk_any(&control->desk)) != NULL;) {
         desk_forget(&control->desk, listener);
         memory_free(CONTAINER_OF(listener, struct ack_listener, desk));

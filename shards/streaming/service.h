@@ -22,6 +22,11 @@ MUST_USE enum err service_start(struct control *control, char *why, size_t why_b
 /* With a NATS server outside of this process: it is reached for the first time, and all is subscribed. */
 void service_reached(struct control *control);
 
+/* There: nobody else has our cluster id, so requests are listened to; and when to think so without an answer.
+ */
+void service_alone(struct control *control);
+void service_alone_due(struct control *control);
+
 /* The ring has done its part of the store's work. */
 void service_completed(struct control *control, const struct loop_completion *completion);
 
