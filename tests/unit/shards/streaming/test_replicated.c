@@ -526,6 +526,31 @@ Test(replicated, a_node_that_comes_late_gets_a_snapshot_and_can_lead)
     crew_close(crew);
 }
 
+Test(replicated, a_node_that_does_not_lead_gives_what_it_has_applied_and_nothing_else)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    struct streaming_missing wanted = {.channel = TEXT("foo"), .channel_id = 2, .first = 1, .last = 3};
+    uint8_t *piece = NULL;
+    size_t count = 0;
+    connect(crew, "me");
+    publish(crew, "foo", 3); /* the second entry makes it */
+    crew->away[2] = true;
+    publish(crew, "foo", 1);
+    crew_lead(crew, CREW_NOBODY, false);
+    cr_expect_eq(streaming_fetch(crew->nodes[1].machine, &wanted, 1000, &piece, &count), ERR_OK);
+    memory_free(piece);
+    wanted.last = 4;
+    cr_expect_eq(streaming_fetch(crew->nodes[2].machine, &wanted, 1000, &piece, &count), ERR_INVALID,
+                 "it has not come so far");
+    wanted = (struct streaming_missing){.channel = TEXT("bar"), .channel_id = 5, .first = 1, .last = 1};
+    cr_expect_eq(streaming_fetch(crew->nodes[2].machine, &wanted, 1000, &piece, &count), ERR_INVALID,
+                 "nor does it know whether there is such a channel by now");
+    cr_expect_eq(streaming_fetch(crew->nodes[1].machine, &wanted, 1000, &piece, &count), ERR_OK,
+                 "who knows that there is none says so");
+    memory_free(piece);
+    crew_close(crew);
+}
+
 Test(replicated, a_connection_id_that_finds_nobody_does_not_after_a_snapshot_either)
 {
     struct crew *crew = crew_open(NULL, NULL);
