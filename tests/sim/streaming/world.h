@@ -1,7 +1,7 @@
 /* tests/sim/streaming/world.h - the deterministic simulator of clustered streaming: the machine, the store,
  * Raft and its log in the store, several nodes of them in one process, on simulated disks
  * (tests/unit/store/sim_disk.h), a simulated network and clocks, with clients; all from one seed
- * (docs/streaming-cluster.md 6). In the flow:  main.c -> world_run() -> each millisecond: mail, nodes,
+ * (docs/streaming-cluster.md 9). In the flow:  main.c -> world_run() -> each millisecond: mail, nodes,
  * clients, faults -> check.c Nothing outlives a run and nothing is global, so a seed replays exactly. */
 #ifndef TESTS_SIM_STREAMING_WORLD_H
 #define TESTS_SIM_STREAMING_WORLD_H
