@@ -151,8 +151,9 @@ bool streaming_missing(const struct streaming *machine, struct streaming_missing
 
 /* For a peer that lacks them: a piece of what is asked, as bytes for its streaming_fill(); about `bytes_max`,
  * at least one message. Messages that are gone here are told as gone. Owner of *piece: the caller,
- * memory_free(). ERR_NOT_FOUND: no such channel; ERR_INVALID: not to be asked here, for this node lacks some
- * itself; ERR_MEMORY, ERR_SYSTEM, ERR_DAMAGED: it cannot be read. */
+ * memory_free(). It need not lead the machine: a leader's first entry may wait for the peer that asks.
+ * ERR_INVALID: not to be asked here, for this node has not applied so much, or lacks some itself; ERR_MEMORY,
+ * ERR_SYSTEM, ERR_DAMAGED: it cannot be read. */
 MUST_USE enum err streaming_fetch(struct streaming *machine, const struct streaming_missing *wanted,
                                   size_t bytes_max, uint8_t **piece, size_t *count);
 

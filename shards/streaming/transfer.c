@@ -118,7 +118,9 @@ enum err streaming_fetch(struct streaming *machine, const struct streaming_missi
     enum err err = ERR_OK;
     *piece = NULL;
     *count = 0;
-    if (wanted->first == 0 || wanted->first > wanted->last)
+    /* Whoever has applied so much can tell: a leader whose first entry waits for this very peer would never
+     * lead the machine. */
+    if (wanted->channel_id > machine->applied_index || wanted->first == 0 || wanted->first > wanted->last)
         return ERR_INVALID;
     /* One that is not here any more is deleted by an entry that the peer will get. */
     if (channel != NULL && channel->id == wanted->channel_id && channel->store != NULL) {

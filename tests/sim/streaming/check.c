@@ -123,6 +123,8 @@ bool check_at_rest(struct world *world)
     if (leader == NULL)
         return false;
     raft_status(leader->driver.raft, &first);
+    if (!members_settled(world, first.membership))
+        return false;
     for (uint32_t i = 0; i < world->weather.nodes; i++) {
         const struct node *node = &world->nodes[i];
         if (!node->running || node->fetching || (node->leads && node != leader))
@@ -187,10 +189,16 @@ static void describe(struct world *world)
             raft_status(node->driver.raft, &status);
         world_trace(
             world,
-            "%d: running %d, leads %d, fetching %d, term %llu, log %llu to %llu, commit %llu, applied %llu",
-            node->slot, node->running, node->leads, node->fetching, (unsigned long long)status.term,
-            (unsigned long long)status.first_index, (unsigned long long)status.last_index,
-            (unsigned long long)status.commit_index, (unsigned long long)status.applied_index);
+            "%d: id %llu, running %d, role %d, leads %d, leader %llu, fetching %d, installing %d, term %llu, "
+            "log %llu to %llu, commit %llu, applied %llu",
+            node->slot, (unsigned long long)node->id, node->running, (int)status.role, node->leads,
+            (unsigned long long)status.leader, node->fetching, node->installing,
+            (unsigned long long)status.term, (unsigned long long)status.first_index,
+            (unsigned long long)status.last_index, (unsigned long long)status.commit_index,
+            (unsigned long long)status.applied_index);
+        for (uint32_t m = 0; status.membership != NULL && m < status.membership->count; m++)
+            world_trace(world, "  member %llu: role %d", (unsigned long long)status.membership->members[m].id,
+                        (int)status.membership->members[m].role);
     }
     for (int i = 0; i < CLIENTS; i++) {
         const struct client *client = &world->clients[i];

@@ -57,14 +57,16 @@ static void print_counts(const struct world_counts *c)
         "  %llu published (%llu acknowledged, %llu refused), %llu delivered (%llu again), %llu connects, "
         "%llu "
         "closes, %llu subscriptions\n"
-        "  %llu snapshots, %llu installed, %llu pieces fetched, %llu states compared\n",
+        "  %llu snapshots, %llu installed, %llu pieces fetched, %llu states compared, %llu nodes "
+        "replaced\n",
         (double)c->virtual_ms / 60e3, (unsigned long long)c->leaders, (unsigned long long)c->crashes,
         (unsigned long long)c->cuts, (unsigned long long)c->pauses, (unsigned long long)c->mails,
         (unsigned long long)c->lost, (unsigned long long)c->publishes, (unsigned long long)c->acknowledged,
         (unsigned long long)c->refused, (unsigned long long)c->deliveries,
         (unsigned long long)c->redeliveries, (unsigned long long)c->connects, (unsigned long long)c->closes,
         (unsigned long long)c->subscriptions, (unsigned long long)c->snapshots,
-        (unsigned long long)c->installs, (unsigned long long)c->pieces, (unsigned long long)c->compared);
+        (unsigned long long)c->installs, (unsigned long long)c->pieces, (unsigned long long)c->compared,
+        (unsigned long long)c->replaced);
 }
 
 static void add_counts(struct world_counts *sum, const struct world_counts *counts)

@@ -70,7 +70,7 @@ static void io_step(struct node *node)
 static void send_message(void *self, const struct raft_message *message)
 {
     struct node *node = self;
-    struct mail mail = {.kind = MAIL_RAFT, .from = node->slot, .to = (int)message->to - 1};
+    struct mail mail = {.kind = MAIL_RAFT, .from = node->slot, .to = members_slot(message->to)};
     size_t count = raft_message_bytes(message);
     uint8_t *bytes = memory_new(count);
     ASSERT(bytes != NULL);
@@ -182,7 +182,7 @@ static void fetch(struct node *node)
     put_u64(request + 8, missing.first);
     put_u64(request + 16, missing.last);
     memcpy(request + 24, missing.channel.data, missing.channel.count);
-    struct mail mail = {.kind = MAIL_FETCH, .from = node->slot, .to = (int)status.leader - 1};
+    struct mail mail = {.kind = MAIL_FETCH, .from = node->slot, .to = members_slot(status.leader)};
     world_mail(world, mail, bytes_of(request, 24 + missing.channel.count));
 }
 
@@ -383,7 +383,7 @@ void node_start(struct node *node)
     struct world *world = node->world;
     struct raft_options options = world->weather.raft;
     struct raft *raft = NULL;
-    options.id = (uint64_t)node->slot + 1;
+    options.id = node->id;
     options.random_seed = random_next(&world->random);
     node->raft_leads = node->leads = node->fetching = node->installing = node->io_busy = false;
     node->term = node->failed_index = 0;
@@ -428,11 +428,26 @@ void node_crash(struct node *node)
         sim_disk_kill(node->disk);
 }
 
+void node_replace(struct node *node)
+{
+    struct world *world = node->world;
+    if (node->running)
+        stop(node);
+    sim_disk_free(node->disk);
+    node->disk = sim_disk_new(random_next(&world->random));
+    node->id += NODES_MAX;
+    node->leaves = false;
+    node->start_ms = world->now_ms + world_pick(world, 5, 500);
+    world->result->counts.replaced++;
+    world_trace(world, "%d: is node %llu from now on", node->slot, (unsigned long long)node->id);
+}
+
 /* The first start of a founder. */
 void node_found(struct node *node)
 {
     struct world *world = node->world;
     struct raft_membership founders = {0};
+    node->id = (uint64_t)node->slot + 1;
     int64_t wall_ns = world_now(world, node).wall_ns;
     for (uint32_t i = 0; i < world->weather.nodes; i++) {
         if (!raft_membership_add(&founders, i + 1, RAFT_VOTER, TEXT("")))

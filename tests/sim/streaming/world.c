@@ -234,6 +234,7 @@ static void draw(struct world *world)
         .pauses = world_chance(world, 50),
         .losses = world_chance(world, 50),
         .skews = world_chance(world, 50),
+        .changes = world_chance(world, 40),
         .forgets = world_chance(world, 50),
     };
     draw_raft(world, &weather->raft);
@@ -269,6 +270,8 @@ static void step(struct world *world)
     }
     for (int i = 0; i < CLIENTS; i++)
         client_step(world, &world->clients[i]);
+    if (world->weather.changes && world->now_ms % 50 == 0)
+        members_step(world);
     if (!world->healed && random_below(&world->random, world->weather.fault_gap_ms) == 0)
         fault(world);
 }

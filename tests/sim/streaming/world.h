@@ -1,7 +1,7 @@
 /* tests/sim/streaming/world.h - the deterministic simulator of clustered streaming: the machine, the store,
  * Raft and its log in the store, several nodes of them in one process, on simulated disks
  * (tests/unit/store/sim_disk.h), a simulated network and clocks, with clients; all from one seed
- * (docs/streaming-cluster.md 6). In the flow:  main.c -> world_run() -> each millisecond: mail, nodes,
+ * (docs/streaming-cluster.md 9). In the flow:  main.c -> world_run() -> each millisecond: mail, nodes,
  * clients, faults -> check.c Nothing outlives a run and nothing is global, so a seed replays exactly. */
 #ifndef TESTS_SIM_STREAMING_WORLD_H
 #define TESTS_SIM_STREAMING_WORLD_H
@@ -50,7 +50,7 @@ struct world_options {
 struct world_counts {
     uint64_t steps, virtual_ms, leaders, crashes, cuts, pauses, mails, lost;
     uint64_t publishes, acknowledged, refused, deliveries, redeliveries, subscriptions, connects, closes;
-    uint64_t snapshots, installs, pieces, restarts_ahead, compared;
+    uint64_t snapshots, installs, pieces, replaced, compared;
 };
 
 struct world_result {
@@ -86,6 +86,8 @@ struct mail {
 struct node {
     struct world *world;
     int slot;
+    uint64_t id; /* Raft's: another one with each disk */
+    bool leaves; /* its membership ends, and then its disk is another one */
     bool running;
     uint64_t start_ms; /* when it comes back */
     uint64_t paused_ms;
@@ -154,7 +156,7 @@ struct weather {
     uint32_t nodes;
     uint32_t loss_percent, repeat_percent, late_percent, delay_ms, late_ms;
     uint32_t sync_ms, client_gap_ms, fault_gap_ms;
-    bool crashes, cuts, pauses, losses, skews;
+    bool crashes, cuts, pauses, losses, skews, changes;
     bool forgets; /* channels that forget are used */
     struct raft_options raft;
 };
@@ -195,8 +197,14 @@ void node_found(struct node *node);
 void node_start(struct node *node);
 void node_crash(struct node *node);
 void node_step(struct node *node);
+void node_replace(struct node *node); /* by one with an empty disk, that is a member of nothing */
 void node_mail(struct node *node, const struct mail *mail);
 void node_close(struct node *node);
+
+/* members.c */
+int members_slot(uint64_t id);
+void members_step(struct world *world);
+bool members_settled(const struct world *world, const struct raft_membership *membership);
 
 /* client.c */
 extern const char *const world_channels[CHANNELS];

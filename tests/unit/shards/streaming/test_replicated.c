@@ -1,6 +1,7 @@
 /* tests/unit/shards/streaming/test_replicated.c - the replicated machine on a perfect log: what all nodes do
  * alike, and what goes on when another one leads. */
 #include "core/base/memory.h"
+#include "shards/streaming/command.h"
 #include "tests/unit/shards/streaming/crew.h"
 
 #include <stdio.h>
@@ -157,6 +158,52 @@ Test(replicated, what_was_true_when_proposed_is_asked_again_when_applied)
     cr_expect_eq(bodies[1], 1);
     cr_expect_eq(bodies[2], 1);
     crew_same(crew);
+    crew_close(crew);
+}
+
+/* What another leader has proposed. False: the store has no room. */
+static bool apply_some(struct scene *scene, uint64_t index, size_t count)
+{
+    static uint8_t data[100000], bytes[sizeof data + 100];
+    struct command command = {
+        .kind = COMMAND_PUBLISH,
+        .publish = {.client_id = TEXT("me"), .channel = TEXT("foo"), .data = bytes_of(data, count)},
+    };
+    cr_assert_leq(command_bytes(&command), sizeof bytes);
+    command_write(&command, bytes);
+    enum err err =
+        streaming_apply(scene->machine, scene->now, index, bytes_of(bytes, command_bytes(&command)), false);
+    cr_assert(err == ERR_OK || err == ERR_FULL);
+    return err == ERR_OK;
+}
+
+/* The store has no room until it is written: the entry comes again, and is answered once. */
+Test(replicated, an_entry_that_finds_the_store_full_is_applied_when_it_is_not)
+{
+    struct store_options store = {.kind = STORE_FILE, .buffer_bytes_max = 4096};
+    struct crew *crew = crew_open_files(&store, NULL);
+    struct scene *leader = crew_leader(crew);
+    connect(crew, "me");
+    uint64_t index = crew->applied[0] + 1;
+    static const size_t sizes[] = {100000, 1000, 0}; /* to the last byte */
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        while (apply_some(leader, index, sizes[i]))
+            cr_assert_lt(++index, 10000);
+    }
+    leader->syncs = false;
+    crew->holds = true;
+    cr_expect_null(scene_publish(leader, "me", "foo"));
+    const struct crew_entry *entry = &crew->entries[crew->entry_count - 1];
+    struct bytes command = bytes_of(entry->bytes, entry->count);
+    scene_forget(leader);
+    cr_expect_eq(streaming_apply(leader->machine, leader->now, index, command, true), ERR_FULL);
+    scene_step(leader);
+    cr_expect_eq(leader->count, 0);
+    cr_assert_eq(store_flush(leader->store, leader->now.wall_ns), ERR_OK);
+    cr_expect_eq(streaming_apply(leader->machine, leader->now, index, command, true), ERR_OK);
+    scene_step(leader);
+    cr_expect_eq(leader->count, 1);
+    cr_expect_eq(streaming_figures(leader->machine).message_count, index - crew->applied[0]);
     crew_close(crew);
 }
 
@@ -523,6 +570,31 @@ Test(replicated, a_node_that_comes_late_gets_a_snapshot_and_can_lead)
     cr_expect_eq(scene_count(crew_leader(crew), "in.d"), 23);
     crew_same(crew);
     memory_free(snapshot.bytes);
+    crew_close(crew);
+}
+
+Test(replicated, a_node_that_does_not_lead_gives_what_it_has_applied_and_nothing_else)
+{
+    struct crew *crew = crew_open(NULL, NULL);
+    struct streaming_missing wanted = {.channel = TEXT("foo"), .channel_id = 2, .first = 1, .last = 3};
+    uint8_t *piece = NULL;
+    size_t count = 0;
+    connect(crew, "me");
+    publish(crew, "foo", 3); /* the second entry makes it */
+    crew->away[2] = true;
+    publish(crew, "foo", 1);
+    crew_lead(crew, CREW_NOBODY, false);
+    cr_expect_eq(streaming_fetch(crew->nodes[1].machine, &wanted, 1000, &piece, &count), ERR_OK);
+    memory_free(piece);
+    wanted.last = 4;
+    cr_expect_eq(streaming_fetch(crew->nodes[2].machine, &wanted, 1000, &piece, &count), ERR_INVALID,
+                 "it has not come so far");
+    wanted = (struct streaming_missing){.channel = TEXT("bar"), .channel_id = 5, .first = 1, .last = 1};
+    cr_expect_eq(streaming_fetch(crew->nodes[2].machine, &wanted, 1000, &piece, &count), ERR_INVALID,
+                 "nor does it know whether there is such a channel by now");
+    cr_expect_eq(streaming_fetch(crew->nodes[1].machine, &wanted, 1000, &piece, &count), ERR_OK,
+                 "who knows that there is none says so");
+    memory_free(piece);
     crew_close(crew);
 }
 
