@@ -117,6 +117,12 @@ cluster {{ name: net, listen: "127.0.0.1:{self.route}", routes: [{routes}] }}
         except (OSError, ValueError):
             return None
 
+    def metrics(self):
+        """{name: the last value}"""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/metrics", timeout=5) as answer:
+            lines = [line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if not line.startswith("#")]
+        return {name.split("{")[0]: float(value) for name, value in lines if value}
+
     def server(self):
         return (self.page("serverz") if self.alive() else None) or {}
 
@@ -330,6 +336,11 @@ def three_nodes_elect_one_leader_that_serves_and_all_keep_the_same():
         equal(page["node_id"], node.name, "node_id")
         equal(page["role"], "Leader" if node is leader else "Follower", "role")
         equal([m["voter"] for m in page["raft"]["members"]], [True] * 3, "members")
+        metrics = node.metrics()
+        equal(metrics["myelin_streaming_raft_leader"], float(node is leader), "leader in metrics")
+        equal(metrics["myelin_streaming_raft_applied_index"], page["raft"]["applied_index"], "applied in metrics")
+        equal(len([name for name in metrics if name.startswith("myelin_streaming_raft_peer_lag")]),
+              int(node is leader), "lag in metrics")
     client.close()
     return world
 
