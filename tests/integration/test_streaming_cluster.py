@@ -6,6 +6,7 @@ usage: test_streaming_cluster.py SERVER_BINARY [--long] [--only WORD] [--kills N
 """
 import argparse
 import concurrent.futures
+import itertools
 import json
 import os
 import queue
@@ -79,6 +80,7 @@ cluster {{ name: net, listen: "127.0.0.1:{self.route}", routes: [{routes}] }}
 """
         if self.streams:
             text += f"""streaming {{ store: FILE, dir: "{self.folder}", hb_interval: "60s", {self.world.streaming}
+  file {{ slice_max_bytes: 8MB }}
   cluster {{ node_id: {self.name}, {cluster or self.world.cluster}
     raft_logging: true, raft_heartbeat_timeout: "{self.world.timeout_ms}ms", raft_election_timeout: "{self.world.timeout_ms}ms"
     raft_lease_timeout: "{self.world.timeout_ms}ms" }} }}
@@ -191,11 +193,12 @@ class World:
         return nats
 
     def stan(self, client_id, nats=None, **more):
-        """Asks until the new leader answers."""
+        """Asks until the new leader answers, each time by another name: an answer that was lost was an answer."""
         nats = nats or self.nats()
+        tries = itertools.count()
         def connect():
             try:
-                return Stan(nats, client_id, timeout=2, **more)
+                return Stan(nats, f"{client_id}-{next(tries)}", timeout=3, **more)
             except Refused as refused:
                 if str(refused) != "nobody":
                     raise
