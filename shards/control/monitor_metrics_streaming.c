@@ -8,6 +8,7 @@
 #include "shards/control/control_internal.h"
 #include "shards/control/monitor_task.h"
 #include "shards/streaming/banner.h"
+#include "shards/streaming/replica.h"
 #include "shards/streaming/state.h"
 
 #include <stdio.h>
@@ -72,11 +73,63 @@ static void add_info(struct control *control, struct json_output *out, const str
         snprintf(line, sizeof line, "nss_server_info{server=\"%s\",cluster_id=\"", control->server_id);
     json_output_add(out, bytes_of(line, (size_t)count));
     json_output_add(out, metrics_escaped(machine->info.cluster_id, name));
+    const struct replica *replica = service_replica(control);
     count =
         snprintf(line, sizeof line,
-                 "\",server_id=\"%.*s\",version=\"%s\",go_version=\"\",state=\"STANDALONE\",role=\"\"} 1\n",
-                 STREAMING_SERVER_ID_BYTES, control->server_id, MYELIN_STREAMING_VERSION);
+                 "\",server_id=\"%.*s\",version=\"%s\",go_version=\"\",state=\"%s\",role=\"%s\"} 1\n",
+                 STREAMING_SERVER_ID_BYTES, control->server_id, MYELIN_STREAMING_VERSION,
+                 replica == NULL ? "STANDALONE" : "CLUSTERED", replica == NULL ? "" : replica_role(replica));
     json_output_add(out, bytes_of(line, (size_t)count));
+}
+
+/* ---- a node of a cluster ---- */
+
+/* How far each peer is behind, which the leader alone knows. */
+static void add_lag(struct control *control, struct json_output *out, const struct raft_status *status)
+{
+    char line[METRICS_LINE_BYTES], name[METRICS_ESCAPED_BYTES];
+    if (status->peer_count > 0)
+        metrics_family(out, "myelin_streaming_raft_peer_lag", "gauge", "Entries that a peer lacks.");
+    for (uint32_t i = 0; i < status->peer_count; i++) {
+        const struct raft_peer_status *peer = &status->peers[i];
+        const struct raft_member *member = raft_member_find(status->membership, peer->id);
+        struct bytes node = member == NULL ? TEXT("") : bytes_of(member->name, member->name_bytes);
+        int count = snprintf(line, sizeof line, "myelin_streaming_raft_peer_lag{server=\"%s\",node=\"",
+                             control->server_id);
+        json_output_add(out, bytes_of(line, (size_t)count));
+        json_output_add(out, metrics_escaped(node, name));
+        json_output_add(out, TEXT("\"}"));
+        metrics_value(out, (double)(status->last_index - peer->match_index));
+    }
+}
+
+static void add_replica(struct control *control, struct json_output *out)
+{
+    const struct replica *replica = service_replica(control);
+    struct raft_status status;
+    if (replica == NULL || !replica_raft_status(replica, &status))
+        return;
+    struct peers_figures peers = replica_peers_figures(replica);
+    const struct row rows[] = {
+        {"myelin_streaming_raft_leader", "gauge", "1: this node leads.", status.role == RAFT_LEADER},
+        {"myelin_streaming_raft_term", "gauge", "Raft's term.", status.term},
+        {"myelin_streaming_raft_last_index", "gauge", "The log's last entry.", status.last_index},
+        {"myelin_streaming_raft_commit_index", "gauge", "The last entry that is committed.",
+         status.commit_index},
+        {"myelin_streaming_raft_applied_index", "gauge", "The last entry that is applied.",
+         status.applied_index},
+        {"myelin_streaming_raft_snapshot_index", "gauge", "The last entry of the newest snapshot.",
+         status.snapshot_index},
+        {"myelin_streaming_raft_sent_messages_total", "counter", "Messages to peers.", peers.sent_messages},
+        {"myelin_streaming_raft_sent_bytes_total", "counter", "Bytes of these.", peers.sent_bytes},
+        {"myelin_streaming_raft_received_messages_total", "counter", "Messages of peers.",
+         peers.received_messages},
+        {"myelin_streaming_raft_received_bytes_total", "counter", "Bytes of these.", peers.received_bytes},
+        {"myelin_streaming_raft_refused_messages_total", "counter", "Messages that found no room.",
+         peers.refused},
+    };
+    add_rows(control, out, rows, COUNT_OF(rows));
+    add_lag(control, out, &status);
 }
 
 /* ---- channels ---- */
@@ -224,6 +277,7 @@ void metrics_add_streaming(struct control *control, struct monitor_task *task)
         return;
     add_server(control, &task->document, machine);
     add_info(control, &task->document, machine);
+    add_replica(control, &task->document);
     add_channels(control, &task->document, machine);
     add_subscriptions(control, &task->document, machine);
 }

@@ -509,5 +509,7 @@ bool replica_raft_status(const struct replica *replica, struct raft_status *stat
 
 struct peers_figures replica_peers_figures(const struct replica *replica)
 {
-    return replica->peers.figures;
+    struct peers_figures figures = replica->peers.figures;
+    figures.lost += replica->peers.assemblies.lost;
+    return figures;
 }

@@ -50,11 +50,11 @@ struct replica_form {
 };
 
 struct replica_restore {
-    bool fetching;     /* the machine lacks messages */
-    bool installing;   /* of a snapshot that came in; else of our own */
-    uint64_t index;    /* of the snapshot */
-    int64_t next_ns;   /* the next request, if no answer comes */
-    uint32_t attempts; /* in a row without an answer */
+    bool fetching;      /* the machine lacks messages */
+    bool installing;    /* of a snapshot that came in; else of our own */
+    uint64_t index;     /* of the snapshot */
+    int64_t next_ns;    /* the next request, if no answer comes */
+    int64_t give_up_ns; /* without any progress until then */
 };
 
 struct replica {

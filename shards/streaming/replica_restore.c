@@ -15,9 +15,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define ANSWER_NS NS_PER_SECOND /* for an answer to come; a lost piece costs so much */
+#define ANSWER_NS (NS_PER_SECOND / 2)   /* for an answer to come; a lost piece costs so much */
+#define LEADER_NS (NS_PER_SECOND / 10)  /* until somebody leads */
+#define GIVE_UP_NS (20 * NS_PER_SECOND) /* without any progress */
 
-enum { ATTEMPTS_MAX = 20, FIELDS_BYTES = 32, PIECE_BYTES = 256 * 1024 };
+enum { FIELDS_BYTES = 32, PIECE_BYTES = 256 * 1024 };
 
 /* ---- what is missing ---- */
 
@@ -36,7 +38,8 @@ static void finished(struct replica *replica)
         raft_driver_installed(&replica->driver, err);
 }
 
-static void ask(struct replica *replica, const struct streaming_missing *missing)
+/* False: there is nobody to ask, or no memory. */
+static bool ask(struct replica *replica, const struct streaming_missing *missing)
 {
     struct raft_status status;
     size_t count = FIELDS_BYTES + missing->channel.count;
@@ -44,13 +47,13 @@ static void ask(struct replica *replica, const struct streaming_missing *missing
     uint8_t *request =
         status.leader == 0 || status.leader == replica->id ? NULL : peers_reserve(&replica->peers, count);
     if (request == NULL)
-        return;
+        return false;
     put_u64(request, replica->restore.index);
     put_u64(request + 8, missing->channel_id);
     put_u64(request + 16, missing->first);
     put_u64(request + 24, missing->last);
     memcpy(request + FIELDS_BYTES, missing->channel.data, missing->channel.count);
-    (void)peers_send(&replica->peers, status.leader, PEERS_FETCH, count);
+    return peers_send(&replica->peers, status.leader, PEERS_FETCH, count);
 }
 
 /* No leader could give it. The original's trap is not ours: a node whose own store is whole needs nobody. */
@@ -79,7 +82,7 @@ static void fetch(struct replica *replica)
         finished(replica);
         return;
     }
-    if (restore->attempts++ >= ATTEMPTS_MAX) {
+    if (replica->now.now_ns >= restore->give_up_ns) {
         failed(replica, &missing);
         return;
     }
@@ -89,13 +92,15 @@ static void fetch(struct replica *replica)
         raft_driver_step(&replica->driver, &event, NULL);
         return;
     }
-    ask(replica, &missing);
+    if (!ask(replica, &missing))
+        restore->next_ns = replica->now.now_ns + LEADER_NS;
 }
 
 static void begin_fetching(struct replica *replica)
 {
     struct streaming_missing missing;
     replica->restore.fetching = true;
+    replica->restore.give_up_ns = replica->now.now_ns + GIVE_UP_NS;
     if (!streaming_missing(replica->machine, &missing))
         return; /* the next step finds nothing to do */
     log_notice(replica->control->log, "STREAM: restoring channel \"%.*s\" from snapshot",
@@ -180,8 +185,8 @@ void restore_piece(struct replica *replica, struct bytes piece)
     if (err == ERR_MEMORY || err == ERR_SYSTEM)
         replica_abort(replica, "messages of the leader could not be stored", err);
     if (err == ERR_OK) /* with ERR_FULL the same is asked for when the store has had time */
-        restore->attempts = 0;
-    restore->next_ns = err == ERR_OK ? replica->now.now_ns : replica->now.now_ns + ANSWER_NS / 8;
+        restore->give_up_ns = replica->now.now_ns + GIVE_UP_NS;
+    restore->next_ns = err == ERR_OK ? replica->now.now_ns : replica->now.now_ns + LEADER_NS;
 }
 
 /* ---- at the start ---- */
