@@ -228,6 +228,7 @@ static ALWAYS_INLINE enum handled handle(struct client *client, struct operation
         client_enter_unannounced(client);
     if (UNLIKELY(client->state == CLIENT_CLOSED))
         return HANDLED;
+    ASSERT_HOT(client->state != CLIENT_AUTHENTICATING);
     if (UNLIKELY(client->context->options->trace))
         client_trace_in(client, operation);
     switch (operation->kind) {
@@ -331,7 +332,9 @@ size_t client_receive(struct client *client, struct bytes bytes)
 
 void client_resume(struct client *client)
 {
-    client->blocked = false;
+    /* After a reload a password is checked twice: the first answer is none, and nothing may be taken before
+     * the second. */
+    client->blocked = client->state == CLIENT_AUTHENTICATING;
 }
 
 void client_input_ended(struct client *client, bool failed)

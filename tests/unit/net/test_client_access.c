@@ -172,8 +172,13 @@ Test(client_access, is_judged_anew_when_options_change_under_a_password_check)
         client_options_changed(&at->client, &before);
         client_password_checked(&at->client, !rows[i].in); /* the old answer must not count */
         cr_expect_eq(at->client.state == CLIENT_AUTHENTICATING, rows[i].asked_again, "row %zu", i);
-        if (rows[i].asked_again)
+        if (rows[i].asked_again) {
+            client_resume(&at->client); /* as the host does behind each answer */
+            cr_expect_eq(client_receive(&at->client, TEXT("SUB > 1\r\n")), 0,
+                         "nothing is taken before the second answer");
+            cr_expect_eq(at->client.sids.count, 0);
             client_password_checked(&at->client, true);
+        }
         cr_expect_eq(at->client.state == CLIENT_ACTIVE, rows[i].in, "row %zu", i);
         fake_free(fake);
     }
