@@ -913,9 +913,34 @@ def a_server_alone_is_no_active_one_and_its_index_leads_to_the_pages(scene):
 
 # ---- process (24.14) ----
 
+# What a start says, in this order; tools wait for some of it.
+START_LINES = (
+    r"STREAM: Starting nats-streaming-server\[test-cluster\] version 0\.25\.6", r"STREAM: ServerID: [0-9A-Za-z]{22}",
+    r"STREAM: Go version: \S+", r"STREAM: Git commit: \[.+\]", r"Starting nats-\S*server", r"  Version:  ",
+    r"Listening for client connections on 127\.0\.0\.1:\d+", r"Server is ready", r"STREAM: Recovering the state\.\.\.",
+    r"STREAM: No recovered state", r"STREAM: Message store is \w+", r"STREAM: -+ Store Limits -+",
+    r"STREAM: Channels: +100 \*", r"STREAM: -+ Channels Limits -+", r"STREAM:   Subscriptions: +1000 \*",
+    r"STREAM:   Messages     : +1000000 \*", r"STREAM:   Bytes        : +976\.56 MB \*",
+    r"STREAM:   Age          : +unlimited \*", r"STREAM:   Inactivity   : +unlimited \*", r"STREAM: -+$",
+    r"STREAM: Streaming Server is ready$")
+
+
+def start_lines_come_in_order(server):
+    rest = server.log()
+    for line in START_LINES:
+        found = re.search(r"\[INF\] " + line, rest, re.M)
+        true(found, f"no line {line} in what is left of the log:\n{rest}")
+        rest = rest[found.end():]
+
+
 def process_cases():
     server = Server()
     try:
+        start_lines_come_in_order(server)
+        link = os.path.join(server.folder, "nats-streaming-server")
+        for flag in ("-v", "--version"):
+            done = subprocess.run([link, flag], capture_output=True, text=True, timeout=stan_client.WAIT, check=True)
+            true(re.fullmatch(r"nats-streaming-server version 0\.25\.6, nats-server: v\S+\n", done.stdout), done.stdout)
         Stan(Nats(server.port), "me").publish("foo")
         equal(server.stop(signal.SIGTERM), 143, "exit code after SIGTERM")
         true("Shutting down" in server.log(), "the line about the end")
