@@ -24,6 +24,8 @@ import urllib.error
 import urllib.request
 
 import stan_client
+import stan_metrics
+import stan_start_lines
 from stan_client import FIRST, LAST, NEW_ONLY, SEQUENCE, TIME_DELTA, Nats, Refused, Stan, decode, encode
 
 BINARY = None
@@ -882,23 +884,7 @@ def monitoring_tells_what_there_is(scene):
     equal(fetch(scene, "/streaming/clientsz?client=no"), (404, "Client no not found\n"), "no client")
     true(fetch(scene, "/subsz")[1]["num_subscriptions"] >= 7, "the service's own subscriptions")
     if os.path.basename(BINARY) == "myelin":
-        metrics_are_the_same_figures(scene, client, server)
-
-
-def metrics_are_the_same_figures(scene, client, server):
-    """By the names that the NATS exporter gives them."""
-    lines = [line.rsplit(" ", 1) for line in fetch_text(scene, "/metrics")[2].splitlines() if line[0] != "#"]
-    figures = {re.sub(r'server="[^"]*",?', "", name): float(value) for name, value in lines}
-    for name, key in (("nss_server_msgs_total", "total_msgs"), ("nss_server_bytes_total", "total_bytes"),
-                      ("nss_server_channels", "channels"), ("nss_server_subscriptions", "subscriptions"),
-                      ("nss_server_clients", "clients"), ("myelin_streaming_in_messages_total", "in_msgs"),
-                      ("myelin_streaming_out_bytes_total", "out_bytes")):
-        equal(figures.get(name + "{}"), float(server[key]), name)
-    equal([figures.get(f'nss_chan_{name}{{channel="foo"}}') for name in ("msgs_total", "last_seq")], [3, 3], "channel")
-    one = re.escape(f'nss_chan_subs_pending_count{{channel="foo",client_id="{client.client_id}"')
-    equal([figures[name] for name in figures if re.match(one, name)], [2], "pending of the subscription")
-    info = [name for name in figures if name.startswith("nss_server_info{")]
-    true(len(info) == 1 and 'cluster_id="test-cluster"' in info[0], f"info: {info}")
+        equal(stan_metrics.wrong(fetch_text(scene, "/metrics")[2], server, client.client_id), [], "metrics")
 
 
 @case("monitor", "isFTActive")
@@ -913,30 +899,10 @@ def a_server_alone_is_no_active_one_and_its_index_leads_to_the_pages(scene):
 
 # ---- process (24.14) ----
 
-# What a start says, in this order; tools wait for some of it.
-START_LINES = (
-    r"STREAM: Starting nats-streaming-server\[test-cluster\] version 0\.25\.6", r"STREAM: ServerID: [0-9A-Za-z]{22}",
-    r"STREAM: Go version: \S+", r"STREAM: Git commit: \[.+\]", r"Starting nats-\S*server", r"  Version:  ",
-    r"Listening for client connections on 127\.0\.0\.1:\d+", r"Server is ready", r"STREAM: Recovering the state\.\.\.",
-    r"STREAM: No recovered state", r"STREAM: Message store is \w+", r"STREAM: -+ Store Limits -+",
-    r"STREAM: Channels: +100 \*", r"STREAM: -+ Channels Limits -+", r"STREAM:   Subscriptions: +1000 \*",
-    r"STREAM:   Messages     : +1000000 \*", r"STREAM:   Bytes        : +976\.56 MB \*",
-    r"STREAM:   Age          : +unlimited \*", r"STREAM:   Inactivity   : +unlimited \*", r"STREAM: -+$",
-    r"STREAM: Streaming Server is ready$")
-
-
-def start_lines_come_in_order(server):
-    rest = server.log()
-    for line in START_LINES:
-        found = re.search(r"\[INF\] " + line, rest, re.M)
-        true(found, f"no line {line} in what is left of the log:\n{rest}")
-        rest = rest[found.end():]
-
-
 def process_cases():
     server = Server()
     try:
-        start_lines_come_in_order(server)
+        equal(stan_start_lines.missing(server.log()), None, "line of the start")
         link = os.path.join(server.folder, "nats-streaming-server")
         for flag in ("-v", "--version"):
             done = subprocess.run([link, flag], capture_output=True, text=True, timeout=stan_client.WAIT, check=True)
