@@ -494,7 +494,13 @@ streaming-check: $(out)/myelin $(out)/myelin-bench ## NATS Streaming's checklist
 	python3 -B tests/integration/test_streaming.py $(out)/myelin
 	python3 -B tests/integration/test_streaming.py $(out)/myelin --store FILE
 	python3 -B tests/integration/test_streaming_restart.py $(out)/myelin --kills $(STREAMING_KILLS)
+	python3 -B tests/integration/test_streaming_faults.py $(out)/myelin
 	python3 -B tests/integration/test_streaming_load.py $(out)/myelin $(out)/myelin-bench
+
+KILLS ?= 300
+.PHONY: crash-check
+crash-check: $(out)/myelin ## kill a streaming server under publishers KILLS=n times (300), and read back what was acknowledged
+	python3 -B tests/integration/test_streaming_restart.py $(out)/myelin --kills $(KILLS) --kills-only
 
 # The NATS server outside of it: Myelin and the nats-server that is installed (docs/streaming.md 10).
 test_targets += streaming-outer-check

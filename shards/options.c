@@ -144,6 +144,9 @@ static void add_version(const char *program, struct config_text *out)
 {
     if (strcmp(program, "nats-server") == 0)
         config_text_add(out, "nats-server: v" MYELIN_NATS_VERSION "\n");
+    else if (strcmp(program, "nats-streaming-server") == 0)
+        config_text_add(out, "nats-streaming-server version " MYELIN_STREAMING_VERSION
+                             ", nats-server: v" MYELIN_NATS_VERSION "\n");
     else
         config_text_add(out, "%s: v" MYELIN_NATS_VERSION " (Myelin " MYELIN_VERSION ")\n", program);
 }

@@ -24,6 +24,8 @@ import urllib.error
 import urllib.request
 
 import stan_client
+import stan_metrics
+import stan_start_lines
 from stan_client import FIRST, LAST, NEW_ONLY, SEQUENCE, TIME_DELTA, Nats, Refused, Stan, decode, encode
 
 BINARY = None
@@ -882,23 +884,7 @@ def monitoring_tells_what_there_is(scene):
     equal(fetch(scene, "/streaming/clientsz?client=no"), (404, "Client no not found\n"), "no client")
     true(fetch(scene, "/subsz")[1]["num_subscriptions"] >= 7, "the service's own subscriptions")
     if os.path.basename(BINARY) == "myelin":
-        metrics_are_the_same_figures(scene, client, server)
-
-
-def metrics_are_the_same_figures(scene, client, server):
-    """By the names that the NATS exporter gives them."""
-    lines = [line.rsplit(" ", 1) for line in fetch_text(scene, "/metrics")[2].splitlines() if line[0] != "#"]
-    figures = {re.sub(r'server="[^"]*",?', "", name): float(value) for name, value in lines}
-    for name, key in (("nss_server_msgs_total", "total_msgs"), ("nss_server_bytes_total", "total_bytes"),
-                      ("nss_server_channels", "channels"), ("nss_server_subscriptions", "subscriptions"),
-                      ("nss_server_clients", "clients"), ("myelin_streaming_in_messages_total", "in_msgs"),
-                      ("myelin_streaming_out_bytes_total", "out_bytes")):
-        equal(figures.get(name + "{}"), float(server[key]), name)
-    equal([figures.get(f'nss_chan_{name}{{channel="foo"}}') for name in ("msgs_total", "last_seq")], [3, 3], "channel")
-    one = re.escape(f'nss_chan_subs_pending_count{{channel="foo",client_id="{client.client_id}"')
-    equal([figures[name] for name in figures if re.match(one, name)], [2], "pending of the subscription")
-    info = [name for name in figures if name.startswith("nss_server_info{")]
-    true(len(info) == 1 and 'cluster_id="test-cluster"' in info[0], f"info: {info}")
+        equal(stan_metrics.wrong(fetch_text(scene, "/metrics")[2], server, client.client_id), [], "metrics")
 
 
 @case("monitor", "isFTActive")
@@ -916,6 +902,11 @@ def a_server_alone_is_no_active_one_and_its_index_leads_to_the_pages(scene):
 def process_cases():
     server = Server()
     try:
+        equal(stan_start_lines.missing(server.log()), None, "line of the start")
+        link = os.path.join(server.folder, "nats-streaming-server")
+        for flag in ("-v", "--version"):
+            done = subprocess.run([link, flag], capture_output=True, text=True, timeout=stan_client.WAIT, check=True)
+            true(re.fullmatch(r"nats-streaming-server version 0\.25\.6, nats-server: v\S+\n", done.stdout), done.stdout)
         Stan(Nats(server.port), "me").publish("foo")
         equal(server.stop(signal.SIGTERM), 143, "exit code after SIGTERM")
         true("Shutting down" in server.log(), "the line about the end")

@@ -3,7 +3,7 @@
 acknowledged (docs/streaming.md 9). The cases run against nats-streaming-server as well; the kills are for Myelin, which
 promises more.
 
-usage: test_streaming_restart.py SERVER_BINARY [--kills N] [--seed N]
+usage: test_streaming_restart.py SERVER_BINARY [--kills N [--kills-only]] [--seed N]
 """
 import argparse
 import os
@@ -260,12 +260,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("binary")
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--kills-only", action="store_true", help="without the cases")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--only", help="cases with this word in their name")
     options = parser.parse_args()
     test_streaming.BINARY = os.path.abspath(options.binary)
     passed = failed = 0
-    for function in CASES:
+    for function in [] if options.kills_only else CASES:
         if options.only is not None and options.only not in function.__name__:
             continue
         home = Home()

@@ -134,6 +134,7 @@ static const struct exit_case exit_cases[] = {
     {"nats-server -v", 0, "nats-server: v2.10.29\n", NULL},
     {"/usr/bin/nats-server --version", 0, "nats-server: v2.10.29\n", NULL},
     {"./myelin -v", 0, "myelin: v2.10.29 (Myelin " MYELIN_VERSION ")\n", NULL},
+    {"nats-streaming-server -v", 0, "nats-streaming-server version 0.25.6, nats-server: v2.10.29\n", NULL},
     {"nats-server version", 0, "nats-server: v2.10.29\n", NULL},
     {"nats-server VERSION more", 0, "nats-server: v2.10.29\n", NULL},
     {"nats-server -h", 0, USAGE, NULL},
