@@ -29,7 +29,9 @@ static struct pair pair_open(const char *from)
     cr_assert_eq(getsockname(listener, (struct sockaddr *)&to, &bytes), 0);
     cr_assert_eq(bind(pair.dialled, (struct sockaddr *)&own, sizeof own), 0);
     cr_assert_eq(connect(pair.dialled, (struct sockaddr *)&to, sizeof to), 0);
-    pair.accepted = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    struct sockaddr_storage whence;
+    socklen_t whence_bytes = sizeof whence;
+    pair.accepted = accept4(listener, (struct sockaddr *)&whence, &whence_bytes, SOCK_CLOEXEC);
     cr_assert_geq(pair.accepted, 0);
     close(listener);
     return pair;
