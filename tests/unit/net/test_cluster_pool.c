@@ -125,7 +125,7 @@ Test(cluster_pool, a_reload_leaves_accounts_on_their_lines)
 
 Test(cluster_pool, a_full_list_can_be_replaced_as_a_whole)
 {
-    static char names[2 * ROUTE_ACCOUNTS_MAX][8];
+    static char names[2 * ROUTE_ACCOUNTS_MAX][16];
     struct bytes old[ROUTE_ACCOUNTS_MAX], new[ROUTE_ACCOUNTS_MAX];
     struct arena arena = {0};
     for (int i = 0; i < 2 * ROUTE_ACCOUNTS_MAX; i++) {
