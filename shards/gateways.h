@@ -12,6 +12,7 @@
 #include "core/base/list.h"
 #include "core/subject/index.h"
 #include "core/subject/index_table.h"
+#include "core/subject/subject_set.h"
 #include "net/gateway_reply.h"
 #include "net/message.h"
 #include "net/route_host.h"
@@ -64,8 +65,8 @@ struct gateways {
 
 /* What other clusters want of one account. */
 struct gateway_account {
-    struct index *listed; /* by RS+ */
-    struct index *silent; /* literal subjects that are not wanted, by RS-; NULL: none yet */
+    struct index *listed;       /* by RS+ */
+    struct subject_set *silent; /* literal subjects that are not wanted, by RS-; NULL: none yet */
     struct leaving listed_leaving, silent_leaving;
     struct index *recent; /* patterns of new subscriptions; NULL: none yet */
     uint64_t listing;     /* bits: it has begun to list what it wants */

@@ -3,7 +3,6 @@
  * it does both. */
 #include "shards/gateways.h"
 
-#include "core/base/arena.h"
 #include "core/base/check.h"
 #include "core/base/log.h"
 #include "core/base/memory.h"
@@ -14,8 +13,7 @@
 
 _Static_assert((int)GATEWAYS_MAX <= (int)INDEX_SHARDS_MAX,
                "a remote cluster takes the place of a shard in an index");
-
-static const struct bytes plainly = {NULL, 0};
+_Static_assert((int)GATEWAYS_MAX <= (int)SUBJECT_SET_NUMBERS, "a remote cluster is a number in a set");
 
 enum err gateways_init(struct gateways *gateways, const struct gateway_options *options,
                        struct bytes server_id, uint32_t cache_entries)
@@ -61,27 +59,23 @@ void gateway_account_free(struct gateway_account *account)
     if (account == NULL)
         return;
     index_free(account->listed);
-    index_free(account->silent);
+    subject_set_free(account->silent);
     index_free(account->recent);
     memory_free(account);
 }
 
 /* ---- who wants it ---- */
 
-static uint64_t clusters_of(const struct match *match)
-{
-    uint64_t clusters = 0;
-    for (uint32_t i = 0; match != NULL && i < match->interest_count; i++)
-        clusters |= match->interests[i]->remote_shards;
-    return clusters;
-}
-
-static uint64_t find(struct shard *shard, struct index *index, struct bytes subject)
+/* The clusters that have listed it. */
+static uint64_t listing_of(struct shard *shard, const struct gateway_account *of, struct bytes subject)
 {
     const struct match *match = NULL;
-    if (index == NULL || match_cache_find(shard->gateways.matches, index, subject, &match) != ERR_OK)
+    uint64_t clusters = 0;
+    if (match_cache_find(shard->gateways.matches, of->listed, subject, &match) != ERR_OK)
         return 0;
-    return clusters_of(match);
+    for (uint32_t i = 0; i < match->interest_count; i++)
+        clusters |= match->interests[i]->remote_shards;
+    return clusters & ~of->listed_leaving.numbers;
 }
 
 uint64_t gateways_plain(struct shard *shard, const struct shard_account *account, struct bytes subject)
@@ -89,10 +83,10 @@ uint64_t gateways_plain(struct shard *shard, const struct shard_account *account
     const struct gateway_account *of = account->gateway;
     uint64_t up = shard->gateways.up & ~of->none;
     uint64_t guessed = up & ~shard->gateways.lists & ~of->complete;
-    if (guessed != 0)
-        guessed &= ~(find(shard, of->silent, subject) & ~of->silent_leaving.numbers);
+    if (guessed != 0 && of->silent != NULL)
+        guessed &= ~(subject_set_find(of->silent, subject) & ~of->silent_leaving.numbers);
     uint64_t listing = up & (of->listing | of->complete);
-    listing &= listing == 0 ? 0 : find(shard, of->listed, subject) & ~of->listed_leaving.numbers;
+    listing &= listing == 0 ? 0 : listing_of(shard, of, subject);
     return guessed | listing;
 }
 
@@ -121,57 +115,48 @@ static void silent_add(struct gateway_account *of, uint32_t number, struct bytes
     if (!subject_valid_literal(subject) || of->counts[number].silent == GATEWAY_SILENT_MAX)
         return; /* nothing could be published there; or there are too many: they are sent in vain */
     if (of->silent == NULL)
-        of->silent = index_new();
-    if (of->silent == NULL)
-        return;
-    uint32_t before = index_wanted(of->silent, subject, plainly);
-    if (index_remote_set(of->silent, subject, plainly, number, 1) == ERR_OK)
-        of->counts[number].silent += index_wanted(of->silent, subject, plainly) - before;
+        of->silent = subject_set_new();
+    bool added = false;
+    if (of->silent == NULL || subject_set_add(of->silent, subject, number, &added) != ERR_OK)
+        return; /* no memory: it is sent in vain as well */
+    of->counts[number].silent += added;
 }
 
-static void silent_remove_one(struct shard *shard, struct gateway_account *of, uint32_t number,
-                              struct bytes subject)
+/* A subject, or all that a wildcard covers. */
+static void silent_remove(struct gateway_account *of, uint32_t number, struct bytes pattern)
 {
-    uint32_t before = index_wanted(of->silent, subject, plainly);
-    if (before == 0)
+    if (of->silent == NULL || of->counts[number].silent == 0)
         return;
-    set(shard, of->silent, number, subject, plainly, 0);
-    of->counts[number].silent -= before - index_wanted(of->silent, subject, plainly);
-}
-
-struct covered {
-    struct covered *next;
-    struct bytes subject;
-};
-
-/* All that a wildcard covers; listed first, because an index must not change while it is walked. */
-static void silent_remove_covered(struct shard *shard, struct gateway_account *of, uint32_t number,
-                                  struct bytes pattern)
-{
-    struct arena arena = {0};
-    struct covered *first = NULL;
-    for (struct interest *at = index_next(of->silent, NULL); at != NULL; at = index_next(of->silent, at)) {
-        struct bytes subject = interest_pattern(at);
-        if ((at->remote_shards >> number & 1) == 0 || !subject_matches(pattern, subject))
-            continue;
-        struct covered *covered = arena_new(&arena, sizeof *covered);
-        const char *copy = covered == NULL ? NULL : arena_copy(&arena, subject);
-        if (copy == NULL) {
-            log_error(shard->context.log, "No memory to take up what another cluster wants again");
-            break;
-        }
-        *covered = (struct covered){first, bytes_of(copy, subject.count)};
-        first = covered;
-    }
-    for (; first != NULL; first = first->next)
-        silent_remove_one(shard, of, number, first->subject);
-    arena_close(&arena);
+    of->counts[number].silent -= subject_valid_literal(pattern)
+                                     ? subject_set_remove(of->silent, pattern, number)
+                                     : subject_set_remove_matching(of->silent, pattern, number);
 }
 
 static void silent_clear(struct shard *shard, struct gateway_account *of, uint32_t number)
 {
-    leaving_begin(&shard->gateways.leaving, &of->silent_leaving, of->silent, number);
+    leaving_begin_some(&shard->gateways.leaving, &of->silent_leaving, number, of->counts[number].silent);
     of->counts[number].silent = 0;
+}
+
+/* Goes on with the lowest number that is being forgotten. */
+static void silent_forget_on(struct leaving_walk *walk, struct gateway_account *of, uint32_t *looks)
+{
+    uint32_t number = leaving_lowest(&of->silent_leaving);
+    if (subject_set_clear(of->silent, number, looks, &of->silent_leaving.cursor))
+        leaving_end(walk, &of->silent_leaving, number);
+}
+
+/* Forgets the rest of that number at once, if there is some. */
+static void silent_settle(struct leaving_walk *walk, struct gateway_account *of, uint32_t number)
+{
+    uint32_t cursor = 0;
+    if (!leaving_has(&of->silent_leaving, number))
+        return;
+    for (bool done = false; !done;) {
+        uint32_t looks = UINT32_MAX;
+        done = subject_set_clear(of->silent, number, &looks, &cursor);
+    }
+    leaving_end(walk, &of->silent_leaving, number);
 }
 
 static void clear(struct shard *shard, struct gateway_account *of, uint32_t number)
@@ -184,12 +169,14 @@ static void clear(struct shard *shard, struct gateway_account *of, uint32_t numb
     of->none &= ~(1ULL << number);
 }
 
-/* Before the cluster with that number changes something in one of the two indexes: what is to be forgotten
- * goes. */
+/* Before the cluster with that number changes something in one of the two: what is to be forgotten goes. */
 static void settle(struct shard *shard, struct gateway_account *of, uint32_t number, bool listed)
 {
-    leaving_settle(&shard->gateways.leaving, listed ? &of->listed_leaving : &of->silent_leaving,
-                   listed ? of->listed : of->silent, number, NULL, NULL);
+    struct leaving_walk *walk = &shard->gateways.leaving;
+    if (listed)
+        leaving_settle(walk, &of->listed_leaving, of->listed, number, NULL, NULL);
+    else
+        silent_settle(walk, of, number);
 }
 
 static void wants(struct shard *shard, struct gateway_account *of, uint32_t number, struct bytes pattern,
@@ -202,10 +189,8 @@ static void wants(struct shard *shard, struct gateway_account *of, uint32_t numb
         of->none &= ~bit;
     } else if (((of->listing | of->complete) & bit) != 0) {
         set(shard, of->listed, number, pattern, queue, 1);
-    } else if (of->silent != NULL && of->counts[number].silent > 0) {
-        silent_remove_one(shard, of, number, pattern);
-        if (!subject_valid_literal(pattern))
-            silent_remove_covered(shard, of, number, pattern);
+    } else {
+        silent_remove(of, number, pattern);
     }
 }
 
@@ -300,7 +285,7 @@ void gateways_forget_on(struct shard *shard)
         if (of != NULL && of->listed_leaving.numbers != 0) {
             leaving_step(walk, &of->listed_leaving, of->listed, &looks, NULL, NULL);
         } else if (of != NULL && of->silent_leaving.numbers != 0) {
-            leaving_step(walk, &of->silent_leaving, of->silent, &looks, NULL, NULL);
+            silent_forget_on(walk, of, &looks);
         } else {
             looks--;
             walk->account = walk->account + 1 < shard->accounts.capacity ? walk->account + 1 : 0;

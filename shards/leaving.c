@@ -6,7 +6,12 @@
 void leaving_begin(struct leaving_walk *walk, struct leaving *leaving, const struct index *index,
                    uint32_t number)
 {
-    if (leaving_has(leaving, number) || index == NULL || index_remote_count(index, number) == 0)
+    leaving_begin_some(walk, leaving, number, index == NULL ? 0 : index_remote_count(index, number));
+}
+
+void leaving_begin_some(struct leaving_walk *walk, struct leaving *leaving, uint32_t number, uint32_t count)
+{
+    if (leaving_has(leaving, number) || count == 0)
         return;
     if ((((1ULL << number) - 1) & leaving->numbers) == 0)
         leaving->cursor = 0; /* it is the lowest */
@@ -14,10 +19,16 @@ void leaving_begin(struct leaving_walk *walk, struct leaving *leaving, const str
     walk->count++;
 }
 
-static void end(struct leaving_walk *walk, struct leaving *leaving, uint32_t number)
+uint32_t leaving_lowest(const struct leaving *leaving)
+{
+    ASSERT(leaving->numbers != 0);
+    return (uint32_t)__builtin_ctzll(leaving->numbers);
+}
+
+void leaving_end(struct leaving_walk *walk, struct leaving *leaving, uint32_t number)
 {
     ASSERT(leaving_has(leaving, number) && walk->count > 0);
-    if ((leaving->numbers & -leaving->numbers) == 1ULL << number)
+    if (leaving_lowest(leaving) == number)
         leaving->cursor = 0;
     leaving->numbers &= ~(1ULL << number);
     walk->count--;
@@ -26,10 +37,9 @@ static void end(struct leaving_walk *walk, struct leaving *leaving, uint32_t num
 void leaving_step(struct leaving_walk *walk, struct leaving *leaving, struct index *index, uint32_t *looks,
                   index_forgotten *forgotten, void *context)
 {
-    ASSERT(leaving->numbers != 0);
-    uint32_t number = (uint32_t)__builtin_ctzll(leaving->numbers);
+    uint32_t number = leaving_lowest(leaving);
     if (index_remote_clear(index, number, looks, &leaving->cursor, forgotten, context))
-        end(walk, leaving, number);
+        leaving_end(walk, leaving, number);
 }
 
 void leaving_settle(struct leaving_walk *walk, struct leaving *leaving, struct index *index, uint32_t number,
@@ -42,5 +52,5 @@ void leaving_settle(struct leaving_walk *walk, struct leaving *leaving, struct i
         uint32_t looks = UINT32_MAX;
         done = index_remote_clear(index, number, &looks, &cursor, forgotten, context);
     }
-    end(walk, leaving, number);
+    leaving_end(walk, leaving, number);
 }

@@ -42,4 +42,11 @@ void leaving_step(struct leaving_walk *walk, struct leaving *leaving, struct ind
 void leaving_settle(struct leaving_walk *walk, struct leaving *leaving, struct index *index, uint32_t number,
                     index_forgotten *forgotten, void *context);
 
+/* The same for what is no index: `count` is how much there is to forget of that number. Whoever has it
+ * forgets some of the lowest number each turn, with leaving.cursor, or the rest of any, and says when all of
+ * it is gone. */
+void leaving_begin_some(struct leaving_walk *walk, struct leaving *leaving, uint32_t number, uint32_t count);
+uint32_t leaving_lowest(const struct leaving *leaving);
+void leaving_end(struct leaving_walk *walk, struct leaving *leaving, uint32_t number);
+
 #endif

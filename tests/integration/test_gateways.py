@@ -525,6 +525,8 @@ def row_28_to_31_guessing_for_old_peers(world):
     sends("foo.a", None)
     says(b"RS+ APP foo.*\r\n")
     sends("foo.a", b"RMSG APP foo.a 1")
+    says(b"RS- APP foo.*\r\n")  # no cluster says this: a subject is refused, not a pattern
+    sends("foo.a", b"RMSG APP foo.a 1")
     says(b"A- OTHER\r\n")
     sends("z", None, other)
     says(b"A+ OTHER\r\n")
@@ -585,6 +587,36 @@ def row_30_long_lists_count_no_more_from_one_word_on(world):
 
 
 row_30_long_lists_count_no_more_from_one_word_on.dials = True
+
+
+def row_29_refused_subjects_are_remembered_up_to_a_bound(world):
+    """Those beyond it are sent in vain; where one is wanted again, another one has room."""
+    if not world.ours:
+        return  # nats-server has no bound
+    peer, _ = world.outbound(lists=False)
+    client = Client(world.node)
+    bound = 65536
+
+    def says(*lines):
+        peer.send(b"".join(lines) + b"PING\r\n")
+        peer_has_taken(peer)
+
+    def sends(*wanted):
+        for subject in ("no.0", "no.7", f"no.{bound - 1}", f"no.{bound}", "end"):
+            client.publish(subject, b"x")
+        for subject in (*wanted, "end"):
+            expect(peer.line(), b"RMSG APP %s 1" % subject.encode())
+            peer.body(1)
+
+    says(b"".join(b"RS- APP no.%d\r\n" % n for n in range(bound + 1)))
+    sends(f"no.{bound}")
+    says(b"RS+ APP no.7\r\n", b"RS- APP no.%d\r\n" % bound)
+    sends("no.7")
+    says(b"RS+ APP no.>\r\n")
+    sends("no.0", "no.7", f"no.{bound - 1}", f"no.{bound}")
+
+
+row_29_refused_subjects_are_remembered_up_to_a_bound.dials = True
 
 
 def row_9_queue_revives(world):

@@ -10,6 +10,7 @@
 #include "core/base/language.h"
 #include "core/base/random.h"
 #include "core/subject/index.h"
+#include "core/subject/subject_set.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,13 @@
 
 enum { WILDCARDS = 1000, BATCHES = 100, PER_BATCH = 10000, MATCHES = BATCHES * PER_BATCH };
 enum { SILENT = 65536 /* GATEWAY_SILENT_MAX */, LEAVING_LOOKS = 1000 /* LEAVING_LOOKS_MAX */ };
-enum { SUBJECT_BYTES = 32, CACHE_ENTRIES = 8192, HOT_SUBJECTS = 1000, SUBSCRIPTIONS_MAX = 100000000 };
+enum {
+    SUBJECT_BYTES = 32,
+    SILENT_BYTES = 256,
+    CACHE_ENTRIES = 8192,
+    HOT_SUBJECTS = 1000,
+    SUBSCRIPTIONS_MAX = 100000000
+};
 
 static size_t resident_bytes(void)
 {
@@ -91,32 +98,69 @@ static void report_matches(const char *name, struct match_cache *cache, struct i
     free(subjects);
 }
 
-/* As a shard remembers what other clusters do not want: no subscription, a bit for each cluster. In a process
- * of its own, because what others have freed would be used again unseen. */
+static struct bytes silent_subject(char into[SILENT_BYTES], size_t subject_bytes, uint32_t number)
+{
+    memset(into, 'n', subject_bytes);
+    for (size_t i = subject_bytes; number > 0 && i > 0; number /= 10)
+        into[--i] = (char)('0' + number % 10);
+    return bytes_of(into, subject_bytes);
+}
+
+/* Random ones of subjects that are all there, or none: the median of a hundred batches. */
+static void report_silent_finds(const struct subject_set *set, size_t subject_bytes, uint32_t first)
+{
+    static int64_t took_ns[BATCHES];
+    static char subjects[PER_BATCH][SILENT_BYTES];
+    struct random random;
+    uint64_t found = 0;
+    random_seed(&random, 7);
+    for (uint32_t b = 0; b < BATCHES; b++) {
+        for (uint32_t i = 0; i < PER_BATCH; i++)
+            silent_subject(subjects[i], subject_bytes, first + random_below(&random, SILENT));
+        int64_t start_ns = clock_process_cpu_ns();
+        for (uint32_t i = 0; i < PER_BATCH; i++)
+            found += subject_set_find(set, bytes_of(subjects[i], subject_bytes)) != 0;
+        took_ns[b] = clock_process_cpu_ns() - start_ns;
+    }
+    qsort(took_ns, BATCHES, sizeof(took_ns[0]), by_size);
+    int64_t median_ns = took_ns[BATCHES / 2];
+    printf("    a look-up: %.1f ns (median), %.0f %% found\n", (double)median_ns / PER_BATCH,
+           100.0 * (double)found / MATCHES);
+}
+
+/* As a shard remembers what other clusters do not want. In a process of its own, because what others have
+ * freed would be used again unseen. */
 static void report_silent(size_t subject_bytes, unsigned clusters)
 {
-    char subject[256];
+    char subject[SILENT_BYTES];
+    bool added = false;
     fflush(stdout);
     pid_t child = fork();
     if (child > 0 && waitpid(child, NULL, 0) == child)
         return;
-    struct index *index = index_new();
-    if (child < 0 || index == NULL || subject_bytes >= sizeof subject)
+    struct subject_set *set = subject_set_new();
+    if (child < 0 || set == NULL || subject_bytes >= sizeof subject)
         die("out of memory");
     size_t resident = resident_bytes();
+    int64_t longest_ns = 0;
     for (uint32_t i = 0; i < SILENT; i++) {
-        snprintf(subject, sizeof subject, "nobody.%0*u", (int)(subject_bytes - strlen("nobody.")), i);
+        struct bytes one = silent_subject(subject, subject_bytes, i);
         for (unsigned cluster = 0; cluster < clusters; cluster++) {
-            if (index_remote_set(index, text(subject), TEXT(""), cluster, 1) != ERR_OK)
+            int64_t start_ns = clock_process_cpu_ns();
+            if (subject_set_add(set, one, cluster, &added) != ERR_OK)
                 die("out of memory");
+            int64_t took_ns = clock_process_cpu_ns() - start_ns;
+            longest_ns = took_ns > longest_ns ? took_ns : longest_ns;
         }
     }
     printf("%d subjects of %zu bytes that %u clusters do not want: %.1f bytes each beside the subject, "
-           "resident; %.1f by "
-           "index_figures()\n",
+           "resident; %.1f by subject_set_figures(); longest add %.0f us\n",
            SILENT, subject_bytes, clusters,
            (double)(resident_bytes() - resident) / SILENT - (double)subject_bytes,
-           (double)index_figures(index).bytes / SILENT - (double)subject_bytes);
+           (double)subject_set_figures(set).bytes / SILENT - (double)subject_bytes,
+           (double)longest_ns / 1000);
+    report_silent_finds(set, subject_bytes, 0);
+    report_silent_finds(set, subject_bytes, SILENT);
     exit(0);
 }
 

@@ -1,6 +1,8 @@
 /* Tests shards/leaving.h: what a number wanted is forgotten in steps, and nothing else. */
 #include "shards/leaving.h"
 
+#include "core/subject/subject_set.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 
@@ -116,6 +118,42 @@ Test(leaving, what_a_number_wants_anew_stays_when_the_rest_was_settled)
     cr_expect_eq(index_remote_count(index, 2), 0);
     cr_expect_eq(told.all, 2 * PATTERNS);
     index_free(index);
+}
+
+/* As shards/gateways_interest.c does it with a set of subjects. */
+Test(leaving, what_is_no_index_is_forgotten_by_its_owner)
+{
+    struct subject_set *set = subject_set_new();
+    struct leaving leaving = {0};
+    struct leaving_walk walk = {0};
+    uint32_t steps = 0;
+    bool added = false;
+    cr_assert_not_null(set);
+    for (uint32_t i = 0; i < PATTERNS; i++) {
+        char subject[32];
+        struct bytes bytes = pattern_of(3 * i + 1, subject);
+        cr_assert_eq(subject_set_add(set, bytes, 2, &added), ERR_OK);
+        cr_assert_eq(subject_set_add(set, bytes, 9, &added), ERR_OK);
+        cr_assert_eq(subject_set_add(set, bytes, 11, &added), ERR_OK);
+    }
+    leaving_begin_some(&walk, &leaving, 9, PATTERNS);
+    leaving_begin_some(&walk, &leaving, 9, PATTERNS); /* it is already */
+    leaving_begin_some(&walk, &leaving, 4, 0);        /* it wanted nothing */
+    cr_assert(walk.count == 1 && leaving_lowest(&leaving) == 9 && !leaving_has(&leaving, 4));
+    for (; walk.count > 0; steps++) {
+        uint32_t looks = 100, number = leaving_lowest(&leaving);
+        if (subject_set_clear(set, number, &looks, &leaving.cursor))
+            leaving_end(&walk, &leaving, number);
+        if (steps == 3)
+            leaving_begin_some(&walk, &leaving, 2, PATTERNS); /* a lower one: begins from the beginning */
+    }
+    cr_expect_gt(steps, 2 * PATTERNS / 200);
+    cr_expect(leaving.numbers == 0 && leaving.cursor == 0);
+    for (uint32_t i = 0; i < PATTERNS; i++) {
+        char subject[32];
+        cr_assert_eq(subject_set_find(set, pattern_of(3 * i + 1, subject)), 1ULL << 11);
+    }
+    subject_set_free(set);
 }
 
 Test(leaving, nothing_is_begun_where_nobody_said_anything)
