@@ -137,7 +137,8 @@ test: ## install what is missing, build, run every test
 .PHONY: suites
 suites:
 	@set -e; for suite in unit $(test_targets); do \
-		echo "== $$suite ($(VARIANT))"; $(MAKE) VARIANT=$(VARIANT) $$suite; done
+		echo "== $$suite ($(VARIANT))"; began=$$SECONDS; $(MAKE) VARIANT=$(VARIANT) $$suite; \
+		echo "== $$suite ($(VARIANT)): $$((SECONDS - began)) s"; done
 
 # The sanitizers of Debian 12 place their shadow memory where a kernel that randomizes more bits of addresses
 # than they knew puts libraries; then they die at start, now and then. So without randomizing, where allowed.
