@@ -262,7 +262,7 @@ class Test:
         browser.wait("the page lives below a base path", LIVE)
         links = browser.run("return [...document.querySelectorAll('#links a')].map((one) => one.href)")
         bad = [link for link in links if not self.answers(link)]
-        self.check("all links lead somewhere", len(links) == 14 and not bad, bad)
+        self.check("all links lead somewhere", len(links) == 15 and not bad, bad)
         browser.open(browser.run("return document.querySelector('footer p a').href"))
         plain = browser.run("return [...document.querySelectorAll('a')].map((one) => one.href)")
         self.check("and those of the plain list to the same", plain == links, plain)
