@@ -556,11 +556,7 @@ static void wait(struct shard *shard)
         bool slept = sleep_or_collect(shard, found                   ? 0
                                              : looks && limit_ns > 0 ? limit_ns - most_ns
                                                                      : limit_ns);
-        int64_t ended_ns = clock_monotonic_ns();
-        patience_waited(&shard->patience, ended_ns - began_ns, most_ns, slept);
-        if (UNLIKELY(patience_asks(&shard->patience)))
-            patience_measured(&shard->patience, ended_ns, clock_thread_cpu_ns(),
-                              shard->received_bytes + shard->context.written_bytes);
+        patience_waited(&shard->patience, clock_monotonic_ns() - began_ns, most_ns, slept);
     }
     shard->context.now_ns = clock_monotonic_ns();
     shard->context.turn++;
@@ -575,8 +571,6 @@ bool shard_turn(struct shard *shard)
     shard->handshake_ns = 0;
     connection_tls_work(shard); /* they wait longer than this turn's */
     while (loop_next(shard->loop, &completion)) {
-        if (completion.has_buffer)
-            shard->received_bytes += completion.received.count;
         shard_complete(shard, &completion);
         if (UNLIKELY(much_output(shard)))
             flush_outputs(shard);

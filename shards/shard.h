@@ -94,8 +94,7 @@ struct shard {
     uint32_t expired_capacity;
     struct loop_op wakeup;
     uint64_t wakeup_value;
-    uint64_t output_mark;    /* context.written_bytes at the last flush of outputs */
-    uint64_t received_bytes; /* into buffers of the ring */
+    uint64_t output_mark; /* context.written_bytes at the last flush of outputs */
     struct patience patience;
     struct closed_ring closed;                  /* connections that are gone */
     struct reports reports;                     /* what the control core asks */
