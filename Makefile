@@ -451,6 +451,7 @@ newest_nats_server ?= $(wildcard build/nats-server-current/nats-server)
 cluster-check: $(out)/myelin ## the route port by a scripted peer; clusters of three, nodes that die, a migration
 	python3 tests/integration/test_routes.py $(out)/myelin
 	python3 -B tests/integration/test_lost_server.py $(out)/myelin
+	python3 -B tests/integration/test_known_urls.py $(out)/myelin $(nats_server) $(newest_nats_server)
 	python3 tests/integration/test_cluster.py $(out)/myelin $(if $(newest_nats_server),--newest $(abspath $(newest_nats_server))) \
 		$(CLUSTER_ARGUMENTS)
 	python3 -B tests/integration/test_reload_cluster.py $(out)/myelin $(if $(newest_nats_server),--newest $(abspath $(newest_nats_server)))

@@ -273,11 +273,9 @@ static void parse_tls(void *target, const struct config_entry *entry, struct are
 {
     struct cluster_options *options = target;
     tls_options_parse(&options->tls, TLS_FOR_CLUSTER, entry, arena, errors);
-    if (options->tls.on && (options->tls.map || options->tls.known_urls))
-        option_fail(
-            errors, entry->position,
-            "names in certificates of routes are not looked at by this version of Myelin: verify_and_map and "
-            "verify_cert_and_check_known_urls are not supported here");
+    if (options->tls.on && options->tls.map)
+        option_fail(errors, entry->position,
+                    "verify_and_map of routes is not supported by this version of Myelin");
 }
 
 static const struct option block_rows[] = {

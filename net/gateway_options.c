@@ -77,15 +77,14 @@ static void parse_authorization(void *target, const struct config_entry *entry, 
                          errors);
 }
 
-/* Names in certificates are not looked at. */
+/* A certificate that says which user it is means nothing here. */
 static void tls_parse(struct tls_options *tls, enum tls_place place, const struct config_entry *entry,
                       struct arena *arena, struct option_errors *errors)
 {
     tls_options_parse(tls, place, entry, arena, errors);
-    if (tls->on && (tls->map || tls->known_urls))
+    if (tls->on && tls->map)
         option_fail(errors, entry->position,
-                    "names in certificates of gateways are not looked at by this version of Myelin: "
-                    "verify_and_map and verify_cert_and_check_known_urls are not supported here");
+                    "verify_and_map of gateways is not supported by this version of Myelin");
 }
 
 static void parse_tls(void *target, const struct config_entry *entry, struct arena *arena,
@@ -237,7 +236,8 @@ static bool texts_equal(const char *a, const char *b)
 
 static bool tls_equal(const struct tls_options *a, const struct tls_options *b)
 {
-    return a->on == b->on && tls_options_timeout_ns(a) == tls_options_timeout_ns(b);
+    return a->on == b->on && a->known_urls == b->known_urls &&
+           tls_options_timeout_ns(a) == tls_options_timeout_ns(b);
 }
 
 static bool remote_equal(const struct gateway_remote_options *a, const struct gateway_remote_options *b)

@@ -595,7 +595,7 @@ bool tls_options_same_pins(const struct tls_options *a, const struct tls_options
 
 bool tls_options_same(const struct tls_options *a, const struct tls_options *b)
 {
-    return a->on == b->on && tls_context_same(a->context, b->context) &&
+    return a->on == b->on && a->known_urls == b->known_urls && tls_context_same(a->context, b->context) &&
            tls_context_same(a->dialler, b->dialler) && tls_options_same_pins(a, b) &&
            tls_options_timeout_ns(a) == tls_options_timeout_ns(b);
 }

@@ -190,7 +190,8 @@ struct mail_route {
 
 struct mail_route_said {
     uint8_t kind;
-    uint8_t said; /* enum route_said */
+    uint8_t said;      /* enum route_said */
+    uint8_t known_url; /* with ROUTE_SAID_CONNECT: route_tls_known_url() */
     uint32_t count;
     uint64_t rid;
     struct block *block; /* the JSON */

@@ -10,6 +10,7 @@
 #include "shards/host.h"
 #include "shards/mail.h"
 #include "shards/route_connection.h"
+#include "shards/route_tls.h"
 #include "shards/router.h"
 #include "shards/shard.h"
 
@@ -228,6 +229,8 @@ static enum route_host_result host_said(struct route *route, enum route_said sai
     struct shard *shard = shard_of_route(route);
     struct mail_route_said mail = {
         .kind = MAIL_ROUTE_SAID, .said = (uint8_t)said, .rid = route->rid, .count = (uint32_t)json.count};
+    if (said == ROUTE_SAID_CONNECT)
+        mail.known_url = route_tls_known_url(shard, route_connection_of(route));
     mail.block = block_take(&shard->context.pool.blocks, json.count);
     if (mail.block == NULL)
         return ROUTE_HOST_MEMORY;

@@ -8,6 +8,8 @@
 #include "shards/route_s2.h"
 #include "shards/shard.h"
 
+enum { NAMES_BYTES_MAX = 256 * 1024 }; /* more than any certificate that OpenSSL takes has */
+
 static const struct tls_options *options_of(const struct shard *shard,
                                             const struct route_connection *connection)
 {
@@ -65,6 +67,37 @@ static const char *refusal(const struct shard *shard, const struct route_connect
     if (!tls_stream_pin(connection->tls, pin) || !tls_options_pinned(options, pin))
         return "certificate not pinned";
     return NULL;
+}
+
+static bool named(const struct certificate_names *names, const struct route_url *urls, uint32_t url_count)
+{
+    for (uint32_t i = 0; i < url_count; i++) {
+        for (uint32_t j = 0; j < names->host_count; j++) {
+            if (tls_host_matches(names->hosts[j], text(urls[i].host)))
+                return true;
+        }
+    }
+    return false;
+}
+
+bool route_tls_known_url(const struct shard *shard, const struct route_connection *connection)
+{
+    const struct server_options *options = shard->snapshot->options;
+    const struct gateway_options *gateway = &options->gateway;
+    struct arena arena = {.limit_bytes = NAMES_BYTES_MAX};
+    struct certificate_names names;
+    bool known = false;
+    if (!options_of(shard, connection)->known_urls || connection->tls == NULL ||
+        !tls_stream_open(connection->tls))
+        return false;
+    if (tls_stream_names(connection->tls, &names, &arena) == ERR_OK) {
+        if (connection->route.kind == ROUTE_OF_CLUSTER)
+            known = named(&names, options->cluster.routes, options->cluster.route_count);
+        for (uint32_t i = 0; connection->route.kind == ROUTE_OF_GATEWAY && i < gateway->remote_count; i++)
+            known = known || named(&names, gateway->remotes[i].urls, gateway->remotes[i].url_count);
+    }
+    arena_close(&arena);
+    return known;
 }
 
 bool route_tls_options_changed(struct shard *shard, struct route_connection *connection)

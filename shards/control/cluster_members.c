@@ -91,12 +91,17 @@ void cluster_password_checked(struct control *control, uint64_t rid, bool matche
         connect_settled(control, route);
 }
 
-/* What CONNECT said is compared with the configuration; what follows is in connect_settled(), if not the
- * worker has to be asked first. */
+/* What CONNECT said, or the peer's certificate, is compared with the configuration; what follows is in
+ * connect_settled(), if not the worker has to be asked first. */
 static bool login_good(struct control *control, struct cluster_route *route)
 {
     const struct cluster_options *options = &control->snapshot->options->cluster;
     const struct route_connect *connect = &route->connect;
+    if (options->tls.known_urls) { /* instead of the login, as in nats-server */
+        if (!route->known_url)
+            login_failed(control, route);
+        return route->known_url;
+    }
     if (options->user.count == 0)
         return true;
     bool user = password_compare_plain(options->user, connect->user);
@@ -263,10 +268,12 @@ void cluster_mail_said(struct control *control, const uint8_t *bytes)
     memcpy(&mail, bytes, sizeof mail);
     struct cluster_route *route = cluster_route_by_rid(&control->cluster, mail.rid);
     struct bytes json = bytes_of(mail.block->bytes, mail.count);
-    if (route != NULL && mail.said == ROUTE_SAID_CONNECT)
+    if (route != NULL && mail.said == ROUTE_SAID_CONNECT) {
+        route->known_url = mail.known_url;
         connect_said(control, route, json);
-    else if (route != NULL)
+    } else if (route != NULL) {
         info_said(control, route, json);
+    }
     block_release(&none, mail.block);
     block_pool_close(&none);
 }

@@ -93,7 +93,8 @@ bool gateways_password_checked(struct control *control, uint64_t rid, bool match
     return true;
 }
 
-static void connect_said(struct control *control, struct gateway_link *link, struct bytes json)
+static void connect_said(struct control *control, struct gateway_link *link, struct bytes json,
+                         bool known_url)
 {
     const struct gateway_options *options = &control->snapshot->options->gateway;
     json_close(&link->document);
@@ -102,7 +103,11 @@ static void connect_said(struct control *control, struct gateway_link *link, str
         gateways_link_end(control, link, CLOSED_PROTOCOL_VIOLATION, NULL);
         return;
     }
-    if (options->user.count == 0) {
+    if (options->tls.known_urls && !known_url) {
+        login_failed(control, link);
+        return;
+    }
+    if (options->tls.known_urls || options->user.count == 0) { /* instead of the login, as in nats-server */
         connect_settled(control, link);
         return;
     }
@@ -381,7 +386,7 @@ bool gateways_mail_said(struct control *control, const uint8_t *bytes)
         return false;
     struct bytes json = bytes_of(mail.block->bytes, mail.count);
     if (mail.said == ROUTE_SAID_CONNECT)
-        connect_said(control, link, json);
+        connect_said(control, link, json, mail.known_url);
     else
         info_said(control, link, json);
     block_release(&none, mail.block);

@@ -35,8 +35,11 @@ class Peer:
         self.socket.sendall(data)
 
     def line(self):
-        """The next line but for PINGs, which are answered; None at the end."""
+        """The next line but for PINGs, which are answered, but not for ever; None at the end."""
+        end = time.monotonic() + WAIT_SECONDS
         while True:
+            if time.monotonic() > end:
+                raise Failure("no line came but PINGs")
             while b"\n" not in self.buffer and not self.ended:
                 try:
                     data = self.socket.recv(1 << 16)

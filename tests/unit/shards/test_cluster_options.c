@@ -109,6 +109,8 @@ struct bad_case {
 static const struct bad_case bad_cases[] = {
     {"", "cluster: 5", "Expected map to define cluster, got int64"},
     {"", "cluster { port: 1, authorization { token: t } }", "Cluster authorization does not support tokens"},
+    {"", "cluster { port: 1, tls { verify_and_map: true } }",
+     "verify_and_map of routes is not supported by this version of Myelin"},
     {"", "cluster { port: 1, authorization { users: [] } }",
      "Cluster authorization does not allow multiple users"},
     {"", "cluster { port: 1, authorization { auth_callout {} } }",
@@ -212,6 +214,8 @@ struct reload_case {
 
 static const struct reload_case reload_cases[] = {
     {"cluster { port: 1 }", "cluster { port: 1 }", NULL, ""},
+    {"cluster { port: 1, tls {} }", "cluster { port: 1, tls { verify_cert_and_check_known_urls: true } }",
+     NULL, "Reloaded: cluster\n"},
     {"cluster { port: 1 }", "cluster { port: 1, host: \"127.0.0.1\" }",
      "config reload not supported for cluster host: old=, new=127.0.0.1", ""},
     {"cluster { port: 1 }", "cluster { port: 2 }",

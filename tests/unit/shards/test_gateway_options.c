@@ -97,6 +97,11 @@ static const struct bad_case bad_cases[] = {
      "Gateway authorization does not allow multiple users"},
     {"gateway { name: A, port: 1, authorization { token: t } }",
      "Gateway authorization does not support tokens"},
+    {"gateway { name: A, port: 1, tls { verify_and_map: true } }",
+     "verify_and_map of gateways is not supported by this version of Myelin"},
+    {"gateway { name: A, port: 1, gateways: [ {name: B, url: \"nats://b:1\", tls { "
+     "verify_cert_and_check_known_urls: true } } ] }",
+     "verify_cert_and_check_known_urls not supported in this context"},
     {"gateway { name: A, port: 1 }\ncluster { name: B, port: 2 }",
      "nats-server: cluster name conflicts between cluster and gateway definitions\n"},
 };
@@ -133,6 +138,10 @@ static const struct reload_case reload_cases[] = {
     {"gateway { name: A, port: 1, gateways: [ {name: B, url: \"nats://b:1\"} ] }",
      "gateway { name: A, port: 1, gateways: [ {name: B, url: \"nats://b:1\"} ] }", false},
     {"port: 4222", "gateway { name: A, port: 1 }", true},
+    {"gateway { name: A, port: 1, tls {} }",
+     "gateway { name: A, port: 1, tls { verify_cert_and_check_known_urls: true } }", true},
+    {"gateway { name: A, port: 1, tls { verify_cert_and_check_known_urls: true } }",
+     "gateway { name: A, port: 1, tls { verify_cert_and_check_known_urls: true } }", false},
     {"gateway { name: A, port: 1, gateways: [ {name: B, url: \"nats://b:1\"}, {name: C, url: \"nats://c:1\"} "
      "] }",
      "gateway { name: A, port: 1, gateways: [ {name: C, url: \"nats://c:1\"}, {name: B, url: \"nats://b:1\"} "
