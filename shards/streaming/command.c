@@ -14,16 +14,14 @@ enum { VERSION = 1 };
 
 /* ---- writing ---- */
 
-static void client_add_put(struct packer *to, const struct command *command)
+void command_client_put(struct packer *to, const struct wire_client_info *info)
 {
-    const struct wire_client_info *info = &command->client_add.info;
     pack_text(to, info->id);
     pack_text(to, info->heartbeat_inbox);
     pack_text(to, info->connection_id);
     pack_number(to, (uint32_t)info->protocol);
     pack_number(to, (uint32_t)info->ping_interval);
     pack_number(to, (uint32_t)info->ping_out_max);
-    pack_number(to, command->client_add.replace);
 }
 
 static void subscribe_put(struct packer *to, const struct command *command)
@@ -60,7 +58,8 @@ static void put(struct packer *to, const struct command *command)
     pack_number(to, (uint64_t)command->wall_ns);
     switch (command->kind) {
     case COMMAND_CLIENT_ADD:
-        client_add_put(to, command);
+        command_client_put(to, &command->client_add.info);
+        pack_number(to, command->client_add.replace);
         return;
     case COMMAND_CLIENT_REMOVE:
         pack_text(to, command->client_remove.id);
@@ -109,16 +108,14 @@ static bool channel_valid(struct bytes name)
     return name.count <= STORE_CHANNEL_NAME_BYTES_MAX && limits_channel_name_valid(name);
 }
 
-static bool client_add_get(struct unpacker *from, struct command *command)
+bool command_client_get(struct unpacker *from, struct wire_client_info *info)
 {
-    struct wire_client_info *info = &command->client_add.info;
     info->id = unpack_text(from);
     info->heartbeat_inbox = unpack_text(from);
     info->connection_id = unpack_text(from);
     info->protocol = (int32_t)(uint32_t)unpack_number_up_to(from, UINT32_MAX);
     info->ping_interval = (int32_t)(uint32_t)unpack_number_up_to(from, UINT32_MAX);
     info->ping_out_max = (int32_t)(uint32_t)unpack_number_up_to(from, UINT32_MAX);
-    command->client_add.replace = unpack_number_up_to(from, 1) != 0;
     return info->id.count > 0 && info->heartbeat_inbox.count > 0;
 }
 
@@ -134,7 +131,7 @@ static bool subscribe_get(struct unpacker *from, struct command *command)
     command->subscribe.ack_wait_seconds = (int32_t)unpack_number_up_to(from, INT32_MAX);
     command->subscribe.start = (enum command_start)unpack_number_up_to(from, COMMAND_START_SEQUENCE);
     command->subscribe.sequence = unpack_number(from);
-    command->subscribe.replace = unpack_number_up_to(from, 1) != 0;
+    command->subscribe.replace = unpack_flag(from);
     command->subscribe.channels_max = (uint32_t)unpack_number_up_to(from, UINT32_MAX);
     command->subscribe.subscriptions_max = (uint32_t)unpack_number_up_to(from, UINT32_MAX);
     return command->subscribe.client_id.count > 0 && channel_valid(command->subscribe.channel) &&
@@ -174,7 +171,10 @@ static bool get(struct unpacker *from, struct command *command)
 {
     switch (command->kind) {
     case COMMAND_CLIENT_ADD:
-        return client_add_get(from, command);
+        if (!command_client_get(from, &command->client_add.info))
+            return false;
+        command->client_add.replace = unpack_flag(from);
+        return true;
     case COMMAND_CLIENT_REMOVE:
         command->client_remove.id = unpack_text(from);
         command->client_remove.added_index = unpack_number(from);
@@ -186,7 +186,7 @@ static bool get(struct unpacker *from, struct command *command)
     case COMMAND_LEAVE:
         command->leave.channel = unpack_text(from);
         command->leave.ack_inbox = unpack_text(from);
-        command->leave.forget = unpack_number_up_to(from, 1) != 0;
+        command->leave.forget = unpack_flag(from);
         return true;
     case COMMAND_PROGRESS:
         command->progress.rows = unpack_text(from);

@@ -1,6 +1,6 @@
 /* shards/streaming/command.h - what one entry of the replicated log changes, as bytes
  * (docs/streaming-cluster.md 2). In the flow:  a request is checked -> command_write() -> the log ->
- * command_read() -> streaming_apply() Everything that is drawn, measured or configured is in it, so that all
+ * command_read() -> streaming_apply(). Everything that is drawn, measured or configured is in it, so that all
  * who apply it do the same. Pure functions. */
 #ifndef SHARDS_STREAMING_COMMAND_H
 #define SHARDS_STREAMING_COMMAND_H
@@ -65,6 +65,10 @@ void command_write(const struct command *command, uint8_t *to);
 
 /* False: bytes that command_write() does not make. Texts point into `from`. */
 MUST_USE bool command_read(struct bytes from, struct command *to);
+
+/* A client, as commands and snapshots have it. False: one without an id or a heartbeat inbox. */
+void command_client_put(struct packer *to, const struct wire_client_info *info);
+MUST_USE bool command_client_get(struct unpacker *from, struct wire_client_info *info);
 
 /* The rows of COMMAND_PROGRESS, each of one subscription: its ack inbox, and numbers one behind the other,
  * each a sequence times two, plus one when it was acknowledged and not sent. */

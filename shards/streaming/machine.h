@@ -6,8 +6,7 @@
  * more than OUTPUT_BYTES_MAX of outputs ahead of whoever takes them; what clients publish while
  * HELD_BYTES_MAX of answers wait for the disk, or of proposals for the log, is refused with a text.
  * Replicated (docs/streaming-cluster.md):  desk -> streaming_request() -> STREAMING_OUTPUT_PROPOSE -> Raft's
- * log
- * -> streaming_apply() on every node -> the answer of the one that proposed. Thread: one. */
+ * log -> streaming_apply() on every node -> the answer of the one that proposed. Thread: one. */
 #ifndef SHARDS_STREAMING_MACHINE_H
 #define SHARDS_STREAMING_MACHINE_H
 
@@ -162,6 +161,10 @@ MUST_USE enum err streaming_fetch(struct streaming *machine, const struct stream
  * store's buffer or disk is, and what went in stays; the same piece may come again. ERR_MEMORY, ERR_SYSTEM.
  */
 MUST_USE enum err streaming_fill(struct streaming *machine, struct streaming_now now, struct bytes piece);
+
+/* Nobody can give what is missing: all of it is nowhere from here on, and entries may be applied. ERR_FULL:
+ * the store is, to be called again; ERR_MEMORY, ERR_SYSTEM. */
+MUST_USE enum err streaming_forgo(struct streaming *machine, struct streaming_now now);
 
 struct streaming_figures {
     uint64_t client_count, channel_count, subscription_count;

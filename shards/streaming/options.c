@@ -142,7 +142,15 @@ static void parse_file(void *target, const struct config_entry *entry, struct ar
 /* ---- the block ---- */
 
 static void parse_tls(void *target, const struct config_entry *entry, struct arena *arena,
-                      struct option_errors *errors);
+                      struct option_errors *errors)
+{
+    if (!option_want(errors, entry, CONFIG_MAP))
+        return;
+    size_t count;
+    const struct option *tls_rows = streaming_outer_tls_rows(&count);
+    struct streaming_options *options = target;
+    option_map_apply(tls_rows, count, &options->outer, entry->value, arena, errors);
+}
 
 static const struct option block_rows[] = {
     ROW(OPTION_TEXT, cluster_id, "cluster_id", "cid id"),
@@ -176,17 +184,6 @@ static const struct option block_rows[] = {
     PLANNED("encryption_cipher", NULL),
     PLANNED("encryption_key", NULL),
 };
-
-static void parse_tls(void *target, const struct config_entry *entry, struct arena *arena,
-                      struct option_errors *errors)
-{
-    if (!option_want(errors, entry, CONFIG_MAP))
-        return;
-    size_t count;
-    const struct option *tls_rows = streaming_outer_tls_rows(&count);
-    struct streaming_options *options = target;
-    option_map_apply(tls_rows, count, &options->outer, entry->value, arena, errors);
-}
 
 static void parse_streaming(void *target, const struct config_entry *entry, struct arena *arena,
                             struct option_errors *errors)

@@ -48,6 +48,11 @@ uint64_t unpack_number_up_to(struct unpacker *from, uint64_t most)
     return number <= most ? number : fail(from);
 }
 
+bool unpack_flag(struct unpacker *from)
+{
+    return unpack_number_up_to(from, 1) != 0;
+}
+
 struct bytes unpack_text(struct unpacker *from)
 {
     uint64_t count = unpack_number_up_to(from, from->rest.count);

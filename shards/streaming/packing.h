@@ -28,6 +28,8 @@ struct unpacker {
 uint64_t unpack_number(struct unpacker *from);
 /* At most `most`, else it fails. */
 uint64_t unpack_number_up_to(struct unpacker *from, uint64_t most);
+/* 0 or 1. */
+bool unpack_flag(struct unpacker *from);
 /* Points into what is read. */
 struct bytes unpack_text(struct unpacker *from);
 /* All was read, and nothing was wrong. */

@@ -1,11 +1,12 @@
 /* shards/streaming/peers.h - what the nodes of a streaming cluster say to each other, as NATS messages by way
  * of the desk (docs/streaming-cluster.md 5). In the flow:  replica -> peers_send() -> pieces -> desk ->
- * routes -> desk -> peers_take() -> the whole message -> the host's `take`. A node listens to a subject with
- * its Raft id, so what was meant for a disk's former life reaches nobody. Pieces are as large as max_payload
- * allows; each has a checksum, for they go over what TCP alone protects. A message of which a piece is lost,
- * damaged or out of order is lost: Raft and fetches ask again. At the bounds: PEERS_MESSAGE_BYTES_MAX; a
- * mailbox without room loses the message, and the caller is told; PEERS_SENDERS_MAX that send in pieces at a
- * time, then the one that was heard of longest ago gives way. Thread: the control core's. */
+ * routes -> desk -> peers_assemble() -> the whole message -> the host's `taker`. A node listens to a subject
+ * with its Raft id, so what was meant for a disk's former life reaches nobody. Pieces are as large as
+ * max_payload allows; each has a checksum, for they go over what TCP alone protects. A message of which a
+ * piece is lost, damaged or out of order is lost: Raft and fetches ask again. At the bounds:
+ * PEERS_MESSAGE_BYTES_MAX; a mailbox without room loses the message, and the caller is told;
+ * PEERS_SENDERS_MAX that send in pieces at a time, then the one that was heard of longest ago gives way.
+ * Thread: the control core's. */
 #ifndef SHARDS_STREAMING_PEERS_H
 #define SHARDS_STREAMING_PEERS_H
 

@@ -1,15 +1,13 @@
 /* shards/streaming/progress.c - what a leader has sent and had acknowledged, on its way into the replicated
  * log (docs/streaming-cluster.md 3); a part of state.h. In the flow:  subscription_note() -> progress_note()
  * || progress_step() -> COMMAND_PROGRESS -> log -> progress_applied(): the followers do the same, the leader
- * forgets what it had to say The leader's own state is ahead of the log by these events, each of which
+ * forgets what it had to say. The leader's own state is ahead of the log by these events, each of which
  * changed it, so they can be taken back: when it stops leading, and where a command must find what all nodes
  * have in common. A message that goes from one member of a group to another is in one command, or a crash
  * could leave it with nobody. */
 #include "shards/streaming/state.h"
 
 #include "core/base/memory.h"
-
-#include <stdlib.h>
 
 enum {
     WAITING_MANY = 100,                /* events of a subscription: it is time */
@@ -225,12 +223,6 @@ void progress_redo(struct streaming *machine, struct streaming_subscription *sub
         subscription->info.last_sent = newest;
 }
 
-static int by_sequence(const void *left, const void *right)
-{
-    const struct sequence_entry *a = left, *b = right;
-    return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
-}
-
 enum err progress_pending(const struct streaming_subscription *subscription, struct sequence_entry **all,
                           uint32_t *count)
 {
@@ -243,11 +235,9 @@ enum err progress_pending(const struct streaming_subscription *subscription, str
     if (err == ERR_OK)
         err = events_undo(&copy, &subscription->progress);
     *count = copy.count;
-    *all = err == ERR_OK ? sequences_sorted(&copy) : NULL;
+    *all = err == ERR_OK ? sequences_in_row(&copy) : NULL;
     if (err == ERR_OK && *all == NULL && copy.count > 0)
         err = ERR_MEMORY;
-    if (*all != NULL)
-        qsort(*all, copy.count, sizeof **all, by_sequence);
     sequences_close(&copy);
     return err;
 }

@@ -5,8 +5,6 @@
 
 #include "core/base/memory.h"
 
-#include <stdlib.h>
-
 /* How often a message was sent again, this time included. */
 static uint32_t count_next(struct streaming_subscription *subscription, uint64_t sequence)
 {
@@ -117,21 +115,13 @@ void redelivery_due(struct streaming *machine, struct streaming_subscription *su
     }
 }
 
-static int by_sequence(const void *left, const void *right)
-{
-    const struct sequence_entry *a = left, *b = right;
-    return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
-}
-
 bool redelivery_resume(struct streaming *machine, struct streaming_subscription *subscription)
 {
     if (subscription->recovered && subscription->resume_sequence == 0)
         expiries_recover(machine, subscription);
     uint32_t count = subscription->pending.count;
-    struct sequence_entry *all = sequences_sorted(&subscription->pending);
+    struct sequence_entry *all = sequences_in_row(&subscription->pending);
     bool done = true;
-    if (all != NULL)
-        qsort(all, count, sizeof *all, by_sequence);
     for (uint32_t i = 0; all != NULL && i < count && done; i++) {
         struct store_message message;
         if (all[i].sequence <= subscription->resume_sequence)

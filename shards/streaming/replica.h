@@ -1,7 +1,7 @@
 /* shards/streaming/replica.h - a node of clustered streaming: Raft's driver between the streaming machine,
  * the store and the peers (docs/streaming-cluster.md). In the flow: STREAMING_OUTPUT_PROPOSE ->
- * replica_propose() -> Raft's log -> a majority -> streaming_apply() on every node once a turn:
- * service_step() -> replica_turn() -> what is durable, committed, to be sent, to be restored It forms or
+ * replica_propose() -> Raft's log -> a majority -> streaming_apply() on every node || once a turn:
+ * service_step() -> replica_turn() -> what is durable, committed, to be sent, to be restored. It forms or
  * joins a cluster when the store has none (replica_form.c), restores snapshots and fetches what they leave
  * out (replica_restore.c). Several groups on one store are not built: there is one, number 0. At the bounds:
  * a proposal is not taken while Raft, the store's buffer or the disk have no room. What a node cannot write,

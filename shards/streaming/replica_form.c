@@ -328,8 +328,7 @@ static void take_bootstrap(struct replica *replica, struct bytes payload)
         return;
     snprintf(sentence, sizeof sentence, "Server %.*s was also started with -cluster_bootstrap",
              BYTES_PRINTF(word.name));
-    replica->form.next_ns = 0; /* so that it hears of us too */
-    uint8_t own[WORD_BYTES_MAX];
+    uint8_t own[WORD_BYTES_MAX]; /* so that it hears of us too */
     say(replica, "bootstrap", TEXT(""), word_make(replica, own));
     replica_give_up(replica, sentence);
 }

@@ -2,7 +2,9 @@
  * An entry is a message of channel "/raft/<group>/log", little-endian:
  *    0  8  term
  *    8  1  kind (enum raft_entry_kind), or BEFORE: no entry, but the index and term that the log begins
- * behind 9  -  data When the first message is number 1 and no BEFORE, the log begins with it; else behind it.
+ *           behind
+ *    9  -  data
+ * When the first message is number 1 and no BEFORE, the log begins with it; else behind it.
  * The record "hard state" of kind STORE_STATE_RAFT: term, voted_for, commit_index; 8 bytes each. */
 #include "shards/streaming/replica_log.h"
 
@@ -23,7 +25,7 @@ static struct bytes key_of(uint32_t group, char *key)
 
 static uint64_t last_index(const struct replica_log *log)
 {
-    return store_channel_figures(log->entries).last_sequence;
+    return store_channel_last(log->entries);
 }
 
 /* ---- entries in ---- */

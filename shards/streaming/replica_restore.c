@@ -1,10 +1,9 @@
 /* shards/streaming/replica_restore.c - a machine becomes what a snapshot says: our own at the start, the
  * leader's when this node is too far behind. A snapshot has no messages, so those that the store lacks are
  * asked of the leader, a piece at a time, until streaming_missing() names none (docs/streaming-cluster.md 4).
- * Meanwhile
- * nothing is applied. A request, 8 bytes each, little-endian: the snapshot's index, channel id, first, last;
- * then the name. Any node that has applied as much can answer; who leads is asked, also before anything of
- * its own term is committed: that may take this very node. */
+ * Meanwhile nothing is applied. A request, 8 bytes each, little-endian: the snapshot's index, channel id,
+ * first, last; then the name. Any node that has applied as much can answer; who leads is asked, also before
+ * anything of its own term is committed: that may take this very node. */
 #include "core/base/check.h"
 #include "core/base/clock.h"
 #include "core/base/memory.h"
@@ -56,15 +55,26 @@ static bool ask(struct replica *replica, const struct streaming_missing *missing
     return peers_send(&replica->peers, status.leader, PEERS_FETCH, count);
 }
 
+static void proceed(struct replica *replica, const struct streaming_missing *missing)
+{
+    log_error(replica->control->log,
+              "STREAM: channel \"%.*s\" - was not able to restore from the leader, proceeding anyway",
+              BYTES_PRINTF(missing->channel));
+    enum err err = streaming_forgo(replica->machine, replica->now);
+    if (err == ERR_OK)
+        finished(replica);
+    else if (err == ERR_FULL) /* when the store has had time */
+        replica->restore.next_ns = replica->now.now_ns + LEADER_NS;
+    else
+        replica_abort(replica, "what is missing could not be noted", err);
+}
+
 /* No leader could give it. The original's trap is not ours: a node whose own store is whole needs nobody. */
 static void failed(struct replica *replica, const struct streaming_missing *missing)
 {
     char sentence[REPLICA_WHY_BYTES];
     if (replica->control->snapshot->options->streaming.cluster.proceed_on_restore_failure) {
-        log_error(replica->control->log,
-                  "STREAM: channel \"%.*s\" - was not able to restore from the leader, proceeding anyway",
-                  BYTES_PRINTF(missing->channel));
-        finished(replica);
+        proceed(replica, missing);
         return;
     }
     snprintf(sentence, sizeof sentence, "channel \"%.*s\" - unable to restore messages, aborting",
@@ -151,7 +161,7 @@ void restore_asked(struct replica *replica, uint64_t from, struct bytes request)
 {
     uint8_t *piece = NULL;
     size_t count = 0;
-    if (request.count <= FIELDS_BYTES || replica->restore.fetching) {
+    if (request.count <= FIELDS_BYTES) {
         log_error(replica->control->log, "STREAM: Invalid snapshot request, data len=%zu", request.count);
         return;
     }
@@ -162,7 +172,8 @@ void restore_asked(struct replica *replica, uint64_t from, struct bytes request)
         .last = get_u64(request.data + 24),
     };
     struct raft_status status;
-    if (!replica_raft_status(replica, &status) || status.applied_index < get_u64(request.data))
+    if (replica->restore.fetching || !replica_raft_status(replica, &status) ||
+        status.applied_index < get_u64(request.data))
         return; /* what it asks for may not be here yet: it asks again */
     enum err err = streaming_fetch(replica->machine, &wanted, PIECE_BYTES, &piece, &count);
     uint8_t *to = err != ERR_OK ? NULL : peers_reserve(&replica->peers, count);

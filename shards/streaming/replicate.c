@@ -1,7 +1,7 @@
 /* shards/streaming/replicate.c - the machine and the replicated log: what is proposed and who waits for it,
  * what a committed entry does, and the change of leaders (docs/streaming-cluster.md); a part of state.h. In
  * the flow:  x_request() -> replicate_propose() -> STREAMING_OUTPUT_PROPOSE || streaming_apply() ->
- * x_applied(), with who waits if it was this node's
+ * x_applied(), with who waits if it was this node's.
  * A command that is valid when it is proposed may not be when it is applied, for others came between: that is
  * looked at again, and by every node in the same way. */
 #include "shards/streaming/state.h"

@@ -91,15 +91,21 @@ bool sequences_remove(struct sequences *set, uint64_t sequence)
     return true;
 }
 
-static int compare(const void *left, const void *right)
+static int by_sequence(const void *left, const void *right)
+{
+    const struct sequence_entry *a = left, *b = right;
+    return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
+}
+
+static int by_word(const void *left, const void *right)
 {
     const struct sequence_entry *a = left, *b = right;
     if (a->word != b->word)
         return a->word < b->word ? -1 : 1;
-    return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
+    return by_sequence(left, right);
 }
 
-struct sequence_entry *sequences_sorted(const struct sequences *set)
+static struct sequence_entry *sorted(const struct sequences *set, int (*order)(const void *, const void *))
 {
     struct sequence_entry *all = set->count == 0 ? NULL : memory_new(set->count * sizeof *all);
     uint32_t count = 0;
@@ -109,6 +115,16 @@ struct sequence_entry *sequences_sorted(const struct sequences *set)
         if (set->entries[i].sequence != 0)
             all[count++] = set->entries[i];
     }
-    qsort(all, count, sizeof *all, compare);
+    qsort(all, count, sizeof *all, order);
     return all;
+}
+
+struct sequence_entry *sequences_sorted(const struct sequences *set)
+{
+    return sorted(set, by_word);
+}
+
+struct sequence_entry *sequences_in_row(const struct sequences *set)
+{
+    return sorted(set, by_sequence);
 }

@@ -36,5 +36,7 @@ bool sequences_remove(struct sequences *set, uint64_t sequence);
 /* All entries as an array in order of word, then sequence. NULL: memory is out, or the set is empty. Owner:
  * the caller, memory_free(). */
 struct sequence_entry *sequences_sorted(const struct sequences *set);
+/* Likewise, in order of sequence. */
+struct sequence_entry *sequences_in_row(const struct sequences *set);
 
 #endif

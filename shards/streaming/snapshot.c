@@ -10,8 +10,9 @@
  *     count of groups, of each: name, whether durable, last sent;
  *     count of subscriptions, of each: enum role, id, last sent, client id, group, inbox, ack inbox, durable
  *       name, most in flight, ack wait, whether durable, whether closed, count of what is pending, and that
- * in order of sequence, each as the distance from the one before Valid: nothing behind; names are once there;
- * what refers to a client or a group finds it. They come from another node, so all of that is looked at. */
+ *       in order of sequence, each as the distance from the one before
+ * Valid: nothing behind; names are once there; what refers to a client or a group finds it. They come from
+ * another node, so all of that is looked at. */
 #include "shards/streaming/state.h"
 
 #include "core/base/memory.h"
@@ -134,13 +135,7 @@ static enum err channel_pack(struct packer *to, const struct streaming_channel *
 
 static void client_pack(struct packer *to, const struct streaming_client *client)
 {
-    const struct wire_client_info *info = &client->info;
-    pack_text(to, info->id);
-    pack_text(to, info->heartbeat_inbox);
-    pack_text(to, info->connection_id);
-    pack_number(to, (uint32_t)info->protocol);
-    pack_number(to, (uint32_t)info->ping_interval);
-    pack_number(to, (uint32_t)info->ping_out_max);
+    command_client_put(to, &client->info);
     pack_number(to, client->added_index);
     pack_number(to, client->listed);
 }
@@ -188,24 +183,13 @@ enum err streaming_snapshot_write(const struct streaming *machine, uint8_t **byt
 
 /* ---- reading ---- */
 
-static bool flag(struct unpacker *from)
-{
-    return unpack_number_up_to(from, 1) != 0;
-}
-
 static enum err client_take(struct streaming *machine, struct unpacker *from)
 {
     struct wire_client_info info = {0};
-    info.id = unpack_text(from);
-    info.heartbeat_inbox = unpack_text(from);
-    info.connection_id = unpack_text(from);
-    info.protocol = (int32_t)(uint32_t)unpack_number_up_to(from, UINT32_MAX);
-    info.ping_interval = (int32_t)(uint32_t)unpack_number_up_to(from, UINT32_MAX);
-    info.ping_out_max = (int32_t)(uint32_t)unpack_number_up_to(from, UINT32_MAX);
+    bool valid = command_client_get(from, &info);
     uint64_t added_index = unpack_number(from);
-    bool listed = flag(from);
-    if (from->failed || info.id.count == 0 || info.heartbeat_inbox.count == 0 ||
-        client_find(machine, info.id) != NULL)
+    bool listed = unpack_flag(from);
+    if (from->failed || !valid || client_find(machine, info.id) != NULL)
         return ERR_DAMAGED;
     struct streaming_client *client = client_new(machine, &info, STREAMING_VIA_NONE);
     if (client == NULL)
@@ -219,7 +203,7 @@ static enum err client_take(struct streaming *machine, struct unpacker *from)
 static enum err group_take(struct streaming_channel *channel, struct unpacker *from)
 {
     struct bytes name = unpack_text(from);
-    bool durable = flag(from);
+    bool durable = unpack_flag(from);
     uint64_t last_sent = unpack_number(from);
     if (from->failed || name.count == 0 || group_find(channel, name) != NULL)
         return ERR_DAMAGED;
@@ -281,8 +265,8 @@ static enum err subscription_take(struct streaming *machine, struct streaming_ch
     info.durable_name = unpack_text(from);
     info.max_in_flight = (int32_t)unpack_number_up_to(from, INT32_MAX);
     info.ack_wait_seconds = (int32_t)unpack_number_up_to(from, INT32_MAX);
-    info.durable = flag(from);
-    info.closed = flag(from);
+    info.durable = unpack_flag(from);
+    info.closed = unpack_flag(from);
     if (from->failed || info.ack_inbox.count == 0 || info.max_in_flight == 0 || info.ack_wait_seconds == 0 ||
         info.durable != (info.durable_name.count > 0))
         return ERR_DAMAGED;

@@ -128,7 +128,7 @@ struct streaming_subscription {
     struct list_link of_channel;
     struct list_link of_client; /* unless offline */
     struct list_link starting;  /* in machine.starting, while starting */
-    struct list_link changed;   /* in machine.changed, while `addition` is not in the store */
+    struct list_link changed;   /* in machine.changed, while `addition`, or `progress`, is not stored */
     struct streaming_channel *channel;
     struct streaming_client *client; /* NULL: offline */
     struct streaming_group *group;   /* NULL: none */
@@ -283,9 +283,9 @@ MUST_USE enum err channel_used(struct streaming *machine, struct bytes name, uin
                                struct streaming_channel **channel, struct bytes *error);
 MUST_USE enum err channel_delete_applied(struct streaming *machine, const struct command *command);
 void channel_due(struct streaming *machine, struct streaming_channel *channel);
-/* Something was published, or the last live subscription left. */
 /* The store's; none when the store has not this one of the name. */
 struct store_channel_figures channel_figures(const struct streaming_channel *channel);
+/* Something was published, or the last live subscription left. */
 void channel_touch(struct streaming *machine, struct streaming_channel *channel);
 void channel_idle_check(struct streaming *machine, struct streaming_channel *channel);
 void channel_free(struct streaming *machine, struct streaming_channel *channel);

@@ -175,6 +175,16 @@ static bool piece_read(struct bytes bytes, struct piece *piece)
     return unpack_done(&from);
 }
 
+/* Whatever is missing still is nowhere. */
+static enum err missing_end(struct streaming *machine, struct streaming_channel *channel)
+{
+    bool all = store_channel_last(channel->store) >= channel->missing_last;
+    enum err err = all ? ERR_OK : stored_gone(machine, channel->stored, channel->missing_last);
+    if (err == ERR_OK)
+        list_remove(&channel->lacking);
+    return err;
+}
+
 static enum err piece_store(struct streaming *machine, struct streaming_channel *channel, struct piece *piece)
 {
     struct store_message message;
@@ -191,11 +201,7 @@ static enum err piece_store(struct streaming *machine, struct streaming_channel 
         channel->missing_first = piece->until + 1;
         return ERR_OK;
     }
-    bool all = store_channel_figures(channel->store).last_sequence >= channel->missing_last;
-    enum err err = all ? ERR_OK : stored_gone(machine, channel->stored, channel->missing_last);
-    if (err == ERR_OK)
-        list_remove(&channel->lacking);
-    return err;
+    return missing_end(machine, channel);
 }
 
 enum err streaming_fill(struct streaming *machine, struct streaming_now now, struct bytes bytes)
@@ -210,4 +216,13 @@ enum err streaming_fill(struct streaming *machine, struct streaming_now now, str
         piece.until > channel->missing_last)
         return ERR_OK;
     return piece_store(machine, channel, &piece);
+}
+
+enum err streaming_forgo(struct streaming *machine, struct streaming_now now)
+{
+    enum err err = ERR_OK;
+    machine->now = now;
+    for (struct list_link *at; err == ERR_OK && (at = list_first(&machine->lacking)) != NULL;)
+        err = missing_end(machine, LIST_ELEMENT(at, struct streaming_channel, lacking));
+    return err;
 }

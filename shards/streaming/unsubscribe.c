@@ -5,8 +5,6 @@
 
 #include "core/base/memory.h"
 
-#include <stdlib.h>
-
 /* ---- groups ---- */
 
 /* One message of a member that left becomes another one's. */
@@ -59,24 +57,18 @@ static struct streaming_subscription *member_next(const struct streaming *machin
     return next != NULL ? next : eldest;
 }
 
-static int by_sequence(const void *left, const void *right)
-{
-    const struct sequence_entry *a = left, *b = right;
-    return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
-}
-
 /* What the member had goes round to the others, due at once; a moment later each looks at what is due and
  * chooses. */
 static void group_deal(struct streaming *machine, struct streaming_group *group,
                        struct streaming_subscription *leaving)
 {
     uint32_t count = leaving->pending.count;
-    struct sequence_entry *all = sequences_sorted(&leaving->pending);
+    /* Moments of expiry are this node's own. */
+    struct sequence_entry *all =
+        machine->setup.replicated ? sequences_in_row(&leaving->pending) : sequences_sorted(&leaving->pending);
     struct streaming_subscription *member = NULL;
     if (all == NULL && count > 0)
         machine->trouble = ERR_MEMORY;
-    if (all != NULL && machine->setup.replicated) /* moments of expiry are this node's own */
-        qsort(all, count, sizeof *all, by_sequence);
     for (uint32_t i = 0; all != NULL && i < count; i++) {
         member = member_next(machine, group, member);
         if (!deal_one(machine, member, all[i].sequence)) {

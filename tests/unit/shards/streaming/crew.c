@@ -3,7 +3,13 @@
 
 #include "core/base/memory.h"
 
-enum { PIECE_BYTES = 200 }; /* small, so that it takes several */
+#include <stdio.h>
+
+enum {
+    PIECE_BYTES = 200, /* small, so that it takes several */
+    START_FIRST = 4,   /* of the protocol */
+    MESSAGES_MAX = 512,
+};
 
 static struct crew *all; /* one per test: Criterion runs each in a process of its own */
 
@@ -204,6 +210,43 @@ void crew_restart(struct crew *crew, int node, const struct crew_snapshot *snaps
     }
     crew->away[node] = false;
     (void)settle(NULL);
+}
+
+/* ---- clients ---- */
+
+struct scene_wish crew_wish(const char *client_id, const char *inbox)
+{
+    return (struct scene_wish){.client_id = client_id,
+                               .channel = "foo",
+                               .inbox = inbox,
+                               .in_flight = 100,
+                               .ack_wait_seconds = 30,
+                               .start = START_FIRST};
+}
+
+void crew_connect(struct crew *crew, const char *client_id)
+{
+    cr_assert_str_eq(scene_connect(crew_leader(crew), client_id), "");
+}
+
+void crew_publish(struct crew *crew, const char *channel, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        cr_assert_str_eq(scene_publish(crew_leader(crew), "me", channel), "");
+}
+
+const char *crew_deliveries(struct crew *crew, const char *inbox)
+{
+    static char made[4096];
+    struct scene_message messages[MESSAGES_MAX];
+    uint32_t count = scene_deliveries(crew_leader(crew), inbox, messages, MESSAGES_MAX);
+    size_t used = 0;
+    made[0] = 0;
+    for (uint32_t i = 0; i < count; i++)
+        used +=
+            (size_t)snprintf(made + used, sizeof made - used, "%s%llu%s", i == 0 ? "" : " ",
+                             (unsigned long long)messages[i].sequence, messages[i].redelivered ? "r" : "");
+    return made;
 }
 
 /* ---- comparing ---- */

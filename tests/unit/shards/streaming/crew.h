@@ -53,6 +53,16 @@ void crew_install(struct crew *crew, int node, const struct crew_snapshot *snaps
 /* A node with files starts anew from a snapshot of its own, or none, and the log. */
 void crew_restart(struct crew *crew, int node, const struct crew_snapshot *snapshot);
 
+/* A subscription to "foo", from its first message on. */
+struct scene_wish crew_wish(const char *client_id, const char *inbox);
+/* At the leader, which has to take it. */
+void crew_connect(struct crew *crew, const char *client_id);
+/* `count` messages of the client "me". */
+void crew_publish(struct crew *crew, const char *channel, uint32_t count);
+/* The sequences that came to an inbox of the leader's, as text: "1 2r", r for redelivered. Good until the
+ * next call. */
+const char *crew_deliveries(struct crew *crew, const char *inbox);
+
 /* All that are not away say the same: state, and messages of each channel. */
 void crew_same(struct crew *crew);
 

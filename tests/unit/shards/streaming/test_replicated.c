@@ -4,58 +4,18 @@
 #include "shards/streaming/command.h"
 #include "tests/unit/shards/streaming/crew.h"
 
-#include <stdio.h>
-
-enum { NEW = 0, LAST = 1, FROM_SEQUENCE = 3, FIRST = 4, MESSAGES_MAX = 512 };
-
-static struct scene_wish wish(const char *client_id, const char *inbox)
-{
-    return (struct scene_wish){.client_id = client_id,
-                               .channel = "foo",
-                               .inbox = inbox,
-                               .in_flight = 100,
-                               .ack_wait_seconds = 30,
-                               .start = FIRST};
-}
-
-static void connect(struct crew *crew, const char *client_id)
-{
-    cr_assert_str_eq(scene_connect(crew_leader(crew), client_id), "");
-}
-
-static void publish(struct crew *crew, const char *channel, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        cr_assert_str_eq(scene_publish(crew_leader(crew), "me", channel), "");
-}
-
-/* The sequences that came to an inbox, as text. */
-static const char *deliveries(struct crew *crew, const char *inbox)
-{
-    static char made[4096];
-    struct scene_message messages[MESSAGES_MAX];
-    uint32_t count = scene_deliveries(crew_leader(crew), inbox, messages, MESSAGES_MAX);
-    size_t used = 0;
-    made[0] = 0;
-    for (uint32_t i = 0; i < count; i++)
-        used +=
-            (size_t)snprintf(made + used, sizeof made - used, "%s%llu%s", i == 0 ? "" : " ",
-                             (unsigned long long)messages[i].sequence, messages[i].redelivered ? "r" : "");
-    return made;
-}
-
 /* ---- all alike ---- */
 
 Test(replicated, what_the_leader_does_all_nodes_do)
 {
     struct crew *crew = crew_open(NULL, NULL);
     char ack_inbox[SCENE_TEXT_BYTES];
-    struct scene_wish one = wish("me", "in");
-    connect(crew, "me");
-    publish(crew, "foo", 3);
+    struct scene_wish one = crew_wish("me", "in");
+    crew_connect(crew, "me");
+    crew_publish(crew, "foo", 3);
     cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
-    publish(crew, "foo", 1);
-    cr_expect_str_eq(deliveries(crew, "in"), "1 2 3 4");
+    crew_publish(crew, "foo", 1);
+    cr_expect_str_eq(crew_deliveries(crew, "in"), "1 2 3 4");
     scene_ack(crew_leader(crew), "foo", ack_inbox, 2);
     crew_same(crew);
     scene_wait(crew_leader(crew), 1000); /* the log hears of it */
@@ -67,7 +27,7 @@ Test(replicated, what_the_leader_does_all_nodes_do)
 Test(replicated, who_follows_answers_nobody)
 {
     struct crew *crew = crew_open(NULL, NULL);
-    connect(crew, "me");
+    crew_connect(crew, "me");
     cr_expect_null(scene_connect(&crew->nodes[1], "other"));
     cr_expect_str_eq(scene_publish(&crew->nodes[1], "me", "foo"), "node is not the leader");
     crew_same(crew);
@@ -78,7 +38,7 @@ Test(replicated, nothing_is_answered_before_it_is_committed)
 {
     struct crew *crew = crew_open(NULL, NULL);
     struct scene *leader = crew_leader(crew);
-    connect(crew, "me");
+    crew_connect(crew, "me");
     crew->holds = true;
     cr_expect_null(scene_publish(leader, "me", "foo"));
     cr_expect_null(scene_connect(leader, "you"));
@@ -93,7 +53,7 @@ Test(replicated, a_log_that_is_busy_gets_the_same_later)
 {
     struct crew *crew = crew_open(NULL, NULL);
     struct scene *leader = crew_leader(crew);
-    connect(crew, "me");
+    crew_connect(crew, "me");
     leader->busy = true;
     for (int i = 0; i < 3; i++)
         cr_expect_null(scene_publish(leader, "me", "foo"));
@@ -116,10 +76,10 @@ Test(replicated, limits_are_the_leaders_and_hold_for_all)
     struct store_options store = {.kind = STORE_MEMORY, .limits = {.subscriptions_max = 1}};
     struct crew *crew = crew_open(&store, narrow);
     char ack_inbox[SCENE_TEXT_BYTES];
-    struct scene_wish one = wish("me", "in");
-    connect(crew, "me");
-    publish(crew, "foo", 1);
-    publish(crew, "bar", 1);
+    struct scene_wish one = crew_wish("me", "in");
+    crew_connect(crew, "me");
+    crew_publish(crew, "foo", 1);
+    crew_publish(crew, "bar", 1);
     cr_expect_str_eq(scene_publish(crew_leader(crew), "me", "baz"), "too many channels");
     cr_expect_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
     cr_expect_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox),
@@ -134,9 +94,9 @@ Test(replicated, what_was_true_when_proposed_is_asked_again_when_applied)
     struct crew *crew = crew_open(NULL, NULL);
     struct scene *leader = crew_leader(crew);
     char ack_inbox[SCENE_TEXT_BYTES];
-    struct scene_wish one = wish("me", "in");
+    struct scene_wish one = crew_wish("me", "in");
     one.durable = "d";
-    connect(crew, "me");
+    crew_connect(crew, "me");
     crew->holds = true;
     cr_expect_null(scene_subscribe(leader, &one, ack_inbox));
     cr_expect_null(scene_subscribe(leader, &one, ack_inbox)); /* the first is not there yet */
@@ -183,7 +143,7 @@ Test(replicated, an_entry_that_finds_the_store_full_is_applied_when_it_is_not)
     struct store_options store = {.kind = STORE_FILE, .buffer_bytes_max = 4096};
     struct crew *crew = crew_open_files(&store, NULL);
     struct scene *leader = crew_leader(crew);
-    connect(crew, "me");
+    crew_connect(crew, "me");
     uint64_t index = crew->applied[0] + 1;
     static const size_t sizes[] = {100000, 1000, 0}; /* to the last byte */
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
@@ -213,17 +173,17 @@ Test(replicated, a_new_leader_sends_again_what_is_not_acknowledged)
 {
     struct crew *crew = crew_open(NULL, NULL);
     char ack_inbox[SCENE_TEXT_BYTES];
-    struct scene_wish one = wish("me", "in");
-    connect(crew, "me");
-    publish(crew, "foo", 3);
+    struct scene_wish one = crew_wish("me", "in");
+    crew_connect(crew, "me");
+    crew_publish(crew, "foo", 3);
     cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
     scene_ack(crew_leader(crew), "foo", ack_inbox, 2);
     scene_wait(crew_leader(crew), 31000); /* the log has heard of all; what is left is due */
     crew_lead(crew, 1, false);
     crew_same(crew);
-    cr_expect_str_eq(deliveries(crew, "in"), "1r 3r");
-    publish(crew, "foo", 1);
-    cr_expect_str_eq(deliveries(crew, "in"), "1r 3r 4");
+    cr_expect_str_eq(crew_deliveries(crew, "in"), "1r 3r");
+    crew_publish(crew, "foo", 1);
+    cr_expect_str_eq(crew_deliveries(crew, "in"), "1r 3r 4");
     scene_ack(crew_leader(crew), "foo", ack_inbox, 1); /* the inbox is the same */
     scene_wait(crew_leader(crew), 1000);
     crew_same(crew);
@@ -234,14 +194,14 @@ Test(replicated, what_the_log_did_not_hear_of_is_sent_as_new)
 {
     struct crew *crew = crew_open(NULL, NULL);
     char ack_inbox[SCENE_TEXT_BYTES];
-    struct scene_wish one = wish("me", "in");
-    connect(crew, "me");
+    struct scene_wish one = crew_wish("me", "in");
+    crew_connect(crew, "me");
     cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
-    publish(crew, "foo", 2);
+    crew_publish(crew, "foo", 2);
     scene_ack(crew_leader(crew), "foo", ack_inbox, 1);
     crew_lead(crew, 2, false);
     crew_same(crew); /* the old leader has taken back what it alone knew */
-    cr_expect_str_eq(deliveries(crew, "in"), "1 2");
+    cr_expect_str_eq(crew_deliveries(crew, "in"), "1 2");
     crew_lead(crew, 0, false); /* and neither does this one know what the second one did */
     scene_forget(crew_leader(crew));
     crew_commit(crew);
@@ -253,17 +213,17 @@ Test(replicated, a_hundred_events_are_told_at_once)
 {
     struct crew *crew = crew_open(NULL, NULL);
     char ack_inbox[SCENE_TEXT_BYTES];
-    struct scene_wish one = wish("me", "in");
+    struct scene_wish one = crew_wish("me", "in");
     one.in_flight = 1000;
-    connect(crew, "me");
+    crew_connect(crew, "me");
     cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
-    publish(crew, "foo", 99);
+    crew_publish(crew, "foo", 99);
     crew_lead(crew, 1, false);
     cr_expect_eq(scene_count(crew_leader(crew), "in"), 99, "nothing was told yet, so it comes again");
     scene_wait(crew_leader(crew), 1000);
-    publish(crew, "foo", 100);
+    crew_publish(crew, "foo", 100);
     crew_lead(crew, 2, false);
-    cr_expect_str_eq(deliveries(crew, "in"), "", "all was told, and nothing of it is due");
+    cr_expect_str_eq(crew_deliveries(crew, "in"), "", "all was told, and nothing of it is due");
     crew_close(crew);
 }
 
@@ -271,10 +231,10 @@ Test(replicated, a_durable_goes_on_where_it_was_after_its_close_and_another_lead
 {
     struct crew *crew = crew_open(NULL, NULL);
     char ack_inbox[SCENE_TEXT_BYTES];
-    struct scene_wish one = wish("me", "in");
+    struct scene_wish one = crew_wish("me", "in");
     one.durable = "d";
-    connect(crew, "me");
-    publish(crew, "foo", 4);
+    crew_connect(crew, "me");
+    crew_publish(crew, "foo", 4);
     cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
     scene_ack(crew_leader(crew), "foo", ack_inbox, 1);
     scene_ack(crew_leader(crew), "foo", ack_inbox, 3);
@@ -282,9 +242,9 @@ Test(replicated, a_durable_goes_on_where_it_was_after_its_close_and_another_lead
     cr_assert_str_eq(scene_unsubscribe(crew_leader(crew), "me", "foo", ack_inbox, true), "");
     crew_lead(crew, 1, false);
     crew_same(crew);
-    publish(crew, "foo", 1);
+    crew_publish(crew, "foo", 1);
     cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
-    cr_expect_str_eq(deliveries(crew, "in"), "2r 4r 5");
+    cr_expect_str_eq(crew_deliveries(crew, "in"), "2r 4r 5");
     cr_assert_str_eq(scene_close_client(crew_leader(crew), "me"), "");
     crew_same(crew);
     crew_close(crew);
@@ -294,16 +254,16 @@ Test(replicated, an_unsubscribed_durable_is_forgotten_everywhere)
 {
     struct crew *crew = crew_open(NULL, NULL);
     char ack_inbox[SCENE_TEXT_BYTES];
-    struct scene_wish one = wish("me", "in");
+    struct scene_wish one = crew_wish("me", "in");
     one.durable = "d";
-    connect(crew, "me");
-    publish(crew, "foo", 1);
+    crew_connect(crew, "me");
+    crew_publish(crew, "foo", 1);
     cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
     scene_ack(crew_leader(crew), "foo", ack_inbox, 1);
     cr_assert_str_eq(scene_unsubscribe(crew_leader(crew), "me", "foo", ack_inbox, false), "");
     crew_lead(crew, 1, false);
     cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
-    cr_expect_str_eq(deliveries(crew, "in"), "1");
+    cr_expect_str_eq(crew_deliveries(crew, "in"), "1");
     crew_same(crew);
     crew_close(crew);
 }
@@ -312,19 +272,19 @@ Test(replicated, a_group_keeps_its_place_and_what_its_members_owe)
 {
     struct crew *crew = crew_open(NULL, NULL);
     char first_inbox[SCENE_TEXT_BYTES], second_inbox[SCENE_TEXT_BYTES];
-    struct scene_wish one = wish("me", "in.a"), two = wish("you", "in.b");
+    struct scene_wish one = crew_wish("me", "in.a"), two = crew_wish("you", "in.b");
     one.group = two.group = "g";
-    connect(crew, "me");
-    connect(crew, "you");
+    crew_connect(crew, "me");
+    crew_connect(crew, "you");
     cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, first_inbox), "");
     cr_assert_str_eq(scene_subscribe(crew_leader(crew), &two, second_inbox), "");
-    publish(crew, "foo", 4);
+    crew_publish(crew, "foo", 4);
     cr_expect_eq(scene_count(crew_leader(crew), "in.a"), 2);
     cr_expect_eq(scene_count(crew_leader(crew), "in.b"), 2);
     scene_wait(crew_leader(crew), 1000);
     crew_same(crew);
     crew_lead(crew, 1, false);
-    publish(crew, "foo", 2);
+    crew_publish(crew, "foo", 2);
     cr_expect_eq(scene_count(crew_leader(crew), "in.a") + scene_count(crew_leader(crew), "in.b"), 2,
                  "only what is new");
     /* One leaves, and the other one gets what it had, whoever leads then. */
@@ -332,7 +292,7 @@ Test(replicated, a_group_keeps_its_place_and_what_its_members_owe)
     crew_same(crew);
     crew_lead(crew, 2, false);
     scene_wait(crew_leader(crew), 31000);
-    cr_expect_eq(scene_count(crew_leader(crew), "in.a"), 6, "%s", deliveries(crew, "in.a"));
+    cr_expect_eq(scene_count(crew_leader(crew), "in.a"), 6, "%s", crew_deliveries(crew, "in.a"));
     crew_same(crew);
     crew_close(crew);
 }
@@ -344,12 +304,12 @@ Test(replicated, a_member_that_leaves_is_dealt_out_alike_while_others_go_on)
     char inboxes[4][SCENE_TEXT_BYTES];
     static const char *const names[4] = {"me", "a", "b", "c"};
     for (int i = 0; i < 4; i++) {
-        struct scene_wish one = wish(names[i], names[i]);
+        struct scene_wish one = crew_wish(names[i], names[i]);
         one.group = "g";
-        connect(crew, names[i]);
+        crew_connect(crew, names[i]);
         cr_assert_str_eq(scene_subscribe(leader, &one, inboxes[i]), "");
     }
-    publish(crew, "foo", 41);
+    crew_publish(crew, "foo", 41);
     crew->holds = true; /* what is proposed now is applied behind what is sent meanwhile */
     cr_expect_null(scene_close_client(leader, "a"));
     cr_expect_null(scene_close_client(leader, "c"));
@@ -371,21 +331,21 @@ Test(replicated, a_durable_group_without_members_keeps_its_place)
 {
     struct crew *crew = crew_open(NULL, NULL);
     char ack_inbox[SCENE_TEXT_BYTES];
-    struct scene_wish one = wish("me", "in");
+    struct scene_wish one = crew_wish("me", "in");
     one.group = "g";
     one.durable = "d";
-    connect(crew, "me");
-    publish(crew, "foo", 3);
+    crew_connect(crew, "me");
+    crew_publish(crew, "foo", 3);
     cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
     scene_ack(crew_leader(crew), "foo", ack_inbox, 1);
     scene_ack(crew_leader(crew), "foo", ack_inbox, 2);
     cr_assert_str_eq(scene_close_client(crew_leader(crew), "me"), "");
     crew_same(crew);
     crew_lead(crew, 1, false);
-    connect(crew, "me");
-    publish(crew, "foo", 1);
+    crew_connect(crew, "me");
+    crew_publish(crew, "foo", 1);
     cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
-    cr_expect_str_eq(deliveries(crew, "in"), "3r 4");
+    cr_expect_str_eq(crew_deliveries(crew, "in"), "3r 4");
     crew_same(crew);
     crew_close(crew);
 }
@@ -394,7 +354,7 @@ Test(replicated, leadership_that_ends_is_told_to_publishers_that_wait)
 {
     struct crew *crew = crew_open(NULL, NULL);
     struct scene *leader = crew_leader(crew);
-    connect(crew, "me");
+    crew_connect(crew, "me");
     crew->holds = true;
     cr_expect_null(scene_publish(leader, "me", "foo"));
     leader->busy = true;
@@ -409,7 +369,7 @@ Test(replicated, leadership_that_ends_is_told_to_publishers_that_wait)
         memmem(leader->outputs[1].body, leader->outputs[1].body_bytes, "node is not the leader", 22));
     crew_same(crew);
     cr_expect_eq(streaming_figures(crew->nodes[0].machine).message_count, 0);
-    publish(crew, "foo", 1);
+    crew_publish(crew, "foo", 1);
     crew_same(crew);
     crew_close(crew);
 }
@@ -419,19 +379,19 @@ Test(replicated, what_an_old_leader_proposed_may_be_committed_by_the_next)
     struct crew *crew = crew_open(NULL, NULL);
     struct scene *leader = crew_leader(crew);
     char ack_inbox[SCENE_TEXT_BYTES];
-    struct scene_wish one = wish("me", "in");
-    connect(crew, "me");
+    struct scene_wish one = crew_wish("me", "in");
+    crew_connect(crew, "me");
     cr_assert_str_eq(scene_subscribe(leader, &one, ack_inbox), "");
-    publish(crew, "foo", 1);
+    crew_publish(crew, "foo", 1);
     crew->holds = true;
     cr_expect_null(scene_publish(leader, "me", "foo"));
     scene_wait(leader, 1000); /* that 1 was sent is proposed too */
     crew_lead(crew, 1, true);
     crew_same(crew);
     cr_expect_eq(streaming_figures(crew->nodes[2].machine).message_count, 2);
-    cr_expect_str_eq(deliveries(crew, "in"), "2");
+    cr_expect_str_eq(crew_deliveries(crew, "in"), "2");
     crew_lead(crew, 0, false);
-    publish(crew, "foo", 1);
+    crew_publish(crew, "foo", 1);
     crew_same(crew);
     crew_close(crew);
 }
@@ -443,10 +403,10 @@ Test(replicated, a_dead_holder_of_an_id_is_replaced_and_its_durable_stays)
     struct crew *crew = crew_open(NULL, NULL);
     struct scene *leader = crew_leader(crew);
     char ack_inbox[SCENE_TEXT_BYTES];
-    struct scene_wish one = wish("me", "in");
+    struct scene_wish one = crew_wish("me", "in");
     one.durable = "d";
-    connect(crew, "me");
-    publish(crew, "foo", 2);
+    crew_connect(crew, "me");
+    crew_publish(crew, "foo", 2);
     cr_assert_str_eq(scene_subscribe(leader, &one, ack_inbox), "");
     scene_ack(leader, "foo", ack_inbox, 1);
     scene_forget(leader);
@@ -454,7 +414,7 @@ Test(replicated, a_dead_holder_of_an_id_is_replaced_and_its_durable_stays)
     scene_wait(leader, 500); /* it does not show that it lives */
     cr_expect_eq(streaming_figures(leader->machine).client_count, 1);
     cr_assert_str_eq(scene_subscribe(leader, &one, ack_inbox), "");
-    cr_expect_str_eq(deliveries(crew, "in"), "2r");
+    cr_expect_str_eq(crew_deliveries(crew, "in"), "2r");
     crew_same(crew);
     crew_lead(crew, 1, false);
     crew_same(crew);
@@ -465,7 +425,7 @@ Test(replicated, of_two_that_want_a_new_id_at_once_the_second_waits_for_the_firs
 {
     struct crew *crew = crew_open(NULL, NULL);
     struct scene *leader = crew_leader(crew);
-    connect(crew, "me");
+    crew_connect(crew, "me");
     crew->holds = true;
     cr_expect_null(scene_connect(leader, "you"));
     cr_expect_null(scene_connect(leader, "you"));
@@ -485,7 +445,7 @@ Test(replicated, of_two_that_want_a_new_id_at_once_the_second_waits_for_the_firs
 Test(replicated, a_silent_client_is_removed_by_the_log)
 {
     struct crew *crew = crew_open(NULL, NULL);
-    connect(crew, "me");
+    crew_connect(crew, "me");
     crew_lead(crew, 1, false); /* whose heartbeats begin anew */
     for (int i = 0; i < 3; i++) {
         cr_expect_eq(streaming_figures(crew->nodes[2].machine).client_count, 1);
@@ -502,15 +462,15 @@ Test(replicated, a_close_that_waits_when_leadership_ends_takes_nothing_with_it)
     struct crew *crew = crew_open(NULL, NULL);
     struct scene *leader = crew_leader(crew);
     char ack_inbox[SCENE_TEXT_BYTES];
-    struct scene_wish one = wish("me", "in");
-    connect(crew, "me");
+    struct scene_wish one = crew_wish("me", "in");
+    crew_connect(crew, "me");
     cr_assert_str_eq(scene_subscribe(leader, &one, ack_inbox), "");
     crew->holds = true;
     cr_expect_null(scene_close_client(leader, "me"));
     crew_lead(crew, 1, false);
     crew_lead(crew, 0, false); /* lost: so it is as if it had never been asked */
-    publish(crew, "foo", 1);
-    cr_expect_str_eq(deliveries(crew, "in"), "1");
+    crew_publish(crew, "foo", 1);
+    cr_expect_str_eq(crew_deliveries(crew, "in"), "1");
     crew_same(crew);
     crew_close(crew);
 }
@@ -522,9 +482,9 @@ Test(replicated, an_idle_channel_is_deleted_by_the_log_unless_it_is_used_meanwhi
     struct store_options store = {.kind = STORE_MEMORY, .limits = {.inactivity_max_ns = 5000000000}};
     struct crew *crew = crew_open(&store, NULL);
     struct scene *leader = crew_leader(crew);
-    connect(crew, "me");
-    publish(crew, "foo", 2);
-    publish(crew, "bar", 1);
+    crew_connect(crew, "me");
+    crew_publish(crew, "foo", 2);
+    crew_publish(crew, "bar", 1);
     crew->holds = true;
     cr_expect_null(scene_publish(leader, "me", "foo")); /* before the deletions, and applied before them */
     leader->now.now_ns += 1;
@@ -536,220 +496,7 @@ Test(replicated, an_idle_channel_is_deleted_by_the_log_unless_it_is_used_meanwhi
     crew_same(crew);
     scene_wait(leader, 6000);
     cr_expect_eq(streaming_figures(crew->nodes[1].machine).channel_count, 0);
-    publish(crew, "foo", 1);
+    crew_publish(crew, "foo", 1);
     crew_same(crew);
-    crew_close(crew);
-}
-
-/* ---- snapshots ---- */
-
-Test(replicated, a_node_that_comes_late_gets_a_snapshot_and_can_lead)
-{
-    struct crew *crew = crew_open(NULL, NULL);
-    char ack_inbox[SCENE_TEXT_BYTES];
-    struct scene_wish one = wish("me", "in"), two = wish("me", "in.g"), three = wish("me", "in.d");
-    two.group = "g";
-    two.durable = "d";
-    three.durable = "d";
-    crew->away[2] = true;
-    connect(crew, "me");
-    publish(crew, "foo", 20);
-    publish(crew, "bar", 1);
-    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
-    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &two, ack_inbox), "");
-    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &three, ack_inbox), "");
-    cr_assert_str_eq(scene_unsubscribe(crew_leader(crew), "me", "foo", ack_inbox, true), "");
-    scene_wait(crew_leader(crew), 1000);
-    struct crew_snapshot snapshot = crew_snapshot(crew, 1);
-    publish(crew, "foo", 3);
-    crew_install(crew, 2, &snapshot);
-    crew_same(crew);
-    crew_lead(crew, 2, false);
-    cr_expect_str_eq(deliveries(crew, "in"), "21 22 23");
-    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &three, ack_inbox), "");
-    cr_expect_eq(scene_count(crew_leader(crew), "in.d"), 23);
-    crew_same(crew);
-    memory_free(snapshot.bytes);
-    crew_close(crew);
-}
-
-Test(replicated, a_node_that_does_not_lead_gives_what_it_has_applied_and_nothing_else)
-{
-    struct crew *crew = crew_open(NULL, NULL);
-    struct streaming_missing wanted = {.channel = TEXT("foo"), .channel_id = 2, .first = 1, .last = 3};
-    uint8_t *piece = NULL;
-    size_t count = 0;
-    connect(crew, "me");
-    publish(crew, "foo", 3); /* the second entry makes it */
-    crew->away[2] = true;
-    publish(crew, "foo", 1);
-    crew_lead(crew, CREW_NOBODY, false);
-    cr_expect_eq(streaming_fetch(crew->nodes[1].machine, &wanted, 1000, &piece, &count), ERR_OK);
-    memory_free(piece);
-    wanted.last = 4;
-    cr_expect_eq(streaming_fetch(crew->nodes[2].machine, &wanted, 1000, &piece, &count), ERR_INVALID,
-                 "it has not come so far");
-    wanted = (struct streaming_missing){.channel = TEXT("bar"), .channel_id = 5, .first = 1, .last = 1};
-    cr_expect_eq(streaming_fetch(crew->nodes[2].machine, &wanted, 1000, &piece, &count), ERR_INVALID,
-                 "nor does it know whether there is such a channel by now");
-    cr_expect_eq(streaming_fetch(crew->nodes[1].machine, &wanted, 1000, &piece, &count), ERR_OK,
-                 "who knows that there is none says so");
-    memory_free(piece);
-    crew_close(crew);
-}
-
-Test(replicated, a_connection_id_that_finds_nobody_does_not_after_a_snapshot_either)
-{
-    struct crew *crew = crew_open(NULL, NULL);
-    scene_connect_as(crew_leader(crew), "me", "same");
-    scene_connect_as(crew_leader(crew), "you", "same"); /* whose it is from here on */
-    cr_assert_str_eq(scene_close_client(crew_leader(crew), "you"), "");
-    crew->away[2] = true;
-    struct crew_snapshot snapshot = crew_snapshot(crew, 1);
-    crew_install(crew, 2, &snapshot);
-    crew_lead(crew, 2, false);
-    crew_same(crew);
-    cr_expect_str_eq(scene_publish_as(crew_leader(crew), "me", "same", "foo"),
-                     "stan: invalid publish request");
-    crew_same(crew);
-    memory_free(snapshot.bytes);
-    crew_close(crew);
-}
-
-Test(replicated, a_snapshot_replaces_channels_of_an_earlier_life)
-{
-    struct store_options store = {.kind = STORE_MEMORY, .limits = {.inactivity_max_ns = 5000000000}};
-    struct crew *crew = crew_open(&store, NULL);
-    connect(crew, "me");
-    publish(crew, "foo", 5);
-    publish(crew, "bar", 5);
-    crew->away[2] = true;
-    scene_wait(crew_leader(crew), 6000); /* both go */
-    publish(crew, "foo", 2);
-    struct crew_snapshot snapshot = crew_snapshot(crew, 0);
-    crew_install(crew, 2, &snapshot);
-    cr_expect_eq(store_channel_count(crew->nodes[2].store), 1);
-    crew_same(crew);
-    memory_free(snapshot.bytes);
-    crew_close(crew);
-}
-
-Test(replicated, messages_that_the_leader_has_no_more_are_gone_for_the_newcomer_too)
-{
-    struct store_options store = {.kind = STORE_MEMORY, .limits = {.messages_max = 3}};
-    struct crew *crew = crew_open(&store, NULL);
-    connect(crew, "me");
-    publish(crew, "foo", 2);
-    crew->away[2] = true;
-    struct crew_snapshot early = crew_snapshot(crew, 0);
-    publish(crew, "foo", 10);
-    struct crew_snapshot late = crew_snapshot(crew, 0);
-    publish(crew, "foo", 4);
-    crew_install(crew, 2, &late); /* 10 to 12, of which the leader has none by now */
-    crew_same(crew);
-    crew->away[1] = true;
-    streaming_free(crew->nodes[1].machine); /* a node with the messages of an early time */
-    cr_assert_eq(store_close(crew->nodes[1].store), ERR_OK);
-    memory_free(crew->nodes[1].outputs);
-    scene_open_as(&crew->nodes[1], &store);
-    crew_install(crew, 1, &early);
-    crew_same(crew);
-    memory_free(early.bytes);
-    memory_free(late.bytes);
-    crew_close(crew);
-}
-
-/* ---- restarts ---- */
-
-Test(replicated, a_restart_begins_at_a_snapshot_with_a_store_that_is_further)
-{
-    struct crew *crew = crew_open_files(NULL, NULL);
-    char ack_inbox[SCENE_TEXT_BYTES];
-    struct scene_wish one = wish("me", "in");
-    one.durable = "d";
-    connect(crew, "me");
-    publish(crew, "foo", 5);
-    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
-    struct crew_snapshot snapshot = crew_snapshot(crew, 1);
-    scene_ack(crew_leader(crew), "foo", ack_inbox, 4);
-    publish(crew, "foo", 5);
-    publish(crew, "bar", 2);
-    scene_wait(crew_leader(crew), 1000);
-    crew_restart(crew, 1, &snapshot);
-    crew_same(crew);
-    crew_restart(crew, 1, NULL); /* the whole log once more */
-    crew_same(crew);
-    crew_lead(crew, 1, false);
-    publish(crew, "foo", 1);
-    crew_same(crew);
-    memory_free(snapshot.bytes);
-    crew_close(crew);
-}
-
-Test(replicated, an_old_channel_of_the_log_does_not_disturb_the_newest_in_the_store)
-{
-    static const struct store_options limits = {.kind = STORE_FILE,
-                                                .limits = {.inactivity_max_ns = 5000000000}};
-    struct crew *crew = crew_open_files(&limits, NULL);
-    struct crew_snapshot snapshots[4] = {{0}};
-    connect(crew, "me");
-    publish(crew, "foo", 3);
-    publish(crew, "bar", 3);
-    snapshots[1] = crew_snapshot(crew, 1);
-    scene_wait(crew_leader(crew), 6000); /* both are deleted */
-    snapshots[2] = crew_snapshot(crew, 1);
-    publish(crew, "foo", 5);
-    snapshots[3] = crew_snapshot(crew, 1);
-    publish(crew, "foo", 1);
-    crew_same(crew);
-    for (int i = 0; i < 4; i++) { /* first from the log's beginning */
-        crew_restart(crew, 1, i == 0 ? NULL : &snapshots[i]);
-        crew_same(crew);
-        memory_free(snapshots[i].bytes);
-    }
-    crew_close(crew);
-}
-
-Test(replicated, an_installation_that_a_crash_ends_leaves_a_node_that_comes_back_alone)
-{
-    static const struct store_options limits = {.kind = STORE_FILE, .limits = {.messages_max = 3}};
-    struct crew *crew = crew_open_files(&limits, NULL);
-    connect(crew, "me");
-    publish(crew, "foo", 4);
-    struct crew_snapshot own = crew_snapshot(crew, 2);
-    crew->away[2] = true;
-    publish(crew, "foo", 9);
-    struct crew_snapshot late = crew_snapshot(crew, 0);
-    struct scene *node = &crew->nodes[2];
-    struct streaming_missing missing;
-    /* What its own snapshot speaks of goes, for the leader has it no more; and then it stops. */
-    cr_assert_eq(streaming_restore(node->machine, node->now, bytes_of(late.bytes, late.count), false),
-                 ERR_OK);
-    cr_expect(streaming_missing(node->machine, &missing));
-    crew_restart(crew, 2, &own);
-    crew_same(crew);
-    memory_free(own.bytes);
-    memory_free(late.bytes);
-    crew_close(crew);
-}
-
-Test(replicated, bytes_that_are_no_snapshot_are_refused)
-{
-    struct crew *crew = crew_open(NULL, NULL);
-    char ack_inbox[SCENE_TEXT_BYTES];
-    struct scene_wish one = wish("me", "in");
-    connect(crew, "me");
-    publish(crew, "foo", 2);
-    one.group = "g";
-    cr_assert_str_eq(scene_subscribe(crew_leader(crew), &one, ack_inbox), "");
-    struct crew_snapshot snapshot = crew_snapshot(crew, 0);
-    struct scene *node = &crew->nodes[2];
-    crew->away[2] = true;
-    for (size_t count = 0; count < snapshot.count; count++)
-        cr_expect_eq(streaming_restore(node->machine, node->now, bytes_of(snapshot.bytes, count), true),
-                     ERR_DAMAGED, "the first %zu bytes", count);
-    crew_install(crew, 2, &snapshot);
-    crew_same(crew);
-    memory_free(snapshot.bytes);
     crew_close(crew);
 }

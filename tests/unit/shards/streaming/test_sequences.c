@@ -54,6 +54,11 @@ Test(sequences, they_are_told_in_order_of_word_then_number)
     for (size_t i = 0; i < 4; i++)
         cr_expect_eq(all[i].sequence, order[i], "place %zu", i);
     memory_free(all);
+    all = sequences_in_row(&set);
+    cr_assert_not_null(all);
+    for (size_t i = 1; i < 4; i++)
+        cr_expect_lt(all[i - 1].sequence, all[i].sequence, "place %zu", i);
+    memory_free(all);
     sequences_close(&set);
 }
 
