@@ -1,8 +1,11 @@
 /* net/outer_parser.h - what a NATS server says to a client into operations (spec/client-protocol.md 2): for
- * services that are clients of a server outside of this process. In the flow:  bytes gathered by
- * outer_received() -> outer_parser_next() -> outer's switch Keeps nothing: who calls has the bytes in one
- * piece, and gives what is left again when more has come. At the bounds: a line above OUTER_LINE_BYTES_MAX
- * and a message above `message_bytes_max` are OUTER_PARSER_BAD as soon as that is known. Thread: any. */
+ * services that are clients of a server outside of this process.
+ *
+ *     outer_read_done(): bytes gathered -> outer_parser_next() -> handle()
+ *
+ * Keeps nothing: who calls has the bytes in one piece, and gives what is left again when more has come. At
+ * the bounds: a line above OUTER_LINE_BYTES_MAX and a message above `message_bytes_max` are OUTER_PARSER_BAD
+ * as soon as that is known. Thread: any. */
 #ifndef NET_OUTER_PARSER_H
 #define NET_OUTER_PARSER_H
 

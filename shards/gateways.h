@@ -150,7 +150,6 @@ bool gateways_forgetting(const struct shard *shard, uint32_t number);
 void gateways_tell(struct shard *shard, const struct shard_account *account, struct bytes pattern,
                    struct bytes queue, uint32_t before, uint32_t now, uint32_t other);
 
-/* A routed server is about to be forgotten. */
 /* An index_forgotten() of what another server of the cluster wanted, with the shard and the account. */
 struct gateways_loss {
     struct shard *shard;

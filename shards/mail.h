@@ -297,7 +297,6 @@ struct mail_connect_urls {
     struct block *block; /* one hold for each shard */
 };
 
-/* To the worker a host name, back the addresses as text with a zero behind each, or none and why. */
 /* Of an account that is not configured here, but that another server speaks of: account_names.h. */
 struct mail_account_name {
     uint8_t kind;
@@ -306,6 +305,7 @@ struct mail_account_name {
     struct block *block;
 };
 
+/* To the worker a host name, back the addresses as text with a zero behind each, or none and why. */
 struct mail_resolve {
     uint8_t kind;
     uint32_t count;

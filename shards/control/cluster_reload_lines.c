@@ -105,17 +105,21 @@ static void lines_add(struct control *control, const struct cluster_pool *before
     struct cluster *cluster = &control->cluster;
     const struct cluster_pool *pool = &control->snapshot->options->cluster.pool;
     bool added = false;
-    cluster->moves_unanswered = 0;
-    nuid_make(cluster->move_id, &cluster->random);
     for (uint32_t i = 0; i < pool->account_count; i++) {
         struct bytes account = pool->accounts[i];
         if (account.count == 0 || cluster_pool_dedicated(before, account) != ROUTE_LINE_NONE)
             continue;
+        if (!added) { /* whom an earlier reload waits for need not answer any more */
+            cluster->moves_unanswered = 0;
+            nuid_make(cluster->move_id, &cluster->random);
+        }
         added = true;
         if (pool->size == before->size) /* else the line that it had is gone already */
             move_ask(control, account);
     }
-    cluster->moving = added;
+    if (!added)
+        return; /* what an earlier reload has begun goes on */
+    cluster->moving = true;
     if (cluster->moves_unanswered > 0 &&
         timers_set(&control->timers, &cluster->move_timer, control->now_ns + MOVE_PATIENCE_NS) != ERR_OK)
         cluster->moves_unanswered = 0;

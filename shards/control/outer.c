@@ -10,13 +10,11 @@
 #include "net/outer_parser.h"
 #include "shards/control/control_internal.h"
 #include "shards/control/desk.h"
+#include "shards/socket.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -160,13 +158,13 @@ void outer_stall_due(struct control *control)
 
 void outer_connected(struct control *control)
 {
-    int one = 1;
     struct outer *outer = control->outer;
-    (void)setsockopt(outer->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    socket_set_up(outer->fd);
     output_clear(&outer->output, &outer->pool);
     tls_stream_free(outer->stream);
     outer->stream = NULL;
     outer->gathered_bytes = 0;
+    outer->nonce_bytes = 0;
     outer->pings_out = 0;
     read_arm(control);
 }
@@ -300,6 +298,12 @@ static void refused(struct control *control, struct bytes words)
 static void handle(struct control *control, const struct outer_operation *operation)
 {
     struct desk_message message;
+    bool greets = operation->kind == OUTER_OP_INFO || operation->kind == OUTER_OP_ERR;
+    if (control->outer->state == OUTER_GREETED && !greets) {
+        /* An answer in clear could be on its way still when TLS begins. */
+        outer_failed(control, "nats: protocol exception, INFO not received");
+        return;
+    }
     switch (operation->kind) {
     case OUTER_OP_MESSAGE:
         message = (struct desk_message){

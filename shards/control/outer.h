@@ -1,12 +1,15 @@
 /* shards/control/outer.h - the control core's desk at a NATS server outside of this process: one client
  * connection, which is dialled, secured, kept and dialled again, and over which the desk listens and
- * publishes (docs/streaming.md 10; its user is `nats_server_url`). In the flow:  outer_open() -> worker ->
- * connect -> INFO -> TLS -> CONNECT -> PONG -> service_reached() outer_received() -> outer_parser_next() ->
- * desk_take() || desk_publish() -> outer_publish() -> send At the bounds: before the server was reached once,
- * and while OUTER_UNSENT_BYTES_MAX wait for the socket, publishing answers false, and the service tries
- * again; while a connection that was there is lost, what is published is dropped, as nats-streaming-server
- * does it: redelivery follows. A message above OUTER_MESSAGE_BYTES_MAX ends the connection. Thread: the
- * control core's. */
+ * publishes (docs/streaming.md 10; its user is `nats_server_url`).
+ *
+ *     outer_open() -> worker -> connect -> INFO -> TLS -> CONNECT -> PONG -> service_reached()
+ *     outer_read_done() -> outer_parser_next() -> desk_take()
+ *     desk_publish() -> outer_publish() -> outer_step(): send
+ *
+ * At the bounds: before the server was reached once, and while OUTER_UNSENT_BYTES_MAX wait for the socket,
+ * publishing answers false, and the service tries again; while a connection that was there is lost, what is
+ * published is dropped, as nats-streaming-server does it: redelivery follows. A message above
+ * OUTER_MESSAGE_BYTES_MAX ends the connection. Thread: the control core's. */
 #ifndef SHARDS_CONTROL_OUTER_H
 #define SHARDS_CONTROL_OUTER_H
 

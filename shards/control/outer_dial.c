@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 enum { URL_BYTES_MAX = 512 };
@@ -62,6 +63,7 @@ static bool url_known(const struct outer *outer, const struct route_url *url)
 static bool url_add(struct outer *outer, struct bytes given, bool lenient)
 {
     char whole[URL_BYTES_MAX];
+    struct arena first = {0}; /* one that is known already takes no room in the connection's */
     struct route_url url;
     while (given.count > 0 && given.data[0] == ' ')
         given = bytes_of(given.data + 1, given.count - 1);
@@ -78,10 +80,17 @@ static bool url_add(struct outer *outer, struct bytes given, bool lenient)
     const char *bracket = host == NULL ? NULL : strrchr(host, ']');
     if (lenient && host != NULL && strchr(bracket == NULL ? host : bracket, ':') == NULL)
         memcpy(whole + count, PORT_DEFAULT, sizeof PORT_DEFAULT);
-    bool good = route_url_parse(text(whole), &outer->arena, &url);
+    bool good = route_url_parse(text(whole), &first, &url);
+    if (good && outer->url_count < OUTER_URLS_MAX && !url_known(outer, &url)) {
+        good = route_url_parse(text(whole), &outer->arena, &outer->urls[outer->url_count]);
+        outer->url_count += good;
+    }
+    /* No login goes in clear where the configuration says so. Of all of them, as with NATS's clients; not of
+     * a single URL without login, whose scheme nats-streaming-server drops. */
+    if (good && lenient && strncasecmp(whole, "tls://", 6) == 0)
+        outer->tls_options.on = true;
     explicit_bzero(whole, sizeof whole);
-    if (good && outer->url_count < OUTER_URLS_MAX && !url_known(outer, &url))
-        outer->urls[outer->url_count++] = url;
+    arena_close(&first);
     return good;
 }
 

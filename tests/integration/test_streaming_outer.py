@@ -320,7 +320,9 @@ def tls_where_it_is_wanted_or_asked_for(place):
     fails(place, "", url_of(demands), "-tls_client_cacert", other.file)
     fails(place, "", url_of(demands), config=f'streaming {{ tls {{ client_ca: "{authority.file}", server_name: elsewhere }} }}')
     fails(place, "", url_of(checks), *ca)
-    fails(place, "", url_of(place.outer()), "-secure")
+    clear = place.outer()
+    fails(place, "", url_of(clear), "-secure")
+    fails(place, "", url_of(clear, "u:p@").replace("nats:", "tls:"))  # its login does not go in clear
 
 
 # ---- what no server should say ----
@@ -402,6 +404,9 @@ def whatever_it_says_the_service_stays(place):
     peer.close()
     peer = script.accept(b"INFO {\"tls_required\":true}\r\nMSG a 1 0\r\n\r\n-ERR 'in clear'\r\n")
     equal(peer.recv(1), b"\x16", "the first byte of TLS")
+    peer.close()
+    peer = script.accept(b"PING\r\nINFO {\"tls_required\":true}\r\n")
+    equal(peer.recv(1), b"", "what is said to a server that does not begin with INFO")
     peer.close()
     peer = script.accept(b"-ERR 'Maximum Connections Exceeded'\r\n")
     log_in()
