@@ -349,6 +349,14 @@ conformance-nats: $(out)/conformance ## run the protocol cases against nats-serv
 bench: build ## Myelin and nats-server side by side (BENCH_ARGUMENTS, such as --scale 0.1 --rounds 3)
 	python3 bench/compare.py --bench $(out)/myelin-bench --myelin $(out)/myelin --json $(out)/bench.json $(BENCH_ARGUMENTS)
 
+# What one part costs alone: programs of their own, each says at its head how to use it.
+micro_programs := $(patsubst tests/micro/%.c,$(out)/micro/%,$(wildcard tests/micro/*.c))
+.PHONY: micro
+micro: $(micro_programs) ## build the programs of tests/micro
+$(out)/micro/%: $(objects_dir)/tests/micro/%.o $(library)
+	@mkdir -p $(@D)
+	$(CC) $(link_flags) $^ -o $@ $(libraries)
+
 .PHONY: bench-cluster
 bench-cluster: build ## two nodes of Myelin and of nats-server: CPU per message, bursts of interest
 	python3 bench/cluster.py --bench $(out)/myelin-bench --myelin $(out)/myelin $(BENCH_ARGUMENTS)

@@ -1,6 +1,6 @@
 /* tests/micro/chain.c - what it costs at least to pass messages of 1 KiB on over two nodes: the floor under
- * `make bench-cluster`. cc -std=gnu11 -D_GNU_SOURCE -I. -O2 tests/micro/chain.c -o build/chain -pthread &&
- * build/chain
+ * `make bench-cluster`.
+ *     make micro && build/micro/chain
  *
  * A thread publishes, two relays read and write the same bytes with nothing but blocking read() and send(),
  * one behind the other, and a thread reads what comes: three TCP connections over 127.0.0.1, as with two

@@ -1,6 +1,7 @@
 /* tests/micro/hop.c - what it costs at least to receive a small message and send it on when both sides sleep
- * between messages: the floor under a request, which passes a server twice. cc -std=gnu11 -D_GNU_SOURCE -I.
- * -O2 tests/micro/hop.c -o build/hop -pthread && build/hop One thread asks and another one answers over TCP
+ * between messages: the floor under a request, which passes a server twice.
+ *     make micro && build/micro/hop
+ * One thread asks and another one answers over TCP
  * on 127.0.0.1, with nothing but blocking recv() and send(); first each on a core of its own, as a server and
  * its clients are, then both on one. What the answering thread needs is what no server that sleeps can
  * undercut. */

@@ -1,10 +1,8 @@
 /* tests/micro/hot_path.c - instructions and nanoseconds per message from the received bytes to the bytes to
  * be sent: parser, router, delivery and output of one shard, without ring and sockets, one publisher to one
  * subscriber; on one subject and on many in turn, without permissions and with some on both sides.
- *     make build && gcc -std=gnu11 -D_GNU_SOURCE -I. -O2 -g tests/micro/hot_path.c build/libmyelin.a \
- *         -o build/hot-path -luring -lssl -lcrypto -lcrypt -lisal -lsnappy -lm -pthread
- *     build/hot-path
- *     valgrind --tool=callgrind --toggle-collect='publish_all*' build/hot-path 100 */
+ *     make micro && build/micro/hot_path
+ *     valgrind --tool=callgrind --toggle-collect='publish_all*' build/micro/hot_path 100 */
 #include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "net/client_access.h"

@@ -1,10 +1,9 @@
 /* tests/micro/index_bench.c - what the interest index costs alone: memory per subscription, time per match,
  * and the longest single insert. A program of its own, no part of myelin-bench:
  *
- *     make && cc -std=gnu11 -D_GNU_SOURCE -O2 -I. tests/micro/index_bench.c build/libmyelin.a \
- *         -ljemalloc -o build/index_bench && build/index_bench [subscriptions]
+ *     make micro && build/micro/index_bench [subscriptions]
  *
- * Instructions per match: valgrind --tool=callgrind --toggle-collect=match_cache_find build/index_bench
+ * Instructions per match: valgrind --tool=callgrind --toggle-collect=match_cache_find build/micro/index_bench
  * 100000 */
 #include "core/base/clock.h"
 #include "core/base/language.h"

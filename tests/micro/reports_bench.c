@@ -1,9 +1,7 @@
 /* tests/micro/reports_bench.c - how long a shard with so many connections (100,000) works on one page of
  * figures, without sockets: the longest pause that a request to the monitoring port can make for clients
  * (docs/monitoring.md 2).
- *     make build && gcc -std=gnu11 -D_GNU_SOURCE -I. -O2 -g tests/micro/reports_bench.c build/libmyelin.a \
- *         -o build/reports-bench -luring -lssl -lcrypto -lcrypt -lisal -lsnappy -lm -pthread
- *     build/reports-bench 100000 */
+ *     make micro && build/micro/reports_bench 100000 */
 #include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "shards/host.h"

@@ -1,7 +1,7 @@
 /* tests/micro/store_bench.c - the file store by itself: group commit beside a bare program that appends and
  * syncs the same bytes, appending, recovery of many messages, memory for each of them, replay.
- *   make build && cc -std=gnu11 -D_GNU_SOURCE -I. -O2 tests/micro/store_bench.c build/libmyelin.a -lisal
- * -luring \ -ljemalloc -o build/store-bench && build/store-bench FOLDER [MESSAGES] FOLDER is made on the disk
+ *     make micro && build/micro/store_bench FOLDER [MESSAGES]
+ * FOLDER is made on the disk
  * to be measured, and left for a look; MESSAGES (10,000,000) are what recovery is given. */
 #include "core/base/check.h"
 #include "core/base/clock.h"
