@@ -13,6 +13,8 @@ import selectors
 import socket
 import threading
 
+from cluster_client import WAIT_SECONDS, Failure
+
 LISTED, GUESSED = "listed", "guessed"
 
 
@@ -46,7 +48,7 @@ class Link:
     def __init__(self, proxy, dialer):
         self.proxy = proxy
         self.dialer = dialer
-        self.acceptor = socket.create_connection(("127.0.0.1", proxy.target), timeout=10)
+        self.acceptor = socket.create_connection(("127.0.0.1", proxy.target), timeout=WAIT_SECONDS)
         self.buffers = {self.dialer: b"", self.acceptor: b""}
         self.greeted = False
 
@@ -189,7 +191,8 @@ class Proxy(threading.Thread):
         done = threading.Event()
         self.orders.append(lambda: (order(), done.set()))
         self.waker.send(b"x")
-        done.wait()
+        if not done.wait(WAIT_SECONDS):
+            raise Failure("the proxy does nothing any more")
 
     def stop(self):
         self.do(lambda: self.orders.append(None))
