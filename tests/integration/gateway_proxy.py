@@ -125,6 +125,8 @@ class Link:
                 return False
             if info.get("gateway_cmd") in (2, 3):
                 name = base64.b64decode(info["gateway_cmd_payload"]).decode()
+                if info["gateway_cmd"] == 3:
+                    self.proxy.complete.add(name)
                 return name not in self.proxy.accounts or self.proxy.accounts[name].mode == LISTED
             return True
         account = self.proxy.accounts.get(words[1]) if words[0] in ("RS+", "RS-") else None
@@ -156,6 +158,7 @@ class Proxy(threading.Thread):
         self.target = target
         self.accounts = {name: Account(mode) for name, mode in accounts.items()}
         self.links = []
+        self.complete = set()  # accounts that the acceptor has listed
         self.wrong = []     # lines that should not have been sent
         self.strict = False  # interest does not change now: look for such
         self.refused = {}    # account: subjects that the dialer knows to be refused
