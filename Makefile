@@ -456,7 +456,7 @@ gateway-check: $(out)/myelin ## the gateway port by a scripted peer; clusters of
 test_targets += cluster-check
 newest_nats_server ?= $(wildcard build/nats-server-current/nats-server)
 .PHONY: cluster-check
-cluster-check: $(out)/myelin ## the route port by a scripted peer; clusters of three, nodes that die, a migration
+cluster-check: $(out)/myelin ## the route port by a scripted peer; clusters of three, nodes that die, a migration, reloads
 	python3 tests/integration/test_routes.py $(out)/myelin
 	python3 -B tests/integration/test_lost_server.py $(out)/myelin
 	python3 -B tests/integration/test_known_urls.py $(out)/myelin $(nats_server) $(newest_nats_server)
@@ -500,7 +500,7 @@ sim-check: $(out)/sim $(out)/sim-streaming ## simulate fixed and some random see
 test_targets += streaming-check
 STREAMING_KILLS ?= 10
 .PHONY: streaming-check
-streaming-check: $(out)/myelin $(out)/myelin-bench ## NATS Streaming's checklist, restarts, and kills at random moments
+streaming-check: $(out)/myelin $(out)/myelin-bench ## NATS Streaming's checklist, restarts, kills at random moments, a full disk, load
 	python3 -B tests/integration/test_streaming.py $(out)/myelin
 	python3 -B tests/integration/test_streaming.py $(out)/myelin --store FILE
 	python3 -B tests/integration/test_streaming_restart.py $(out)/myelin --kills $(STREAMING_KILLS)

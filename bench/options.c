@@ -91,7 +91,7 @@ static const struct option_row {
      "messages per second in all, whatever the server does; latency counts from when each was due"},
     {"duration", OPTION_SECONDS, INTO(duration_ns), 0, 0, FOR_TRAFFIC,
      "seconds to run instead of --messages"},
-    {"warmup", OPTION_COUNT, INTO(warmup), 0, UINT64_MAX / 2, FOR_PUBLISHERS,
+    {"warmup", OPTION_COUNT, INTO(warmup), 0, UINT64_MAX / 2, FOR_PUBLISHERS & ~FOR(LOG_FLOOR),
      "messages sent before the measured ones (0)"},
     {"connections", OPTION_COUNT, INTO(connections), 1, OPTION_CONNECTIONS_MAX, FOR(IDLE) | FOR(CONNECT),
      "connections (1000)"},

@@ -19,6 +19,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from cluster import free_port  # noqa: E402
 from compare import Server, stop  # noqa: E402
 from security import cpu_ns  # noqa: E402
 
@@ -28,22 +29,19 @@ PAUSE_SECONDS = 0.1
 CONNECT = b'CONNECT {"verbose":false,"name":"watched","lang":"python","version":"1"}\r\nPING\r\n'
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def crowd(port, count):
     """So many clients that have logged in and say nothing more."""
     clients = []
     for _ in range(count):
-        clients.append(socket.create_connection(("127.0.0.1", port)))
+        clients.append(socket.create_connection(("127.0.0.1", port), timeout=RUN_SECONDS))
         clients[-1].sendall(CONNECT)
     for client in clients:
         said = b""
         while b"PONG" not in said:
-            said += client.recv(4096)
+            more = client.recv(4096)
+            if not more:
+                raise RuntimeError(f"the server has closed a connection: {said[-200:]}")
+            said += more
     return clients
 
 

@@ -397,7 +397,7 @@ static enum err message_take(struct stan *stan, struct stan_client *client, cons
 static enum err acknowledged(struct stan *stan, struct stan_client *client, const struct scan_event *event)
 {
     uint32_t slot = 0;
-    enum err err = stan_slot_of(client, &stan->host, event, &slot);
+    enum err err = stan_slot_of(&stan->host, event, &slot);
     if (err != ERR_OK)
         return err;
     if (slot >= slot_count(stan->options) || client->sent_ns == NULL || client->sent_ns[slot] == 0)

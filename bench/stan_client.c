@@ -226,11 +226,9 @@ enum err stan_publish(struct stan_client *client, const struct stan_host *host, 
     return ERR_OK;
 }
 
-enum err stan_slot_of(const struct stan_client *client, const struct stan_host *host,
-                      const struct scan_event *event, uint32_t *slot)
+enum err stan_slot_of(const struct stan_host *host, const struct scan_event *event, uint32_t *slot)
 {
     enum { GUID_START = 2 }; /* behind key and length */
-    (void)client;
     const uint8_t *head = event->head.data;
     bool whole = event->total_bytes == GUID_START + STAN_GUID_BYTES && head[0] == (1 << 3 | 2) &&
                  head[1] == STAN_GUID_BYTES;

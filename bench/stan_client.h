@@ -1,8 +1,8 @@
 /* bench/stan_client.h - one client of NATS Streaming on a connection of its own: its greeting, its
  * subscription, the frames that it publishes and acknowledges with.
- * In the flow: stan.c -> stan_client_open(), stan_client_join() || stan_publish(), stan_acknowledge() hot.
- * A client listens to `_INBOX.<run>.<index>.*`; the last token is one letter, enum stan_inbox, so that what a
- * message is for costs one look. A publish's guid begins with the number of its slot. */
+ * In the flow: stan.c -> stan_client_open(), stan_client_subscribe() || stan_publish(), stan_acknowledge()
+ * hot. A client listens to `_INBOX.<run>.<index>.*`; the last token is one letter, enum stan_inbox, so that
+ * what a message is for costs one look. A publish's guid begins with the number of its slot. */
 #ifndef BENCH_STAN_CLIENT_H
 #define BENCH_STAN_CLIENT_H
 
@@ -44,8 +44,7 @@ struct stan_client {
     char publish_prefix[STAN_SUBJECT_BYTES];
     char subscribe_subject[STAN_SUBJECT_BYTES];
     char close_subject[STAN_SUBJECT_BYTES];
-    bool answered;  /* the request under way */
-    uint64_t taken; /* publishes acknowledged, or messages received, in this phase */
+    bool answered; /* the request under way */
     /* A publisher's: */
     struct stan_frame publish;
     int64_t *sent_ns;     /* for each slot; 0: free */
@@ -95,8 +94,7 @@ MUST_USE enum err stan_acknowledge(struct stan_client *client, const struct stan
 
 /* The slot of an acknowledgement. ERR_INVALID: it is none of ours; ERR_DENIED: it refuses, with the server's
  * words. */
-MUST_USE enum err stan_slot_of(const struct stan_client *client, const struct stan_host *host,
-                               const struct scan_event *event, uint32_t *slot);
+MUST_USE enum err stan_slot_of(const struct stan_host *host, const struct scan_event *event, uint32_t *slot);
 
 /* Sequence and size of a delivered message. ERR_INVALID: it is none. */
 MUST_USE enum err stan_message_read(const struct stan_host *host, const struct scan_event *event,

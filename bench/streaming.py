@@ -17,6 +17,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from compare import MYELIN, Server, stop  # noqa: E402
+from security import cpu_ns  # noqa: E402
 
 OLD = "nats-streaming"
 FLOOR, RESERVED = "floor", "floor, file made before"
@@ -41,14 +42,6 @@ def log_bytes(size):
     header, fields, entry = 32, 24, 32
     encoded = 4 + 2 + len("bench") + 3 + size + 10
     return (header + fields + encoded + 7) // 8 * 8 + entry
-
-
-def cpu_ns(pid):
-    total = 0
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as file:
-            total += int(file.read().split()[0])
-    return total
 
 
 def own_memory(pid):

@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -257,3 +258,24 @@ class Node:
         self.process = None
         os.unlink(self.config.name)
         return code
+
+
+class Nodes:
+    """Servers that start and end together; a subclass makes `nodes`."""
+
+    def __enter__(self):
+        try:
+            for node in self.nodes:
+                node.start()
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def __exit__(self, kind, value, trace):
+        for node in self.nodes:
+            if kind is not None and node.process is not None:
+                print(f"---- {node.name} ({node.path})\n{node.said()[-3000:]}", file=sys.stderr)
+            code = node.stop(signal.SIGINT if kind is None else signal.SIGKILL)
+            if kind is None and code not in (0, 1):
+                raise Failure(f"{node.name} ended with {code}")

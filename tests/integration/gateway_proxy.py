@@ -13,6 +13,8 @@ import selectors
 import socket
 import threading
 
+from cluster_client import WAIT_SECONDS, Failure
+
 LISTED, GUESSED = "listed", "guessed"
 
 
@@ -46,7 +48,7 @@ class Link:
     def __init__(self, proxy, dialer):
         self.proxy = proxy
         self.dialer = dialer
-        self.acceptor = socket.create_connection(("127.0.0.1", proxy.target), timeout=10)
+        self.acceptor = socket.create_connection(("127.0.0.1", proxy.target), timeout=WAIT_SECONDS)
         self.buffers = {self.dialer: b"", self.acceptor: b""}
         self.greeted = False
 
@@ -123,6 +125,8 @@ class Link:
                 return False
             if info.get("gateway_cmd") in (2, 3):
                 name = base64.b64decode(info["gateway_cmd_payload"]).decode()
+                if info["gateway_cmd"] == 3:
+                    self.proxy.complete.add(name)
                 return name not in self.proxy.accounts or self.proxy.accounts[name].mode == LISTED
             return True
         account = self.proxy.accounts.get(words[1]) if words[0] in ("RS+", "RS-") else None
@@ -154,6 +158,7 @@ class Proxy(threading.Thread):
         self.target = target
         self.accounts = {name: Account(mode) for name, mode in accounts.items()}
         self.links = []
+        self.complete = set()  # accounts that the acceptor has listed
         self.wrong = []     # lines that should not have been sent
         self.strict = False  # interest does not change now: look for such
         self.refused = {}    # account: subjects that the dialer knows to be refused
@@ -189,7 +194,8 @@ class Proxy(threading.Thread):
         done = threading.Event()
         self.orders.append(lambda: (order(), done.set()))
         self.waker.send(b"x")
-        done.wait()
+        if not done.wait(WAIT_SECONDS):
+            raise Failure("the proxy does nothing any more")
 
     def stop(self):
         self.do(lambda: self.orders.append(None))

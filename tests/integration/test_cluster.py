@@ -17,7 +17,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tls"))
 from authority import Authority  # noqa: E402
-from cluster_client import Client, Failure, Node, free_ports, pump  # noqa: E402
+from cluster_client import Client, Failure, Node, Nodes, free_ports, pump  # noqa: E402
 
 SUBJECTS = ["a", "a.b", "a.c", "b.x.y", "orders.eu.1", "orders.us.2"]
 PATTERNS = SUBJECTS + ["a.*", "*.b", "orders.>", "b.*.y", ">"]
@@ -34,7 +34,7 @@ def matches(pattern, subject):
     return len(p) == len(s)
 
 
-class Cluster:
+class Cluster(Nodes):
     """Three nodes that know each other by routes or by gossip. `extra` is what stands in every cluster block beside
     that, or a function that says it for the number of a node."""
 
@@ -49,23 +49,6 @@ class Cluster:
         for node in self.nodes:
             others = [other.cluster_port for other in self.nodes if other is not node]
             node.routes = others if full_mesh else [self.nodes[0].cluster_port]
-
-    def __enter__(self):
-        try:
-            for node in self.nodes:
-                node.start()
-        except BaseException:
-            self.__exit__(*sys.exc_info())
-            raise
-        return self
-
-    def __exit__(self, kind, value, trace):
-        for node in self.nodes:
-            if kind is not None and node.process is not None:
-                print(f"---- {node.name} ({node.path})\n{node.said()[-3000:]}", file=sys.stderr)
-            code = node.stop(signal.SIGINT if kind is None else signal.SIGKILL)
-            if kind is None and code not in (0, 1):
-                raise Failure(f"{node.name} ended with {code}")
 
 
 class World:

@@ -120,6 +120,11 @@ class World:
         for proxy in self.proxies:
             proxy.stop()
 
+    def until_listed(self):
+        """Both have listed all accounts, which takes a moment: before, a dialler sends what nobody wants, and rightly so."""
+        wanted = {*self.names, "MARK"}
+        self.group.pump(lambda: all(wanted <= proxy.complete for proxy in self.proxies), "lists of all accounts")
+
     def barrier(self):
         """All interest made before is known on the other side: a gateway connection tells of it in order."""
         self.group.flush()
@@ -246,6 +251,7 @@ def scenario(paths, arguments, making):
     with making:
         world = World(paths, arguments.accounts, random.Random(arguments.seed))
     with world:
+        world.until_listed()
         world.change(1.0)
         for share, switched in ((0.3, 0.0), (0.3, 0.1), (0.5, 0.2)):
             world.work(messages)

@@ -490,11 +490,11 @@ row_27_34_35_listing_peer.dials = True
 def peer_has_taken(peer):
     """The server has handled what was sent up to a PING, on all its shards too: a moment for their mail."""
     while b"PONG\r\n" not in peer.buffer:
-        peer.buffer += peer.socket.recv(1 << 16)
+        peer.more()
     peer.buffer = peer.buffer.replace(b"PONG\r\n", b"", 1)
     peer.send(b"PING\r\n")
     while b"PONG\r\n" not in peer.buffer:
-        peer.buffer += peer.socket.recv(1 << 16)
+        peer.more()
     peer.buffer = peer.buffer.replace(b"PONG\r\n", b"", 1)
 
 
@@ -814,7 +814,7 @@ def row_37_nearest_first(world):
         client.publish("nearest", b"")
         for peer in (near, far):
             try:
-                peer.buffer += peer.socket.recv(1 << 16)
+                peer.more()
             except socket.timeout:
                 pass
             for _ in range(peer.buffer.count(b"PING\r\n")):

@@ -13,7 +13,6 @@ import os
 import re
 import select
 import shutil
-import signal
 import socket
 import ssl
 import subprocess
@@ -26,7 +25,7 @@ import urllib.request
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tls"))
 from authority import Authority  # noqa: E402
-from cluster_client import ACCOUNTS, WAIT_SECONDS, Client, Failure, Node, free_ports, pump  # noqa: E402
+from cluster_client import ACCOUNTS, WAIT_SECONDS, Client, Failure, Node, Nodes, free_ports, pump  # noqa: E402
 from test_routes import Peer, World, connect_line, expect, expect_refused, info_line, linked  # noqa: E402
 
 
@@ -229,16 +228,10 @@ def newer_permissions_change(world):
 def heard(peer, client, subject):
     """Until what is published there comes."""
     wanted = b"RMSG APP %s 0\r\n\r\n" % subject.encode()
-    pump([client], lambda: seen(peer, wanted), lambda: client.publish(subject, b""))
+    pump([client], lambda: peer.sees(wanted), lambda: client.publish(subject, b""))
     client.flush()
     expect("open", True, peer.open_after(b""))
     peer.buffer = b""
-
-
-def seen(peer, wanted):
-    if select.select([peer.socket], [], [], 0)[0]:
-        peer.buffer += peer.socket.recv(1 << 16)
-    return wanted in peer.buffer
 
 
 def ours_interest_is_told_again_when_the_peer_takes_more(world):
@@ -451,7 +444,7 @@ def newer_an_account_gets_a_line_and_loses_it(world):
         raise Failure(f"sent on the slot: {lines[1].buffer}")
     own.send(b"RS+ peer.b\r\n")
     wanted = b"RMSG peer.b 0\r\n\r\n"
-    pump([client], lambda: seen(own, wanted), lambda: client.publish("peer.b", b""))
+    pump([client], lambda: own.sees(wanted), lambda: client.publish("peer.b", b""))
     lines[1].buffer = b""
     reloaded(world.node, "Reloaded: cluster\n", extra="")
     own.ends()
@@ -516,7 +509,7 @@ def ours_pings_of_a_route_change(world):
     reloaded(world.node, extra=' ping_interval: "100ms", ping_max: 5')
     for _ in range(3):
         while b"PING\r\n" not in peer.buffer:
-            peer.buffer += peer.socket.recv(1 << 16)
+            peer.more()
         peer.buffer = peer.buffer.split(b"PING\r\n", 1)[1]
         peer.send(b"PONG\r\n")
 
@@ -566,36 +559,23 @@ def flows_between(one, other, reloads):
     return [Flow(one, other), Flow(other, one)] if all(node.ours for node in reloads) else []
 
 
-class Nodes:
+class Servers(Nodes):
     """So many servers; which dials which is the scenario's to say."""
 
     def __init__(self, paths, extra="", accounts=ACCOUNTS, routes=()):
         ports = free_ports(2 * len(paths))
-        self.all = []
+        self.nodes = []
         for i, path in enumerate(paths):
             ours = "myelin" in os.path.basename(path)
             node = Node(path, f"n{i}", ports[2 * i], ports[2 * i + 1], ["--shards", "3"] if ours else [], extra, accounts)
             node.ours = ours
-            self.all.append(node)
+            self.nodes.append(node)
         for one, other in routes:
-            self.all[one].routes.append(self.all[other].cluster_port)
+            self.nodes[one].routes.append(self.nodes[other].cluster_port)
 
     def __enter__(self):
-        try:
-            for node in self.all:
-                node.start()
-        except BaseException:
-            self.__exit__(*sys.exc_info())
-            raise
-        return self.all
-
-    def __exit__(self, kind, value, trace):
-        for node in self.all:
-            if kind is not None and node.process is not None:
-                print(f"---- {node.name} ({node.path})\n{node.said()[-3000:]}", file=sys.stderr)
-            code = node.stop(signal.SIGINT if kind is None else signal.SIGKILL)
-            if kind is None and code not in (0, 1):
-                raise Failure(f"{node.name} ended with {code}")
+        super().__enter__()
+        return self.nodes
 
 
 def linked_by(one, other, subject, user="app"):
@@ -639,9 +619,7 @@ def unlinked(one, other, subject="unlinked"):
     count = [0, 0]
 
     def gone():
-        arrived = len([m for m in b.messages if m.sid == sid])
-        over = count[1] > 2 and arrived == count[0]
-        return over
+        return count[1] > 2 and len([m for m in b.messages if m.sid == sid]) == count[0]
 
     def probe():
         arrived = len([m for m in b.messages if m.sid == sid])
@@ -658,7 +636,7 @@ def unlinked(one, other, subject="unlinked"):
 
 def nodes_join_and_leave(paths):
     """A third one is listed and left out again, at one of two nodes that have traffic; all know of it by gossip."""
-    with Nodes(paths, routes=[(1, 0)]) as (one, other, third):
+    with Servers(paths, routes=[(1, 0)]) as (one, other, third):
         linked(one, other)
         flows = flows_between(one, other, [one])
         for _ in range(2):
@@ -675,7 +653,7 @@ def nodes_join_and_leave(paths):
 def nodes_permissions_under_way(paths):
     """What may be imported and exported changes at one node and back, beside subjects that it does not concern."""
     deny = ' permissions { import { deny: ["in.>", "both.>"] }, export { deny: ["out.>", "both.>"] } }'
-    with Nodes(paths[:2], routes=[(1, 0)], accounts="") as (one, other):
+    with Servers(paths[:2], routes=[(1, 0)], accounts="") as (one, other):
         linked(one, other)
         flows = flows_between(one, other, [one])
         early = [Client(one), Client(other)]
@@ -766,7 +744,7 @@ def pairs_of(paths):
 
 def nodes_an_account_comes_and_goes(paths):
     for pair in pairs_of(paths):
-        with Nodes(pair, routes=[(1, 0)]) as (one, other):
+        with Servers(pair, routes=[(1, 0)]) as (one, other):
             one.more = other.more = ""
             account_comes_and_goes(one, other, other.ours)
 
@@ -778,8 +756,8 @@ def gateway_block(number, ports, others, tls=""):
 
 def nodes_an_account_comes_and_goes_over_gateways(paths):
     for pair in pairs_of(paths):
-        world, ports = Nodes(pair), free_ports(2)
-        for i, node in enumerate(world.all):
+        world, ports = Servers(pair), free_ports(2)
+        for i, node in enumerate(world.nodes):
             node.cluster_name = f"G{i}"
             node.more = gateway_block(i, ports, [1 - i])
             node.accounts = node.more + ACCOUNTS
@@ -789,14 +767,14 @@ def nodes_an_account_comes_and_goes_over_gateways(paths):
 
 def nodes_gateways_get_new_certificates(paths):
     """Who is connected stays so; a third cluster, which has the new ones from the beginning, comes when the others have."""
-    world, ports = Nodes(paths), free_ports(3)
+    world, ports = Servers(paths), free_ports(3)
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
         authorities = [Authority(one), Authority(two)]
         pairs = [authority.issue("node", names="IP:127.0.0.1") for authority in authorities]
         tls = [f'tls {{ cert_file: "{pair[0]}", key_file: "{pair[1]}", ca_file: "{authority.file}", timeout: 30 }}'
                for authority, pair in zip(authorities, pairs)]
         others = ([1], [0], [0])
-        for i, node in enumerate(world.all):
+        for i, node in enumerate(world.nodes):
             node.cluster_name = f"G{i}"
             node.accounts = gateway_block(i, ports, others[i], tls[i == 2]) + ACCOUNTS
         with world as nodes:
@@ -817,8 +795,8 @@ def nodes_gateways_get_new_certificates(paths):
 
 def pools_accounts_under_way(paths):
     """One account after the other gets lines of its own and loses them, node by node, beside another one's traffic."""
-    world = Nodes(paths[:2], routes=[(1, 0)])
-    monitored(world.all)
+    world = Servers(paths[:2], routes=[(1, 0)])
+    monitored(world.nodes)
     with world as (one, other):
         linked(one, other)
         flows = flows_between(one, other, [one, other])
@@ -846,8 +824,8 @@ def pools_accounts_under_way(paths):
 def pools_sizes_under_way(paths):
     """Pools grow and shrink node by node; a third server, which has none, has traffic with both meanwhile."""
     plain = [paths[3]] if len(paths) > 3 else []
-    world = Nodes(paths[:2] + plain, routes=[(1, 0)] + ([(0, 2), (1, 2)] if plain else []))
-    monitored(world.all[:2])
+    world = Servers(paths[:2] + plain, routes=[(1, 0)] + ([(0, 2), (1, 2)] if plain else []))
+    monitored(world.nodes[:2])
     with world as nodes:
         one, other = nodes[:2]
         flows = []
@@ -857,22 +835,21 @@ def pools_sizes_under_way(paths):
                 flows.append(Flow(a, b))
         for sizes in ((5, 5), (2, 2), (-1, 3)):
             for node, size in zip((one, other), sizes):
-                said = reloaded(node, extra=f" pool_size: {size}")
+                reloaded(node, extra=f" pool_size: {size}")
             slots = 1 if min(sizes) < 0 else max(sizes)
             if one.ours and other.ours:
                 until_lines(one, other, [None] * slots + (["$SYS"] if slots > 1 else []))
             for user in ("app", "other", "svc", "cli"):
                 linked_by(one, other, "x", user)
                 linked_by(other, one, "y", user)
-            del said
         for flow in flows:
             flow.finish()
 
 
 def pools_compression_under_way(paths):
     """Routes are closed only where it has to be settled anew; from one way to another messages just go on."""
-    world = Nodes(paths[:2], routes=[(1, 0)])
-    monitored(world.all)
+    world = Servers(paths[:2], routes=[(1, 0)])
+    monitored(world.nodes)
     with world as (one, other):
         def until_compressed(wanted):
             end = time.monotonic() + WAIT_SECONDS
@@ -916,6 +893,8 @@ def runs_of(arguments):
             (name.startswith("newer_") and (ours or "current" in path))]
     m, n, x = path, arguments.nats, arguments.newest
     mixes = [("of one kind", [m, m, m])]
+    for missing in [what for what, there in (("nats-server", n), ("the newest nats-server", x)) if ours and not there]:
+        print(f"reload of clusters: {missing} is not there, and no mixes with it", flush=True)
     if ours and n:
         mixes += [("beside nats-server", [m, n, n]), ("a nats-server beside", [m, m, n])]
     for title, paths in mixes:

@@ -34,6 +34,19 @@ class Peer:
     def send(self, data):
         self.socket.sendall(data)
 
+    def more(self):
+        """Waits for more bytes; the end is a failure."""
+        data = self.socket.recv(1 << 16)
+        if not data:
+            raise Failure(f"the route ended: {self.buffer[-300:]}")
+        self.buffer += data
+
+    def sees(self, wanted):
+        """Whether that has come, among all that is there now."""
+        if select.select([self.socket], [], [], 0)[0]:
+            self.more()
+        return wanted in self.buffer
+
     def line(self):
         """The next line but for PINGs, which are answered, but not for ever; None at the end."""
         end = time.monotonic() + WAIT_SECONDS
@@ -80,19 +93,21 @@ class Peer:
     def until_message(self, client, subject):
         """Until what is published there comes, and nothing else of it is under way."""
         wanted = b"RMSG APP %s 1\r\n" % subject.encode()
+        end = time.monotonic() + WAIT_SECONDS
         while wanted not in self.buffer:
+            if time.monotonic() > end:
+                raise Failure(f"a message of {subject} never comes")
             client.publish(subject, b"0")
-            readable, _, _ = select.select([self.socket], [], [], 0.05)
-            if readable:
-                self.buffer += self.socket.recv(1 << 16)
+            if select.select([self.socket], [], [], 0.05)[0]:
+                self.more()
         client.publish(subject, b"1")
         while wanted + b"1\r\n" not in self.buffer:
-            self.buffer += self.socket.recv(1 << 16)
+            self.more()
         self.buffer = self.buffer.split(wanted + b"1\r\n", 1)[1]
 
     def body(self, count):
         while len(self.buffer) < count + 2:
-            self.buffer += self.socket.recv(1 << 16)
+            self.more()
         data, self.buffer = self.buffer[:count], self.buffer[count + 2:]
         return data
 
@@ -310,7 +325,10 @@ def case_20_a_long_burst_goes_on_beside_changes(world):
     rng = random.Random(20)
     gone, fresh, late = set(), set(), [n for n in range(0, count, 10)]
     rng.shuffle(late)
+    end = time.monotonic() + WAIT_SECONDS
     while late or not asked:
+        if time.monotonic() > end:
+            raise Failure(f"not asked, {len(late)} changes to come")
         client.publish("ask", b"?", "inbox.early")
         if late:
             changed, late = late[:100], late[100:]
@@ -319,7 +337,7 @@ def case_20_a_long_burst_goes_on_beside_changes(world):
             fresh.update(changed)
         # Not for longer: where the question came before "RS+ ask" was taken it has to be put again.
         if select.select([peer.socket], [], [], 0.05)[0]:
-            peer.buffer += peer.socket.recv(1 << 16)
+            peer.more()
         peer.send(b"PONG\r\n" * peer.buffer.count(b"PING\r\n"))
         peer.buffer = peer.buffer.replace(b"PING\r\n", b"")
         while b"\n" in peer.buffer:
@@ -397,16 +415,7 @@ def until_heard(world, peer, client):
     """All that the peer said before is known to the shard of the client."""
     del world
     peer.send(b"RS+ APP heard\r\n")
-    heard = []
-
-    def look():
-        readable, _, _ = select.select([peer.socket], [], [], 0)
-        if readable:
-            peer.buffer += peer.socket.recv(1 << 16)
-        heard[:] = [1] if b"RMSG APP heard 0\r\n\r\n" in peer.buffer else []
-        return heard
-
-    pump([client], look, lambda: client.publish("heard", b""))
+    pump([client], lambda: peer.sees(b"RMSG APP heard 0\r\n\r\n"), lambda: client.publish("heard", b""))
     peer.send(b"RS- APP heard\r\n")
     client.send(b"PUB flush.heard 0\r\n\r\n")
     client.flush()
@@ -574,12 +583,7 @@ def pool_64_the_route_of_one_account(world):
 
 def heard_bar(client, peer):
     """The peer gets what it asked for, without the account's name."""
-    def look():
-        readable, _, _ = select.select([peer.socket], [], [], 0)
-        if readable:
-            peer.buffer += peer.socket.recv(1 << 16)
-        return b"RMSG bar 0\r\n\r\n" in peer.buffer
-    pump([client], look, lambda: client.publish("bar", b""))
+    pump([client], lambda: peer.sees(b"RMSG bar 0\r\n\r\n"), lambda: client.publish("bar", b""))
 
 
 # APP's slot of 3 is 1, and SVC's is 0 (routes.md 13.1).
@@ -674,13 +678,7 @@ def pool_lost_slots_take_their_interest_with_them(world):
 def heard(peer, client, account, subject):
     """Until something published there has come to the peer."""
     wanted = b"RMSG %s %s 0\r\n\r\n" % (account.encode(), subject.encode())
-
-    def look():
-        readable, _, _ = select.select([peer.socket], [], [], 0)
-        if readable:
-            peer.buffer += peer.socket.recv(1 << 16)
-        return wanted in peer.buffer
-    pump([client], look, lambda: client.publish(subject, b""))
+    pump([client], lambda: peer.sees(wanted), lambda: client.publish(subject, b""))
 
 
 def pool_dials_fill_the_pool(world):

@@ -69,6 +69,7 @@ class Home:
         deadline = time.monotonic() + stan_client.WAIT
         while "Streaming Server is ready" not in self.log()[begin:]:
             if self.process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
                 raise Failure("the server did not start:\n" + self.log()[-1500:])
             time.sleep(0.01)
         self.port = int(re.findall(r"Listening for client connections on \S+:(\d+)", self.log())[-1])

@@ -22,14 +22,14 @@ import urllib.request
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tls"))
 from authority import Authority  # noqa: E402
-from cluster_client import ACCOUNTS, Client, Failure, Node, free_ports, pump  # noqa: E402
+from cluster_client import ACCOUNTS, Client, Failure, Node, Nodes, free_ports, pump  # noqa: E402
 import test_cluster  # noqa: E402
 
 
 SYSTEM = ACCOUNTS.replace("accounts {", "system_account: SYS\naccounts {\n SYS { users = [ {user: sys, password: sys} ] }")
 
 
-class SuperCluster:
+class SuperCluster(Nodes):
     """Clusters by lists of programs. All know the first node of each; with `chain` each knows the one before only."""
 
     def __init__(self, clusters, shards=2, chain=False, extra="", accounts=ACCOUNTS):
@@ -55,23 +55,6 @@ class SuperCluster:
                 nodes.append(node)
             self.clusters.append(nodes)
             self.nodes += nodes
-
-    def __enter__(self):
-        try:
-            for node in self.nodes:
-                node.start()
-        except BaseException:
-            self.__exit__(*sys.exc_info())
-            raise
-        return self
-
-    def __exit__(self, kind, value, trace):
-        for node in self.nodes:
-            if kind is not None and node.process is not None:
-                print(f"---- {node.name} ({node.path})\n{node.said()[-3000:]}", file=sys.stderr)
-            code = node.stop(signal.SIGINT if kind is None else signal.SIGKILL)
-            if kind is None and code not in (0, 1):
-                raise Failure(f"{node.name} ended with {code}")
 
 
 def sockets(node, ports):
