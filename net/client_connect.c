@@ -2,6 +2,7 @@
  * (spec/client-protocol.md 4, 5.3). Order of checks: JSON, login, account, protocol, no_responders, +OK. */
 #include "core/base/quote.h"
 #include "core/security/authenticate.h"
+#include "core/security/nkey.h"
 #include "net/client_access.h"
 #include "net/client_internal.h"
 #include "net/error_text.h"
@@ -25,7 +26,7 @@ static void login_failed(struct client *client)
         if (name.count == 0 || !asked)
             continue;
         word = names[i].word;
-        (void)quote(name, quoted, sizeof quoted);
+        (void)quote(nkey_may_be_seed(name) ? TEXT("[REDACTED]") : name, quoted, sizeof quoted);
     }
     if (word[0] != 0)
         log_error(client->context->log, "%s - authentication error - %s %s", prefix, word, quoted);

@@ -6,6 +6,7 @@
 #include "net/cluster_changes.h"
 #include "net/cluster_permissions.h"
 #include "net/options.h"
+#include "net/url_shown.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,8 +62,8 @@ bool route_url_parse(struct bytes whole, struct arena *arena, struct route_url *
     const uint8_t *scheme_end = whole.count < 3 ? NULL : memmem(whole.data, whole.count, "://", 3);
     char shown[512]; /* a longer one is cut: it is for people, and for telling two apart */
     int64_t port = 0;
-    if (scheme_end == NULL || scheme_end == whole.data)
-        return false;
+    if (scheme_end == NULL || !url_is_scheme(bytes_of(whole.data, (size_t)(scheme_end - whole.data))))
+        return false; /* no scheme with a login in it either: it would be shown */
     *url = (struct route_url){0};
     struct bytes rest = bytes_of(scheme_end + 3, whole.count - (size_t)(scheme_end + 3 - whole.data));
     const uint8_t *slash = rest.count == 0 ? NULL : memchr(rest.data, '/', rest.count);
@@ -106,8 +107,8 @@ void cluster_listen_parse(const char **host, int64_t *port, const struct config_
         option_fail(errors, entry->position, "expected port or host:port, got %s", config_type_name(value));
     } else if (memchr(value->string.data, ':', value->string.count) == NULL ||
                !cluster_address_split(value->string, arena, host, port)) {
-        option_fail(errors, entry->position, "could not parse address string \"%.*s\"",
-                    BYTES_PRINTF(value->string));
+        option_fail(errors, entry->position, "could not parse address string \"%s\"",
+                    url_shown(value->string).text);
     }
 }
 
@@ -240,8 +241,8 @@ static void parse_routes(void *target, const struct config_entry *entry, struct 
         if (!option_want(errors, item, CONFIG_STRING))
             continue;
         if (!route_url_parse(item->value->string, arena, &url))
-            option_fail(errors, item->position, "error parsing route url [\"%.*s\"]",
-                        BYTES_PRINTF(item->value->string));
+            option_fail(errors, item->position, "error parsing route url [\"%s\"]",
+                        url_shown(item->value->string).text);
         else if (route_known(routes, options->route_count, &url))
             option_warn(errors, item->position, url.text, "Duplicate route entry detected");
         else
@@ -348,7 +349,7 @@ static bool apply_listen_flag(struct cluster_options *options, struct arena *are
     const char *scheme_end = strstr(options->listen_flag, "://");
     if (scheme_end == NULL) {
         config_text_add(why, "parse \"%s\": first path segment in URL cannot contain colon",
-                        options->listen_flag);
+                        url_shown(given).text);
         return false;
     }
     struct bytes rest = text(scheme_end + 3);
@@ -368,7 +369,7 @@ static bool apply_listen_flag(struct cluster_options *options, struct arena *are
     if (rest.count > 0 && rest.data[rest.count - 1] == '/')
         rest.count--;
     if (!cluster_address_split(rest, arena, &options->host, &port) || port == 0) {
-        config_text_add(why, "address %.*s: missing port in address", BYTES_PRINTF(rest));
+        config_text_add(why, "address %s: missing port in address", url_shown(rest).text);
         return false;
     }
     options->port = port;
@@ -398,7 +399,7 @@ static bool apply_routes_flag(struct cluster_options *options, struct arena *are
         struct bytes item = trimmed(bytes_of(at, (size_t)(end - at)));
         struct route_url *url = &routes[options->route_count];
         if (!route_url_parse(item, arena, url)) {
-            config_text_add(why, "error parsing route url [\"%.*s\"]", BYTES_PRINTF(item));
+            config_text_add(why, "error parsing route url [\"%s\"]", url_shown(item).text);
             return false;
         }
         if (!route_known(routes, options->route_count, url))

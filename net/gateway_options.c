@@ -2,6 +2,7 @@
 #include "net/gateway_options.h"
 
 #include "net/options.h"
+#include "net/url_shown.h"
 
 #include <strings.h>
 
@@ -105,8 +106,8 @@ static void url_add(struct gateway_remote_options *remote, struct route_url *url
     if (!option_want(errors, item, CONFIG_STRING))
         return;
     if (!route_url_parse(item->value->string, arena, &url)) {
-        option_fail(errors, item->position, "error parsing gateway url [\"%.*s\"]",
-                    BYTES_PRINTF(item->value->string));
+        option_fail(errors, item->position, "error parsing gateway url [\"%s\"]",
+                    url_shown(item->value->string).text);
         return;
     }
     for (uint32_t i = 0; i < remote->url_count; i++) {

@@ -1,6 +1,7 @@
 /* shards/option_rows.c - the rows that belong to no module below: address, log, lame duck, engine. */
 #include "shards/options.h"
 
+#include "net/url_shown.h"
 #include "shards/post.h"
 
 #include <inttypes.h>
@@ -32,13 +33,13 @@ void option_read_address(const char **host, int64_t *port, const struct config_e
             !brackets && name.count > 0 &&
             (memchr(name.data, ':', name.count) != NULL || memchr(name.data, '[', name.count) != NULL);
         if (colon == NULL || torn) {
-            option_fail(errors, entry->position, "could not parse address string \"%.*s\"",
-                        BYTES_PRINTF(address));
+            option_fail(errors, entry->position, "could not parse address string \"%s\"",
+                        url_shown(address).text);
             return;
         }
         struct bytes digits = bytes_of(colon + 1, address.count - (size_t)(colon + 1 - address.data));
         if (digits.count == 0 || !parse_port_text(digits, port)) {
-            option_fail(errors, entry->position, "could not parse port \"%.*s\"", BYTES_PRINTF(digits));
+            option_fail(errors, entry->position, "could not parse port \"%s\"", url_shown(digits).text);
             return;
         }
         *host = (const char *)option_copy(name, entry->position, arena, errors).data;

@@ -150,7 +150,9 @@ enum err flags_parse(const struct option_table *table, int argc, char *const arg
             break;
         }
         if (!split_flag(argv[i], &flag)) {
-            config_text_add(why, "bad flag syntax: %s", argv[i]);
+            const char *equals = strchr(argv[i], '='); /* what follows it may be a secret */
+            int shown = equals == NULL ? (int)strlen(argv[i]) : (int)(equals + 1 - argv[i]);
+            config_text_add(why, "bad flag syntax: %.*s%s", shown, argv[i], equals == NULL ? "" : "xxxxx");
             return ERR_INVALID;
         }
         find_flag(table, snapshot, &flag);

@@ -249,9 +249,31 @@ bool config_integer_parse(struct bytes digits, int64_t *integer, bool *range)
     return true;
 }
 
+/* Whether the value that is being read belongs to a key of secrets, or to a variable that does. */
+static bool value_secret(const struct parse *parse)
+{
+    static const char *const keys[] = {"password", "pass", "token", "nkey"};
+    bool secret = false;
+    for (; parse != NULL && !secret; parse = parse->variable == NULL ? NULL : parse->outer) {
+        const struct frame *frame = &parse->frames[parse->depth - 1];
+        while (frame > parse->frames && frame->list->kind == CONFIG_ARRAY)
+            frame--; /* a list's key waits in the map around it */
+        for (size_t i = 0; i < COUNT_OF(keys); i++)
+            secret = secret || config_name_equal(frame->key, keys[i]);
+    }
+    return secret;
+}
+
+/* What was written, as an error text may show it: `$ecret` is a password without its quotes more often than a
+ * name. */
+static struct bytes value_shown(const struct parse *parse, struct bytes written)
+{
+    return value_secret(parse) ? TEXT("xxxxx") : written;
+}
+
 static enum err bad_number(struct parse *parse, const char *kind, struct bytes digits, const char *what)
 {
-    config_text_add(parse->why, "%s '%.*s' %s", kind, BYTES_PRINTF(digits), what);
+    config_text_add(parse->why, "%s '%.*s' %s", kind, BYTES_PRINTF(value_shown(parse, digits)), what);
     return ERR_INVALID;
 }
 
@@ -298,7 +320,7 @@ static enum err scalar(struct parse *parse, const struct lexer_token *token, str
         if (datetime_valid(token->text))
             return ERR_OK;
         config_text_add(parse->why, "expected Zulu formatted DateTime, but got '%.*s'",
-                        BYTES_PRINTF(token->text));
+                        BYTES_PRINTF(value_shown(parse, token->text)));
         return ERR_INVALID;
     default:
         ASSERT(token->kind == LEXER_STRING);
@@ -387,7 +409,8 @@ static enum err parse_variable(struct parse *outer, const char *name, const char
 {
     for (const struct parse *parse = outer; parse != NULL; parse = parse->outer) {
         if (parse->variable != NULL && strcmp(parse->variable, name) == 0) {
-            config_text_add(outer->why, "variable reference cycle for '%s'", name);
+            config_text_add(outer->why, "variable reference cycle for '%.*s'",
+                            BYTES_PRINTF(value_shown(outer, text(name))));
             return ERR_INVALID;
         }
     }
@@ -426,8 +449,8 @@ static enum err look_up_environment(struct parse *parse, const struct lexer_toke
     const char *content =
         parse->source->variable == NULL ? NULL : parse->source->variable(parse->source->context, name);
     if (content == NULL) {
-        config_text_add(parse->why, "variable reference for '%s' on line %d can not be found", name,
-                        token->line);
+        config_text_add(parse->why, "variable reference for '%.*s' on line %d can not be found",
+                        BYTES_PRINTF(value_shown(parse, token->text)), token->line);
         return ERR_INVALID;
     }
     struct config_text *why = parse->why;
@@ -436,8 +459,9 @@ static enum err look_up_environment(struct parse *parse, const struct lexer_toke
     enum err err = parse_variable(parse, name, content, value);
     parse->why = why;
     if (err != ERR_OK)
-        config_text_add(why, "variable reference for '%s' on line %d could not be parsed: %s", name,
-                        token->line, config_text_string(&inner_why));
+        config_text_add(why, "variable reference for '%.*s' on line %d could not be parsed: %s",
+                        BYTES_PRINTF(value_shown(parse, token->text)), token->line,
+                        config_text_string(&inner_why));
     config_text_close(&inner_why);
     return err;
 }

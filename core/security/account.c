@@ -53,14 +53,13 @@ static void parse_nkey(void *target, const struct config_entry *entry, struct ar
     struct account_block *block = target;
     enum nkey_type type = NKEY_USER;
     uint8_t raw[NKEY_RAW_BYTES];
-    char shown[80];
     if (entry->value->kind == CONFIG_STRING && nkey_decode(entry->value->string, &type, raw) == ERR_OK &&
         type == NKEY_ACCOUNT) {
         block->account->nkey = option_copy(entry->value->string, entry->position, arena, errors);
         return;
     }
-    config_value_show(entry->value, shown, sizeof shown);
-    option_fail(errors, entry->position, "Not a valid public nkey for an account: \"%s\"", shown);
+    /* It may be the seed. */
+    option_fail(errors, entry->position, "Not a valid public nkey for an account: \"xxxxx\"");
 }
 
 static void parse_users(void *target, const struct config_entry *entry, struct arena *arena,

@@ -22,6 +22,7 @@ enum {
     PUBLIC_BYTES = 1 + NKEY_RAW_BYTES + CHECKSUM_BYTES,
     SEED_BYTES = 2 + NKEY_RAW_BYTES + CHECKSUM_BYTES,
     NONCE_BYTES = 11,
+    SEED_TORN_BYTES = 40, /* of 58: less of a seed is not taken for one */
 };
 _Static_assert(BASE32_TEXT_BYTES(PUBLIC_BYTES) + 1 == NKEY_TEXT_BYTES, "a public key has 56 letters");
 _Static_assert(BASE32_TEXT_BYTES(SEED_BYTES) + 1 == NKEY_SEED_TEXT_BYTES, "a seed has 58");
@@ -86,6 +87,11 @@ enum err nkey_decode(struct bytes text, enum nkey_type *type, uint8_t raw[NKEY_R
     *type = (enum nkey_type)binary[0];
     memcpy(raw, binary + 1, NKEY_RAW_BYTES);
     return ERR_OK;
+}
+
+bool nkey_may_be_seed(struct bytes text)
+{
+    return text.count >= SEED_TORN_BYTES && text.data[0] == 'S';
 }
 
 bool nkey_is_user(struct bytes text)

@@ -38,6 +38,10 @@ MUST_USE enum err nkey_decode(struct bytes text, enum nkey_type *type, uint8_t r
 /* Whether it is the text of a user's public key, "U...". */
 bool nkey_is_user(struct bytes text);
 
+/* Whether it may be the text of a seed, whole or torn: such a text is shown nowhere, even where a public key
+ * belongs. */
+bool nkey_may_be_seed(struct bytes text);
+
 /* A fresh server key's public text: the server_id, new at every start. The private half is not kept: a server
  * never signs with it. ERR_SYSTEM when OpenSSL cannot make a key. */
 MUST_USE enum err nkey_server_id(char out[NKEY_TEXT_BYTES]);

@@ -4,6 +4,7 @@
 #include "core/security/options.h"
 
 #include "core/config/duration.h"
+#include "core/security/nkey.h"
 #include "core/security/permissions.h"
 
 #define NOT_BUILT(field)                                                                                     \
@@ -213,6 +214,12 @@ static void compare_authorization(const void *old, const void *new, struct optio
                         (double)after->timeout_ns / 1e9);
 }
 
+/* A user's name may be a public key, and what stands in its place by mistake a seed. */
+static struct bytes name_shown(struct bytes name)
+{
+    return nkey_may_be_seed(name) ? TEXT("xxxxx") : name;
+}
+
 /* May go when its user goes too; everything else refuses the reload. */
 static void compare_no_auth_user(const void *old, const void *new, struct option_changes *changes)
 {
@@ -221,7 +228,8 @@ static void compare_no_auth_user(const void *old, const void *new, struct option
     if (bytes_equal(before->no_auth_user, after->no_auth_user) || gone || changes->refusal.count > 0)
         return;
     config_text_add(&changes->refusal, "config reload not supported for NoAuthUser: old=%.*s, new=%.*s",
-                    BYTES_PRINTF(before->no_auth_user), BYTES_PRINTF(after->no_auth_user));
+                    BYTES_PRINTF(name_shown(before->no_auth_user)),
+                    BYTES_PRINTF(name_shown(after->no_auth_user)));
 }
 
 /* ---- the top level ---- */
@@ -289,12 +297,12 @@ bool security_options_validate(const struct security_options *options, struct co
         return true;
     if (options->users.count == 0)
         config_text_add(why, "no_auth_user: \"%.*s\" present, but users/nkeys are not defined",
-                        BYTES_PRINTF(name));
+                        BYTES_PRINTF(name_shown(name)));
     else
         config_text_add(
             why,
             "no_auth_user: \"%.*s\" not present as user or nkey in authorization block or account "
             "configuration",
-            BYTES_PRINTF(name));
+            BYTES_PRINTF(name_shown(name)));
     return false;
 }

@@ -118,10 +118,9 @@ static const char *contradiction(const struct security_user *user)
 static void parse_user(struct security_user_list *list, const struct config_entry *item, struct arena *arena,
                        struct option_errors *errors)
 {
-    char shown[80];
-    if (item->value->kind != CONFIG_MAP) {
-        config_value_show(item->value, shown, sizeof(shown));
-        option_fail(errors, item->position, "Expected user entry to be a map/struct, got %s", shown);
+    if (item->value->kind != CONFIG_MAP) { /* what stands there may be a secret: its type is enough */
+        option_fail(errors, item->position, "Expected user entry to be a map/struct, got %s",
+                    config_type_name(item->value));
         return;
     }
     struct security_user *user = arena_new(arena, sizeof *user);
@@ -150,10 +149,9 @@ static void parse_user(struct security_user_list *list, const struct config_entr
 void security_user_list_parse(struct security_user_list *list, const struct config_entry *entry,
                               struct arena *arena, struct option_errors *errors)
 {
-    char shown[80];
     if (entry->value->kind != CONFIG_ARRAY) {
-        config_value_show(entry->value, shown, sizeof(shown));
-        option_fail(errors, entry->position, "Expected users field to be an array, got %s", shown);
+        option_fail(errors, entry->position, "Expected users field to be an array, got %s",
+                    config_type_name(entry->value));
         return;
     }
     for (const struct config_entry *item = entry->value->entries.first; item != NULL; item = item->next)

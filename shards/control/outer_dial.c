@@ -4,6 +4,7 @@
 #include "core/base/clock.h"
 #include "core/base/errno_text.h"
 #include "core/base/log.h"
+#include "net/url_shown.h"
 #include "shards/control/control_internal.h"
 #include "shards/control/outer.h"
 #include "shards/mail.h"
@@ -105,7 +106,8 @@ bool outer_urls_read(struct outer *outer, const char *urls, char *why, size_t wh
         const uint8_t *comma = rest.count == 0 ? NULL : memchr(rest.data, ',', rest.count);
         size_t count = comma == NULL ? rest.count : (size_t)(comma - rest.data);
         if (!url_add(outer, bytes_of(rest.data, count), lenient)) {
-            snprintf(why, why_bytes, "malformed url: %s", lenient ? "in the list of NATS servers" : urls);
+            snprintf(why, why_bytes, "malformed url: %s",
+                     lenient ? "in the list of NATS servers" : url_shown(text(urls)).text);
             return false;
         }
         more = comma != NULL;

@@ -180,6 +180,13 @@ static const struct parse_case variable_cases[] = {
     {"b {x: 1}\na: $x", "! variable reference for 'x' on line 2 can not be found"},
     {"x: 1\na: $X", "! variable reference for 'X' on line 2 can not be found"},
     {"a: ${FOO", "! variable reference for '{FOO' on line 1 can not be found"},
+    {"pass: $FOO", "! variable reference for 'xxxxx' on line 1 can not be found"},
+    {"a {PassWord: [$2b$11$abc]}", "! variable reference for 'xxxxx' on line 1 can not be found"},
+    {"TOKEN: 99999999999999999999", "! integer 'xxxxx' is out of the range"},
+    {"nkey: 2020-02-30T00:00:00Z", "! expected Zulu formatted DateTime, but got 'xxxxx'"},
+    {"pass: $SELF",
+     "! variable reference for 'xxxxx' on line 1 could not be parsed: variable reference for 'xxxxx' on "
+     "line 1 could not be parsed: variable reference cycle for 'xxxxx'"},
     {"a: $2b$11$abc", "! variable reference for '2b$11$abc' on line 1 can not be found"},
     {"a: $TWO",
      "! variable reference for 'TWO' on line 1 could not be parsed: Parse error on line 1: 'Expected a "
