@@ -837,6 +837,54 @@ row_37_nearest_first.dials = True
 row_37_nearest_first.top = 'ping_interval: "1s"\nping_max: 1000\n'  # its client answers none
 
 
+def varz_of(world):
+    port = re.search(r"Starting http monitor on \S+:(\d+)", world.node.said()).group(1)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/varz", timeout=WAIT_SECONDS) as reply:
+        return json.loads(reply.read())
+
+
+def wait_said(world, words):
+    end = time.monotonic() + WAIT_SECONDS
+    while words not in world.node.said():
+        if time.monotonic() > end:
+            raise Failure(f"not said: {words}")
+        time.sleep(0.01)
+
+
+def row_slow_is_counted(world):
+    """A connection whose peer does not read is slow until it has caught up, and closed when nothing goes out at all."""
+    out, _ = world.both()
+    out.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+    client = Client(world.node)
+    out.send(b"RS+ APP bulk\r\nRS+ APP begin\r\n")
+    out.until_message(client, "begin")
+    for _ in range(300):  # more than sockets hold
+        client.publish("bulk", b"x" * 100000)
+    wait_said(world, "Gateway connection closed: Slow Consumer (Write Deadline)")
+    varz = varz_of(world)
+    if varz["slow_consumers"] < 1:
+        raise Failure("it is not counted")
+    expect(varz.get("slow_consumer_stats", {"gateways": 1}).get("gateways"), 1)
+    expect(varz.get("slow_consumer_stats", {"routes": 0}).get("routes"), 0)
+    client.close()
+
+
+row_slow_is_counted.dials = True
+row_slow_is_counted.top = 'write_deadline: "1s"\nhttp: "127.0.0.1:-1"\n'
+
+
+def row_stale_is_counted(world):
+    """A peer that answers no PING is counted with the gateways."""
+    world.inbound()
+    wait_said(world, "Gateway connection closed: Stale Connection")
+    varz = varz_of(world)
+    stale = {"clients": 0, "routes": 0, "gateways": 1, "leafs": 0}
+    expect([varz.get("stale_connections", 1), varz.get("stale_connection_stats", stale)], [1, stale])
+
+
+row_stale_is_counted.top = 'ping_interval: "500ms"\nping_max: 1\nhttp: "127.0.0.1:-1"\n'
+
+
 def row_two_addresses(world):
     """6.3: further addresses of a cluster are tried when one is lost."""
     second = socket.create_server(("127.0.0.1", 0))
