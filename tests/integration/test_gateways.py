@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cluster_client import ACCOUNTS, WAIT_SECONDS, Client, Failure, Node, free_ports, pump  # noqa: E402
@@ -853,11 +854,11 @@ def wait_said(world, words):
 
 def row_slow_is_counted(world):
     """A connection whose peer does not read is slow until it has caught up, and closed when nothing goes out at all."""
-    out, _ = world.both()
+    out, _ = world.outbound()
     out.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
     client = Client(world.node)
-    out.send(b"RS+ APP bulk\r\nRS+ APP begin\r\n")
-    out.until_message(client, "begin")
+    out.send(command(2, "APP") + b"RS+ APP bulk\r\n" + command(3, "APP") + b"PING\r\n")
+    peer_has_taken(out)
     for _ in range(300):  # more than sockets hold
         client.publish("bulk", b"x" * 100000)
     wait_said(world, "Gateway connection closed: Slow Consumer (Write Deadline)")
@@ -875,6 +876,7 @@ row_slow_is_counted.top = 'write_deadline: "1s"\nhttp: "127.0.0.1:-1"\n'
 
 def row_stale_is_counted(world):
     """A peer that answers no PING is counted with the gateways."""
+    world.listener.close()  # so that there is no second connection
     world.inbound()
     wait_said(world, "Gateway connection closed: Stale Connection")
     varz = varz_of(world)
