@@ -101,7 +101,8 @@ struct report_shard {
     uint64_t route_slow_consumers; /* writes of routes that met their deadline */
     uint64_t route_slow_episodes;  /* the first ones of these, until the route had caught up */
     uint64_t route_stale_connections;
-    uint64_t gateway_slow_consumers, gateway_slow_episodes, gateway_stale_connections; /* likewise */
+    uint64_t gateway_slow_consumers; /* writes of gateway connections that met theirs */
+    uint64_t gateway_stale_connections;
     uint64_t stalls;
     uint64_t turns;
     uint64_t enters; /* system calls into the ring */

@@ -119,7 +119,6 @@ static void shard_figures(const struct shard *shard, struct report_shard *figure
         .route_slow_episodes = shard->context.route_slow_episodes,
         .route_stale_connections = shard->context.route_stale_connections,
         .gateway_slow_consumers = shard->context.gateway_slow_consumers,
-        .gateway_slow_episodes = shard->context.gateway_slow_episodes,
         .gateway_stale_connections = shard->context.gateway_stale_connections,
         .stalls = shard->stall_count,
         .turns = shard->context.turn,

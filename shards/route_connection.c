@@ -366,7 +366,6 @@ static void write_late(struct shard *shard, struct route_connection *connection)
     shard->context.route_slow_consumers += !gateway;
     shard->context.route_slow_episodes += !gateway && !connection->slow;
     shard->context.gateway_slow_consumers += gateway;
-    shard->context.gateway_slow_episodes += gateway && !connection->slow;
     log_notice(shard->context.log,
                "%s - Slow Consumer %s: WriteDeadline of %s exceeded with %u chunks of %llu total bytes.",
                route_prefix(&connection->route, prefix, sizeof prefix),

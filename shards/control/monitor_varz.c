@@ -60,7 +60,7 @@ struct monitor_sums monitor_sums(const struct control *control, const struct mon
             shard->slow_consumers + shard->route_slow_consumers + shard->gateway_slow_consumers;
         sums.slow.clients += shard->slow_consumers;
         sums.slow.routes += shard->route_slow_episodes;
-        sums.slow.gateways += shard->gateway_slow_episodes;
+        sums.slow.gateways += shard->gateway_slow_consumers;
         sums.stale.clients += shard->stale_connections;
         sums.stale.routes += shard->route_stale_connections;
         sums.stale.gateways += shard->gateway_stale_connections;

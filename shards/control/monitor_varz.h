@@ -19,7 +19,7 @@ struct monitor_process monitor_process(struct control *control);
 struct monitor_sums {
     uint64_t slow_consumers, stale_connections; /* of all connections */
     uint64_t stalls;
-    struct monitor_kinds slow, stale; /* of a slow route or gateway connection only the first write */
+    struct monitor_kinds slow, stale; /* of a slow route only the first write */
 };
 struct monitor_sums monitor_sums(const struct control *control, const struct monitor_task *task);
 
