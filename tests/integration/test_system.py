@@ -592,7 +592,6 @@ def check_crossing(servers, askers):
         pump(clients, lambda: b"last!" in other.messages[-1].body)
     for i, server in enumerate(servers):
         went, came = len(clients[1 - i].messages), len(clients[i].messages)
-        statz = {one["acc"]: one for one in server.json("/accstatz")["account_statz"]}["APP"]
         one_more = Asker(Place(server.client_port), "app")
 
         def told():
@@ -600,6 +599,7 @@ def check_crossing(servers, askers):
             return [event for event in events if (event["server"]["name"], event["conns"]) == ("g%d" % i, 2)]
 
         pump([askers[i], one_more], told)
+        statz = {one["acc"]: one for one in server.json("/accstatz")["account_statz"]}["APP"]
         crossed = {"sent": (went, went * sizes[i]), "received": (came, came * sizes[1 - i])}
         here = {"sent": crossed["received"], "received": (published[i], published[i] * sizes[i])}  # by the client
         newer = "gateways" in statz["sent"]
