@@ -97,6 +97,8 @@ struct session_context {
     uint64_t route_slow_consumers; /* writes of routes that met their deadline */
     uint64_t route_slow_episodes;  /* the same, but only the first one until the route has caught up */
     uint64_t route_stale_connections;
+    uint64_t gateway_slow_consumers; /* writes of gateway connections that met theirs */
+    uint64_t gateway_stale_connections;
 };
 
 #endif

@@ -356,7 +356,8 @@ void route_timer_due(struct route *route)
         return;
     }
     if (silent || route->pings_unanswered >= route->ping_max + 1) {
-        route->context->route_stale_connections++;
+        route->context->route_stale_connections += !gateway;
+        route->context->gateway_stale_connections += gateway;
         route_close(route, CLOSED_STALE_CONNECTION, error_text(ERROR_STALE_CONNECTION));
         return;
     }

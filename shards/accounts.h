@@ -16,8 +16,9 @@ struct shard;
 struct service;
 
 struct shard_account {
-    struct host_account host;   /* first: a session knows its account by it */
-    struct host_traffic routes; /* what came and went by routes of this shard */
+    struct host_account host;     /* first: a session knows its account by it */
+    struct host_traffic routes;   /* what came and went by routes of this shard */
+    struct host_traffic gateways; /* and by gateway connections */
     uint32_t id;
     bool opened; /* a client has been here, or a request: what it imports is in place */
     const struct security_account

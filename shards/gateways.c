@@ -115,17 +115,21 @@ bool gateways_send_room(struct shard *shard, uint32_t number, const struct messa
 
 /* ---- out ---- */
 
-static bool deliver_own(struct route_connection *connection, const struct shard_account *account,
+static bool deliver_own(struct route_connection *connection, struct shard_account *account,
                         const struct message *run, struct bytes queues)
 {
     const struct security_account *configured = account->host.configured;
     struct message placed = *run;
     if (placed.publisher != NULL)
         placed.place = placed.publisher->place;
-    return configured != NULL && route_deliver(&connection->route, configured->name, &placed, queues);
+    if (configured == NULL || !route_deliver(&connection->route, configured->name, &placed, queues))
+        return false;
+    account->gateways.out_messages += message_count(run);
+    account->gateways.out_bytes += (uint64_t)message_count(run) * run->total_bytes;
+    return true;
 }
 
-bool gateways_send(struct shard *shard, const struct shard_account *account, uint32_t number,
+bool gateways_send(struct shard *shard, struct shard_account *account, uint32_t number,
                    const struct message *run, struct bytes queues)
 {
     const struct gateway *gateway = &shard->gateways.all[number];
@@ -182,7 +186,7 @@ static struct bytes names_of(const struct choices *choices, uint32_t number,
 }
 
 /* With queue groups; each cluster that has none of them too. */
-static NEVER_INLINE bool deliver_chosen(struct shard *shard, const struct shard_account *account,
+static NEVER_INLINE bool deliver_chosen(struct shard *shard, struct shard_account *account,
                                         const struct match *local, const struct remotes_plan *plan,
                                         const struct match *match, const struct message *message,
                                         uint64_t plain)
@@ -200,7 +204,7 @@ static NEVER_INLINE bool deliver_chosen(struct shard *shard, const struct shard_
     return taken;
 }
 
-bool gateways_deliver(struct shard *shard, const struct shard_account *account, const struct match *local,
+bool gateways_deliver(struct shard *shard, struct shard_account *account, const struct match *local,
                       const struct remotes_plan *plan, const struct message *run)
 {
     if (up(shard, account) == 0)
@@ -234,7 +238,7 @@ void gateways_mail_message(struct shard *shard, const uint8_t *mail, uint32_t by
     struct bytes queues;
     ASSERT(bytes >= sizeof header);
     remotes_mail_read(mail, &header, &message, &queues);
-    const struct shard_account *account = accounts_get(shard, header.account);
+    struct shard_account *account = accounts_get(shard, header.account);
     struct route_connection *own = shard->gateways.all[__builtin_ctzll(header.remotes)].own;
     if (own != NULL && account != NULL) /* else it has gone meanwhile */
         (void)deliver_own(own, account, &message, queues);

@@ -113,11 +113,11 @@ bool gateways_wanted(struct shard *shard, const struct shard_account *account, s
 
 /* Sends it to the clusters that want it, and for each queue group that neither `local` nor `plan` know to the
  * nearest one that has it. Room was asked for. True: some line goes out. */
-bool gateways_deliver(struct shard *shard, const struct shard_account *account, const struct match *local,
+bool gateways_deliver(struct shard *shard, struct shard_account *account, const struct match *local,
                       const struct remotes_plan *plan, const struct message *run);
 
 /* Sends to one cluster only. */
-bool gateways_send(struct shard *shard, const struct shard_account *account, uint32_t number,
+bool gateways_send(struct shard *shard, struct shard_account *account, uint32_t number,
                    const struct message *run, struct bytes queues);
 bool gateways_send_room(struct shard *shard, uint32_t number, const struct message *run);
 

@@ -179,6 +179,8 @@ static enum route_host_result host_publish(struct route *route, const struct rou
                                      : router_publish_gateway(shard, account, &message);
     if (result == HOST_FULL)
         return ROUTE_HOST_FULL;
+    account->gateways.in_messages++;
+    account->gateways.in_bytes += operation->message.total_bytes;
     if (UNLIKELY(shard->expired_count > 0))
         shard_remove_expired(shard);
     return ROUTE_HOST_DONE; /* without memory it is lost to those that it could not be matched for */

@@ -101,6 +101,8 @@ struct report_shard {
     uint64_t route_slow_consumers; /* writes of routes that met their deadline */
     uint64_t route_slow_episodes;  /* the first ones of these, until the route had caught up */
     uint64_t route_stale_connections;
+    uint64_t gateway_slow_consumers; /* writes of gateway connections that met theirs */
+    uint64_t gateway_stale_connections;
     uint64_t stalls;
     uint64_t turns;
     uint64_t enters; /* system calls into the ring */
@@ -139,8 +141,9 @@ struct report_account {
     uint32_t id;
     uint32_t clients;
     uint64_t in_messages, in_bytes, out_messages, out_bytes, slow_consumers;
-    /* Those above are of clients, these of routes. */
+    /* Those above are of clients, these of routes and of gateway connections. */
     uint64_t route_in_messages, route_in_bytes, route_out_messages, route_out_bytes;
+    uint64_t gateway_in_messages, gateway_in_bytes, gateway_out_messages, gateway_out_bytes;
     uint64_t subscriptions, interests, inserts, removes, matches;
     uint64_t remote_subscriptions; /* what other servers want, by the routes of this shard */
 };

@@ -118,6 +118,8 @@ static void shard_figures(const struct shard *shard, struct report_shard *figure
         .route_slow_consumers = shard->context.route_slow_consumers,
         .route_slow_episodes = shard->context.route_slow_episodes,
         .route_stale_connections = shard->context.route_stale_connections,
+        .gateway_slow_consumers = shard->context.gateway_slow_consumers,
+        .gateway_stale_connections = shard->context.gateway_stale_connections,
         .stalls = shard->stall_count,
         .turns = shard->context.turn,
         .enters = loop_enters(shard->loop),
@@ -151,6 +153,7 @@ static void account_figures(const struct shard *shard, const struct shard_accoun
                             struct report_account *figures)
 {
     const struct host_traffic *traffic = &account->host.traffic, *routes = &account->routes;
+    const struct host_traffic *gateways = &account->gateways;
     struct index_figures index = index_figures(account->index);
     uint64_t own = own_patterns(shard, account);
     *figures = (struct report_account){
@@ -165,6 +168,10 @@ static void account_figures(const struct shard *shard, const struct shard_accoun
         .route_in_bytes = routes->in_bytes,
         .route_out_messages = routes->out_messages,
         .route_out_bytes = routes->out_bytes,
+        .gateway_in_messages = gateways->in_messages,
+        .gateway_in_bytes = gateways->in_bytes,
+        .gateway_out_messages = gateways->out_messages,
+        .gateway_out_bytes = gateways->out_bytes,
         .subscriptions = index.subscriptions - own,
         .interests = index.interests - own,
         .inserts = index.inserts - own,

@@ -365,6 +365,7 @@ static void write_late(struct shard *shard, struct route_connection *connection)
     connection->send_started_ns = shard->context.now_ns;
     shard->context.route_slow_consumers += !gateway;
     shard->context.route_slow_episodes += !gateway && !connection->slow;
+    shard->context.gateway_slow_consumers += gateway;
     log_notice(shard->context.log,
                "%s - Slow Consumer %s: WriteDeadline of %s exceeded with %u chunks of %llu total bytes.",
                route_prefix(&connection->route, prefix, sizeof prefix),

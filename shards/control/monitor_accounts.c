@@ -234,12 +234,12 @@ static void put_counted(struct json_output *document, const char *key, struct co
 }
 
 static void put_traffic(struct json_output *document, const char *key, struct counted clients,
-                        struct counted routes)
+                        struct counted routes, struct counted gateways)
 {
     json_put_object(document, key);
-    json_put_unsigned(document, "msgs", clients.messages + routes.messages);
-    json_put_unsigned(document, "bytes", clients.bytes + routes.bytes);
-    put_counted(document, "gateways", (struct counted){0});
+    json_put_unsigned(document, "msgs", clients.messages + routes.messages + gateways.messages);
+    json_put_unsigned(document, "bytes", clients.bytes + routes.bytes + gateways.bytes);
+    put_counted(document, "gateways", gateways);
     put_counted(document, "routes", routes);
     put_counted(document, "leafs", (struct counted){0});
     json_put_object_end(document);
@@ -255,9 +255,11 @@ void monitor_put_account_figures(struct json_output *document, const struct secu
     json_put_unsigned(document, "total_conns", figures->clients);
     json_put_unsigned(document, "num_subscriptions", figures->subscriptions + figures->remote_subscriptions);
     put_traffic(document, "sent", (struct counted){figures->out_messages, figures->out_bytes},
-                (struct counted){figures->route_out_messages, figures->route_out_bytes});
+                (struct counted){figures->route_out_messages, figures->route_out_bytes},
+                (struct counted){figures->gateway_out_messages, figures->gateway_out_bytes});
     put_traffic(document, "received", (struct counted){figures->in_messages, figures->in_bytes},
-                (struct counted){figures->route_in_messages, figures->route_in_bytes});
+                (struct counted){figures->route_in_messages, figures->route_in_bytes},
+                (struct counted){figures->gateway_in_messages, figures->gateway_in_bytes});
     json_put_unsigned(document, "slow_consumers", figures->slow_consumers);
 }
 

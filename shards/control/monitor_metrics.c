@@ -88,6 +88,7 @@ static void add_varz(struct control *control, struct monitor_task *task)
     struct json_output *out = &task->document;
     const struct net_options *net = &control->snapshot->options->net;
     const struct report_account *sum = &task->figures.sum;
+    struct monitor_traffic all = monitor_traffic(sum);
     struct monitor_process process = monitor_process(control);
     struct monitor_sums sums = monitor_sums(control, task);
     int64_t start_ms = (control->monitor.start_ns + control->monitor.wall_minus_ns) / NS_PER_MS;
@@ -97,29 +98,29 @@ static void add_varz(struct control *control, struct monitor_task *task)
         {"gnatsd_varz_cores", (double)process.cores},
         {"gnatsd_varz_cpu", process.cpu_percent},
         {"gnatsd_varz_gomaxprocs", (double)control->shard_count},
-        {"gnatsd_varz_in_bytes", (double)(sum->in_bytes + sum->route_in_bytes)},
+        {"gnatsd_varz_in_bytes", (double)all.in_bytes},
         {"gnatsd_varz_in_client_bytes", (double)sum->in_bytes},
         {"gnatsd_varz_in_client_msgs", (double)sum->in_messages},
-        {"gnatsd_varz_in_msgs", (double)(sum->in_messages + sum->route_in_messages)},
+        {"gnatsd_varz_in_msgs", (double)all.in_messages},
         {"gnatsd_varz_leafnodes", 0},
         {"gnatsd_varz_max_connections", (double)(net->max_connections < 0 ? 0 : net->max_connections)},
         {"gnatsd_varz_max_control_line", (double)net->max_control_line_bytes},
         {"gnatsd_varz_max_payload", (double)net->max_payload_bytes},
         {"gnatsd_varz_max_pending", (double)net->max_pending_bytes},
         {"gnatsd_varz_mem", (double)process.resident_bytes},
-        {"gnatsd_varz_out_bytes", (double)(sum->out_bytes + sum->route_out_bytes)},
+        {"gnatsd_varz_out_bytes", (double)all.out_bytes},
         {"gnatsd_varz_out_client_bytes", (double)sum->out_bytes},
         {"gnatsd_varz_out_client_msgs", (double)sum->out_messages},
-        {"gnatsd_varz_out_msgs", (double)(sum->out_messages + sum->route_out_messages)},
+        {"gnatsd_varz_out_msgs", (double)all.out_messages},
         {"gnatsd_varz_ping_interval", (double)net->ping_interval_ns},
         {"gnatsd_varz_ping_max", (double)net->ping_max},
         {"gnatsd_varz_port", (double)control->port},
         {"gnatsd_varz_remotes", (double)cluster_remote_count(control)},
         {"gnatsd_varz_routes", (double)cluster_registered_count(control)},
-        {"gnatsd_varz_slow_consumers", (double)(sums.slow_consumers + sums.route_slow_consumers)},
-        {"gnatsd_varz_slow_consumer_stats_clients", (double)sums.slow_consumers},
-        {"gnatsd_varz_slow_consumer_stats_routes", (double)sums.route_slow_episodes},
-        {"gnatsd_varz_stale_connections", (double)(sums.stale_connections + sums.route_stale_connections)},
+        {"gnatsd_varz_slow_consumers", (double)sums.slow_consumers},
+        {"gnatsd_varz_slow_consumer_stats_clients", (double)sums.slow.clients},
+        {"gnatsd_varz_slow_consumer_stats_routes", (double)sums.slow.routes},
+        {"gnatsd_varz_stale_connections", (double)sums.stale_connections},
         {"gnatsd_varz_stalled_clients", (double)sums.stalls},
         {"gnatsd_varz_start", (double)start_ms},
         {"gnatsd_varz_subscriptions", (double)(sum->subscriptions + sum->remote_subscriptions)},
@@ -153,12 +154,12 @@ static void add_more(struct control *control, struct monitor_task *task)
         {"gnatsd_varz_http_port", https ? 0 : (double)monitor->port},
         {"gnatsd_varz_https_port", https ? (double)monitor->port : 0},
         {"gnatsd_varz_proto", 1},
-        {"gnatsd_varz_slow_consumer_stats_gateways", 0},
+        {"gnatsd_varz_slow_consumer_stats_gateways", (double)sums.slow.gateways},
         {"gnatsd_varz_slow_consumer_stats_leafs", 0},
-        {"gnatsd_varz_stale_connection_stats_clients", (double)sums.stale_connections},
-        {"gnatsd_varz_stale_connection_stats_gateways", 0},
+        {"gnatsd_varz_stale_connection_stats_clients", (double)sums.stale.clients},
+        {"gnatsd_varz_stale_connection_stats_gateways", (double)sums.stale.gateways},
         {"gnatsd_varz_stale_connection_stats_leafs", 0},
-        {"gnatsd_varz_stale_connection_stats_routes", (double)sums.route_stale_connections},
+        {"gnatsd_varz_stale_connection_stats_routes", (double)sums.stale.routes},
         {"gnatsd_varz_tls_timeout", (double)tls_options_timeout_ns(&options->net.tls) / 1e9},
         {"gnatsd_connz_num_connections", open_count},
         {"gnatsd_connz_total", open_count},
@@ -207,13 +208,13 @@ static uint64_t account_value(const struct report_account *figures, enum account
     case ACCOUNT_SUBSCRIPTIONS:
         return figures->subscriptions + figures->remote_subscriptions;
     case ACCOUNT_SENT_MESSAGES:
-        return figures->out_messages + figures->route_out_messages;
+        return monitor_traffic(figures).out_messages;
     case ACCOUNT_SENT_BYTES:
-        return figures->out_bytes + figures->route_out_bytes;
+        return monitor_traffic(figures).out_bytes;
     case ACCOUNT_RECEIVED_MESSAGES:
-        return figures->in_messages + figures->route_in_messages;
+        return monitor_traffic(figures).in_messages;
     case ACCOUNT_RECEIVED_BYTES:
-        return figures->in_bytes + figures->route_in_bytes;
+        return monitor_traffic(figures).in_bytes;
     case ACCOUNT_SLOW:
         return figures->slow_consumers;
     }

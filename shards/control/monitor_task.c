@@ -408,6 +408,10 @@ static void account_add(struct report_account *to, const struct report_account *
     to->route_in_bytes += add->route_in_bytes;
     to->route_out_messages += add->route_out_messages;
     to->route_out_bytes += add->route_out_bytes;
+    to->gateway_in_messages += add->gateway_in_messages;
+    to->gateway_in_bytes += add->gateway_in_bytes;
+    to->gateway_out_messages += add->gateway_out_messages;
+    to->gateway_out_bytes += add->gateway_out_bytes;
     to->remote_subscriptions += add->remote_subscriptions;
     to->subscriptions += add->subscriptions;
     to->interests += add->interests;

@@ -274,7 +274,10 @@ void monitor_put_subscription(struct json_output *document, const uint8_t *recor
 void monitor_put_time(struct json_output *document, const char *key, const struct control *control,
                       int64_t moment_ns);
 /* Counts by kind of connection. */
-void monitor_put_kinds(struct json_output *document, const char *key, uint64_t clients, uint64_t routes);
+struct monitor_kinds {
+    uint64_t clients, routes, gateways;
+};
+void monitor_put_kinds(struct json_output *document, const char *key, const struct monitor_kinds *kinds);
 /* The present moment, and the server's id before it. */
 void monitor_put_now(struct json_output *document, const struct control *control);
 /* "3d4h0m12s". */

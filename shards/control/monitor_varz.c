@@ -54,14 +54,29 @@ struct monitor_sums monitor_sums(const struct control *control, const struct mon
 {
     struct monitor_sums sums = {0};
     for (uint32_t i = 0; i < control->shard_count; i++) {
-        sums.slow_consumers += task->figures.shards[i].slow_consumers;
-        sums.stale_connections += task->figures.shards[i].stale_connections;
-        sums.stalls += task->figures.shards[i].stalls;
-        sums.route_slow_consumers += task->figures.shards[i].route_slow_consumers;
-        sums.route_slow_episodes += task->figures.shards[i].route_slow_episodes;
-        sums.route_stale_connections += task->figures.shards[i].route_stale_connections;
+        const struct report_shard *shard = &task->figures.shards[i];
+        sums.stalls += shard->stalls;
+        sums.slow_consumers +=
+            shard->slow_consumers + shard->route_slow_consumers + shard->gateway_slow_consumers;
+        sums.slow.clients += shard->slow_consumers;
+        sums.slow.routes += shard->route_slow_episodes;
+        sums.slow.gateways += shard->gateway_slow_consumers;
+        sums.stale.clients += shard->stale_connections;
+        sums.stale.routes += shard->route_stale_connections;
+        sums.stale.gateways += shard->gateway_stale_connections;
     }
+    sums.stale_connections = sums.stale.clients + sums.stale.routes + sums.stale.gateways;
     return sums;
+}
+
+struct monitor_traffic monitor_traffic(const struct report_account *figures)
+{
+    return (struct monitor_traffic){
+        .in_messages = figures->in_messages + figures->route_in_messages + figures->gateway_in_messages,
+        .in_bytes = figures->in_bytes + figures->route_in_bytes + figures->gateway_in_bytes,
+        .out_messages = figures->out_messages + figures->route_out_messages + figures->gateway_out_messages,
+        .out_bytes = figures->out_bytes + figures->route_out_bytes + figures->gateway_out_bytes,
+    };
 }
 
 static struct bytes optional(const char *words)
@@ -210,26 +225,26 @@ static void put_configuration(struct json_output *document, const struct control
     put_write_timeout(document, options->net.write_timeout);
 }
 
-void monitor_put_kinds(struct json_output *document, const char *key, uint64_t clients, uint64_t routes)
+void monitor_put_kinds(struct json_output *document, const char *key, const struct monitor_kinds *kinds)
 {
-    static const char *const others[] = {"gateways", "leafs"};
     json_put_object(document, key);
-    json_put_unsigned(document, "clients", clients);
-    json_put_unsigned(document, "routes", routes);
-    for (size_t i = 0; i < COUNT_OF(others); i++)
-        json_put_unsigned(document, others[i], 0);
+    json_put_unsigned(document, "clients", kinds->clients);
+    json_put_unsigned(document, "routes", kinds->routes);
+    json_put_unsigned(document, "gateways", kinds->gateways);
+    json_put_unsigned(document, "leafs", 0);
     json_put_object_end(document);
 }
 
 static void put_traffic(struct json_output *document, const struct monitor_task *task)
 {
     const struct report_account *sum = &task->figures.sum;
-    json_put_unsigned(document, "in_msgs", sum->in_messages + sum->route_in_messages);
-    json_put_unsigned(document, "in_bytes", sum->in_bytes + sum->route_in_bytes);
+    struct monitor_traffic all = monitor_traffic(sum);
+    json_put_unsigned(document, "in_msgs", all.in_messages);
+    json_put_unsigned(document, "in_bytes", all.in_bytes);
     json_put_unsigned(document, "in_client_msgs", sum->in_messages);
     json_put_unsigned(document, "in_client_bytes", sum->in_bytes);
-    json_put_unsigned(document, "out_msgs", sum->out_messages + sum->route_out_messages);
-    json_put_unsigned(document, "out_bytes", sum->out_bytes + sum->route_out_bytes);
+    json_put_unsigned(document, "out_msgs", all.out_messages);
+    json_put_unsigned(document, "out_bytes", all.out_bytes);
     json_put_unsigned(document, "out_client_msgs", sum->out_messages);
     json_put_unsigned(document, "out_client_bytes", sum->out_bytes);
 }
@@ -276,8 +291,8 @@ static void put_run_time(struct control *control, struct monitor_task *task)
     json_put_unsigned(document, "remotes", cluster_remote_count(control));
     json_put_int(document, "leafnodes", 0);
     put_traffic(document, task);
-    json_put_unsigned(document, "slow_consumers", sums.slow_consumers + sums.route_slow_consumers);
-    json_put_unsigned(document, "stale_connections", sums.stale_connections + sums.route_stale_connections);
+    json_put_unsigned(document, "slow_consumers", sums.slow_consumers);
+    json_put_unsigned(document, "stale_connections", sums.stale_connections);
     json_put_unsigned(document, "stalled_clients", sums.stalls);
     json_put_unsigned(document, "subscriptions",
                       task->figures.sum.subscriptions + task->figures.sum.remote_subscriptions +
@@ -301,9 +316,8 @@ static void put_after(struct control *control, struct monitor_task *task)
     }
     if (system != NULL)
         json_put_text(document, "system_account", system->name);
-    monitor_put_kinds(document, "slow_consumer_stats", sums.slow_consumers, sums.route_slow_episodes);
-    monitor_put_kinds(document, "stale_connection_stats", sums.stale_connections,
-                      sums.route_stale_connections);
+    monitor_put_kinds(document, "slow_consumer_stats", &sums.slow);
+    monitor_put_kinds(document, "stale_connection_stats", &sums.stale);
 }
 
 void varz_told(struct control *control, struct monitor_task *task)

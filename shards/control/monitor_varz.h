@@ -17,9 +17,16 @@ struct monitor_process monitor_process(struct control *control);
 
 /* The sums over all shards. */
 struct monitor_sums {
-    uint64_t slow_consumers, stale_connections, stalls; /* the first two: of clients */
-    uint64_t route_slow_consumers, route_slow_episodes, route_stale_connections;
+    uint64_t slow_consumers, stale_connections; /* of all connections */
+    uint64_t stalls;
+    struct monitor_kinds slow, stale; /* of a slow route only the first write */
 };
 struct monitor_sums monitor_sums(const struct control *control, const struct monitor_task *task);
+
+/* What came and went on all connections: of clients, routes and gateways. */
+struct monitor_traffic {
+    uint64_t in_messages, in_bytes, out_messages, out_bytes;
+};
+struct monitor_traffic monitor_traffic(const struct report_account *figures);
 
 #endif

@@ -88,12 +88,11 @@ static void put_gateways(struct json_output *document, const struct control *con
 
 static void put_statsz_traffic(struct json_output *document, const struct report_account *sum)
 {
+    struct monitor_traffic all = monitor_traffic(sum);
     json_put_unsigned(document, "subscriptions", sum->subscriptions + sum->remote_subscriptions);
-    put_data(document, "sent", sum->out_messages + sum->route_out_messages,
-             sum->out_bytes + sum->route_out_bytes);
+    put_data(document, "sent", all.out_messages, all.out_bytes);
     put_data(document, "sent_to_clients", sum->out_messages, sum->out_bytes);
-    put_data(document, "received", sum->in_messages + sum->route_in_messages,
-             sum->in_bytes + sum->route_in_bytes);
+    put_data(document, "received", all.in_messages, all.in_bytes);
     put_data(document, "received_from_clients", sum->in_messages, sum->in_bytes);
 }
 
@@ -102,8 +101,6 @@ static void put_statsz(struct control *control, struct monitor_task *task)
     struct json_output *document = &task->document;
     struct monitor_process process = monitor_process(control);
     struct monitor_sums sums = monitor_sums(control, task);
-    uint64_t slow = sums.slow_consumers + sums.route_slow_consumers;
-    uint64_t stale = sums.stale_connections + sums.route_stale_connections;
     json_put_object(document, NULL);
     monitor_put_time(document, "start", control, control->monitor.start_ns);
     json_put_unsigned(document, "mem", process.resident_bytes);
@@ -113,13 +110,12 @@ static void put_statsz(struct control *control, struct monitor_task *task)
     json_put_unsigned(document, "total_connections", control->accepted_count);
     json_put_unsigned(document, "active_accounts", active_accounts(task));
     put_statsz_traffic(document, &task->figures.sum);
-    json_put_unsigned(document, "slow_consumers", slow);
-    if (slow > 0)
-        monitor_put_kinds(document, "slow_consumer_stats", sums.slow_consumers, sums.route_slow_episodes);
-    json_put_unsigned_some(document, "stale_connections", stale);
-    if (stale > 0)
-        monitor_put_kinds(document, "stale_connection_stats", sums.stale_connections,
-                          sums.route_stale_connections);
+    json_put_unsigned(document, "slow_consumers", sums.slow_consumers);
+    if (sums.slow_consumers > 0)
+        monitor_put_kinds(document, "slow_consumer_stats", &sums.slow);
+    json_put_unsigned_some(document, "stale_connections", sums.stale_connections);
+    if (sums.stale_connections > 0)
+        monitor_put_kinds(document, "stale_connection_stats", &sums.stale);
     json_put_unsigned_some(document, "stalled_clients", sums.stalls);
     put_routes(document, control, &task->routes);
     put_gateways(document, control, &task->gatewayz);

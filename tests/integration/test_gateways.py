@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cluster_client import ACCOUNTS, WAIT_SECONDS, Client, Failure, Node, free_ports, pump  # noqa: E402
@@ -835,6 +836,54 @@ def row_37_nearest_first(world):
 
 row_37_nearest_first.dials = True
 row_37_nearest_first.top = 'ping_interval: "1s"\nping_max: 1000\n'  # its client answers none
+
+
+def varz_of(world):
+    port = re.search(r"Starting http monitor on \S+:(\d+)", world.node.said()).group(1)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/varz", timeout=WAIT_SECONDS) as reply:
+        return json.loads(reply.read())
+
+
+def wait_said(world, words):
+    end = time.monotonic() + WAIT_SECONDS
+    while words not in world.node.said():
+        if time.monotonic() > end:
+            raise Failure(f"not said: {words}")
+        time.sleep(0.01)
+
+
+def row_slow_is_counted(world):
+    """A connection whose peer does not read is slow until it has caught up, and closed when nothing goes out at all."""
+    out, _ = world.outbound()
+    out.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+    client = Client(world.node)
+    out.send(command(2, "APP") + b"RS+ APP bulk\r\n" + command(3, "APP") + b"PING\r\n")
+    peer_has_taken(out)
+    for _ in range(300):  # more than sockets hold
+        client.publish("bulk", b"x" * 100000)
+    wait_said(world, "Gateway connection closed: Slow Consumer (Write Deadline)")
+    varz = varz_of(world)
+    slow = {"clients": 0, "routes": 0, "gateways": varz["slow_consumers"], "leafs": 0}  # each time, unlike routes
+    if varz["slow_consumers"] < 1 or varz.get("slow_consumer_stats", slow) != slow:
+        raise Failure(f"{varz['slow_consumers']} {varz['slow_consumer_stats']}")
+    client.close()
+
+
+row_slow_is_counted.dials = True
+row_slow_is_counted.top = 'write_deadline: "1s"\nhttp: "127.0.0.1:-1"\n'
+
+
+def row_stale_is_counted(world):
+    """A peer that answers no PING is counted with the gateways."""
+    world.listener.close()  # so that there is no second connection
+    world.inbound()
+    wait_said(world, "Gateway connection closed: Stale Connection")
+    varz = varz_of(world)
+    stale = {"clients": 0, "routes": 0, "gateways": 1, "leafs": 0}
+    expect([varz.get("stale_connections", 1), varz.get("stale_connection_stats", stale)], [1, stale])
+
+
+row_stale_is_counted.top = 'ping_interval: "500ms"\nping_max: 1\nhttp: "127.0.0.1:-1"\n'
 
 
 def row_two_addresses(world):
