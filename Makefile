@@ -26,8 +26,9 @@ generated_dir := build/generated
 warnings := -Wall -Wextra -Wshadow -Wconversion -Werror
 common := -std=gnu11 -D_GNU_SOURCE -I. -I$(generated_dir) $(warnings) -g -fno-omit-frame-pointer -pthread -MMD -MP
 flags_release := -O2
-flags_check := -O1 -DMYELIN_CHECK_HOT=1
-flags_asan := -O1 -DMYELIN_CHECK_HOT=1 -fsanitize=address,undefined -fno-sanitize-recover=all
+# A variable that nobody has set holds a pattern, so that reading it fails each time and not by chance.
+flags_check := -O1 -DMYELIN_CHECK_HOT=1 -ftrivial-auto-var-init=pattern
+flags_asan := -ftrivial-auto-var-init=pattern -O1 -DMYELIN_CHECK_HOT=1 -fsanitize=address,undefined -fno-sanitize-recover=all
 flags_tsan := -O1 -DMYELIN_CHECK_HOT=1 -fsanitize=thread
 flags_fuzz := -O1 -DMYELIN_CHECK_HOT=1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 # The sanitizers bring an allocator of their own.

@@ -5,8 +5,9 @@
 #
 # Starts the server on a free loopback port (with the words of MYELIN_FLAGS). Eight requesters in account A send requests
 # to a queue group of four in account Z, through an import under another name; every request must be answered, while
-# all of them are measured. The same for requests through a third account. Then the server must end
-# by itself, with exit code 0 (under a sanitizer: without a finding). Prints "N passed, N failed".
+# all of them are measured. The same for requests through a third account, and to a group of one, on one shard after the
+# other, which most shards have to look for elsewhere. Then the server must end by itself, with exit code 0 (under a
+# sanitizer: without a finding). Prints "N passed, N failed".
 set -euo pipefail
 
 readonly REQUESTS=20000
@@ -26,10 +27,11 @@ configuration=$(mktemp)
 passed=0
 failed=0
 helpers=()
+idle=()
 
 clean_up() {
     local helper
-    for helper in "${helpers[@]}"; do
+    for helper in "${helpers[@]}" "${idle[@]}"; do
         kill "$helper" 2>/dev/null || true
     done
     server_stop
@@ -56,25 +58,25 @@ as() {
         --quiet "$@"
 }
 
-# round SUBJECT TEXT: requests on the subject as user a, answered in Z, with a sample for each.
+# round SUBJECT RESPONDERS TEXT: requests on the subject as user a, answered in Z, with a sample for each.
 round() {
-    local status=0 samples answers
+    local subject=$1 responders=$2 text=$3 status=0 samples answers
     # Somebody listens to the samples, so that they are routed too; how many there are the conformance suite checks.
     as z sub --subject lat --messages "$((10 * REQUESTS))" >/dev/null 2>&1 &
     samples=$!
-    as z reply --subject svc --subscribers 4 --queue q --messages "$REQUESTS" >/dev/null &
+    as z reply --subject svc --subscribers "$responders" --queue q --messages "$REQUESTS" >/dev/null &
     answers=$!
     helpers=("$samples" "$answers")
     # Until the responders are there a request is refused; inside the account nothing is sampled.
     until as z request --subject svc --messages 1 --subscribers 0 >/dev/null 2>&1 || ((SECONDS >= WAIT_SECONDS)); do
         continue
     done
-    as a request --subject "$1" --messages "$((REQUESTS - 1))" --publishers 8 --in-flight 32 --subscribers 0 >/dev/null ||
+    as a request --subject "$subject" --messages "$((REQUESTS - 1))" --publishers 8 --in-flight 32 --subscribers 0 >/dev/null ||
         status=$?
-    verdict "$status" "every request is answered: $2"
+    verdict "$status" "every request is answered: $text"
     status=0
     wait "$answers" || status=$?
-    verdict "$status" "the service saw them all: $2"
+    verdict "$status" "the service saw them all: $text"
     kill "$samples" 2>/dev/null || true
     wait "$samples" 2>/dev/null || true
     helpers=()
@@ -93,8 +95,16 @@ if ! server_start "$log"; then
     echo "FAILED: the server does not start" >&2
     exit 1
 fi
-round near "an import under another name"
-round far "a service behind a service"
+round near 4 "an import under another name"
+round far 4 "a service behind a service"
+for number in 1 2 3; do
+    round far 1 "a group of one, $number"
+    # The next group's connection goes to the shard behind this one's.
+    as z sub --subject idle >/dev/null 2>&1 &
+    idle+=($!)
+done
+kill "${idle[@]}"
+wait "${idle[@]}" 2>/dev/null || true
 kill -TERM "$server_pid"
 status=0
 wait "$server_pid" || status=$?
