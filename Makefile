@@ -51,6 +51,10 @@ library_sources := $(filter-out $(server_main),$(wildcard core/*/*.c net/*.c sto
 bench_main := bench/main.c
 bench_sources := $(filter-out $(bench_main),$(wildcard bench/*.c))
 unit_sources := $(shell find tests/unit -name '*.c' 2>/dev/null | sort)
+ifeq ($(VARIANT),tsan)
+# Only what crosses threads; all the rest is one thread by itself, in which there is nothing to find.
+unit_sources := $(filter tests/unit/core/loop/% tests/unit/shards/test_post.c tests/unit/faults.c,$(unit_sources))
+endif
 fuzz_sources := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 object_of = $(patsubst %.c,$(objects_dir)/%.o,$(1))
 
