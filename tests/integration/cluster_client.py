@@ -153,10 +153,27 @@ def free_ports(count, taken=[os.getpid() * 7919 % len(PORTS)]):
         return find_ports(count, taken)
 
 
+RESERVED = []  # sockets by which a port is this process's until it ends, while other suites look for theirs
+
+
+def reserve(port):
+    """Whether no other process of these tests has taken the port: a name without a file, which goes with its process."""
+    mark = socket.socket(socket.AF_UNIX)
+    try:
+        mark.bind("\0myelin-test-port-%d" % port)
+    except OSError:
+        mark.close()
+        return False
+    RESERVED.append(mark)
+    return True
+
+
 def find_ports(count, taken):
     found = []
     while len(found) < count:
         taken[0] = (taken[0] + 1) % len(PORTS)
+        if not reserve(PORTS[taken[0]]):
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -10,21 +10,10 @@ import socket
 import subprocess
 import sys
 
+import cluster_client
+
 ROUNDS = 20
 READY_SECONDS = 20
-PORTS = range(10000, 30000)  # below those that the kernel gives to outgoing connections
-
-
-def free_port():
-    first = os.getpid() % len(PORTS)
-    for port in list(PORTS[first:]) + list(PORTS[:first]):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
-    raise RuntimeError("no free port")
 
 
 def start(server, port):
@@ -53,7 +42,7 @@ def greeted(port):
 def main():
     server = sys.argv[1]
     passed = failed = 0
-    port = free_port()
+    (port,) = cluster_client.free_ports(1)
     process, said = start(server, port)
     for _ in range(ROUNDS):
         if process is None:

@@ -37,7 +37,7 @@ server_stop() {
 server_start() {
     local log=$1 i try
     for ((try = 0; try < SERVER_START_TRIES; try++)); do
-        server_port=$((20000 + RANDOM % 12000))
+        server_port=$((30000 + RANDOM % 2700)) # not those of tests/integration, nor the kernel's
         server_accepts "$server_port" && continue
         # MYELIN_FLAGS is a list of words.
         # shellcheck disable=SC2086
