@@ -287,6 +287,8 @@ void monitor_put_rtt(struct json_output *document, const char *key, int64_t rtt_
 
 enum { MONITOR_TIME_BYTES = 40 };
 const char *monitor_time_text(char out[MONITOR_TIME_BYTES], int64_t wall_ns);
+/* Likewise of whole seconds since 1970: certificates outlive what nanoseconds can count. */
+const char *monitor_date_text(char out[MONITOR_TIME_BYTES], int64_t seconds);
 const char *monitor_span_text(char out[MONITOR_TIME_BYTES], int64_t span_ns);
 const char *monitor_rtt_text(char out[MONITOR_TIME_BYTES], int64_t rtt_ns);
 

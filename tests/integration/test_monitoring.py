@@ -535,6 +535,13 @@ def certificate(folder):
     return paths
 
 
+def ends_at(path):
+    """The last second of a certificate, as OpenSSL reads it."""
+    shown = subprocess.run(["openssl", "x509", "-in", path, "-noout", "-enddate", "-dateopt", "iso_8601"], check=True,
+                           capture_output=True, text=True).stdout
+    return shown.strip().replace("notAfter=", "").replace(" ", "T")
+
+
 def check_places(program):
     """Base path and HTTPS: where the port is and who may look."""
     found = []
@@ -560,7 +567,8 @@ def check_places(program):
 
         cert, key = certificate(folder)
         tls = 'tls { cert_file: "%s", key_file: "%s", ca_file: "%s", verify: true }' % (cert, key, cert)
-        server = Server(program, PLACES % {"folder": folder, "lines": 'https: "127.0.0.1:-1"\n' + tls})
+        others = 'cluster { name: C, listen: "127.0.0.1:-1", %s }\ngateway { name: C, listen: "127.0.0.1:-1", %s }\n' % (tls, tls)
+        server = Server(program, PLACES % {"folder": folder, "lines": 'https: "127.0.0.1:-1"\n' + others + tls})
         answer = server.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         expect("clear text is answered in clear",
                b" 400 " in answer and answer.endswith(b"Client sent an HTTP request to an HTTPS server.\n"))
@@ -587,6 +595,8 @@ def check_places(program):
         # nats-server shows -1 when it was told so.
         expect("/varz tells of TLS", varz["https_port"] in (server.http_port, -1) and varz["http_port"] == 0 and
                varz["tls_required"] and varz["tls_verify"])
+        ends = [part.get("tls_cert_not_after") for part in (varz, varz["cluster"], varz["gateway"])]
+        expect("/varz tells when certificates end", ends == [None if varz["version"].startswith("2.9.") else ends_at(cert)] * 3)
         answer = server.raw((b"GET /accountz HTTP/1.1\r\nHost: x\r\n\r\n" * 50) +
                             b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         expect("fifty pipelined requests", answer.count(b"HTTP/1.1 200 ") == 51)
