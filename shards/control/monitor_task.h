@@ -195,6 +195,13 @@ void monitor_ask_all(struct control *control, struct monitor_task *task);
 void monitor_figures_ask(struct control *control, struct monitor_task *task);
 void monitor_figures_page(struct control *control, struct monitor_task *task, uint32_t from,
                           struct mail_report *mail);
+/* For endpoint.told() of those that also show what match caches hold: true: that is asked for now, and told()
+ * is called once more. The sums are then in the accounts of task->figures, and in control->monitor.matches.
+ */
+bool monitor_matches_ask(struct control *control, struct monitor_task *task);
+double monitor_fanout_average(uint64_t fanout, uint64_t cached);
+/* Of 1: how many look-ups a cache answered. */
+double monitor_hit_rate(const struct report_account *figures);
 /* The routes of all shards, likewise. */
 void monitor_routes_ask(struct control *control, struct monitor_task *task);
 void monitor_routes_page(struct control *control, struct monitor_task *task, uint32_t from,
@@ -267,6 +274,9 @@ void stacksz_begin(struct control *control, struct monitor_task *task);
 
 /* The next text behind a record. */
 struct bytes monitor_text_take(const uint8_t **at, uint32_t count);
+/* The eight figures of an index; `listeners` are the server's own subscriptions. */
+void monitor_put_index(struct json_output *document, const struct report_account *figures,
+                       uint64_t listeners);
 /* A subscription's record: its subject, or all about it. */
 void monitor_put_subscription(struct json_output *document, const uint8_t *record, bool detail);
 

@@ -57,7 +57,7 @@ VOLATILE = [
 # (document, path, reason): a key that only one of them has, or a value that differs.
 NEWER = "newer than nats-server 2.9; Myelin shows what the newest shows"
 INTERNAL = "nats-server counts its own subscriptions of system services; Myelin has none"
-CACHE = "Myelin's match cache is one per shard, over all accounts, behind a memo"
+CACHE = "Myelin's match cache is one per shard, behind a memo; nats-server's is one per account, behind its clients' own"
 DIFFERENCES = [
     ("varz", r"in_client_|out_client_|stale_connection|stalled_clients$|config_digest|slow_consumer_stats", NEWER),
     ("varz", r"^(version|go|gomaxprocs)$", "another program"),
@@ -737,6 +737,42 @@ def check_subjects(program):
     return [] if good else ["/topz: %r" % topz]
 
 
+def metrics(server):
+    """The value of each line of /metrics, by name with its labels but the server's id."""
+    lines = server.get("/metrics")[2].decode().splitlines()
+    samples = [re.sub(r'server_id="[^"]*",?', "", line).replace("{}", "").rsplit(" ", 1) for line in lines if line[0] != "#"]
+    return {name: float(value) for name, value in samples}
+
+
+def check_matches(program):
+    """What /subsz tells of cached matches, of more than a page looks at: 400 subjects without anybody, and three with."""
+    found = []
+    server = Server(program, arguments=("--shards", "1"))
+    here, other, there = Client(server, "a", "here"), Client(server, "a", "other"), Client(server, "b", "there")
+    here.run("SUB many.* 1\r\nSUB many.x 2\r\nSUB many.x 3\r\nSUB many.x g 4\r\nSUB many.x g 5\r\nSUB one 6\r\n")
+    there.run("SUB b.* 1\r\nPUB b.x 1\r\nx\r\n")
+    here.run("PUB many.x 1\r\nx\r\nPUB one 1\r\nx\r\n" + "".join("PUB alone.%d 1\r\nx\r\n" % i for i in range(400)))
+    other.run("PUB one 1\r\nx\r\n")
+    keys = ("num_subscriptions", "num_cache", "num_matches", "cache_hit_rate", "max_fanout", "avg_fanout")
+    for place, figures, expected in (
+            ("/subsz?acc=A", server.json("/subsz?acc=A"), [6, 402, 403, 1 / 403, 4, 5 / 402]),
+            ("/accountz?acc=A", server.json("/accountz?acc=A")["account_detail"]["sublist_stats"], [6, 402, 403, 1 / 403, 4, 5 / 402]),
+            ("/subsz?acc=B", server.json("/subsz?acc=B"), [1, 1, 1, 0, 1, 1]),
+            ("/subsz?acc=NOPE", server.json("/subsz?acc=NOPE"), [0, 0, 0, 0, 0, 0])):
+        if [figures[key] for key in keys] != expected:
+            found.append("%s: %r, not %r" % (place, figures, expected))
+    whole = server.json("/subsz")  # with what the server asks itself
+    if whole["max_fanout"] != 4 or not whole["num_cache"] >= 403 or not 0 < whole["avg_fanout"] <= 6 / 403:
+        found.append("/subsz: %r" % whole)
+    shown = metrics(server)
+    found += ["/metrics: %s is %s" % (key, shown["gnatsd_subsz_" + key]) for key in keys[1:2] + keys[4:]
+              if abs(shown["gnatsd_subsz_" + key] - whole[key]) > 1e-9]
+    for client in (here, other, there):
+        client.close()
+    server.stop()
+    return found
+
+
 def check_own(server):
     """What only Myelin has, or has as the newest nats-server."""
     found = []
@@ -761,7 +797,7 @@ def check_own(server):
     if [shard["shard"] for shard in shards] != list(range(len(shards))) or sum(
             shard["connections"] for shard in shards) != varz["connections"]:
         found.append("/shardz: %r" % shards)
-    found += check_subjects(server.program)
+    found += check_subjects(server.program) + check_matches(server.program)
     for target, form in (("/", "text/html"), ("/links", "text/html"), ("/page.js", "text/javascript"), ("/page.css", "text/css"),
                          ("/icon.svg", "image/svg+xml")):
         status, headers, body = server.get(target)
