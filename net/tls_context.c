@@ -15,6 +15,7 @@
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
+#include <time.h>
 
 /* What is loaded, and where the sentence goes when it cannot be. */
 struct loading {
@@ -382,4 +383,13 @@ bool tls_context_same(const struct tls_context *a, const struct tls_context *b)
     if (a == NULL || b == NULL)
         return a == b;
     return memcmp(a->digest, b->digest, sizeof a->digest) == 0;
+}
+
+int64_t tls_context_valid_until_seconds(const struct tls_context *context)
+{
+    struct tm until;
+    if (context == NULL || context->identity_count == 0)
+        return 0;
+    const X509 *certificate = context->identities[0].certificate;
+    return ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &until) == 1 ? (int64_t)timegm(&until) : 0;
 }

@@ -44,4 +44,8 @@ void tls_context_tickets(struct tls_context *context, const struct tls_ticket_ke
 /* Whether both were loaded from the same certificates and rules; NULL is a context of its own kind. */
 bool tls_context_same(const struct tls_context *a, const struct tls_context *b);
 
+/* The last second in which its first own certificate is valid, in seconds since 1970: /varz tells it, so that
+ * a dashboard can warn in time. 0: it has none; NULL has none either. Thread: any. */
+int64_t tls_context_valid_until_seconds(const struct tls_context *context);
+
 #endif

@@ -58,6 +58,7 @@ struct shard_account *accounts_get(struct shard *shard, uint32_t id)
         memory_free(account);
         return NULL;
     }
+    index_owner_set(account->index, id + 1);
     account->id = id;
     account->host.configured = configured(shard, id);
     remotes_account_set(shard, account);

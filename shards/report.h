@@ -32,6 +32,7 @@ enum report_kind {
     REPORT_GATEWAY_SUBSCRIPTIONS, /* struct report_subscription of what the cluster behind the outbound
                                      connection `cid` has listed of the account `account_id`; the same on
                                      every shard */
+    REPORT_MATCHES,     /* struct report_match of each current one in the cache of accounts' matches */
     REPORT_SUBSCRIBERS, /* nothing: `counted` are clients' subscriptions in the index of `account` */
 };
 
@@ -144,8 +145,17 @@ struct report_account {
     /* Those above are of clients, these of routes and of gateway connections. */
     uint64_t route_in_messages, route_in_bytes, route_out_messages, route_out_bytes;
     uint64_t gateway_in_messages, gateway_in_bytes, gateway_out_messages, gateway_out_bytes;
-    uint64_t subscriptions, interests, inserts, removes, matches;
-    uint64_t remote_subscriptions; /* what other servers want, by the routes of this shard */
+    uint64_t subscriptions, interests, inserts, removes;
+    uint64_t matches, hits; /* look-ups in the index, and those that the cache answered */
+    /* The control core adds these up from REPORT_MATCHES; a shard leaves them 0. */
+    uint64_t cached, fanout, fanout_most; /* subjects; to how many they go; one of them */
+    uint64_t remote_subscriptions;        /* what other servers want, by the routes of this shard */
+};
+
+/* A subject whose match is remembered. */
+struct report_match {
+    uint32_t account; /* its id */
+    uint32_t fanout;  /* to how many of this shard it goes; at most UINT32_MAX */
 };
 
 /* A registered route. Moments are of the monotonic clock. */

@@ -63,6 +63,9 @@ static void page_make(struct shard *shard)
     case REPORT_GATEWAY_SUBSCRIPTIONS:
         reports_gateway_subscriptions_page(&answering);
         break;
+    case REPORT_MATCHES:
+        reports_matches_page(&answering);
+        break;
     case REPORT_SUBSCRIBERS:
         reports_subscribers_page(&answering);
         break;
@@ -177,6 +180,7 @@ static void account_figures(const struct shard *shard, const struct shard_accoun
         .inserts = index.inserts - own,
         .removes = index.removes,
         .matches = index.matches,
+        .hits = index.hits,
         .remote_subscriptions = remotes_subscriptions(shard, account),
     };
 }

@@ -1,5 +1,5 @@
 /* shards/reports_internal.h - what the files that write pages share: reports.c, reports_routes.c,
- * reports_gateways.c, reports_interest.c, reports_subjects.c and reports_subscribers.c. */
+ * reports_gateways.c, reports_interest.c, reports_matches.c, reports_subjects.c and reports_subscribers.c. */
 #ifndef SHARDS_REPORTS_INTERNAL_H
 #define SHARDS_REPORTS_INTERNAL_H
 
@@ -36,6 +36,9 @@ bool reports_interest_tell(struct answering *answering, const struct index *inde
 
 /* REPORT_SUBJECTS. */
 void reports_subjects_page(struct answering *answering);
+
+/* REPORT_MATCHES. */
+void reports_matches_page(struct answering *answering);
 
 /* REPORT_SUBSCRIBERS. */
 void reports_subscribers_page(struct answering *answering);

@@ -58,6 +58,11 @@ struct index *index_new(void)
     return index;
 }
 
+void index_owner_set(struct index *index, uint32_t owner)
+{
+    index->owner = owner;
+}
+
 void index_free(struct index *index)
 {
     if (index == NULL)
@@ -268,6 +273,7 @@ struct index_figures index_figures(const struct index *index)
         .inserts = index->inserts,
         .removes = index->removes,
         .matches = index->matches,
+        .hits = index->hits,
         .bytes = sizeof(*index) + index->interest_bytes + index_table_bytes(&index->interests) +
                  index_table_bytes(&index->groups) + index_trie_bytes(&index->trie),
     };

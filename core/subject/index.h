@@ -92,6 +92,10 @@ MUST_USE struct index *index_new(void);
  * may remain. NULL is allowed. */
 void index_free(struct index *index);
 
+/* Says whose it is, so that match_cache_step() can tell: any number but 0. An index with an owner has to live
+ * as long as the caches that it is looked up in. Before the first look-up. */
+void index_owner_set(struct index *index, uint32_t owner);
+
 /* Adds a subscription of this shard; `queue` empty means plain. The pattern must be valid. On ERR_OK the
  * index holds a pointer to `subscription` until index_remove(). ERR_FULL: pattern or queue is over 65535
  * bytes. */
@@ -145,6 +149,7 @@ struct index_figures {
     uint64_t inserts;
     uint64_t removes;
     uint64_t matches; /* uncached look-ups */
+    uint64_t hits;    /* cached ones */
     uint64_t bytes;   /* memory held by the index, subscriptions' own memory excluded */
 };
 struct index_figures index_figures(const struct index *index);
@@ -164,8 +169,9 @@ struct match {
     uint32_t interest_count;
     uint32_t group_count;
     uint64_t generation;   /* true while index_generation() of the subject answers this */
-    uint32_t literal_part; /* which generations belong to the subject */
-    uint32_t first_token_part;
+    uint16_t literal_part; /* which generations belong to the subject */
+    uint16_t first_token_part;
+    uint32_t owner; /* of the index; 0: none */
     const struct index *index;
     uint64_t serial; /* of this match in its cache: another one in the same place has another */
 };
@@ -197,6 +203,17 @@ struct match_cache_figures {
     uint64_t bytes;
 };
 struct match_cache_figures match_cache_figures(const struct match_cache *cache);
+
+/* Visits the matches of one place in the cache that are true now and whose index has an owner: four at most.
+ * The walk begins with cursor 0 and has seen all when it is 0 again; what moves meanwhile may be seen twice
+ * or not at all. */
+typedef void match_cache_visit(void *context, const struct match *match);
+uint64_t match_cache_step(const struct match_cache *cache, uint64_t cursor, match_cache_visit *visit,
+                          void *context);
+
+/* To how many of this shard a message with that match goes: each plain subscription, and one of each group.
+ */
+uint64_t match_fanout(const struct match *match);
 
 /* ---- queue choice ---- */
 

@@ -11,7 +11,8 @@
 
 struct index {
     struct index_generations generations; /* first: match_current() reads it without knowing the rest */
-    uint64_t id; /* 64 random bits: no index before or after has the same. Seed of all its hashes, too */
+    uint64_t id;   /* 64 random bits: no index before or after has the same. Seed of all its hashes, too */
+    uint64_t hits; /* look-ups that a match cache answered: it has just read the id */
     struct index_table interests; /* by pattern; wildcard patterns too */
     struct index_table groups;    /* by interest and name */
     struct index_trie trie;       /* wildcard patterns once more, by token */
@@ -19,6 +20,7 @@ struct index {
     uint64_t inserts;
     uint64_t removes;
     uint64_t matches;
+    uint32_t owner;                           /* 0: none */
     size_t interest_bytes;                    /* with sets and groups */
     uint32_t remote_counts[INDEX_SHARDS_MAX]; /* patterns, and groups under patterns, that each other shard
                                                  wants */
@@ -32,16 +34,16 @@ static inline struct interest *interest_of(uint32_t *hash)
 }
 
 /* Which generation belongs to a literal pattern or subject. `hash` is that of the whole. */
-static inline uint32_t index_literal_part(uint64_t hash)
+static inline uint16_t index_literal_part(uint64_t hash)
 {
-    return (uint32_t)hash % INDEX_GENERATION_PARTS;
+    return (uint16_t)(hash % INDEX_GENERATION_PARTS);
 }
 
 /* Which generation belongs to a subject, or a wildcard pattern, that begins with this token. */
-static inline uint32_t index_first_token_part(const struct index *index, struct bytes subject)
+static inline uint16_t index_first_token_part(const struct index *index, struct bytes subject)
 {
     struct bytes token = token_of(subject, 0, token_end(subject, 0));
-    return (uint32_t)hash_bytes(token, index->id) % INDEX_GENERATION_PARTS;
+    return (uint16_t)(hash_bytes(token, index->id) % INDEX_GENERATION_PARTS);
 }
 
 /* Looks up what a published subject hits: scratch->found gets the interests, each once. `hash` is that of the

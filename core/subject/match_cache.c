@@ -129,6 +129,7 @@ enum err match_cache_find(struct match_cache *cache, struct index *index, struct
             break;
         set->hit |= 1u << way;
         cache->hits++;
+        index->hits++;
         *match = &slot->match;
         return ERR_OK;
     }
@@ -145,6 +146,28 @@ struct match_cache_figures match_cache_figures(const struct match_cache *cache)
         .bytes = sizeof(*cache) + sets * (sizeof(struct set) + WAYS * sizeof(struct slot)) +
                  cache->heap_bytes + match_scratch_bytes(&cache->scratch),
     };
+}
+
+uint64_t match_cache_step(const struct match_cache *cache, uint64_t cursor, match_cache_visit *visit,
+                          void *context)
+{
+    const struct set *set = &cache->sets[cursor & cache->set_mask];
+    for (unsigned way = 0; way < WAYS; way++) {
+        const struct match *match = &cache->slots[(cursor & cache->set_mask) * WAYS + way].match;
+        if (set->tags[way] != 0 && match->owner != 0 && match_current(match))
+            visit(context, match);
+    }
+    return cursor >= cache->set_mask ? 0 : cursor + 1;
+}
+
+uint64_t match_fanout(const struct match *match)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < match->interest_count; i++)
+        count += match->interests[i]->plain.count;
+    for (uint32_t g = 0; g < match->group_count; g++)
+        count += match_group_size(&match->groups[g], false) > 0;
+    return count;
 }
 
 /* Looks the subject up in its index and keeps the result in slot `way` of its set, where an outdated one
@@ -295,6 +318,7 @@ static void slot_write(struct slot *slot, uint8_t *room, const struct key *key,
         .group_count = (uint32_t)scratch->group_count,
         .literal_part = index_literal_part(key->hash),
         .first_token_part = index_first_token_part(key->index, key->subject),
+        .owner = key->index->owner,
         .index = key->index,
     };
     const struct index_generations *generations = &key->index->generations;

@@ -59,6 +59,12 @@ struct monitor_connection {
     bool head_begun; /* a part of a request is here, and the timer runs for it */
 };
 
+/* What the match caches of all shards held when somebody last had them walked through. */
+struct monitor_matches {
+    int64_t at_ns; /* monotonic; 0: nobody has */
+    uint64_t cached, fanout, fanout_most;
+};
+
 struct monitor {
     struct loop_op accept;
     struct list connections;
@@ -73,6 +79,7 @@ struct monitor {
     int64_t cpu_sampled_ns;
     int64_t cpu_used_ns; /* at that sample */
     double cpu_percent;
+    struct monitor_matches matches;
     struct tls_context *tls; /* of HTTPS; NULL: in clear */
     struct output_pool pool; /* of its streams */
     int listen_fd;           /* -1: off */

@@ -49,6 +49,8 @@ void accountz_begin(struct control *control, struct monitor_task *task)
 
 void accountz_told(struct control *control, struct monitor_task *task)
 {
+    if (monitor_matches_ask(control, task))
+        return;
     /* It may have gone by a reload while the shards told of it. */
     const struct security_account *account =
         security_account_find(accounts_of(control), task->report.account);
@@ -175,20 +177,6 @@ static void put_imports(struct json_output *document, const struct security_acco
     json_put_array_end(document);
 }
 
-static void put_index(struct json_output *document, const struct report_account *figures)
-{
-    json_put_object(document, "sublist_stats");
-    json_put_unsigned(document, "num_subscriptions", figures->subscriptions + figures->remote_subscriptions);
-    json_put_int(document, "num_cache", 0);
-    json_put_unsigned(document, "num_inserts", figures->inserts);
-    json_put_unsigned(document, "num_removes", figures->removes);
-    json_put_unsigned(document, "num_matches", figures->matches);
-    json_put_int(document, "cache_hit_rate", 0);
-    json_put_int(document, "max_fanout", 0);
-    json_put_int(document, "avg_fanout", 0);
-    json_put_object_end(document);
-}
-
 void monitor_put_account_detail(struct json_output *document, struct control *control,
                                 const struct monitor_task *task, const struct security_account *account,
                                 const char *key)
@@ -208,7 +196,9 @@ void monitor_put_account_detail(struct json_output *document, struct control *co
     put_exports(document, account);
     put_imports(document, account);
     json_put_text(document, "name_tag", account->name);
-    put_index(document, &figures);
+    json_put_object(document, "sublist_stats");
+    monitor_put_index(document, &figures, 0);
+    json_put_object_end(document);
     json_put_object_end(document);
 }
 

@@ -141,12 +141,7 @@ static void add_more(struct control *control, struct monitor_task *task)
     const struct server_options *options = control->snapshot->options;
     struct monitor_sums sums = monitor_sums(control, task);
     bool https = options->https_port != 0;
-    uint64_t entries = 0, hits = 0, misses = 0;
-    for (uint32_t i = 0; i < control->shard_count; i++) {
-        entries += task->figures.shards[i].cache_entries;
-        hits += task->figures.shards[i].cache_hits;
-        misses += task->figures.shards[i].cache_misses;
-    }
+    const struct report_account *sum = &task->figures.sum;
     int64_t loaded_ms = (monitor->loaded_ns + monitor->wall_minus_ns) / NS_PER_MS;
     double open_count = (double)control_open_connections(control);
     const struct metric rows[] = {
@@ -163,11 +158,11 @@ static void add_more(struct control *control, struct monitor_task *task)
         {"gnatsd_varz_tls_timeout", (double)tls_options_timeout_ns(&options->net.tls) / 1e9},
         {"gnatsd_connz_num_connections", open_count},
         {"gnatsd_connz_total", open_count},
-        {"gnatsd_subsz_num_cache", (double)entries},
-        {"gnatsd_subsz_num_matches", (double)(hits + misses)},
-        {"gnatsd_subsz_cache_hit_rate", hits + misses == 0 ? 0 : (double)hits / (double)(hits + misses)},
-        {"gnatsd_subsz_max_fanout", 0},
-        {"gnatsd_subsz_avg_fanout", 0},
+        {"gnatsd_subsz_num_cache", (double)monitor->matches.cached},
+        {"gnatsd_subsz_num_matches", (double)(sum->hits + sum->matches)},
+        {"gnatsd_subsz_cache_hit_rate", monitor_hit_rate(sum)},
+        {"gnatsd_subsz_max_fanout", (double)monitor->matches.fanout_most},
+        {"gnatsd_subsz_avg_fanout", monitor_fanout_average(monitor->matches.fanout, monitor->matches.cached)},
     };
     gauges(control, &task->document, rows, COUNT_OF(rows));
     add_label(control, &task->document, "gnatsd_varz_version", TEXT(MYELIN_NATS_VERSION));
@@ -367,20 +362,38 @@ static void add_shards(struct control *control, struct monitor_task *task)
 
 void metrics_page(struct control *control, struct monitor_task *task, uint32_t from, struct mail_report *mail)
 {
-    if (task->report.kind == REPORT_FIGURES)
-        monitor_figures_page(control, task, from, mail);
-    else
+    if (task->report.kind == REPORT_ROUTES)
         monitor_routes_page(control, task, from, mail);
+    else
+        monitor_figures_page(control, task, from, mail);
+}
+
+/* A walk through full caches costs a shard more than all other figures together, so what the last one found
+ * is good for a while. */
+static bool matches_known(const struct control *control)
+{
+    int64_t at_ns = control->monitor.matches.at_ns;
+    return at_ns != 0 && clock_monotonic_ns() - at_ns < 10 * NS_PER_SECOND;
+}
+
+/* Asks for what comes next. False: all has been told. */
+static bool ask_next(struct control *control, struct monitor_task *task)
+{
+    bool figures = task->report.kind == REPORT_FIGURES;
+    if (!(figures && matches_known(control)) && monitor_matches_ask(control, task))
+        return true;
+    if (task->report.kind == REPORT_ROUTES)
+        return false;
+    monitor_routes_ask(control, task);
+    return true;
 }
 
 void metrics_told(struct control *control, struct monitor_task *task)
 {
     struct json_output *out = &task->document;
     char line[METRICS_LINE_BYTES];
-    if (task->report.kind == REPORT_FIGURES) {
-        monitor_routes_ask(control, task);
+    if (ask_next(control, task))
         return;
-    }
     metrics_family(out, "myelin_info", "gauge", "Versions.");
     int count =
         snprintf(line, sizeof line, "myelin_info{version=\"%s\",nats_version=\"%s\",server_id=\"%s\"} 1\n",

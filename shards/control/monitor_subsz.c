@@ -41,7 +41,7 @@ static void put_records(struct monitor_task *task, const struct mail_report *mai
 
 void subsz_page(struct control *control, struct monitor_task *task, uint32_t from, struct mail_report *mail)
 {
-    if (task->report.kind == REPORT_FIGURES) {
+    if (task->report.kind != REPORT_SUBSCRIPTIONS) {
         monitor_figures_page(control, task, from, mail);
         return;
     }
@@ -53,47 +53,34 @@ void subsz_page(struct control *control, struct monitor_task *task, uint32_t fro
 }
 
 /* The figures of all accounts, or of the one that is asked for. */
-static struct report_account figures_of(const struct control *control, const struct monitor_task *task,
-                                        uint64_t *entries, double *hit_rate)
+static struct report_account figures_of(const struct control *control, const struct monitor_task *task)
 {
     const struct security_accounts *accounts = &control->snapshot->options->security.accounts;
-    struct report_account figures = task->figures.sum;
-    uint64_t hits = 0, misses = 0;
-    *entries = 0;
-    for (uint32_t i = 0; i < control->shard_count; i++) {
-        *entries += task->figures.shards[i].cache_entries;
-        hits += task->figures.shards[i].cache_hits;
-        misses += task->figures.shards[i].cache_misses;
-    }
-    *hit_rate = hits + misses == 0 ? 0 : (double)hits / (double)(hits + misses);
-    if (!task->report.account_given) {
-        figures.matches = hits + misses;
-        return figures;
-    }
+    if (!task->report.account_given)
+        return task->figures.sum;
     const struct security_account *account = security_account_find(accounts, task->report.account);
-    *entries = 0; /* the cache is not kept by account */
-    *hit_rate = 0;
     return account == NULL ? (struct report_account){0} : monitor_account(task, account->id);
+}
+
+void monitor_put_index(struct json_output *document, const struct report_account *figures, uint64_t listeners)
+{
+    json_put_unsigned(document, "num_subscriptions",
+                      figures->subscriptions + figures->remote_subscriptions + listeners);
+    json_put_unsigned(document, "num_cache", figures->cached);
+    json_put_unsigned(document, "num_inserts", figures->inserts);
+    json_put_unsigned(document, "num_removes", figures->removes);
+    json_put_unsigned(document, "num_matches", figures->matches + figures->hits);
+    json_put_double(document, "cache_hit_rate", monitor_hit_rate(figures));
+    json_put_unsigned(document, "max_fanout", figures->fanout_most);
+    json_put_double(document, "avg_fanout", monitor_fanout_average(figures->fanout, figures->cached));
 }
 
 static void put_head(struct control *control, struct monitor_task *task, struct json_output *document)
 {
-    uint64_t entries;
-    double hit_rate;
-    struct report_account figures = figures_of(control, task, &entries, &hit_rate);
+    struct report_account figures = figures_of(control, task);
     json_put_object(document, NULL);
     monitor_put_now(document, control);
-    bool own = task->report.account.count == 0;
-    json_put_unsigned(document, "num_subscriptions",
-                      figures.subscriptions + figures.remote_subscriptions +
-                          (own ? control->desk.listener_count : 0));
-    json_put_unsigned(document, "num_cache", entries);
-    json_put_unsigned(document, "num_inserts", figures.inserts);
-    json_put_unsigned(document, "num_removes", figures.removes);
-    json_put_unsigned(document, "num_matches", figures.matches);
-    json_put_double(document, "cache_hit_rate", hit_rate);
-    json_put_int(document, "max_fanout", 0);
-    json_put_int(document, "avg_fanout", 0);
+    monitor_put_index(document, &figures, task->report.account.count == 0 ? control->desk.listener_count : 0);
     json_put_unsigned(document, "total", task->subsz.total);
     json_put_int(document, "offset", task->subsz.offset);
     json_put_int(document, "limit", task->subsz.limit);
@@ -120,7 +107,9 @@ static void finish(struct control *control, struct monitor_task *task)
 
 void subsz_told(struct control *control, struct monitor_task *task)
 {
-    if (task->report.kind == REPORT_FIGURES) {
+    if (monitor_matches_ask(control, task))
+        return;
+    if (task->report.kind == REPORT_MATCHES) {
         task->report.kind = REPORT_SUBSCRIPTIONS;
         task->document.depth = 2; /* in the array in the object */
     }

@@ -3,6 +3,7 @@
 #include "shards/control/monitor_task.h"
 
 #include "core/base/check.h"
+#include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "shards/control/control_internal.h"
 #include "shards/mail.h"
@@ -418,6 +419,7 @@ static void account_add(struct report_account *to, const struct report_account *
     to->inserts += add->inserts;
     to->removes += add->removes;
     to->matches += add->matches;
+    to->hits += add->hits;
 }
 
 static bool accounts_grow(struct monitor_figures *figures, uint32_t id)
@@ -434,12 +436,60 @@ static bool accounts_grow(struct monitor_figures *figures, uint32_t id)
     return true;
 }
 
+static void match_add(struct report_account *to, const struct report_match *match)
+{
+    to->cached++;
+    to->fanout += match->fanout;
+    if (to->fanout_most < match->fanout)
+        to->fanout_most = match->fanout;
+}
+
+static void matches_page(struct monitor_figures *figures, const struct mail_report *mail)
+{
+    for (uint32_t at = 0; at < mail->bytes; at += (uint32_t)sizeof(struct report_match)) {
+        struct report_match match;
+        memcpy(&match, mail->block->bytes + at, sizeof match);
+        if (match.account < figures->account_count) /* else it was met after the accounts were told of */
+            match_add(&figures->accounts[match.account], &match);
+        match_add(&figures->sum, &match);
+    }
+}
+
+bool monitor_matches_ask(struct control *control, struct monitor_task *task)
+{
+    const struct report_account *sum = &task->figures.sum;
+    if (task->report.kind == REPORT_FIGURES) {
+        task->report.kind = REPORT_MATCHES;
+        monitor_ask_all(control, task);
+        return true;
+    }
+    if (task->report.kind == REPORT_MATCHES)
+        control->monitor.matches =
+            (struct monitor_matches){clock_monotonic_ns(), sum->cached, sum->fanout, sum->fanout_most};
+    return false;
+}
+
+double monitor_fanout_average(uint64_t fanout, uint64_t cached)
+{
+    return cached == 0 ? 0 : (double)fanout / (double)cached;
+}
+
+double monitor_hit_rate(const struct report_account *figures)
+{
+    uint64_t all = figures->hits + figures->matches;
+    return all == 0 ? 0 : (double)figures->hits / (double)all;
+}
+
 void monitor_figures_page(struct control *control, struct monitor_task *task, uint32_t from,
                           struct mail_report *mail)
 {
     struct monitor_figures *figures = &task->figures;
     uint32_t at = 0;
     (void)control;
+    if (task->report.kind == REPORT_MATCHES) {
+        matches_page(figures, mail);
+        return;
+    }
     /* The first page begins with the thread's own figures: those are asked for at cursor zero. */
     if (figures->shards[from].turns == 0 && mail->bytes >= sizeof figures->shards[from]) {
         memcpy(&figures->shards[from], mail->block->bytes, sizeof figures->shards[from]);

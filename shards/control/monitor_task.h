@@ -195,6 +195,13 @@ void monitor_ask_all(struct control *control, struct monitor_task *task);
 void monitor_figures_ask(struct control *control, struct monitor_task *task);
 void monitor_figures_page(struct control *control, struct monitor_task *task, uint32_t from,
                           struct mail_report *mail);
+/* For endpoint.told() of those that also show what match caches hold: true: that is asked for now, and told()
+ * is called once more. The sums are then in the accounts of task->figures, and in control->monitor.matches.
+ */
+bool monitor_matches_ask(struct control *control, struct monitor_task *task);
+double monitor_fanout_average(uint64_t fanout, uint64_t cached);
+/* Of 1: how many look-ups a cache answered. */
+double monitor_hit_rate(const struct report_account *figures);
 /* The routes of all shards, likewise. */
 void monitor_routes_ask(struct control *control, struct monitor_task *task);
 void monitor_routes_page(struct control *control, struct monitor_task *task, uint32_t from,
@@ -267,6 +274,9 @@ void stacksz_begin(struct control *control, struct monitor_task *task);
 
 /* The next text behind a record. */
 struct bytes monitor_text_take(const uint8_t **at, uint32_t count);
+/* The eight figures of an index; `listeners` are the server's own subscriptions. */
+void monitor_put_index(struct json_output *document, const struct report_account *figures,
+                       uint64_t listeners);
 /* A subscription's record: its subject, or all about it. */
 void monitor_put_subscription(struct json_output *document, const uint8_t *record, bool detail);
 
@@ -287,6 +297,8 @@ void monitor_put_rtt(struct json_output *document, const char *key, int64_t rtt_
 
 enum { MONITOR_TIME_BYTES = 40 };
 const char *monitor_time_text(char out[MONITOR_TIME_BYTES], int64_t wall_ns);
+/* Likewise of whole seconds since 1970: certificates outlive what nanoseconds can count. */
+const char *monitor_date_text(char out[MONITOR_TIME_BYTES], int64_t seconds);
 const char *monitor_span_text(char out[MONITOR_TIME_BYTES], int64_t span_ns);
 const char *monitor_rtt_text(char out[MONITOR_TIME_BYTES], int64_t rtt_ns);
 

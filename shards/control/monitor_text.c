@@ -7,18 +7,31 @@
 #include <stdio.h>
 #include <time.h>
 
+/* Without what comes behind the seconds; how long it is. */
+static int date_text(char out[MONITOR_TIME_BYTES], int64_t seconds)
+{
+    time_t moment = (time_t)seconds;
+    struct tm tm = {0};
+    (void)gmtime_r(&moment, &tm);
+    return (int)strftime(out, MONITOR_TIME_BYTES, "%Y-%m-%dT%H:%M:%S", &tm);
+}
+
 const char *monitor_time_text(char out[MONITOR_TIME_BYTES], int64_t wall_ns)
 {
-    time_t seconds = (time_t)(wall_ns / NS_PER_SECOND);
-    struct tm tm = {0};
-    (void)gmtime_r(&seconds, &tm);
-    int count = (int)strftime(out, MONITOR_TIME_BYTES, "%Y-%m-%dT%H:%M:%S", &tm);
+    int count = date_text(out, wall_ns / NS_PER_SECOND);
     int64_t fraction_ns = wall_ns % NS_PER_SECOND;
     if (fraction_ns > 0) {
         count += snprintf(out + count, (size_t)(MONITOR_TIME_BYTES - count), ".%09" PRId64, fraction_ns);
         while (out[count - 1] == '0')
             count--;
     }
+    snprintf(out + count, (size_t)(MONITOR_TIME_BYTES - count), "Z");
+    return out;
+}
+
+const char *monitor_date_text(char out[MONITOR_TIME_BYTES], int64_t seconds)
+{
+    int count = date_text(out, seconds);
     snprintf(out + count, (size_t)(MONITOR_TIME_BYTES - count), "Z");
     return out;
 }

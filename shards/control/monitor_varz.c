@@ -4,6 +4,7 @@
 #include "core/base/clock.h"
 #include "core/base/version.h"
 #include "core/security/authenticate.h"
+#include "net/tls_context.h"
 #include "shards/control/control_internal.h"
 
 #include <fcntl.h>
@@ -104,6 +105,15 @@ static void put_url(struct json_output *document, const struct route_url *url)
     json_put_text(document, NULL, bytes_of(shown, count < (int)sizeof shown ? (size_t)count : 0));
 }
 
+/* When the certificate that peers are shown ends; left out where there is none. */
+static void put_valid_until(struct json_output *document, const struct tls_options *tls)
+{
+    char shown[MONITOR_TIME_BYTES];
+    int64_t seconds = tls_context_valid_until_seconds(tls->context);
+    if (seconds != 0)
+        json_put_text(document, "tls_cert_not_after", text(monitor_date_text(shown, seconds)));
+}
+
 static void put_cluster(struct json_output *document, const struct control *control)
 {
     const struct cluster_options *options = &control->snapshot->options->cluster;
@@ -125,6 +135,7 @@ static void put_cluster(struct json_output *document, const struct control *cont
         json_put_int(document, "pool_size", options->pool.size);
         json_put_unsigned_some(document, "write_deadline", (uint64_t)options->write_deadline_ns);
         put_write_timeout(document, options->write_timeout);
+        put_valid_until(document, &options->tls);
     }
     json_put_object_end(document);
 }
@@ -170,6 +181,7 @@ static void put_gateway(struct json_output *document, const struct control *cont
         json_put_true(document, "reject_unknown", options->reject_unknown);
         json_put_unsigned_some(document, "write_deadline", (uint64_t)options->write_deadline_ns);
         put_write_timeout(document, options->write_timeout);
+        put_valid_until(document, &options->tls);
     }
     json_put_object_end(document);
 }
@@ -318,6 +330,7 @@ static void put_after(struct control *control, struct monitor_task *task)
         json_put_text(document, "system_account", system->name);
     monitor_put_kinds(document, "slow_consumer_stats", &sums.slow);
     monitor_put_kinds(document, "stale_connection_stats", &sums.stale);
+    put_valid_until(document, &options->net.tls);
 }
 
 void varz_told(struct control *control, struct monitor_task *task)

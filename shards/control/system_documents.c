@@ -210,6 +210,8 @@ static const struct security_accounts *accounts_of(const struct control *control
 
 static void info_told(struct control *control, struct monitor_task *task)
 {
+    if (monitor_matches_ask(control, task))
+        return;
     const struct security_account *account =
         security_account_find(accounts_of(control), task->report.account);
     task->silent = account == NULL; /* gone by a reload meanwhile */

@@ -57,7 +57,7 @@ VOLATILE = [
 # (document, path, reason): a key that only one of them has, or a value that differs.
 NEWER = "newer than nats-server 2.9; Myelin shows what the newest shows"
 INTERNAL = "nats-server counts its own subscriptions of system services; Myelin has none"
-CACHE = "Myelin's match cache is one per shard, over all accounts, behind a memo"
+CACHE = "Myelin's match cache is one per shard, behind a memo; nats-server's is one per account, behind its clients' own"
 DIFFERENCES = [
     ("varz", r"in_client_|out_client_|stale_connection|stalled_clients$|config_digest|slow_consumer_stats", NEWER),
     ("varz", r"^(version|go|gomaxprocs)$", "another program"),
@@ -535,6 +535,13 @@ def certificate(folder):
     return paths
 
 
+def ends_at(path):
+    """The last second of a certificate, as OpenSSL reads it."""
+    shown = subprocess.run(["openssl", "x509", "-in", path, "-noout", "-enddate", "-dateopt", "iso_8601"], check=True,
+                           capture_output=True, text=True).stdout
+    return shown.strip().replace("notAfter=", "").replace(" ", "T")
+
+
 def check_places(program):
     """Base path and HTTPS: where the port is and who may look."""
     found = []
@@ -560,7 +567,8 @@ def check_places(program):
 
         cert, key = certificate(folder)
         tls = 'tls { cert_file: "%s", key_file: "%s", ca_file: "%s", verify: true }' % (cert, key, cert)
-        server = Server(program, PLACES % {"folder": folder, "lines": 'https: "127.0.0.1:-1"\n' + tls})
+        others = 'cluster { name: C, listen: "127.0.0.1:-1", %s }\ngateway { name: C, listen: "127.0.0.1:-1", %s }\n' % (tls, tls)
+        server = Server(program, PLACES % {"folder": folder, "lines": 'https: "127.0.0.1:-1"\n' + others + tls})
         answer = server.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         expect("clear text is answered in clear",
                b" 400 " in answer and answer.endswith(b"Client sent an HTTP request to an HTTPS server.\n"))
@@ -587,6 +595,8 @@ def check_places(program):
         # nats-server shows -1 when it was told so.
         expect("/varz tells of TLS", varz["https_port"] in (server.http_port, -1) and varz["http_port"] == 0 and
                varz["tls_required"] and varz["tls_verify"])
+        ends = [part.get("tls_cert_not_after") for part in (varz, varz["cluster"], varz["gateway"])]
+        expect("/varz tells when certificates end", ends == [None if varz["version"].startswith("2.9.") else ends_at(cert)] * 3)
         answer = server.raw((b"GET /accountz HTTP/1.1\r\nHost: x\r\n\r\n" * 50) +
                             b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         expect("fifty pipelined requests", answer.count(b"HTTP/1.1 200 ") == 51)
@@ -727,6 +737,42 @@ def check_subjects(program):
     return [] if good else ["/topz: %r" % topz]
 
 
+def metrics(server):
+    """The value of each line of /metrics, by name with its labels but the server's id."""
+    lines = server.get("/metrics")[2].decode().splitlines()
+    samples = [re.sub(r'server_id="[^"]*",?', "", line).replace("{}", "").rsplit(" ", 1) for line in lines if line[0] != "#"]
+    return {name: float(value) for name, value in samples}
+
+
+def check_matches(program):
+    """What /subsz tells of cached matches, of more than a page looks at: 400 subjects without anybody, and three with."""
+    found = []
+    server = Server(program, arguments=("--shards", "1"))
+    here, other, there = Client(server, "a", "here"), Client(server, "a", "other"), Client(server, "b", "there")
+    here.run("SUB many.* 1\r\nSUB many.x 2\r\nSUB many.x 3\r\nSUB many.x g 4\r\nSUB many.x g 5\r\nSUB one 6\r\n")
+    there.run("SUB b.* 1\r\nPUB b.x 1\r\nx\r\n")
+    here.run("PUB many.x 1\r\nx\r\nPUB one 1\r\nx\r\n" + "".join("PUB alone.%d 1\r\nx\r\n" % i for i in range(400)))
+    other.run("PUB one 1\r\nx\r\n")
+    keys = ("num_subscriptions", "num_cache", "num_matches", "cache_hit_rate", "max_fanout", "avg_fanout")
+    for place, figures, expected in (
+            ("/subsz?acc=A", server.json("/subsz?acc=A"), [6, 402, 403, 1 / 403, 4, 5 / 402]),
+            ("/accountz?acc=A", server.json("/accountz?acc=A")["account_detail"]["sublist_stats"], [6, 402, 403, 1 / 403, 4, 5 / 402]),
+            ("/subsz?acc=B", server.json("/subsz?acc=B"), [1, 1, 1, 0, 1, 1]),
+            ("/subsz?acc=NOPE", server.json("/subsz?acc=NOPE"), [0, 0, 0, 0, 0, 0])):
+        if [figures[key] for key in keys] != expected:
+            found.append("%s: %r, not %r" % (place, figures, expected))
+    whole = server.json("/subsz")  # with what the server asks itself
+    if whole["max_fanout"] != 4 or not whole["num_cache"] >= 403 or not 0 < whole["avg_fanout"] <= 6 / 403:
+        found.append("/subsz: %r" % whole)
+    shown = metrics(server)
+    found += ["/metrics: %s is %s" % (key, shown["gnatsd_subsz_" + key]) for key in keys[1:2] + keys[4:]
+              if abs(shown["gnatsd_subsz_" + key] - whole[key]) > 1e-9]
+    for client in (here, other, there):
+        client.close()
+    server.stop()
+    return found
+
+
 def check_own(server):
     """What only Myelin has, or has as the newest nats-server."""
     found = []
@@ -751,7 +797,7 @@ def check_own(server):
     if [shard["shard"] for shard in shards] != list(range(len(shards))) or sum(
             shard["connections"] for shard in shards) != varz["connections"]:
         found.append("/shardz: %r" % shards)
-    found += check_subjects(server.program)
+    found += check_subjects(server.program) + check_matches(server.program)
     for target, form in (("/", "text/html"), ("/links", "text/html"), ("/page.js", "text/javascript"), ("/page.css", "text/css"),
                          ("/icon.svg", "image/svg+xml")):
         status, headers, body = server.get(target)

@@ -178,6 +178,24 @@ Test(tls_options, a_block_is_read_as_it_was_written)
     certificates_close(&all);
 }
 
+Test(tls_options, a_context_tells_when_its_first_certificate_ends)
+{
+    struct certificates all;
+    struct options_outcome outcome;
+    certificates_open(&all);
+    struct server_options *o = load_block(&all, "tls {cert_file: ^, key_file: &}", &outcome);
+    cr_assert_not_null(o, "%s", config_text_string(&outcome.err));
+    int64_t seconds = tls_context_valid_until_seconds(o->net.tls.context);
+    ASN1_TIME *at = ASN1_TIME_set(NULL, (time_t)seconds);
+    cr_assert_not_null(at);
+    cr_expect_eq(ASN1_TIME_compare(at, X509_get0_notAfter(all.server.certificate)), 0);
+    ASN1_TIME_free(at);
+    cr_expect_eq(tls_context_valid_until_seconds(NULL), 0);
+    server_options_free(o);
+    options_outcome_close(&outcome);
+    certificates_close(&all);
+}
+
 Test(tls_options, users_by_certificate_need_one_whatever_else_is_said)
 {
     struct certificates all;

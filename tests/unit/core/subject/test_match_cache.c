@@ -360,3 +360,69 @@ Test(match_cache, random_traffic_agrees_with_a_model, .timeout = 300)
         model_close(&model);
     }
 }
+
+struct walked {
+    uint32_t count;
+    uint64_t fanouts[8]; /* by owner, summed */
+};
+
+static void walk_visit(void *context, const struct match *match)
+{
+    struct walked *walked = context;
+    cr_assert(match->owner > 0 && match->owner < 8);
+    walked->count++;
+    walked->fanouts[match->owner] += match_fanout(match);
+}
+
+static struct walked walk(const struct match_cache *cache)
+{
+    struct walked walked = {0};
+    uint64_t at = 0;
+    do
+        at = match_cache_step(cache, at, walk_visit, &walked);
+    while (at != 0);
+    return walked;
+}
+
+Test(match_cache, a_walk_tells_what_is_current_of_indexes_with_an_owner)
+{
+    struct subscription s[6] = {{0}};
+    struct index *one, *two, *nobodys;
+    struct match_cache *cache;
+    setup(&one, &cache, 64);
+    two = index_new();
+    nobodys = index_new();
+    cr_assert(two != NULL && nobodys != NULL);
+    index_owner_set(one, 3);
+    index_owner_set(two, 7);
+    add(one, "foo", "", &s[0]);
+    add(one, "foo", "", &s[1]);
+    add(one, "*", "q", &s[2]);
+    add(one, "*", "q", &s[3]);
+    add(two, "foo", "", &s[4]);
+    add(nobodys, "foo", "", &s[5]);
+    cr_assert_eq(index_remote_set(one, TEXT("foo"), TEXT("far"), 9, 2), ERR_OK);
+    find(cache, one, TEXT("foo"));
+    find(cache, one, TEXT("bar"));
+    find(cache, two, TEXT("foo"));
+    find(cache, nobodys, TEXT("foo"));
+    find(cache, one, TEXT("foo"));
+    struct walked walked = walk(cache);
+    cr_expect_eq(walked.count, 3);
+    cr_expect_eq(walked.fanouts[3], 4, "two and one of the group, and one of it again; not the far group");
+    cr_expect_eq(walked.fanouts[7], 1);
+    cr_expect_eq(index_figures(one).hits, 1);
+    cr_expect_eq(index_figures(one).matches, 2);
+
+    index_remove(two, &s[4]);
+    walked = walk(cache);
+    cr_expect_eq(walked.count, 2, "what is no longer true is left out");
+    cr_expect_eq(walked.fanouts[7], 0);
+    for (unsigned i = 0; i < 4; i++)
+        index_remove(one, &s[i]);
+    index_remove(nobodys, &s[5]);
+    match_cache_free(cache);
+    index_free(one);
+    index_free(two);
+    index_free(nobodys);
+}

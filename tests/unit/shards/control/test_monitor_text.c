@@ -45,6 +45,9 @@ Test(monitor_text, writes_what_go_writes)
     char out[MONITOR_TIME_BYTES];
     for (size_t i = 0; i < COUNT_OF(time_cases); i++)
         cr_expect_str_eq(monitor_time_text(out, time_cases[i].value_ns), time_cases[i].shown);
+    cr_expect_str_eq(monitor_date_text(out, 1763782597), "2025-11-22T03:36:37Z");
+    cr_expect_str_eq(monitor_date_text(out, INT64_C(253402300799)), "9999-12-31T23:59:59Z",
+                     "what certificates that never end have");
     for (size_t i = 0; i < COUNT_OF(span_cases); i++)
         cr_expect_str_eq(monitor_span_text(out, span_cases[i].value_ns), span_cases[i].shown);
     for (size_t i = 0; i < COUNT_OF(rtt_cases); i++)
