@@ -88,6 +88,8 @@ static bool may_stand(const struct raft *raft)
 {
     const struct raft_history *newest = &raft->history[raft->history_count - 1];
     uint64_t id = raft->options.id;
+    if (raft_removed(raft))
+        return false;
     if (raft_membership_votes(&newest->membership, id))
         return true;
     return raft->history_count > 1 && newest->index > raft->commit_index &&
@@ -228,6 +230,7 @@ bool raft_election_receive(struct raft *raft, const struct raft_message *message
     case RAFT_MESSAGE_HEARTBEAT_REPLY:
     case RAFT_MESSAGE_SNAPSHOT:
     case RAFT_MESSAGE_SNAPSHOT_REPLY:
+    case RAFT_MESSAGE_REMOVED:
     case RAFT_MESSAGE_KINDS:
         break;
     }

@@ -84,8 +84,10 @@ static void take(struct raft *raft, const struct raft_append *append, uint32_t a
 
 void raft_follower_commit(struct raft *raft, uint64_t commit_index)
 {
+    bool removed = raft_removed(raft);
     if (commit_index > raft->commit_index)
         raft->commit_index = raft_min(commit_index, raft->log.last_index);
+    raft->role_changed |= raft_removed(raft) != removed;
 }
 
 static enum raft_result violation(struct raft *raft)

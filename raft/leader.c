@@ -123,7 +123,9 @@ void raft_leader_commit(struct raft *raft)
         return;
     for (uint64_t i = raft->commit_index + 1; i <= index; i++)
         raft->uncommitted_bytes -= raft_log_slot(&raft->log, i)->data_bytes;
+    uint64_t before = raft->commit_index;
     raft->commit_index = index;
+    raft_removed_tell(raft, before);
     leave_when_removed(raft);
 }
 

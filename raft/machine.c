@@ -250,6 +250,11 @@ static enum raft_result receive(struct raft *raft, const struct raft_message *me
     if (message->to != raft->options.id || message->from == raft->options.id || message->from == 0 ||
         message->term == 0 || message->term > RAFT_NUMBER_MAX || message->kind >= RAFT_MESSAGE_KINDS)
         return RAFT_INVALID;
+    if (message->kind == RAFT_MESSAGE_REMOVED) { /* before terms: who was cut off may have a higher one */
+        raft_removed_take(raft, &message->removed);
+        return RAFT_OK;
+    }
+    raft_removed_answer(raft, message->from);
     if (message->term > raft->term && raft_vote_held_back(raft, message))
         return RAFT_OK;
     see_term(raft, message);

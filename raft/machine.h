@@ -1,9 +1,9 @@
-/* raft/machine.h - the inside of struct raft, for the machine's own files only.
- *   machine.c     life, terms and the door: raft_step()      election.c    votes, timers, changes of role
- *   follower.c    what a leader's messages do to a log       leader.c      proposals, replies, the commit
- * index sender.c      appends, heartbeats and chunks to peers    membership_change.c  who belongs install.c
- * receiving, taking and installing snapshots reads.c       reads under a lease or a round update.c      what
- * is to be done, persistence, apply     status.c      for monitoring */
+/* raft/machine.h - the inside of struct raft, for the machine's own files only: machine.c (life, terms and
+ * the door, raft_step()), election.c (votes, timers, changes of role), follower.c (what a leader's messages
+ * do to a log), leader.c (proposals, replies, the commit index), sender.c (appends, heartbeats and chunks to
+ * peers), membership_change.c (who belongs), removed.c (members that are none any more), install.c
+ * (receiving, taking and installing snapshots), reads.c (reads under a lease or a round), update.c (what is
+ * to be done, persistence, apply), status.c (for monitoring). */
 #ifndef RAFT_MACHINE_H
 #define RAFT_MACHINE_H
 
@@ -101,6 +101,9 @@ struct raft {
     uint64_t told_index;     /* what it was last told */
     bool reply_due;
     uint64_t reply_tick;
+
+    /* What a leader said last: the entry about members that does not have this node; index 0: nothing. */
+    struct raft_removed told_removed;
 
     /* A candidate's. */
     bool forced; /* by TIMEOUT_NOW */
@@ -210,6 +213,14 @@ void raft_history_truncate(struct raft *raft, uint64_t last_index);
 void raft_history_prune(struct raft *raft);
 void raft_history_reset(struct raft *raft, uint64_t index, const struct raft_membership *membership);
 const struct raft_membership *raft_history_at(const struct raft *raft, uint64_t index);
+
+/* removed.c */
+bool raft_removed(const struct raft *raft);
+/* The commit index has moved from `before`: who was removed by what is committed now is told. */
+void raft_removed_tell(struct raft *raft, uint64_t before);
+/* A message of somebody who may not be a member any more. */
+void raft_removed_answer(struct raft *raft, uint64_t from);
+void raft_removed_take(struct raft *raft, const struct raft_removed *removed);
 
 /* install.c */
 enum raft_result raft_receive_chunk(struct raft *raft, const struct raft_message *message,

@@ -20,6 +20,7 @@ enum raft_message_kind {
     RAFT_MESSAGE_SNAPSHOT, /* paper figure 13, InstallSnapshot: one chunk */
     RAFT_MESSAGE_SNAPSHOT_REPLY,
     RAFT_MESSAGE_TIMEOUT_NOW, /* dissertation 3.10: stand for election at once */
+    RAFT_MESSAGE_REMOVED,     /* you are no member any more; from a leader, and true whatever the term */
     RAFT_MESSAGE_KINDS,
 };
 
@@ -90,6 +91,12 @@ struct raft_snapshot_reply {
     uint64_t tick;
 };
 
+/* The newest entry about members, committed, does not have the receiver. */
+struct raft_removed {
+    uint64_t index;
+    uint64_t term; /* of that entry */
+};
+
 struct raft_message {
     enum raft_message_kind kind;
     uint64_t from;
@@ -104,6 +111,7 @@ struct raft_message {
         struct raft_heartbeat_reply heartbeat_reply;
         struct raft_chunk chunk;
         struct raft_snapshot_reply snapshot_reply;
+        struct raft_removed removed;
     };
 };
 

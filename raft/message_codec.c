@@ -59,6 +59,7 @@ static const struct row rows[RAFT_MESSAGE_KINDS] = {
                                       AT(snapshot_reply.offset_bytes), AT(snapshot_reply.tick)},
                                      0},
     [RAFT_MESSAGE_TIMEOUT_NOW] = {0, {0}, 0},
+    [RAFT_MESSAGE_REMOVED] = {2, {AT(removed.index), AT(removed.term)}, 0},
 };
 
 static uint8_t *put(uint8_t *at, uint64_t value, unsigned count)

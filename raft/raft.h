@@ -141,7 +141,7 @@ struct raft_update {
     uint64_t snapshot_newest; /* all snapshots but these two, and what is being taken, may be deleted */
     uint64_t snapshot_sent;   /* 0: none */
 
-    bool role_changed; /* look at raft_status() */
+    bool role_changed; /* look at raft_status(): role, leader or `removed` */
     bool more;         /* a bound was reached: call raft_update() again */
 };
 
@@ -172,6 +172,7 @@ struct raft_status {
     uint64_t transfer_to;
     uint64_t dropped_messages; /* at the bound of raft_update()'s messages */
     uint64_t violations;       /* messages that contradict what is committed */
+    bool removed;              /* it is committed that this node is no member any more; it stands no more */
     const struct raft_membership *membership;
     struct raft_peer_status peers[RAFT_MEMBERS_MAX]; /* a leader's */
     uint32_t peer_count;

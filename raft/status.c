@@ -34,6 +34,7 @@ void raft_status(const struct raft *raft, struct raft_status *status)
         .transfer_to = raft->transfer_to,
         .dropped_messages = raft->dropped_messages,
         .violations = raft->violations,
+        .removed = raft_removed(raft),
         .membership = raft_members(raft),
     };
     if (raft->role != RAFT_LEADER)

@@ -80,6 +80,21 @@ static void lead(struct replica *replica, bool leads)
         log_notice(replica->control->log, "STREAM: finished leader stepdown actions");
 }
 
+/* A leader that has removed itself ends its process, as in the original; others stay without a part in the
+ * cluster, for the NATS server that they may be as well. */
+static void look_at_removal(struct replica *replica, const struct raft_status *status)
+{
+    bool removed = status->removed && !replica->removed;
+    replica->removed = status->removed;
+    if (!removed)
+        return;
+    replica->ends = replica->raft_leads;
+    log_notice(replica->control->log, "STREAM: This node was removed from Raft group %s%s",
+               replica->control->snapshot->options->streaming.cluster_id,
+               replica->ends ? ", shutting down"
+                             : "; it will not be elected, nor hear of messages, any more");
+}
+
 /* Whose term it is decides which entries are our own, so this is called before any of a term are applied. */
 static void look_at_role(struct replica *replica)
 {
@@ -90,6 +105,7 @@ static void look_at_role(struct replica *replica)
                    replica_role(replica), (unsigned long long)status.term,
                    (unsigned long long)status.last_index, (unsigned long long)status.commit_index);
     bool leads = status.role == RAFT_LEADER;
+    look_at_removal(replica, &status);
     if (replica->leads && (!leads || status.term != replica->term))
         lead(replica, false);
     if (leads && (!replica->raft_leads || status.term != replica->term))
@@ -255,6 +271,10 @@ bool replica_turn(struct replica *replica, struct streaming_now now)
         restore_step(replica);
         replica_log_step(&replica->log, &replica->driver, now.wall_ns);
         raft_driver_turn(&replica->driver);
+    }
+    if (replica->ends) { /* all that it had to say as a leader has left */
+        replica->ends = false;
+        control_end(replica->control, EXIT_SUCCESS);
     }
     form_step(replica);
     return replica->changed;

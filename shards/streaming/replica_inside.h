@@ -80,6 +80,8 @@ struct replica {
     bool leads;                             /* and the machine does */
     bool opened;                            /* and the service's subjects are open */
     bool changed;                           /* the machine, in this turn */
+    bool removed;                           /* from the cluster, and said so */
+    bool ends;                              /* it led, and has removed itself */
     uint64_t failed_index;                  /* of a snapshot that could not be written; 0: none */
     uint64_t unreachable[RAFT_MEMBERS_MAX]; /* peers that a mailbox had no room for */
     uint32_t unreachable_count;

@@ -102,6 +102,9 @@ static void random_message(struct run *run, struct raft_message *message)
         message->snapshot_reply =
             (struct raft_snapshot_reply){number(input), number(input), number(input), number(input)};
         return;
+    case RAFT_MESSAGE_REMOVED:
+        message->removed = (struct raft_removed){number(input), number(input)};
+        return;
     case RAFT_MESSAGE_TIMEOUT_NOW:
     case RAFT_MESSAGE_KINDS:
         return;

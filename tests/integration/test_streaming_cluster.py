@@ -549,9 +549,20 @@ def a_seed_is_joined_and_nodes_come_and_go():
     wait_for(lambda: voters(world) == 4, "four vote")
     wait_for(lambda: ask("remove", b"b") == b"+OK", "removing")
     wait_for(lambda: voters(world) == 3 and "b" not in raft_ids(world), "three vote again")
+    wait_for(lambda: "This node was removed from Raft group" in b.log(), "who is removed is told")
     b.kill()
+    b.start()
+    wait_for(lambda: "This node was removed from Raft group" in b.log(), "and again, when it stands for election")
+    equal(b.server().get("role"), "Follower", "its role")
     publish(client, "foo", b"y")
     wait_for(lambda: d.channel("foo") == seed.channel("foo") and d.channel("foo")[1] >= 11, "d has all")
+    leader = world.leader()
+    wait_for(lambda: ask("remove", leader.name.encode()) == b"+OK", "a leader removes itself")
+    equal(leader.process.wait(timeout=WAIT), 0, "its exit code")
+    leader.killed = True
+    publish(client, "foo", b"z")  # the two others are a majority
+    equal(leader.name in raft_ids(world), False, "the leader that has left is a member")
+    wait_for(lambda: voters(world) == 2, "two vote")
     return world
 
 

@@ -17,6 +17,7 @@ static const char *const kind_names[RAFT_MESSAGE_KINDS] = {
     [RAFT_MESSAGE_SNAPSHOT] = "snapshot",
     [RAFT_MESSAGE_SNAPSHOT_REPLY] = "snapshot reply",
     [RAFT_MESSAGE_TIMEOUT_NOW] = "timeout now",
+    [RAFT_MESSAGE_REMOVED] = "removed",
 };
 
 static uint64_t delay(struct sim *sim)
@@ -73,6 +74,7 @@ static void describe(const struct raft_message *message, char *text, size_t size
     case RAFT_MESSAGE_HEARTBEAT_REPLY:
     case RAFT_MESSAGE_SNAPSHOT_REPLY:
     case RAFT_MESSAGE_TIMEOUT_NOW:
+    case RAFT_MESSAGE_REMOVED:
     case RAFT_MESSAGE_KINDS:
         break;
     }

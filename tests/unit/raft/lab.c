@@ -13,8 +13,8 @@
 #include <stdlib.h>
 
 static const char *const kinds[RAFT_MESSAGE_KINDS] = {
-    "pre-vote",  "pre-vote-reply",  "vote",     "vote-reply",     "append",     "append-reply",
-    "heartbeat", "heartbeat-reply", "snapshot", "snapshot-reply", "timeout-now"};
+    "pre-vote",  "pre-vote-reply",  "vote",     "vote-reply",     "append",      "append-reply",
+    "heartbeat", "heartbeat-reply", "snapshot", "snapshot-reply", "timeout-now", "removed"};
 static const char *const roles[RAFT_ROLES] = {"follower", "pre-candidate", "candidate", "leader", "halted"};
 static const char *const results[] = {"ok",      "not leader", "not ready", "busy",
                                       "invalid", "violation",  "failed"};
@@ -300,6 +300,9 @@ static void show_message(struct lab *lab, const struct raft_message *m)
     case RAFT_MESSAGE_SNAPSHOT_REPLY:
         say(lab, " wants %llu", n(m->snapshot_reply.offset_bytes));
         break;
+    case RAFT_MESSAGE_REMOVED:
+        say(lab, " by %llu:%llu", n(m->removed.index), n(m->removed.term));
+        break;
     case RAFT_MESSAGE_TIMEOUT_NOW:
     case RAFT_MESSAGE_KINDS:
         break;
@@ -362,6 +365,8 @@ static void show_state(struct lab *lab, const struct lab_node *node)
     say(lab, "%llu %s term %llu", n(s.id), roles[s.role], n(s.term));
     if (s.leader != 0 && s.role != RAFT_LEADER)
         say(lab, " leader %llu", n(s.leader));
+    if (s.removed)
+        say(lab, " removed");
     say(lab, " commit %llu log", n(s.commit_index));
     if (s.first_index > 1)
         say(lab, " (%llu)", n(s.first_index - 1));

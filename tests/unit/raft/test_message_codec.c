@@ -27,6 +27,7 @@ static const struct raft_message messages[] = {
     {.kind = RAFT_MESSAGE_SNAPSHOT, .chunk = {&snapshot, 5, 4, (const uint8_t *)"data", 9}},
     {.kind = RAFT_MESSAGE_SNAPSHOT_REPLY, .snapshot_reply = {1, 2, 3, 4}},
     {.kind = RAFT_MESSAGE_TIMEOUT_NOW},
+    {.kind = RAFT_MESSAGE_REMOVED, .removed = {5, 2}},
 };
 
 enum { BYTES_MAX = 512 };
