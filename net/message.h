@@ -39,7 +39,7 @@ struct message {
     struct bytes queues;      /* of MESSAGE_FROM_GATEWAY: the only groups that may have it, blanks between */
     struct client *publisher; /* this shard's; NULL when it came by mailbox */
     struct publisher_place place; /* when it came by mailbox */
-    uint64_t tried_shards;        /* of a queue choice that came by mailbox: where no member took it; else 0 */
+    uint64_t tried_shards; /* of a queue choice that came by mailbox: where no member took it; else 0 */
     /* A run: this message and `run_more` that follow it with the same control line, byte by byte. Each body
      * stands `run_stride` bytes behind the one before, and CR LF behind each. Whoever takes runs says so;
      * all others get `run_more` 0. */
