@@ -60,9 +60,8 @@ static void put(struct shard *shard, struct shard_account *account, const struct
 
 void backlog_publish(struct shard *shard, struct shard_account *account, const struct message *message)
 {
-    if (shard->backlog.first == NULL && router_room(shard, account, message) == HOST_DONE)
-        (void)router_route(shard, account, message);
-    else
+    uint32_t done;
+    if (shard->backlog.first != NULL || router_route_run(shard, account, message, &done) == HOST_FULL)
         put(shard, account, message);
 }
 

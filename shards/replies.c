@@ -274,7 +274,8 @@ static void reply_take(struct shard *shard, const struct pending_reply *pending)
     reply->used_ns = shard->context.now_ns;
     struct latency *latency = reply->latency;
     reply->latency = NULL;
-    latency_publish(shard, reply->exporter, latency, 200, message.publisher);
+    if (UNLIKELY(latency != NULL))
+        latency_publish(shard, reply->exporter, latency, 200, message.publisher);
     message.subject = bytes_of(reply->subject, reply->subject_count);
     message.reply = answerable(shard, reply, message.reply);
     message.line_serial = 0;

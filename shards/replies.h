@@ -11,6 +11,7 @@
 
 #include "core/loop/timers.h"
 #include "shards/latency.h"
+#include "shards/router_memo.h"
 #include "shards/shadows.h"
 
 enum {
@@ -25,6 +26,7 @@ enum {
 struct reply_prefix {
     struct foreign foreign;
     struct shard_account *account;
+    struct router_memo memo; /* of whatever subject with this prefix */
     char text[REPLY_PREFIX_BYTES];
 };
 

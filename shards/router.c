@@ -16,19 +16,33 @@
 _Static_assert(sizeof(struct mail_message) + MAIL_INLINE_BYTES_MAX <= MAILBOX_RECORD_BYTES_MAX,
                "a mail fits a record");
 
+/* What a reply to a service request hits: each of these subjects is used once, but all with one prefix hit
+ * the same, since nobody subscribes to a single one. */
+static const struct match *reply_match(struct shard *shard, const struct shard_account *account,
+                                       struct bytes subject)
+{
+    uint8_t same[REPLY_PREFIX_BYTES + 1];
+    const struct match *match = NULL;
+    struct reply_prefix *prefix = account->reply_prefix;
+    bool own = prefix != NULL && memcmp(subject.data, prefix->text, REPLY_PREFIX_BYTES) == 0;
+    if (own && router_memo_good(&prefix->memo, ROUTER_MEMO_OWN, account->index))
+        return prefix->memo.match;
+    memcpy(same, subject.data, REPLY_PREFIX_BYTES);
+    same[REPLY_PREFIX_BYTES] = '*';
+    if (match_cache_find(shard->matches, account->index, bytes_of(same, sizeof same), &match) != ERR_OK)
+        return NULL;
+    if (own)
+        router_memo_set(&prefix->memo, ROUTER_MEMO_OWN, match);
+    return match;
+}
+
 /* What a subject hits in an account. */
 static const struct match *subject_match(struct shard *shard, const struct shard_account *account,
                                          struct bytes subject)
 {
     const struct match *match = NULL;
-    uint8_t same[REPLY_PREFIX_BYTES + 1];
-    if (UNLIKELY(reply_is(subject))) {
-        /* Each of these is used once, but all with one prefix hit the same: nobody subscribes to a single
-         * one. */
-        memcpy(same, subject.data, REPLY_PREFIX_BYTES);
-        same[REPLY_PREFIX_BYTES] = '*';
-        subject = bytes_of(same, sizeof same);
-    }
+    if (UNLIKELY(reply_is(subject)))
+        return reply_match(shard, account, subject);
     return match_cache_find(shard->matches, account->index, subject, &match) == ERR_OK ? match : NULL;
 }
 
@@ -38,9 +52,7 @@ static NEVER_INLINE const struct match *find_subject(struct shard *shard, const 
     const struct match *match = subject_match(shard, account, message->subject);
     if (match == NULL)
         return NULL;
-    if (message->line_serial != 0)
-        *memo = (struct router_memo){
-            .line_serial = message->line_serial, .match = match, .match_serial = match->serial};
+    router_memo_set(memo, message->line_serial, match);
     return match;
 }
 
@@ -50,9 +62,7 @@ static ALWAYS_INLINE const struct match *find(struct shard *shard, const struct 
                                               const struct message *message)
 {
     struct router_memo *memo = &shard->router.memos[message->line_serial % ROUTER_MEMOS];
-    if (LIKELY(message->line_serial != 0 && memo->line_serial == message->line_serial &&
-               memo->match->serial == memo->match_serial && memo->match->index == account->index &&
-               match_current(memo->match)))
+    if (router_memo_good(memo, message->line_serial, account->index))
         return memo->match;
     return find_subject(shard, account, message, memo);
 }
@@ -553,6 +563,21 @@ static ALWAYS_INLINE enum host_result publish_all(struct shard *shard, struct sh
     if (UNLIKELY(!room_for_all(shard, account, match, run)))
         return HOST_FULL;
     return LIKELY(deliver_all(shard, account, match, run)) ? HOST_DONE : HOST_NOBODY;
+}
+
+bool router_route_known(struct shard *shard, struct shard_account *account, const struct message *message,
+                        struct router_memo *memo)
+{
+    if (memo == NULL || goes_home(account, message))
+        return router_route(shard, account, message);
+    const struct match *match = memo->match;
+    if (!router_memo_good(memo, ROUTER_MEMO_OWN, account->index)) {
+        match = subject_match(shard, account, message->subject);
+        if (match == NULL)
+            return false;
+        router_memo_set(memo, ROUTER_MEMO_OWN, match);
+    }
+    return deliver_all(shard, account, match, message);
 }
 
 enum host_result router_route_run(struct shard *shard, struct shard_account *account,

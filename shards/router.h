@@ -11,6 +11,7 @@
 struct shard;
 struct shard_account;
 struct subscription;
+struct router_memo;
 
 /* The host's publish(). HOST_FULL: a mailbox that the message needs has no room; nothing was delivered. */
 enum host_result router_publish(struct shard *shard, const struct message *run, uint32_t *done);
@@ -34,6 +35,10 @@ bool router_wanted(struct shard *shard, struct shard_account *account, struct by
 /* Delivers it, room was asked for; true: somebody took it. No match that was found before is good afterwards.
  */
 bool router_route(struct shard *shard, struct shard_account *account, const struct message *message);
+
+/* The same with a memo of what this one subject finds in this account; NULL: there is none. */
+bool router_route_known(struct shard *shard, struct shard_account *account, const struct message *message,
+                        struct router_memo *memo);
 
 /* Asks for room and delivers as much of a run that has no publisher as goes at once: *done messages, at least
  * one. HOST_FULL: nothing was done; HOST_MEMORY: it is lost. */

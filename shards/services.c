@@ -20,11 +20,13 @@ enum {
 struct service {
     struct subscription base;
     const struct service_import *import;
+    struct router_memo memo; /* of the import's subject as it is written, in the exporter */
 };
 
 /* One exporter to be asked. */
 struct call {
     const struct service_import *import;
+    struct service *service; /* of the importer; NULL: one of those that all accounts have */
     struct shard_account *importer;
     struct shard_account *exporter;
     struct bytes subject; /* in the scratch, or the request's own */
@@ -75,29 +77,30 @@ void services_forget(struct shard_account *account)
     account->service_count = 0;
 }
 
+/* Which of its service imports a message hits; of a control line that was seen lately from the memo. NULL:
+ * memory is out. */
+static const struct match *find(struct shard *shard, const struct shard_account *account,
+                                const struct message *message)
+{
+    struct router_memo *memo = &shard->router.service_memos[message->line_serial % SERVICE_MEMOS];
+    const struct match *match = NULL;
+    if (router_memo_good(memo, message->line_serial, account->services))
+        return memo->match;
+    if (match_cache_find(shard->matches, account->services, message->subject, &match) != ERR_OK)
+        return NULL;
+    router_memo_set(memo, message->line_serial, match);
+    return match;
+}
+
 bool services_hit(struct shard *shard, struct shard_account *account, const struct message *message)
 {
     struct router *router = &shard->router;
-    const struct match *match = router->service_match;
     const struct security_account *configured = account->host.configured;
     router->service_system =
         configured == NULL ? NULL : security_account_system_import(configured, message->subject);
-    if (account->services == NULL) {
-        router->service_serial = 0;
-        router->service_match = NULL;
-        return router->service_system != NULL;
-    }
-    if (message->line_serial != 0 && router->service_serial == message->line_serial &&
-        router->service_account == account && match->serial == router->service_match_serial)
-        return match->interest_count > 0 || router->service_system != NULL;
-    router->service_serial = 0;
-    if (match_cache_find(shard->matches, account->services, message->subject, &match) != ERR_OK)
-        return false;
-    router->service_serial = message->line_serial;
-    router->service_account = account;
-    router->service_match = match;
-    router->service_match_serial = match->serial;
-    return match->interest_count > 0 || router->service_system != NULL;
+    router->service_match = account->services == NULL ? NULL : find(shard, account, message);
+    return router->service_system != NULL ||
+           (router->service_match != NULL && router->service_match->interest_count > 0);
 }
 
 /* ---- the list of calls ---- */
@@ -168,9 +171,9 @@ static void calls_add(struct shard *shard, struct calls *calls, struct shard_acc
     for (uint32_t i = 0; match != NULL && i < match->interest_count; i++) {
         const struct subscription_set *set = &match->interests[i]->plain;
         for (uint32_t at = 0; at < set->count && calls->count < SERVICE_CALLS_MAX; at++) {
-            const struct service *service = CONTAINER_OF(subscription_at(set, at), struct service, base);
-            calls->all[calls->count] =
-                (struct call){.import = service->import, .importer = account, .parent = parent};
+            struct service *service = CONTAINER_OF(subscription_at(set, at), struct service, base);
+            calls->all[calls->count] = (struct call){
+                .import = service->import, .service = service, .importer = account, .parent = parent};
             calls->count += !entered(calls, parent, service->import->exported);
         }
     }
@@ -283,7 +286,9 @@ static void call_make(struct shard *shard, struct shard_account *account, struct
         request.from_service = true;
         request.place = client->place;
         request.publisher = NULL;
-        call->taken = router_route(shard, call->exporter, &request);
+        bool as_written = call->service != NULL && call->subject.data == call->import->subject.data;
+        call->taken =
+            router_route_known(shard, call->exporter, &request, as_written ? &call->service->memo : NULL);
         block_release(&shard->context.pool.blocks, block);
     }
     if (call->reply != NULL)
@@ -301,7 +306,8 @@ static bool calls_settle(struct shard *shard, struct calls *calls)
         if (call->taken && call->parent != NO_PARENT)
             calls->all[call->parent].taken = true;
         taken |= call->taken;
-        latency_publish(shard, call->exporter, call->sample, 400, NULL);
+        if (UNLIKELY(call->sample != NULL))
+            latency_publish(shard, call->exporter, call->sample, 400, NULL);
         if (call->taken || call->reply == NULL)
             continue;
         struct latency *sample = call->reply->latency;

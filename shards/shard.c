@@ -607,7 +607,6 @@ void shard_snapshot_use(struct shard *shard, struct snapshot *snapshot)
     shard->context.info = &shard->info;
     if (shard->remotes.matches != NULL || shard->gateways.matches != NULL)
         remotes_snapshot_use(shard);
-    shard->router.service_serial = 0;
     if (shard->context.lines != NULL) /* what was made of a line by the old options is not to be used again */
         lines_forget(shard->context.lines);
 }

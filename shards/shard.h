@@ -18,6 +18,7 @@
 #include "shards/remotes.h"
 #include "shards/replies.h"
 #include "shards/reports.h"
+#include "shards/router_memo.h"
 #include "shards/snapshot.h"
 #include "shards/system_shard.h"
 
@@ -32,22 +33,13 @@ enum shard_timer {
     TIMER_ROUTE_CONNECTION
 };
 
-/* What the router keeps between messages: the matches of the control lines that it saw lately, by their
- * serials. A match belongs to the cache, which may give its place to another one: then that has another
- * serial. */
-enum { ROUTER_MEMOS = 2048 };
-struct router_memo {
-    uint64_t line_serial; /* 0: none */
-    const struct match *match;
-    uint64_t match_serial;
-};
+/* What the router keeps between messages. */
+enum { ROUTER_MEMOS = 2048, SERVICE_MEMOS = 256 };
 struct router {
-    struct router_memo memos[ROUTER_MEMOS]; /* by line_serial */
-    uint64_t service_serial; /* the control line that services_hit() was asked for last, and the account */
-    const struct shard_account *service_account;
-    const struct match *service_match;           /* what it found; NULL: the account imports none by itself */
+    struct router_memo memos[ROUTER_MEMOS];          /* by line_serial */
+    struct router_memo service_memos[SERVICE_MEMOS]; /* the same, of what accounts import */
+    const struct match *service_match; /* what services_hit() found last; NULL: the account imports none */
     const struct service_import *service_system; /* and of the system account; NULL: none */
-    uint64_t service_match_serial;
 };
 
 /* Stalls of other shards' publishers in one turn: one more is not told, its publisher stalls a turn later. */

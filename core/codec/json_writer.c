@@ -3,7 +3,6 @@
 
 #include "core/codec/utf8.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 
 static void append(struct json_writer *writer, struct bytes bytes)
@@ -66,7 +65,7 @@ void json_write_key(struct json_writer *writer, const char *key)
     writer->comma = false;
 }
 
-/* What stands for an ASCII byte: itself, a short escape or \u00XX in `scratch`. */
+/* What stands for an ASCII byte that does not stand for itself: a short escape or \u00XX in `scratch`. */
 static struct bytes ascii_escaped(uint8_t byte, char scratch[8])
 {
     switch (byte) {
@@ -85,12 +84,22 @@ static struct bytes ascii_escaped(uint8_t byte, char scratch[8])
     case '\t':
         return TEXT("\\t");
     }
-    if (byte >= 0x20 && byte != '<' && byte != '>' && byte != '&') {
-        scratch[0] = (char)byte;
-        return bytes_of(scratch, 1);
-    }
     snprintf(scratch, 8, "\\u%04x", byte);
     return bytes_of(scratch, 6);
+}
+
+/* How many bytes from the first on stand for themselves. */
+static size_t plain_bytes(struct bytes text)
+{
+    size_t at = 0;
+    while (at < text.count) {
+        uint8_t byte = text.data[at];
+        if (byte < 0x20 || byte >= 0x80 || byte == '"' || byte == '\\' || byte == '<' || byte == '>' ||
+            byte == '&')
+            break;
+        at++;
+    }
+    return at;
 }
 
 void json_write_text(struct json_writer *writer, struct bytes text)
@@ -99,6 +108,12 @@ void json_write_text(struct json_writer *writer, struct bytes text)
     append_item(writer, TEXT("\""));
     for (size_t at = 0; at < text.count && !writer->overflow;) {
         struct bytes rest = {text.data + at, text.count - at};
+        size_t plain = plain_bytes(rest);
+        if (plain > 0) {
+            append(writer, bytes_of(rest.data, plain));
+            at += plain;
+            continue;
+        }
         size_t sequence_bytes = utf8_sequence_bytes(rest);
         if (sequence_bytes == 0)
             append(writer, TEXT("\\ufffd"));
@@ -115,18 +130,28 @@ void json_write_text(struct json_writer *writer, struct bytes text)
     append(writer, TEXT("\""));
 }
 
-void json_write_int(struct json_writer *writer, int64_t value)
+/* Digits by hand: printf costs a request between accounts more than anything else that is written of it. */
+static void append_number(struct json_writer *writer, bool negative, uint64_t magnitude)
 {
     char digits[24];
-    int count = snprintf(digits, sizeof digits, "%" PRId64, value);
-    append_item(writer, bytes_of(digits, (size_t)count));
+    char *at = digits + sizeof digits;
+    do {
+        *--at = (char)('0' + magnitude % 10);
+        magnitude /= 10;
+    } while (magnitude > 0);
+    if (negative)
+        *--at = '-';
+    append_item(writer, bytes_of(at, (size_t)(digits + sizeof digits - at)));
+}
+
+void json_write_int(struct json_writer *writer, int64_t value)
+{
+    append_number(writer, value < 0, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
 }
 
 void json_write_unsigned(struct json_writer *writer, uint64_t value)
 {
-    char digits[24];
-    int count = snprintf(digits, sizeof digits, "%" PRIu64, value);
-    append_item(writer, bytes_of(digits, (size_t)count));
+    append_number(writer, false, value);
 }
 
 void json_write_bool(struct json_writer *writer, bool value)
