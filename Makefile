@@ -454,6 +454,7 @@ test_targets += system-check
 .PHONY: system-check
 system-check: $(out)/myelin ## compare the system account with nats-server's, key by key
 	python3 -B tests/integration/test_system.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
+	python3 -B tests/integration/test_last_words.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
 	python3 -B tests/integration/test_subscribers.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
 
 # Super-clusters (docs/gateways.md). With the newest nats-server only in `make interop`.

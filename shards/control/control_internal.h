@@ -68,6 +68,9 @@ void control_signal(struct control *control, int number);
 /* The process is to end with that code; legal before control_run(), which then ends at once. */
 void control_end(struct control *control, int exit_code);
 void control_lame_duck_due(struct control *control);
+/* The pause between two closes: `clients` share the span between grace period and end, each at most a second,
+ * and `random` shortens it by up to a half, so that servers in lame duck mode do not close in step. */
+int64_t control_lame_duck_pause_ns(int64_t span_ns, uint64_t clients, uint64_t random);
 void control_connections_closed(struct control *control);
 void control_stop_threads(struct control *control); /* the system account has had its last word */
 

@@ -78,13 +78,13 @@ static void lame_duck(struct control *control)
     log_notice(control->log, "Entering lame duck mode, stop accepting new clients");
     control_service_tell(control, SERVICE_STOPPING);
     control_listen_close(control);
+    system_lame_duck(control); /* also without clients: SHUTDOWN follows it */
     if (control_open_connections(control) == 0) {
         stop(control);
         return;
     }
     control_move(control, CONTROL_LAME_DUCK);
     cluster_lame_duck(control);
-    system_lame_duck(control);
     for (uint32_t to = 0; to < control->shard_count; to++)
         (void)control_tell(control, to, &mail, sizeof mail); /* a shard without room is told by the closing */
     int64_t due_ns = control->now_ns + control->snapshot->options->lame_duck_grace_period_ns;
@@ -105,21 +105,23 @@ static void evict(struct control *control, uint32_t count)
         control->evicted += count;
 }
 
-/* The pause between two closes: the rest of the duration shared by the clients, at most a second, randomised
- * between half and all of it. */
+int64_t control_lame_duck_pause_ns(int64_t span_ns, uint64_t clients, uint64_t random)
+{
+    ASSERT(clients > 0);
+    int64_t share_ns = (span_ns <= 0 ? NS_PER_SECOND : span_ns) / (int64_t)clients;
+    if (share_ns > NS_PER_SECOND)
+        share_ns = NS_PER_SECOND;
+    return share_ns / 2 + (int64_t)(random % (uint64_t)(share_ns - share_ns / 2 + 1));
+}
+
 static int64_t pause_ns(const struct control *control)
 {
     const struct server_options *options = control->snapshot->options;
-    int64_t span_ns = options->lame_duck_duration_ns - options->lame_duck_grace_period_ns;
-    if (span_ns <= 0)
-        span_ns = NS_PER_SECOND;
-    int64_t share_ns = span_ns / (int64_t)(control->evict_total == 0 ? 1 : control->evict_total);
-    if (share_ns > NS_PER_SECOND)
-        share_ns = NS_PER_SECOND;
-    uint64_t random = 0;
-    if (share_ns < 2 || random_secure(&random, sizeof random) != ERR_OK)
-        return share_ns;
-    return share_ns / 2 + (int64_t)(random % (uint64_t)(share_ns / 2 + 1));
+    uint64_t random;
+    if (random_secure(&random, sizeof random) != ERR_OK)
+        random = 0; /* then all pauses are half as long */
+    return control_lame_duck_pause_ns(options->lame_duck_duration_ns - options->lame_duck_grace_period_ns,
+                                      control->evict_total, random);
 }
 
 void control_lame_duck_due(struct control *control)

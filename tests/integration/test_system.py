@@ -58,6 +58,7 @@ monitoring.DIFFERENCES += [
     ("whole", r"^name_tag$", NEWER),
     ("expvarz", r"^(memstats|cmdline)", "another program's"),
     ("subsz", r"^subscriptions_list$", INTERNAL),
+    ("ipqueuesz", r"^System recvQ$", "the request itself stands in that queue; Myelin has none by that name"),
 ]
 monitoring.VOLATILE += [
     (r"(^|\.)(time|timestamp)$", monitoring.TIME),
@@ -145,6 +146,8 @@ NEWER_REQUESTS = [
     ("SERVER.PING.IDZ", "", "whole"), ("SERVER.ID.IDZ", "", "whole"), ("SERVER.PING.HEALTHZ", "", "healthz"),
     ("SERVER.PING.HEALTHZ", '{"stream": "S", "details": true}', "healthz"), ("SERVER.PING.HEALTHZ", '{"stream": "S"}', "healthz"),
     ("SERVER.PING.HEALTHZ", '{"js-server-only": true}', "healthz"), ("SERVER.PING.EXPVARZ", "", "expvarz"),
+    ("SERVER.PING.IPQUEUESZ", "", "ipqueuesz"), ("SERVER.ID.IPQUEUESZ", '{"all": true, "filter": "nope"}', "ipqueuesz"),
+    ("SERVER.PING.IPQUEUESZ", "{bad", "error 400"),
     ("SERVER.PING.RAFTZ", "", "raftz"), ("SERVER.PING.PROFILEZ", '{"name": "x"}', "profilez"),
     ("USER.INFO", "", "user"), ("SERVER.ID.KICK", '{"cid": 999}', "error 500"),
     ("SERVER.ID.LDM", '{"cid": 999}', "error 500"), ("SERVER.ID.RELOAD", "", "done"),
@@ -155,7 +158,7 @@ LATE = r" (received(_from_clients)?\.(msgs|bytes)|in_(client_)?(msgs|bytes)): "
 SILENT = [
     ("SERVER.PING.VARZ", '{"server_name": "nope"}'), ("SERVER.PING.STATSZ", '{"tags": ["x"]}'),
     ("SERVER.PING.STATSZ", '{"cluster": "x"}'), ("SERVER.PING.VARZ", '{"host": "10."}'),
-    ("SERVER.PING.VARZ", '{"domain": "x"}'), ("ACCOUNT.$G.STATZ", ""), ("ACCOUNT.$G.CONNS", ""),
+    ("SERVER.PING.VARZ", '{"domain": "x"}'), ("SERVER.PING.IPQUEUESZ", '{"server_name": "nope"}'), ("ACCOUNT.$G.STATZ", ""), ("ACCOUNT.$G.CONNS", ""),
     ("ACCOUNT.A.CONNS", '{"acc": "B"}'),
 ]
 

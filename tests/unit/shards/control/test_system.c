@@ -1,0 +1,242 @@
+/* Tests shards/control/system.c and system_events.c: when heartbeats go out and whom they are about, and the
+ * last words of a server. Method: a control core without threads; time is a number, the test takes out the
+ * timers that are due and reads the mailbox of shard 0, through which all is published. */
+#include "shards/control/system.h"
+
+#include "core/base/clock.h"
+#include "shards/control/control_internal.h"
+#include "shards/control/monitor_task.h"
+#include "shards/control/system_services.h"
+#include "shards/mail.h"
+#include "shards/system_shard.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SAID_MAX = 256, SAID_BYTES = 1024, ACCOUNTS_MAX = 100 };
+#define START_NS (1000 * NS_PER_SECOND)
+
+static struct post_office office;
+static struct post shard; /* 0 */
+static struct control *control;
+static struct server_options options;
+static struct snapshot snapshot = {.options = &options};
+static struct security_account accounts[ACCOUNTS_MAX];
+static struct security_account *all[ACCOUNTS_MAX];
+static char names[ACCOUNTS_MAX][8];
+
+static void begin(void)
+{
+    cr_assert_eq(post_office_init(&office, 2, 1 << 20), ERR_OK);
+    shard = (struct post){.office = &office, .self = 0};
+    control = calloc(1, sizeof *control);
+    cr_assert_not_null(control);
+    control->post = (struct post){.office = &office, .self = 1};
+    control->shard_count = 1;
+    control->snapshot = &snapshot;
+    control->server_id = control->server_name = "N1";
+    control->now_ns = START_NS;
+    for (uint32_t i = 0; i < ACCOUNTS_MAX; i++) {
+        snprintf(names[i], sizeof names[i], "A%u", i);
+        accounts[i] = (struct security_account){.name = text(names[i]), .id = i, .number = i};
+        all[i] = &accounts[i];
+    }
+    options.host = "127.0.0.1";
+    options.security.accounts =
+        (struct security_accounts){.all = all, .count = ACCOUNTS_MAX, .system = &accounts[ACCOUNTS_MAX - 1]};
+    cr_assert_eq(system_init(control), ERR_OK);
+}
+
+static void end(void)
+{
+    system_close(control);
+    timers_close(&control->timers);
+    block_pool_close(&control->blocks);
+    post_office_close(&office);
+    free(control);
+}
+
+TestSuite(system, .init = begin, .fini = end);
+
+/* ---- what is published ---- */
+
+struct said {
+    char subjects[SAID_MAX][SAID_BYTES];
+    char bodies[SAID_MAX][SAID_BYTES];
+    bool last[SAID_MAX];
+    uint32_t count;
+};
+
+static void take(void *context, uint32_t from, const uint8_t *bytes, uint32_t count)
+{
+    struct said *said = context;
+    struct mail_system_publish mail;
+    (void)from, (void)count;
+    if (bytes[0] != MAIL_SYSTEM_PUBLISH)
+        return;
+    memcpy(&mail, bytes, sizeof mail);
+    cr_assert_lt(said->count, SAID_MAX);
+    cr_assert(mail.subject_count < SAID_BYTES && mail.total_bytes < SAID_BYTES);
+    memcpy(said->subjects[said->count], mail.block->bytes, mail.subject_count);
+    memcpy(said->bodies[said->count], mail.block->bytes + mail.subject_count + mail.reply_count,
+           mail.total_bytes);
+    said->last[said->count++] = mail.last;
+    block_release(&control->blocks, mail.block);
+}
+
+/* What has been published since the last call; the caller frees it. */
+static struct said *said(void)
+{
+    struct said *said = calloc(1, sizeof *said);
+    cr_assert_not_null(said);
+    post_flush(&control->post);
+    post_drain(&shard, take, said);
+    return said;
+}
+
+/* ---- heartbeats ---- */
+
+/* Works on the next timer, as the control core's loop does. Its kind. */
+static uint8_t next_timer(void)
+{
+    control->now_ns = timers_next_ns(&control->timers);
+    cr_assert_neq(control->now_ns, INT64_MAX);
+    struct timer *timer = timers_expired(&control->timers, control->now_ns);
+    cr_assert(timer->kind == CONTROL_TIMER_STATSZ || timer->kind == CONTROL_TIMER_ACCOUNTS ||
+              timer->kind == CONTROL_TIMER_ACCEPT);
+    if (timer->kind == CONTROL_TIMER_STATSZ)
+        system_statsz_due(control);
+    else if (timer->kind == CONTROL_TIMER_ACCOUNTS)
+        system_accounts_due(control);
+    return timer->kind;
+}
+
+/* Whether exactly that was asked since the last call. */
+static bool asked_itself(enum system_own own)
+{
+    struct list_link *first = list_first(&control->system.waiting);
+    if (first == NULL || control->system.waiting_count != 1)
+        return false;
+    struct system_request *request = LIST_ELEMENT(first, struct system_request, waiting);
+    bool good = request->service == system_service_named(own) && request->reply.count == 0;
+    list_remove(first);
+    control->system.waiting_count--;
+    system_request_free(request);
+    return good;
+}
+
+/* The first comes a quarter of a second after the start; each gap is twice the one before, up to 10 s. */
+Test(system, the_gaps_between_heartbeats_double_up_to_ten_seconds)
+{
+    static const int64_t due_ms[] = {250, 750, 1750, 3750, 7750, 15750, 25750, 35750, 45750};
+    control->accept_timer.kind = CONTROL_TIMER_ACCEPT;
+    cr_assert(system_start(control));
+    for (size_t i = 0; i < COUNT_OF(due_ms);) {
+        if (next_timer() != CONTROL_TIMER_STATSZ) {
+            while (list_first(&control->system.waiting) != NULL)
+                (void)asked_itself(SYSTEM_OWN_ACCOUNTS);
+            continue;
+        }
+        cr_expect_eq(control->now_ns - START_NS, due_ms[i] * NS_PER_MS, "heartbeat %zu at %lld ms", i,
+                     (long long)((control->now_ns - START_NS) / NS_PER_MS));
+        cr_expect(asked_itself(SYSTEM_OWN_STATSZ), "heartbeat %zu", i);
+        i++;
+    }
+}
+
+Test(system, accounts_are_told_of_every_thirty_seconds)
+{
+    control->accept_timer.kind = CONTROL_TIMER_ACCEPT;
+    cr_assert(system_start(control));
+    for (int64_t i = 1; i <= 3;) {
+        if (next_timer() != CONTROL_TIMER_ACCOUNTS) {
+            while (list_first(&control->system.waiting) != NULL)
+                (void)asked_itself(SYSTEM_OWN_STATSZ);
+            continue;
+        }
+        cr_expect_eq(control->now_ns - START_NS, i++ * 30 * NS_PER_SECOND);
+        cr_expect(asked_itself(SYSTEM_OWN_ACCOUNTS));
+    }
+}
+
+/* A heartbeat of accounts whose figures are in: every second account has clients. */
+static void work(const struct monitor_endpoint *endpoint, bool listener)
+{
+    static struct report_account figures[ACCOUNTS_MAX];
+    struct monitor_task task = {.endpoint = endpoint,
+                                .figures = {.accounts = figures, .account_count = ACCOUNTS_MAX}};
+    for (uint32_t i = 0; i < ACCOUNTS_MAX; i++)
+        figures[i] = (struct report_account){.id = i, .clients = i % 2 == 0 ? 1 + i : 0};
+    task.figures.shards[SYSTEM_SHARD].system_listeners = listener;
+    endpoint->told(control, &task);
+    for (uint32_t steps = 0; task.step_wanted; steps++) {
+        cr_assert_lt(steps, ACCOUNTS_MAX);
+        endpoint->step(control, &task);
+    }
+    cr_expect(task.done);
+}
+
+Test(system, a_heartbeat_tells_of_each_account_with_clients_on_both_subjects)
+{
+    work(&system_endpoint_own_accounts, true);
+    struct said *heard = said();
+    cr_assert_eq(heard->count, 2 * (ACCOUNTS_MAX / 2 - 1), "%u", heard->count); /* not of $G, which is 0 */
+    for (uint32_t i = 0; i < heard->count; i++) {
+        uint32_t account = (i / 2 + 1) * 2;
+        char subject[64], figures[64];
+        snprintf(subject, sizeof subject,
+                 i % 2 == 0 ? "$SYS.SERVER.ACCOUNT.A%u.CONNS" : "$SYS.ACCOUNT.A%u.SERVER.CONNS", account);
+        snprintf(figures, sizeof figures, "\"acc\":\"A%u\",\"name\":\"A%u\",\"conns\":%u", account, account,
+                 account + 1);
+        cr_expect_str_eq(heard->subjects[i], subject);
+        cr_expect_not_null(strstr(heard->bodies[i], figures), "%s", heard->bodies[i]);
+    }
+    free(heard);
+}
+
+Test(system, a_heartbeat_of_accounts_is_for_listeners_and_other_servers)
+{
+    work(&system_endpoint_own_accounts, false);
+    struct said *heard = said();
+    cr_expect_eq(heard->count, 0);
+    free(heard);
+    control->cluster.on = true;
+    memcpy(control->cluster.name, "C", 2);
+    work(&system_endpoint_own_accounts, false);
+    heard = said();
+    cr_expect_gt(heard->count, 0);
+    free(heard);
+}
+
+/* ---- the end ---- */
+
+Test(system, a_server_says_that_it_takes_no_more_clients_and_at_last_that_it_goes)
+{
+    system_lame_duck(control);
+    cr_assert(system_shutdown(control));
+    struct said *heard = said();
+    cr_assert_eq(heard->count, 2);
+    cr_expect_str_eq(heard->subjects[0], "$SYS.SERVER.N1.LAMEDUCK");
+    cr_expect_str_eq(heard->subjects[1], "$SYS.SERVER.N1.SHUTDOWN");
+    for (uint32_t i = 0; i < 2; i++) {
+        char number[32];
+        snprintf(number, sizeof number, "\"seq\":%u,", i + 1);
+        cr_expect_eq(heard->last[i], i == 1);
+        cr_expect_eq(strncmp(heard->bodies[i], "{\"name\":\"N1\",\"host\":\"127.0.0.1\",\"id\":\"N1\",", 42),
+                     0, "%s", heard->bodies[i]);
+        cr_expect_not_null(strstr(heard->bodies[i], number), "%s", heard->bodies[i]);
+    }
+    free(heard);
+}
+
+Test(system, a_server_without_a_system_account_goes_silently)
+{
+    control->system.on = false;
+    system_lame_duck(control);
+    cr_expect_not(system_shutdown(control));
+    struct said *heard = said();
+    cr_expect_eq(heard->count, 0);
+    free(heard);
+}
