@@ -6,8 +6,8 @@
  * The file is what the environment's DISK_FAULTS names. When it is there, its word is the fault of the next
  * write or sync of the ring that the fault is for; then the file is removed, so that a test sees that it has
  * come to that. Words:
- *   sync-eio      half of the bytes are there, the system has given up the others, and the sync says EIO
- *   write-eio     half of the bytes, and EIO
+ *   sync-eio      of a write that is its own sync half of the bytes are there, and EIO: the system gave up
+ * the rest fsync-eio     the sync behind a write of its own says EIO write-eio     half of the bytes, and EIO
  *   write-enospc  nothing, and ENOSPC
  *   write-short   a third of the bytes, and so many are said
  *   torn          some of the sectors that the write covers, in no order; then the process dies
@@ -130,7 +130,7 @@ static void look_at_submissions(struct io_uring *ring)
         struct io_uring_sqe *sqe = &ring->sq.sqes[at & *ring->sq.kring_mask];
         if (sqe->opcode == IORING_OP_WRITEV)
             look_at_write(sqe);
-        else if (sqe->opcode == IORING_OP_FSYNC && wanted("sync-eio"))
+        else if (sqe->opcode == IORING_OP_FSYNC && wanted("fsync-eio"))
             fail(sqe, -EIO);
     }
 }
