@@ -514,17 +514,21 @@ sim-check: $(out)/sim $(out)/sim-streaming ## simulate fixed and some random see
 test_targets += streaming-check
 STREAMING_KILLS ?= 10
 .PHONY: streaming-check
-streaming-check: $(out)/myelin $(out)/myelin-bench ## NATS Streaming's checklist, restarts, kills at random moments, a full disk, load
+streaming-check: $(out)/myelin $(out)/myelin-bench $(out)/disk-faults.so ## NATS Streaming's checklist, restarts, kills at random moments, disks that fail, load
 	python3 -B tests/integration/test_streaming.py $(out)/myelin
 	python3 -B tests/integration/test_streaming.py $(out)/myelin --store FILE
 	python3 -B tests/integration/test_streaming_restart.py $(out)/myelin --kills $(STREAMING_KILLS)
-	python3 -B tests/integration/test_streaming_faults.py $(out)/myelin
+	python3 -B tests/integration/test_streaming_faults.py $(out)/myelin $(out)/disk-faults.so
 	python3 -B tests/integration/test_streaming_load.py $(out)/myelin $(out)/myelin-bench
 
 KILLS ?= 300
 .PHONY: crash-check
 crash-check: $(out)/myelin ## kill a streaming server under publishers KILLS=n times (300), and read back what was acknowledged
 	python3 -B tests/integration/test_streaming_restart.py $(out)/myelin --kills $(KILLS) --kills-only
+
+# Preloaded into a server, it makes the disk fail; without sanitizers, because it comes before their libraries.
+$(out)/disk-faults.so: tests/server/disk_faults.c $(objects_dir)/flags
+	$(CC) $(common) -O1 -fPIC -shared $< -o $@ -luring
 
 # The NATS server outside of it: Myelin and the nats-server that is installed (docs/streaming.md 10).
 test_targets += streaming-outer-check

@@ -11,8 +11,11 @@
 #include "shards/streaming/banner.h"
 #include "shards/streaming/state.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 enum { LIMIT_DEFAULT = 1024, INDENT = 2, WHY_BYTES = 512 };
 
@@ -89,12 +92,37 @@ void streaming_active_begin(struct control *control, struct monitor_task *task)
 
 /* ---- the server, the store ---- */
 
+struct descriptors {
+    uint64_t open;
+    uint64_t most; /* that the process may have */
+};
+
+/* From Linux 6.2 on the folder's size says how many there are; before, its names have to be counted. */
+static bool descriptors_count(struct descriptors *count)
+{
+    struct rlimit limit;
+    struct stat status;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || stat("/proc/self/fd", &status) < 0)
+        return false;
+    *count = (struct descriptors){.open = (uint64_t)status.st_size, .most = limit.rlim_cur};
+    if (status.st_size > 0)
+        return true;
+    DIR *names = opendir("/proc/self/fd");
+    if (names == NULL)
+        return false;
+    for (const struct dirent *name = NULL; (name = readdir(names)) != NULL;)
+        count->open += name->d_name[0] != '.';
+    closedir(names);
+    return true;
+}
+
 void streaming_server_begin(struct control *control, struct monitor_task *task)
 {
     const struct streaming *machine = machine_of(control, task);
     struct json_output *document = &task->document;
     if (machine == NULL)
         return;
+    struct descriptors descriptors;
     struct streaming_figures figures = streaming_figures(machine);
     put_head(control, machine, document);
     json_put_text(document, "version", TEXT(MYELIN_STREAMING_VERSION));
@@ -112,6 +140,10 @@ void streaming_server_begin(struct control *control, struct monitor_task *task)
     json_put_unsigned(document, "in_bytes", figures.in_bytes);
     json_put_unsigned(document, "out_msgs", figures.out_messages);
     json_put_unsigned(document, "out_bytes", figures.out_bytes);
+    if (descriptors_count(&descriptors)) { /* the original leaves them out where there is no /proc */
+        json_put_unsigned(document, "open_fds", descriptors.open);
+        json_put_unsigned(document, "max_fds", descriptors.most);
+    }
     end(task);
 }
 

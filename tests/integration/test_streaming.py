@@ -855,6 +855,12 @@ def monitoring_tells_what_there_is(scene):
     equal({key: server.get(key) for key in wanted}, wanted, "serverz")
     true(server["total_bytes"] > 0 and server["in_bytes"] > server["out_bytes"] > 0, "bytes")
     true({"server_id", "go", "now", "start_time", "uptime"} <= set(server), "keys of serverz")
+    with open(f"/proc/{scene.server.process.pid}/limits", encoding="ascii") as limits:
+        most = int(re.search(r"Max open files +(\d+)", limits.read()).group(1))
+    more = [scene.nats() for _ in range(10)]
+    later = fetch(scene, "/streaming/serverz")[1]
+    equal(later["max_fds"], most, "max_fds")
+    true(later["open_fds"] >= server["open_fds"] + len(more), f"open_fds: {server['open_fds']}, {later['open_fds']}")
     store = fetch(scene, "/streaming/storez")[1]
     equal(store["limits"], {"max_channels": 100, "max_msgs": 1000000, "max_bytes": 1024000000, "max_age": 0,
                             "max_subscriptions": 1000, "max_inactivity": 0}, "limits")

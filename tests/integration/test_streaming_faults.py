@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""A streaming server whose disk runs full: the whole process, on a small file system of its own (docs/streaming.md 9).
+"""A streaming server whose disk fails: the whole process (docs/streaming.md 9). What is acknowledged is read back, whatever
+the disk does; what a disk cannot be trusted with any more ends the process, which says so.
 
-usage: test_streaming_faults.py MYELIN_BINARY
+usage: test_streaming_faults.py MYELIN_BINARY DISK_FAULTS_LIBRARY
 
-The file system is a tmpfs in a mount namespace, for which one needs to be allowed user namespaces. Where that is not so it
-is skipped, and says why.
+A disk that runs full is a tmpfs in a mount namespace, for which one needs to be allowed user namespaces. Where that is not
+so it is skipped, and says why. All other faults come from a library that is preloaded into the server and stands between it and
+the kernel's ring: tests/server/disk_faults.c.
 """
 import os
 import queue
@@ -19,9 +21,12 @@ import time
 import stan_client
 from stan_client import FIRST, Nats, Refused, Stan
 from test_streaming import Failure, equal, true
+from test_streaming_restart import Publisher, read_all
 
 DISK_MB, DISK_MORE_MB, SEGMENT_MB = 12, 48, 2
 BODY = b"x" * 30000
+TORN = 8
+BINARY = LIBRARY = None
 
 
 class Disk:
@@ -52,27 +57,54 @@ class Disk:
 
 
 class Home:
-    """The server on it; its log lies on another disk."""
+    """The server on a disk of its own, or else with the library that makes its disk fail; its log lies elsewhere."""
 
-    def __init__(self, binary, disk):
+    def __init__(self, disk=None, *flags):
         self.disk = disk
-        self.command = disk.inside(binary, "--streaming", "-a", "127.0.0.1", "-p", "-1", "-st", "FILE", "-dir",
-                                   os.path.join(disk.folder, "store"), "-file_slice_max_bytes", f"{SEGMENT_MB}MB",
-                                   "-hbi", "60s")
+        self.folder = disk.folder if disk else tempfile.mkdtemp(prefix="faults-")
+        self.store = os.path.join(self.folder, "store")
+        command = [BINARY, "--streaming", "-a", "127.0.0.1", "-p", "-1", "-st", "FILE", "-dir", self.store,
+                   "-file_slice_max_bytes", f"{SEGMENT_MB}MB", "-hbi", "60s", *flags]
+        self.command = disk.inside(*command) if disk else command
+        self.wish = os.path.join(self.folder, "fault")
+        self.environment = None if disk else dict(
+            os.environ, LD_PRELOAD=LIBRARY, DISK_FAULTS=self.wish,
+            ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0")
         self.log_file = tempfile.NamedTemporaryFile(prefix="faults-log-")
+        self.port = None
         self.start()
 
-    def start(self):
+    def start(self, *flags):
         begin = os.path.getsize(self.log_file.name)
         with open(self.log_file.name, "ab") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log)
+            self.process = subprocess.Popen([*self.command, *flags], stdout=log, stderr=log, env=self.environment)
         deadline = time.monotonic() + stan_client.WAIT
         while "Streaming Server is ready" not in self.log()[begin:]:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                raise Failure("the server did not start:\n" + self.log()[-1500:])
+                raise Failure("the server did not start:\n" + self.log()[begin:][-1500:])
             time.sleep(0.01)
         self.port = int(re.findall(r"Listening for client connections on \S+:(\d+)", self.log())[-1])
+
+    def refuses(self, *flags):
+        """The server is to end without being ready; what it says."""
+        begin = os.path.getsize(self.log_file.name)
+        try:
+            self.start(*flags)
+        except Failure:
+            equal(self.process.returncode, 1, "exit code of a start that failed")
+            return self.log()[begin:]
+        raise Failure("the server has started")
+
+    def fault(self, word):
+        """The next write or sync goes wrong in that way; returns when it has."""
+        with open(self.wish + ".new", "w", encoding="ascii") as file:
+            file.write(word)
+        os.rename(self.wish + ".new", self.wish)
+        deadline = time.monotonic() + stan_client.WAIT
+        while os.path.exists(self.wish):
+            true(time.monotonic() < deadline, f"{word}: nothing was written")
+            time.sleep(0.002)
 
     def log(self):
         with open(self.log_file.name, encoding="utf-8") as file:
@@ -82,6 +114,14 @@ class Home:
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(timeout=stan_client.WAIT)
+
+    def remove(self):
+        self.stop()
+        self.log_file.close()
+        if self.disk:
+            self.disk.remove()
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def fill(client, channel, numbers):
@@ -150,27 +190,201 @@ def a_full_disk(home):
     read(home, "last", "foo", stored)
 
 
-def main():
-    if len(sys.argv) != 2:
-        sys.exit("usage: test_streaming_faults.py MYELIN_BINARY")
+# ---- faults between the server and the ring ----
+
+class Crowd:
+    """Publishers of one channel, and what was acknowledged to any of them since the beginning."""
+
+    def __init__(self, home, count=3):
+        self.home, self.count, self.number, self.runs, self.publishers = home, count, 0, [], []
+
+    def begin(self):
+        self.publishers = [Publisher(self.home.port, f"pub{i}", "foo", self.number) for i in range(self.count)]
+        self.number += 1000000
+        for publisher in self.publishers:
+            publisher.start()
+
+    def some_more(self):
+        """Returns when each has had an acknowledgement since."""
+        had = [len(publisher.acknowledged) for publisher in self.publishers]
+        deadline = time.monotonic() + stan_client.WAIT
+        while any(len(p.acknowledged) == count for p, count in zip(self.publishers, had)):
+            true(time.monotonic() < deadline and self.home.process.poll() is None, "no more acknowledgements")
+            time.sleep(0.002)
+
+    def end(self):
+        """They have seen that the server is gone."""
+        for publisher in self.publishers:
+            publisher.join(timeout=stan_client.WAIT)
+            publisher.client.nats.close()
+            self.runs.append(publisher.acknowledged)
+        self.publishers = []
+
+    def check(self):
+        """All that was acknowledged is there once, in its publisher's order, and sequences have no gap."""
+        wanted = sum(map(len, self.runs))
+        messages = read_all(self.home.port, "reader", "foo", wanted)
+        equal([m.sequence for m in messages], list(range(1, len(messages) + 1)), "sequences")
+        places = {}
+        for place, message in enumerate(messages):
+            true(message.data not in places, f"{message.data} is there twice")
+            places[message.data] = place
+        for run in self.runs:
+            order = [places.get(text, -1) for text in run]
+            true(-1 not in order, "acknowledged and lost")
+            equal(order, sorted(order), "order of a publisher")
+        true(wanted > 0, "nothing was acknowledged at all")
+
+
+def ends_with(home, word, what):
+    """After such a fault nothing is acknowledged any more: the process says why and ends, and the next one has it all."""
+    crowd = Crowd(home)
+    for _ in range(2):
+        crowd.begin()
+        crowd.some_more()
+        begin = len(home.log())
+        home.fault(word)
+        equal(home.process.wait(timeout=stan_client.WAIT), -signal.SIGABRT, "how it ended")
+        crowd.end()
+        true(re.search(rf"\[FTL\] STREAM: unable to flush msg store: unable to {what} \w+\.wal at offset \d+: .*"
+                       "nothing is acknowledged any more", home.log()[begin:]), home.log()[begin:][-500:])
+        home.start()
+    crowd.check()
+
+
+def a_sync_that_fails(home):
+    ends_with(home, "sync-eio", "write")  # one operation does both (RWF_DSYNC)
+
+
+def a_sync_of_an_interval_that_fails(home):
+    ends_with(home, "fsync-eio", "sync")
+
+
+def a_write_that_fails(home):
+    ends_with(home, "write-eio", "write")
+
+
+def short_writes_and_a_moment_without_room(home):
+    crowd = Crowd(home)
+    crowd.begin()
+    for _ in range(5):
+        crowd.some_more()
+        home.fault("write-short")
+    crowd.some_more()
+    home.fault("write-enospc")
+    crowd.some_more()  # it is tried again after a second
+    home.stop()
+    crowd.end()
+    home.start()
+    crowd.check()
+
+
+def writes_that_are_torn_at_sectors(home):
+    crowd = Crowd(home)
+    for _ in range(TORN):
+        crowd.begin()
+        crowd.some_more()
+        home.fault("torn")
+        equal(home.process.wait(timeout=stan_client.WAIT), -signal.SIGKILL, "how it ended")
+        crowd.end()
+        home.start()
+    crowd.check()
+
+
+def a_sync_that_fails_at_the_very_end(home):
+    crowd = Crowd(home)
+    crowd.begin()
+    crowd.some_more()
+    with open(home.wish, "w", encoding="ascii") as file:
+        file.write("end-eio")
+    home.stop(signal.SIGINT)
+    crowd.end()
+    true("not all of the store could be written at the end" in home.log(), home.log()[-500:])
+    home.start()
+    crowd.check()
+
+
+def flip(path, offset):
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 1]))
+
+
+def bits_that_flip(home):
+    """Not started, with the place named; as before when the bit is back; given up from there on when that is asked."""
+    client = Stan(Nats(home.port), "me")
+    texts = [b"%d " % number + b"x" * 1000 for number in range(200)]
+    client.publish_all("foo", texts)
+    client.nats.close()
+    home.stop(signal.SIGINT)
+    path = os.path.join(home.store, "00000001.wal")
+    with open(path, "rb") as file:
+        content = file.read()
+    places = [content.index(texts[number]) for number in (0, 77, 199)]
+    for place in [*places, places[1] - 40, 8]:  # in data, in a record's head, in the file's
+        flip(path, place)
+        said = home.refuses()
+        true(re.search(r"\[FTL\] STREAM: Failed to start: .*00000001\.wal", said), said[-500:])
+        named = re.search(r"at offset (\d+)", said)
+        true(place == 8 or named and int(named.group(1)) <= place < int(named.group(1)) + 1100, f"{place}: {said[-300:]}")
+        flip(path, place)
+    with open(path, "rb") as file:
+        equal(file.read() == content, True, "a start that failed has changed the file")
+    home.start()
+    read(home, "whole", "foo", texts)
+    home.stop(signal.SIGINT)
+    flip(path, places[1])
+    home.start("-file_truncate_bad_eof")
+    read(home, "half", "foo", texts[:77])
+    home.stop(signal.SIGINT)
+    true("should not be opened consecutively" in home.refuses("-file_truncate_bad_eof"), home.log()[-500:])
+    home.start()
+    read(home, "again", "foo", texts[:77])
+
+
+CASES = (  # with flags of the server
+    (a_sync_that_fails,),
+    (a_sync_of_an_interval_that_fails, "-file_sync=false", "-file_auto_sync", "10ms"),
+    (a_write_that_fails,),
+    (short_writes_and_a_moment_without_room,),
+    (writes_that_are_torn_at_sectors,),
+    (a_sync_that_fails_at_the_very_end,),
+    (bits_that_flip,),
+)
+
+
+def run(case, make):
+    """0 or 1: failed."""
+    home = None
     try:
-        disk = Disk()
-    except (PermissionError, FileNotFoundError) as error:
-        print(f"streaming faults: skipped, there is no file system of its own: {error}")
-        return
-    home, failed = None, 0
-    try:
-        home = Home(os.path.abspath(sys.argv[1]), disk)
-        a_full_disk(home)
+        home = make()
+        case(home)
+        return 0
     except (Failure, Refused, queue.Empty, OSError) as error:
-        failed = 1
-        print(f"FAILED a_full_disk: {type(error).__name__}: {error}\n{home.log()[-2500:] if home else ''}")
+        print(f"FAILED {case.__name__}: {type(error).__name__}: {error}\n{home.log()[-2500:] if home else ''}")
+        return 1
     finally:
         if home is not None:
-            home.stop()
-        disk.remove()
-    print(f"streaming faults: {1 - failed} passed, {failed} failed")
-    sys.exit(failed)
+            home.remove()
+
+
+def main():
+    global BINARY, LIBRARY  # pylint: disable=global-statement
+    if len(sys.argv) != 3:
+        sys.exit("usage: test_streaming_faults.py MYELIN_BINARY DISK_FAULTS_LIBRARY")
+    BINARY, LIBRARY = map(os.path.abspath, sys.argv[1:])
+    count = len(CASES)
+    failed = sum(run(case, lambda more=flags: Home(None, *more)) for case, *flags in CASES)
+    try:
+        disk = Disk()
+        count += 1
+        failed += run(a_full_disk, lambda: Home(disk))
+    except (PermissionError, FileNotFoundError) as error:
+        print(f"streaming faults: the full disk is skipped, there is no file system of its own: {error}")
+    print(f"streaming faults: {count - failed} passed, {failed} failed")
+    sys.exit(failed > 0)
 
 
 if __name__ == "__main__":
