@@ -446,6 +446,7 @@ test_targets += monitoring-check
 .PHONY: monitoring-check
 monitoring-check: $(out)/myelin ## compare monitoring with nats-server's, key by key
 	python3 tests/integration/test_monitoring.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
+	python3 -B tests/integration/test_metrics.py $(out)/myelin
 	python3 tests/integration/test_top.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
 	python3 -B tests/integration/test_routez.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
 

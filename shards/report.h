@@ -33,6 +33,7 @@ enum report_kind {
                                      connection `cid` has listed of the account `account_id`; the same on
                                      every shard */
     REPORT_MATCHES,     /* struct report_match of each current one in the cache of accounts' matches */
+    REPORT_TOTALS,      /* one struct report_totals a page */
     REPORT_SUBSCRIBERS, /* nothing: `counted` are clients' subscriptions in the index of `account` */
 };
 
@@ -106,15 +107,19 @@ struct report_shard {
     uint64_t gateway_stale_connections;
     uint64_t stalls;
     uint64_t turns;
-    uint64_t enters; /* system calls into the ring */
-    uint64_t looks;  /* waits that began by looking */
-    uint64_t sleeps; /* waits that ended in sleep */
+    uint64_t turn_ns;      /* the time of all turns, without what they waited */
+    uint64_t turn_ns_most; /* and the longest */
+    uint64_t enters;       /* system calls into the ring */
+    uint64_t submissions, completions, overflows, dropped, no_buffers; /* of it: struct loop_figures */
+    uint64_t looks;                                                    /* waits that began by looking */
+    uint64_t sleeps;                                                   /* waits that ended in sleep */
     uint64_t cache_hits;
     uint64_t cache_misses;
     uint64_t cache_entries;    /* now */
     uint64_t cache_bytes;      /* now */
     uint64_t buffers;          /* of the ring, for receiving */
     uint64_t buffers_window;   /* of them with the kernel, now */
+    uint64_t buffers_spare;    /* with nobody, now; the rest hold bytes that this turn handles */
     uint64_t mailbox_bytes;    /* in its inboxes, now */
     uint64_t written_bytes;    /* by deliveries, into outputs */
     uint64_t closed_kept;      /* closed connections remembered, now */
@@ -156,6 +161,14 @@ struct report_account {
 struct report_match {
     uint32_t account; /* its id */
     uint32_t fanout;  /* to how many of this shard it goes; at most UINT32_MAX */
+};
+
+/* Clients' open connections, as many as were looked at for a page, together. */
+struct report_totals {
+    uint64_t connections;
+    uint64_t in_messages, in_bytes, out_messages, out_bytes;
+    uint64_t pending_bytes;
+    uint64_t subscriptions;
 };
 
 /* A registered route. Moments are of the monotonic clock. */

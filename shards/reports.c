@@ -66,6 +66,9 @@ static void page_make(struct shard *shard)
     case REPORT_MATCHES:
         reports_matches_page(&answering);
         break;
+    case REPORT_TOTALS:
+        reports_totals_page(&answering);
+        break;
     case REPORT_SUBSCRIBERS:
         reports_subscribers_page(&answering);
         break;
@@ -114,6 +117,7 @@ void reports_close(struct shard *shard)
 static void shard_figures(const struct shard *shard, struct report_shard *figures)
 {
     struct match_cache_figures cache = match_cache_figures(shard->matches);
+    struct loop_figures ring = loop_figures(shard->loop);
     *figures = (struct report_shard){
         .connections = shard->slot_count - shard->free_slot_count,
         .slow_consumers = shard->context.slow_consumers,
@@ -125,7 +129,14 @@ static void shard_figures(const struct shard *shard, struct report_shard *figure
         .gateway_stale_connections = shard->context.gateway_stale_connections,
         .stalls = shard->stall_count,
         .turns = shard->context.turn,
-        .enters = loop_enters(shard->loop),
+        .turn_ns = (uint64_t)shard->turn_ns,
+        .turn_ns_most = (uint64_t)shard->turn_ns_most,
+        .enters = ring.enters,
+        .submissions = ring.submissions,
+        .completions = ring.completions,
+        .overflows = ring.overflows,
+        .dropped = ring.dropped,
+        .no_buffers = ring.no_buffers,
         .looks = shard->look_count,
         .sleeps = shard->sleep_count,
         .cache_hits = cache.hits,
@@ -133,7 +144,8 @@ static void shard_figures(const struct shard *shard, struct report_shard *figure
         .cache_entries = cache.entries_used,
         .cache_bytes = cache.bytes,
         .buffers = (uint64_t)shard->snapshot->options->receive_buffers,
-        .buffers_window = loop_buffers_shown(shard->loop),
+        .buffers_window = ring.buffers_shown,
+        .buffers_spare = ring.buffers_spare,
         .mailbox_bytes = post_waiting_bytes(&shard->post),
         .written_bytes = shard->context.written_bytes,
         .closed_kept = shard->closed.count,

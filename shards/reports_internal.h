@@ -1,5 +1,6 @@
 /* shards/reports_internal.h - what the files that write pages share: reports.c, reports_routes.c,
- * reports_gateways.c, reports_interest.c, reports_matches.c, reports_subjects.c and reports_subscribers.c. */
+ * reports_gateways.c, reports_interest.c, reports_matches.c, reports_subjects.c, reports_subscribers.c and
+ * reports_totals.c. */
 #ifndef SHARDS_REPORTS_INTERNAL_H
 #define SHARDS_REPORTS_INTERNAL_H
 
@@ -39,6 +40,9 @@ void reports_subjects_page(struct answering *answering);
 
 /* REPORT_MATCHES. */
 void reports_matches_page(struct answering *answering);
+
+/* REPORT_TOTALS. */
+void reports_totals_page(struct answering *answering);
 
 /* REPORT_SUBSCRIBERS. */
 void reports_subscribers_page(struct answering *answering);

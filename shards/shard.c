@@ -531,11 +531,26 @@ static bool look_for_work(struct shard *shard, int64_t until_ns)
     return true;
 }
 
+/* What a turn did took until now. The clock is asked once a turn, and once more only before what takes much
+ * longer than asking: a turn that is followed by the next one at once ends where that begins. */
+static void turn_end(struct shard *shard, int64_t now_ns)
+{
+    int64_t took_ns = now_ns - shard->turn_began_ns;
+    if (shard->turn_began_ns == 0)
+        return; /* it has ended already, or there was none */
+    shard->turn_ns += took_ns;
+    if (took_ns > shard->turn_ns_most)
+        shard->turn_ns_most = took_ns;
+    shard->turn_began_ns = 0;
+}
+
 /* Lets the ring wait, at most `limit_ns`, unless there is mail. True: it was allowed to sleep. */
 static bool sleep_or_collect(struct shard *shard, int64_t limit_ns)
 {
     bool sleeps = limit_ns != 0 && post_may_sleep(&shard->post);
     shard->sleep_count += sleeps;
+    if (sleeps)
+        turn_end(shard, clock_monotonic_ns());
     loop_wait(shard->loop, sleeps ? limit_ns : 0);
     if (sleeps)
         post_awake(&shard->post);
@@ -550,6 +565,7 @@ static void wait(struct shard *shard)
         (void)sleep_or_collect(shard, limit_ns);
     } else {
         int64_t began_ns = clock_monotonic_ns();
+        turn_end(shard, began_ns);
         bool looks = (limit_ns < 0 || limit_ns > most_ns) && patience_looks(&shard->patience);
         shard->look_count += looks;
         bool found = looks && look_for_work(shard, began_ns + most_ns);
@@ -558,7 +574,9 @@ static void wait(struct shard *shard)
                                                                      : limit_ns);
         patience_waited(&shard->patience, clock_monotonic_ns() - began_ns, most_ns, slept);
     }
-    shard->context.now_ns = clock_monotonic_ns();
+    int64_t now_ns = clock_monotonic_ns();
+    turn_end(shard, now_ns);
+    shard->context.now_ns = shard->turn_began_ns = now_ns;
     shard->context.turn++;
 }
 

@@ -94,8 +94,11 @@ struct shard {
     uint32_t stalls_waiting;
     struct shard_system system;
     uint64_t stall_count;
-    uint64_t look_count;  /* waits that began by looking, */
-    uint64_t sleep_count; /* and that ended in sleep */
+    uint64_t look_count;   /* waits that began by looking, */
+    uint64_t sleep_count;  /* and that ended in sleep */
+    int64_t turn_began_ns; /* 0: it has ended */
+    int64_t turn_ns;       /* of all turns that ended, */
+    int64_t turn_ns_most;  /* and of the longest */
     uint32_t shard_count;
     uint32_t gone_count;  /* connections that ended and were not told of yet */
     int64_t stop_ns;      /* when stopping: not to wait for anybody any longer */

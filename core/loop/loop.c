@@ -41,12 +41,17 @@ struct loop {
     uint32_t window_least;
     uint32_t shown;             /* how many it has */
     uint64_t received_bytes;    /* in this turn */
-    bool starved;               /* in this turn a receive ended for want of buffers */
+    uint64_t no_buffers;        /* receives that ended for want of buffers, */
+    uint64_t no_buffers_before; /* and before this turn */
     unsigned completions_taken; /* seen, not given back to the ring yet */
     unsigned completions_ready; /* collected by the last wait */
     struct send_slot *sends;    /* the kernel copies them at submit (FEAT_SUBMIT_STABLE) */
     uint32_t sends_used;
     uint64_t enters;
+    uint64_t submissions;     /* until the last wait, */
+    uint32_t submission_head; /* when the kernel's own count was this */
+    uint64_t completions;     /* given back to the ring */
+    uint64_t overflows;
 };
 
 static void explain(int error, char *why, size_t why_bytes)
@@ -123,11 +128,12 @@ static void buffers_show(struct loop *loop)
 static void window_adapt(struct loop *loop)
 {
     uint64_t window_bytes = (uint64_t)loop->window * loop->buffer_bytes;
-    if (loop->starved && loop->received_bytes < window_bytes / 4 && loop->window < loop->buffer_count)
+    bool starved = loop->no_buffers != loop->no_buffers_before;
+    if (starved && loop->received_bytes < window_bytes / 4 && loop->window < loop->buffer_count)
         loop->window *= 2;
     else if (loop->received_bytes > WINDOW_BYTES && loop->window > loop->window_least)
         loop->window /= 2;
-    loop->starved = false;
+    loop->no_buffers_before = loop->no_buffers;
     loop->received_bytes = 0;
 }
 
@@ -323,11 +329,18 @@ void loop_cancel(struct loop *loop, struct loop_op *target)
     io_uring_sqe_set_data(sqe, NULL); /* nobody waits for the answer: the target's own completion tells */
 }
 
+/* The kernel counts in 32 bits: what it took since the last wait. */
+static uint32_t taken_since(const struct loop *loop)
+{
+    return IO_URING_READ_ONCE(*loop->ring.sq.khead) - loop->submission_head;
+}
+
 void loop_wait(struct loop *loop, int64_t wait_ns)
 {
     window_adapt(loop);
     buffers_show(loop);
     loop->enters++;
+    loop->overflows += (IO_URING_READ_ONCE(*loop->ring.sq.kflags) & IORING_SQ_CQ_OVERFLOW) != 0;
     int result;
     if (wait_ns == 0) {
         result = io_uring_submit_and_get_events(&loop->ring);
@@ -342,6 +355,8 @@ void loop_wait(struct loop *loop, int64_t wait_ns)
         result; /* -ETIME, -EINTR: nothing came; -EBUSY, -EAGAIN: completions first, the next turn submits */
     if (io_uring_sq_ready(&loop->ring) == 0)
         loop->sends_used = 0;
+    loop->submissions += taken_since(loop);
+    loop->submission_head += taken_since(loop);
     loop->completions_ready = io_uring_cq_ready(&loop->ring);
 }
 
@@ -363,6 +378,7 @@ bool loop_pending(const struct loop *loop)
 static void give_back_taken(struct loop *loop)
 {
     io_uring_cq_advance(&loop->ring, loop->completions_taken);
+    loop->completions += loop->completions_taken;
     loop->completions_taken = 0;
 }
 
@@ -390,7 +406,7 @@ bool loop_next(struct loop *loop, struct loop_completion *completion)
             loop->received_bytes += count;
             loop->shown--;
         }
-        loop->starved |= completion->result == -ENOBUFS;
+        loop->no_buffers += completion->result == -ENOBUFS;
         if (!completion->more)
             op->in_flight = 0;
         return true;
@@ -405,12 +421,16 @@ void loop_buffer_return(struct loop *loop, uint16_t buffer)
     loop->spare[loop->spare_count++] = buffer;
 }
 
-uint32_t loop_buffers_shown(const struct loop *loop)
+struct loop_figures loop_figures(const struct loop *loop)
 {
-    return loop->shown;
-}
-
-uint64_t loop_enters(const struct loop *loop)
-{
-    return loop->enters;
+    return (struct loop_figures){
+        .enters = loop->enters,
+        .submissions = loop->submissions + taken_since(loop),
+        .completions = loop->completions + loop->completions_taken,
+        .overflows = loop->overflows,
+        .dropped = IO_URING_READ_ONCE(*loop->ring.cq.koverflow),
+        .no_buffers = loop->no_buffers,
+        .buffers_shown = loop->shown,
+        .buffers_spare = loop->spare_count,
+    };
 }

@@ -86,10 +86,17 @@ bool loop_next(struct loop *loop, struct loop_completion *completion);
 /* The receive buffer may be used again. */
 void loop_buffer_return(struct loop *loop, uint16_t buffer);
 
-/* Receive buffers that the kernel has now, for figures. */
-uint32_t loop_buffers_shown(const struct loop *loop);
-
-/* System calls made so far, for figures. */
-uint64_t loop_enters(const struct loop *loop);
+/* For monitoring. Counts since the beginning, unless they say otherwise. */
+struct loop_figures {
+    uint64_t enters;        /* system calls */
+    uint64_t submissions;   /* operations that the kernel took */
+    uint64_t completions;   /* that were collected, cancels' too */
+    uint64_t overflows;     /* waits that found more completions than the queue holds: they cost a detour */
+    uint64_t dropped;       /* completions that the kernel had no memory for: 0, or something hangs */
+    uint64_t no_buffers;    /* receives that ended for want of a buffer */
+    uint32_t buffers_shown; /* receive buffers that the kernel has, now */
+    uint32_t buffers_spare; /* that nobody has, now */
+};
+struct loop_figures loop_figures(const struct loop *loop);
 
 #endif

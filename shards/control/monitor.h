@@ -65,6 +65,12 @@ struct monitor_matches {
     uint64_t cached, fanout, fanout_most;
 };
 
+/* What open connections had in all when somebody last had them walked through for /metrics. */
+struct monitor_totals {
+    int64_t at_ns; /* monotonic; 0: nobody has */
+    struct report_totals sum;
+};
+
 struct monitor {
     struct loop_op accept;
     struct list connections;
@@ -80,6 +86,7 @@ struct monitor {
     int64_t cpu_used_ns; /* at that sample */
     double cpu_percent;
     struct monitor_matches matches;
+    struct monitor_totals totals;
     struct tls_context *tls; /* of HTTPS; NULL: in clear */
     struct output_pool pool; /* of its streams */
     int listen_fd;           /* -1: off */

@@ -22,6 +22,11 @@ void metrics_value(struct json_output *out, double value);
 /* A label's value: backslash, quote and line feed are escaped. A view into `out`. */
 struct bytes metrics_escaped(struct bytes value, char out[METRICS_ESCAPED_BYTES]);
 
+/* What the NATS exporter makes of /varz, /connz, /subsz, /routez, /leafz, /healthz, /accountz and /accstatz;
+ * what of /gatewayz: nothing where there are no gateways. */
+void metrics_add_exported(struct control *control, struct monitor_task *task);
+void metrics_add_gateways(struct control *control, struct monitor_task *task);
+
 /* What the streaming service has (docs/streaming.md 8); nothing when it is off. */
 void metrics_add_streaming(struct control *control, struct monitor_task *task);
 

@@ -71,7 +71,11 @@ static const struct monitor_endpoint endpoints[] = {
     {.path = "streaming/storez", .begin = streaming_store_begin},
     {.path = "streaming/clientsz", .begin = streaming_clients_begin},
     {.path = "streaming/channelsz", .begin = streaming_channels_begin},
-    {.path = "metrics", .begin = monitor_figures_ask, .page = metrics_page, .told = metrics_told},
+    {.path = "metrics",
+     .begin = monitor_figures_ask,
+     .page = metrics_page,
+     .told = metrics_told,
+     .close = gatewayz_close},
 };
 _Static_assert(COUNT_OF(endpoints) <= MONITOR_ENDPOINTS_MAX, "each has a counter");
 
@@ -504,6 +508,28 @@ void monitor_figures_page(struct control *control, struct monitor_task *task, ui
         }
         account_add(&figures->accounts[account.id], &account);
         account_add(&figures->sum, &account);
+    }
+}
+
+void monitor_totals_ask(struct control *control, struct monitor_task *task)
+{
+    task->report.kind = REPORT_TOTALS;
+    monitor_ask_all(control, task);
+}
+
+void monitor_totals_page(struct monitor_task *task, const struct mail_report *mail)
+{
+    struct report_totals *sum = &task->totals;
+    for (uint32_t at = 0; at < mail->bytes; at += (uint32_t)sizeof *sum) {
+        struct report_totals add;
+        memcpy(&add, mail->block->bytes + at, sizeof add);
+        sum->connections += add.connections;
+        sum->in_messages += add.in_messages;
+        sum->in_bytes += add.in_bytes;
+        sum->out_messages += add.out_messages;
+        sum->out_bytes += add.out_bytes;
+        sum->pending_bytes += add.pending_bytes;
+        sum->subscriptions += add.subscriptions;
     }
 }
 

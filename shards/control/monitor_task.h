@@ -129,6 +129,7 @@ struct monitor_task {
     uint32_t account_next; /* where accounts are walked through in steps */
     struct monitor_figures figures;
     struct monitor_routes routes;
+    struct report_totals totals;
     char account[HTTP_PARAMETER_BYTES];
     char user[HTTP_PARAMETER_BYTES];
     char test[HTTP_PARAMETER_BYTES];
@@ -202,6 +203,9 @@ bool monitor_matches_ask(struct control *control, struct monitor_task *task);
 double monitor_fanout_average(uint64_t fanout, uint64_t cached);
 /* Of 1: how many look-ups a cache answered. */
 double monitor_hit_rate(const struct report_account *figures);
+/* Open connections of all shards, likewise, summed up in task->totals. */
+void monitor_totals_ask(struct control *control, struct monitor_task *task);
+void monitor_totals_page(struct monitor_task *task, const struct mail_report *mail);
 /* The routes of all shards, likewise. */
 void monitor_routes_ask(struct control *control, struct monitor_task *task);
 void monitor_routes_page(struct control *control, struct monitor_task *task, uint32_t from,

@@ -18,6 +18,8 @@ import sys
 import tempfile
 import time
 
+import exporter
+
 PATIENCE_SECONDS = 20  # how long an event may take before the test gives up on it
 POLL_SECONDS = 0.02
 
@@ -686,34 +688,6 @@ def check_pages(program):
     return found
 
 
-def numbers(prefix, document):
-    """As the exporter flattens a document: every number, by the path of its keys."""
-    for key, value in document.items():
-        if isinstance(value, dict):
-            yield from numbers(prefix + key + "_", value)
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            yield prefix + key, value
-
-
-def check_exported(server):
-    """What the exporter makes of /varz and /subsz is in /metrics, with the same values."""
-    found = []
-    documents = [("gnatsd_varz_", server.json("/varz")), ("gnatsd_subsz_", server.json("/subsz"))]
-    values = {}
-    for line in server.get("/metrics")[2].decode().splitlines():
-        if not line.startswith("#"):
-            values[line.split("{")[0]] = float(line.split(" ")[-1])
-    for prefix, document in documents:
-        for name, value in numbers(prefix, document):
-            if "http_req_stats" in name or re.search(r"subsz_(total|offset|limit)$", name):
-                continue  # by another spelling; of a list that is not asked for
-            if name not in values:
-                found.append("/metrics: %s is missing" % name)
-            elif not re.search("_(mem|cpu|cache_hit_rate)$", name) and abs(values[name] - value) > 1e-9 * abs(value):
-                found.append("/metrics: %s is %s, not %s" % (name, values[name], value))
-    return found
-
-
 def check_subjects(program):
     """Watching begins with the first question; behind a window with little in it every message is looked at."""
     server = Server(program)  # of its own: the others' figures are compared
@@ -737,42 +711,6 @@ def check_subjects(program):
     return [] if good else ["/topz: %r" % topz]
 
 
-def metrics(server):
-    """The value of each line of /metrics, by name with its labels but the server's id."""
-    lines = server.get("/metrics")[2].decode().splitlines()
-    samples = [re.sub(r'server_id="[^"]*",?', "", line).replace("{}", "").rsplit(" ", 1) for line in lines if line[0] != "#"]
-    return {name: float(value) for name, value in samples}
-
-
-def check_matches(program):
-    """What /subsz tells of cached matches, of more than a page looks at: 400 subjects without anybody, and three with."""
-    found = []
-    server = Server(program, arguments=("--shards", "1"))
-    here, other, there = Client(server, "a", "here"), Client(server, "a", "other"), Client(server, "b", "there")
-    here.run("SUB many.* 1\r\nSUB many.x 2\r\nSUB many.x 3\r\nSUB many.x g 4\r\nSUB many.x g 5\r\nSUB one 6\r\n")
-    there.run("SUB b.* 1\r\nPUB b.x 1\r\nx\r\n")
-    here.run("PUB many.x 1\r\nx\r\nPUB one 1\r\nx\r\n" + "".join("PUB alone.%d 1\r\nx\r\n" % i for i in range(400)))
-    other.run("PUB one 1\r\nx\r\n")
-    keys = ("num_subscriptions", "num_cache", "num_matches", "cache_hit_rate", "max_fanout", "avg_fanout")
-    for place, figures, expected in (
-            ("/subsz?acc=A", server.json("/subsz?acc=A"), [6, 402, 403, 1 / 403, 4, 5 / 402]),
-            ("/accountz?acc=A", server.json("/accountz?acc=A")["account_detail"]["sublist_stats"], [6, 402, 403, 1 / 403, 4, 5 / 402]),
-            ("/subsz?acc=B", server.json("/subsz?acc=B"), [1, 1, 1, 0, 1, 1]),
-            ("/subsz?acc=NOPE", server.json("/subsz?acc=NOPE"), [0, 0, 0, 0, 0, 0])):
-        if [figures[key] for key in keys] != expected:
-            found.append("%s: %r, not %r" % (place, figures, expected))
-    whole = server.json("/subsz")  # with what the server asks itself
-    if whole["max_fanout"] != 4 or not whole["num_cache"] >= 403 or not 0 < whole["avg_fanout"] <= 6 / 403:
-        found.append("/subsz: %r" % whole)
-    shown = metrics(server)
-    found += ["/metrics: %s is %s" % (key, shown["gnatsd_subsz_" + key]) for key in keys[1:2] + keys[4:]
-              if abs(shown["gnatsd_subsz_" + key] - whole[key]) > 1e-9]
-    for client in (here, other, there):
-        client.close()
-    server.stop()
-    return found
-
-
 def check_own(server):
     """What only Myelin has, or has as the newest nats-server."""
     found = []
@@ -792,12 +730,12 @@ def check_own(server):
     for key in ("in_msgs", "out_msgs", "in_bytes", "out_bytes", "connections", "total_connections", "subscriptions"):
         if values["gnatsd_varz_" + key] != varz[key]:
             found.append("/metrics: %s is %s, not %s" % (key, values["gnatsd_varz_" + key], varz[key]))
-    found += check_exported(server)
+    found += exporter.differences(server)
     shards = server.json("/shardz")["shards"]
     if [shard["shard"] for shard in shards] != list(range(len(shards))) or sum(
             shard["connections"] for shard in shards) != varz["connections"]:
         found.append("/shardz: %r" % shards)
-    found += check_subjects(server.program) + check_matches(server.program)
+    found += check_subjects(server.program)
     for target, form in (("/", "text/html"), ("/links", "text/html"), ("/page.js", "text/javascript"), ("/page.css", "text/css"),
                          ("/icon.svg", "image/svg+xml")):
         status, headers, body = server.get(target)

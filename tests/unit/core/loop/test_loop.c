@@ -5,6 +5,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -126,6 +127,15 @@ Test(loop, a_receive_without_a_buffer_ends_and_its_bytes_wait, .timeout = 120)
     }
     cr_expect_eq(pieces, BUFFERS);
     cr_expect_eq(without_buffer, PEERS - BUFFERS);
+    struct loop_figures figures = loop_figures(table.loop);
+    cr_expect_eq(figures.no_buffers, PEERS - BUFFERS);
+    cr_expect_eq(figures.submissions, PEERS, "each was armed once");
+    /* One that gets a buffer goes on, and may end without another one before it is seen here. */
+    cr_expect(figures.completions >= PEERS && figures.completions <= PEERS + BUFFERS);
+    cr_expect(figures.enters >= 2);
+    cr_expect_eq(figures.overflows, 0);
+    cr_expect_eq(figures.dropped, 0);
+    cr_expect_eq(figures.buffers_shown + figures.buffers_spare, 0, "all are held");
     table_close(&table);
 }
 
@@ -151,4 +161,37 @@ Test(loop, what_is_written_through_is_in_the_file, .timeout = 120)
     cr_expect_eq(memcmp(back, "abcdefgh", 8), 0);
     loop_free(loop);
     close(fd);
+}
+
+/* More completions than the queue holds are kept by the kernel: they are counted, and none is lost. */
+Test(loop, completions_beyond_the_queue_wait_in_the_kernel, .timeout = 120)
+{
+    enum { BEYOND = LOOP_ENTRIES * 4 + 100 };
+    struct table table;
+    struct loop_op *ops = calloc(BEYOND, sizeof *ops);
+    char byte = 0;
+    uint32_t seen = 0;
+    int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    table_open(&table);
+    struct loop_figures before = loop_figures(table.loop);
+    cr_assert(ops != NULL && fd >= 0);
+    for (uint32_t i = 0; i < BEYOND; i++)
+        loop_read(table.loop, &ops[i], fd, &byte, 1);
+    loop_submit(table.loop);
+    while (seen < BEYOND) {
+        struct loop_completion completion;
+        loop_wait(table.loop, -1);
+        while (loop_next(table.loop, &completion)) {
+            cr_expect_eq(completion.result, 1);
+            seen++;
+        }
+    }
+    struct loop_figures after = loop_figures(table.loop);
+    cr_expect_eq(after.submissions - before.submissions, BEYOND);
+    cr_expect_eq(after.completions - before.completions, BEYOND);
+    cr_expect_geq(after.overflows, 1);
+    cr_expect_eq(after.dropped, 0);
+    table_close(&table);
+    close(fd);
+    free(ops);
 }
