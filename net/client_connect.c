@@ -305,6 +305,16 @@ static void login_review(struct client *client, const struct security_options *b
         (void)user_take(client, is);
 }
 
+/* A limit of its account was lowered: who has more subscriptions than that goes, as in nats-server, which at
+ * each reload ends those too who have just as many as they may. */
+static void subscriptions_review(struct client *client)
+{
+    const struct security_account *account = client->account->configured;
+    if (client->state == CLIENT_ACTIVE && account != NULL && account->limits.subscriptions >= 0 &&
+        client->sids.count > account->limits.subscriptions)
+        client_close(client, CLOSED_MAXIMUM_SUBSCRIPTIONS, error_text(ERROR_MAXIMUM_SUBSCRIPTIONS));
+}
+
 void client_options_changed(struct client *client, const struct security_options *before)
 {
     if (client->state == CLIENT_CLOSED) {
@@ -320,6 +330,7 @@ void client_options_changed(struct client *client, const struct security_options
         return;
     }
     login_review(client, before);
+    subscriptions_review(client);
     if (client->state == CLIENT_CLOSED) {
         client->user = NULL;
         client_access_suspend(client);

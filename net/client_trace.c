@@ -1,8 +1,8 @@
 /* net/client_trace.c - protocol tracing: one log line per operation, in the shape of
  * spec/configuration.md 7.6. */
 #include "core/base/memory.h"
-#include "core/base/quote.h"
 #include "net/client_internal.h"
+#include "net/payload_trace.h"
 
 static const char *const operation_names[] = {
     [OPERATION_PUB] = "PUB",     [OPERATION_HPUB] = "HPUB", [OPERATION_SUB] = "SUB",
@@ -23,25 +23,8 @@ static void trace_line(const struct client *client, const char *direction, const
 static void trace_payload(const struct client *client, const char *direction, struct bytes body)
 {
     char prefix[CLIENT_PREFIX_BYTES];
-    int64_t most = client->context->options->max_traced_message_bytes;
-    bool cut = most > 0 && body.count > (size_t)most;
-    if (body.count == 0)
-        return;
-    if (cut)
-        body.count = (size_t)most;
-    size_t quoted_bytes = body.count * 4 + 3;
-    if (quoted_bytes > LOG_LINE_BYTES_MAX)
-        quoted_bytes = LOG_LINE_BYTES_MAX; /* the log cuts there anyway */
-    char *quoted = memory_new(quoted_bytes);
-    if (quoted == NULL)
-        return; /* a trace line less */
-    (void)quote(body, quoted, quoted_bytes);
-    size_t count = strlen(quoted);
-    if (count >= 2 && quoted[count - 1] == '"')
-        quoted[count - 1] = 0;
-    log_line(client->context->log, LOG_TRACE, "%s - %s MSG_PAYLOAD: [%s%s\"]",
-             client_prefix(client, prefix, sizeof prefix), direction, quoted, cut ? "..." : "");
-    memory_free(quoted);
+    payload_trace(client->context->log, client_prefix(client, prefix, sizeof prefix), direction, body,
+                  client->context->options->max_traced_message_bytes);
 }
 
 void client_trace_in(const struct client *client, const struct operation *operation)

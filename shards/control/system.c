@@ -9,6 +9,7 @@
 #include "core/base/memory.h"
 #include "core/base/version.h"
 #include "core/subject/subject.h"
+#include "net/payload_trace.h"
 #include "shards/control/control_internal.h"
 #include "shards/control/monitor_task.h"
 #include "shards/control/system_services.h"
@@ -216,6 +217,17 @@ static uint8_t *add(uint8_t *to, struct bytes words)
     return words.count == 0 ? to : mempcpy(to, words.data, words.count);
 }
 
+/* trace_verbose: what the server itself says, too, as nats-server shows it. */
+static void trace(const struct control *control, const struct system_message *message)
+{
+    const struct server_options *options = control->snapshot->options;
+    if (!options->trace_verbose)
+        return;
+    log_line(control->log, LOG_TRACE, "SYSTEM - <<- [PUB %.*s %.*s %zu]", BYTES_PRINTF(message->subject),
+             BYTES_PRINTF(message->reply), message->headers.count + message->body.count);
+    payload_trace(control->log, "SYSTEM", "<<-", message->body, options->net.max_traced_message_bytes);
+}
+
 bool system_publish(struct control *control, const struct system_message *message)
 {
     size_t total = message->headers.count + message->body.count;
@@ -223,6 +235,7 @@ bool system_publish(struct control *control, const struct system_message *messag
     /* An account's name may hold what no subject may. */
     if (!subject_valid_spoken(message->subject) || total > SYSTEM_REPLY_BYTES_MAX)
         return false;
+    trace(control, message);
     struct mail_system_publish mail = {
         .kind = MAIL_SYSTEM_PUBLISH,
         .last = message->last,

@@ -19,6 +19,7 @@ from authority import Authority  # noqa: E402
 from server import PATIENCE, Client, Server, trust  # noqa: E402
 
 EACH = 6  # clients of a kind: with three shards each shard has some
+GROUP = 3
 ROUNDS = 20
 
 
@@ -27,52 +28,92 @@ def login(server, user, **more):
 
 
 class Load:
-    """Publishers and one subscriber in an account that no reload concerns; every message has to come, in order."""
+    """In an account that no reload concerns: publishers, a subscriber, to whom every message has to come, in order, the
+    members of a group, who get each once, and requests, of which each is answered."""
 
     def __init__(self, server):
-        self.subscriber = login(server, "witness")
-        self.subscriber.send(b"SUB load.* 1\r\nPING\r\n")
-        self.subscriber.expect(b"PONG")
-        self.stopping, self.begun, self.problem, self.sent = threading.Event(), threading.Event(), None, 0
-        self.threads = [threading.Thread(target=self.guard, args=(work, server)) for work in (self.publish, self.take)]
+        self.subscriber = self.subscribed(server, b"SUB load.* 1\r\n")
+        self.members = [self.subscribed(server, b"SUB load.* group 1\r\nSUB stop 2\r\n") for _ in range(GROUP)]
+        self.responder = self.subscribed(server, b"SUB ask 1\r\nSUB stop 2\r\n")
+        self.asking = self.subscribed(server, b"SUB answer 1\r\n")
+        self.stopping, self.begun, self.problem, self.sent, self.grouped = threading.Event(), threading.Event(), None, 0, 0
+        work = [(self.publish, server), (self.take,), (self.respond,)] + [(self.take_of_group, member) for member in self.members]
+        self.threads = [threading.Thread(target=self.guard, args=each) for each in work]
         for thread in self.threads:
             thread.start()
 
-    def guard(self, work, server):
+    @staticmethod
+    def subscribed(server, lines):
+        client = login(server, "witness")
+        client.send(lines + b"PING\r\n")
+        client.expect(b"PONG")
+        return client
+
+    def guard(self, work, *arguments):
         try:
-            work(server)
+            work(*arguments)
         except Exception as error:  # pylint: disable=broad-except
-            self.problem = self.problem or f"the load: {error!r}"
+            self.problem = self.problem or f"the load: {work.__name__}: {error!r}"
             self.begun.set()
 
     def publish(self, server):
         publishers = [login(server, "witness") for _ in range(EACH)]
         while not self.stopping.is_set():
+            self.asking.send(b"PUB ask answer 8\r\n%08d\r\n" % self.sent)
             for number, client in enumerate(publishers):
                 client.send(b"PUB load.%d 8\r\n%08d\r\n" % (number, self.sent) * 10)
                 client.send(b"PING\r\n")
                 client.expect(b"PONG")
+            self.asking.expect(b"MSG answer 1 8", b"%08d" % self.sent)
             self.sent += 1
             self.begun.set()
         for client in publishers:
-            client.send(b"PUB load.end 3\r\nend\r\nPING\r\n")
+            client.send(b"PUB load.end 3\r\nend\r\nPUB stop 0\r\n\r\nPING\r\n")
             client.expect(b"PONG")
 
-    def take(self, _server):
-        last, ends, count = {}, 0, 0
-        while ends < EACH:
-            line = self.subscriber.line()
+    @staticmethod
+    def messages(client):
+        """Subject and reply, and what it holds."""
+        while True:
+            line = client.line()
             if line == b"PING":
-                self.subscriber.send(b"PONG\r\n")
-            elif line.startswith(b"MSG load.end "):
-                ends += 1
-                self.subscriber.line()
+                client.send(b"PONG\r\n")
             elif line.startswith(b"MSG "):
-                subject, number = line.split()[1], int(self.subscriber.line())
-                assert last.get(subject, 0) <= number <= last.get(subject, -1) + 1, (line, number, last)
-                last[subject] = number
+                words = line.split()
+                yield words[1], words[3], client.line()
+            else:
+                assert line.startswith((b"INFO ", b"PONG")), line
+
+    def take(self):
+        last, ends, count = {}, 0, 0
+        for subject, _, body in self.messages(self.subscriber):
+            if subject == b"load.end":
+                ends += 1
+            else:
+                assert last.get(subject, 0) <= int(body) <= last.get(subject, -1) + 1, (subject, body, last)
+                last[subject] = int(body)
                 count += 1
+            if ends == EACH:
+                break
         assert count == 10 * EACH * self.sent, (count, self.sent)
+
+    def take_of_group(self, member):
+        stops, count = 0, 0
+        for subject, _, _ in self.messages(member):
+            stops += subject == b"stop"
+            count += subject not in (b"stop", b"load.end")
+            if stops == EACH:
+                break
+        self.grouped += count
+
+    def respond(self):
+        stops = 0
+        for subject, reply, body in self.messages(self.responder):
+            stops += subject == b"stop"
+            if subject == b"ask":
+                self.responder.send(b"PUB %s 8\r\n%s\r\n" % (reply, body))
+            if stops == EACH:
+                return
 
     def finish(self):
         self.stopping.set()
@@ -80,6 +121,7 @@ class Load:
             thread.join(2 * PATIENCE)
         assert self.problem is None, self.problem
         assert self.sent > 0
+        assert self.grouped == 10 * EACH * self.sent, f"a group got {self.grouped} of {10 * EACH * self.sent}"
 
 
 WITNESS = 'W { users: [ {user: witness, password: p} ] }\n'

@@ -417,6 +417,29 @@ Test(client, whose_user_is_gone_from_new_options_is_closed)
     fake_free(fake);
 }
 
+#define LIMITED(most)                                                                                        \
+    "accounts { A { users: [{user: ann, password: p}], limits { max_subscriptions: " most " } } }"
+
+Test(client, who_has_more_subscriptions_than_new_options_allow_is_closed)
+{
+    struct fake_host *fake = fake_new();
+    fake_configure(fake, LIMITED("-1"));
+    struct fake_client *at =
+        enter(fake, "CONNECT {\"user\":\"ann\",\"pass\":\"p\",\"verbose\":false}\r\nSUB a 1\r\nSUB b 2\r\n");
+    struct security_options before = fake->security;
+    fake_configure(fake, LIMITED("2"));
+    client_options_changed(&at->client, &before);
+    cr_expect_not(at->closed, "as many as it may");
+    before = fake->security;
+    fake_configure(fake, LIMITED("1"));
+    client_options_changed(&at->client, &before);
+    fake_drain(fake);
+    cr_expect(at->closed);
+    cr_expect_eq(at->client.closed_reason, CLOSED_MAXIMUM_SUBSCRIPTIONS);
+    cr_expect_str_eq(at->out, "-ERR 'maximum subscriptions exceeded'\r\n");
+    fake_free(fake);
+}
+
 Test(client, closes_once_and_without_subscriptions_left)
 {
     struct fake_host *fake = fake_new();
