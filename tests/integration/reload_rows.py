@@ -91,6 +91,7 @@ class Logs:
             at.setblocking(False)
 
     def texts(self, begin):
+        """What was said since `begin`, and where that ends."""
         for name, at in (("remote", SYSLOG), ("syslog", LOCAL_SYSLOG)):
             try:
                 while True:
@@ -98,13 +99,15 @@ class Logs:
             except OSError:  # nothing there, or no local daemon
                 pass
         there = {name: said[begin.get(name, 0):].decode(errors="replace") for name, said in self.said.items()}
+        ends = {name: len(said) for name, said in self.said.items()}
         if os.path.exists(path("log")):
             with open(path("log"), encoding="utf-8", errors="replace") as file:
                 file.seek(begin.get("file", 0))
-                there["file"] = file.read()
+                there["file"], ends["file"] = file.read(), file.tell()
         with self.server.changed:
-            there["stderr"] = "\n".join(self.server.lines[begin.get("stderr", 0):]) + "\n"
-        return there
+            there["stderr"] = "".join(line + "\n" for line in self.server.lines[begin.get("stderr", 0):])
+            ends["stderr"] = len(self.server.lines)
+        return there, ends
 
     def mark(self):
         self.texts({"stderr": len(self.server.lines)})
@@ -113,15 +116,18 @@ class Logs:
 
     def find(self, pattern, begin):
         """Where a line with that is, and all that came there since then; files and sockets announce their growth to
-        nobody, so they are looked at again and again."""
-        end = time.monotonic() + PATIENCE
+        nobody, so they are looked at again and again: each time at what is new, and the line before it."""
+        end, so_far = time.monotonic() + PATIENCE, {}
+        expression = re.compile(pattern, re.MULTILINE)
         while True:
-            there = self.texts(begin)
-            for name, said in there.items():
-                if re.search(pattern, said, re.MULTILINE):
-                    return name, said
+            there, begin = self.texts(begin)
+            for name, new in there.items():
+                looked = so_far.get(name, "").rfind("\n")
+                so_far[name] = so_far.get(name, "") + new
+                if (new or pattern == "") and expression.search(so_far[name], max(0, looked)):
+                    return name, so_far[name]
             if time.monotonic() > end:
-                raise AssertionError(f"no line {pattern} in {there}")
+                raise AssertionError(f"no line {pattern} in { {name: said[-1000:] for name, said in so_far.items()} }")
             time.sleep(0.005)
 
 

@@ -67,6 +67,7 @@ class Load:
             self.asking.expect(b"MSG answer 1 8", b"%08d" % self.sent)
             self.sent += 1
             self.begun.set()
+            self.stopping.wait(0.001)  # a load, not a flood: every line of it is in the log while a row traces
         for client in publishers:
             client.send(b"PUB load.end 3\r\nend\r\nPUB stop 0\r\n\r\nPING\r\n")
             client.expect(b"PONG")
