@@ -86,6 +86,23 @@ bool record_message_decode(struct bytes payload, struct record_message *message)
     return message->sequence != 0 && message->sequence <= RECORD_SEQUENCE_MAX;
 }
 
+void record_shared_encode(uint8_t to[RECORD_SHARED_BYTES], const struct record_shared *shared)
+{
+    record_message_encode(to, &shared->message);
+    put_u32(to + RECORD_MESSAGE_FIELDS_BYTES, shared->offset);
+    put_u32(to + RECORD_MESSAGE_FIELDS_BYTES + 4, shared->data_bytes);
+}
+
+bool record_shared_decode(struct bytes payload, struct record_shared *shared)
+{
+    if (payload.count != RECORD_SHARED_BYTES || !record_message_decode(payload, &shared->message))
+        return false;
+    shared->message.data = (struct bytes){0};
+    shared->offset = get_u32(payload.data + RECORD_MESSAGE_FIELDS_BYTES);
+    shared->data_bytes = get_u32(payload.data + RECORD_MESSAGE_FIELDS_BYTES + 4);
+    return shared->offset >= SEGMENT_HEADER_BYTES && shared->offset % 8 == 0;
+}
+
 void segment_header_encode(uint8_t to[SEGMENT_HEADER_BYTES], const struct segment_header *header)
 {
     memset(to, 0, SEGMENT_HEADER_BYTES);

@@ -21,12 +21,14 @@ enum record_type {
     RECORD_RETIRED = 8,
     RECORD_MARK = 9,
     RECORD_SEAL = 10,
+    RECORD_SHARED = 11, /* a message whose data is that of another one, before it in the same segment */
     RECORD_TYPES
 };
 
 enum {
     RECORD_HEADER_BYTES = 32,
     RECORD_MESSAGE_FIELDS_BYTES = 24,            /* before a message's data */
+    RECORD_SHARED_BYTES = 32,                    /* the same fields, and where that data is */
     RECORD_PAYLOAD_BYTES_MAX = 80 * 1024 * 1024, /* what the store allows, and its own fields */
     SEGMENT_HEADER_BYTES = 64,
 };
@@ -77,6 +79,17 @@ void record_message_encode(uint8_t to[RECORD_MESSAGE_FIELDS_BYTES], const struct
 
 /* False: the payload is too short. */
 bool record_message_decode(struct bytes payload, struct record_message *message);
+
+struct record_shared {
+    struct record_message message; /* without data */
+    uint32_t offset;               /* of the record that has it, in this record's segment */
+    uint32_t data_bytes;           /* of the message that is made of it */
+};
+
+void record_shared_encode(uint8_t to[RECORD_SHARED_BYTES], const struct record_shared *shared);
+
+/* False: not the right length, or an offset where no record can be. */
+bool record_shared_decode(struct bytes payload, struct record_shared *shared);
 
 /* ---- the beginning of a segment ----
  *    0  8  "MYELIN" and two zeros

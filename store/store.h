@@ -171,6 +171,14 @@ MUST_USE enum err store_append_batch(struct store *store, struct store_channel *
 MUST_USE enum err store_append_at(struct store *store, struct store_channel *channel, uint64_t sequence,
                                   struct bytes data, int64_t timestamp_ns);
 
+/* Likewise, without its data: they can be made of those of message `source_sequence` of `source`, a private
+ * channel, by what store_set_sharing() was given, and will be `data_bytes`. Both then live in one record, as
+ * long as either needs it. ERR_NOT_FOUND: that record is not near enough to the log's end (or this is a
+ * memory store), nothing was done: append the data. */
+MUST_USE enum err store_append_shared(struct store *store, struct store_channel *channel, uint64_t sequence,
+                                      size_t data_bytes, int64_t timestamp_ns,
+                                      const struct store_channel *source, uint64_t source_sequence);
+
 /* Reads one back. The data are good until the store's next call. ERR_NOT_FOUND: outside first..last, or in a
  * gap; ERR_SYSTEM, ERR_DAMAGED (store_error() has file and offset), ERR_MEMORY. Cost: no system call when it
  * lies near the one read before. */
@@ -189,6 +197,18 @@ MUST_USE enum err store_trim_below(struct store *store, struct store_channel *ch
 
 /* Drops all above `sequence`, and goes on behind it: for a replicated log that takes entries back. */
 MUST_USE enum err store_cut_above(struct store *store, struct store_channel *channel, uint64_t sequence);
+
+/* How the data of a message is made of what it shares. */
+struct store_sharing {
+    /* False: `source` is not what such a message shares, or memory is out. *data is good until the next call.
+     */
+    bool (*make)(void *context, struct bytes source, struct bytes channel, uint64_t sequence,
+                 int64_t timestamp_ns, struct bytes *data);
+    void *context;
+};
+
+/* Before any message that shares is read; without it (`make` NULL) they are taken for damaged. */
+void store_set_sharing(struct store *store, const struct store_sharing *sharing);
 
 /* Removes all messages and starts anew: 0, 0; the next one appended by store_append_at() is the first. */
 MUST_USE enum err store_channel_empty(struct store *store, struct store_channel *channel);

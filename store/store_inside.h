@@ -83,6 +83,7 @@ struct store {
     uint32_t key_count;
 
     struct timers ages;
+    struct store_sharing sharing;
     uint64_t hash_seed;
     uint64_t position; /* of a memory store: counts changes */
     uint64_t message_count;
@@ -119,6 +120,10 @@ bool channel_description_decode(struct bytes payload, struct channel_description
 /* One message more or less, of so many counted bytes. */
 void message_count_add(struct store *store, struct store_channel *channel, uint64_t bytes);
 void message_count_take(struct store *store, struct store_channel *channel, uint64_t bytes);
+/* The data of a message whose record is another one's. ERR_DAMAGED: it cannot be. */
+MUST_USE enum err message_make(struct store *store, const struct store_channel *channel,
+                               const struct message_entry *entry, const struct record *record,
+                               struct bytes *data);
 void message_drop_first(struct store *store, struct store_channel *channel);
 void messages_trim_below(struct store *store, struct store_channel *channel, uint64_t sequence);
 void messages_cut_above(struct store *store, struct store_channel *channel, uint64_t sequence);

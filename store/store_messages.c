@@ -125,36 +125,55 @@ void ages_apply(struct store *store, int64_t now_ns, uint32_t budget)
 
 /* ---- appending ---- */
 
-static enum err place(struct store *store, struct store_channel *channel, const struct message_entry *entry,
-                      struct bytes data, uint64_t *position)
+/* What a message is appended with: its data, or the position of a record that it shares. */
+struct content {
+    struct bytes data;
+    uint64_t shares; /* 0: nothing */
+    uint32_t data_bytes;
+};
+
+static enum err place_in_memory(struct store *store, struct bytes data, uint64_t *position)
 {
-    if (store->wal == NULL) {
-        void *copy = memory_copy(data.data, data.count);
-        *position = (uint64_t)(uintptr_t)copy;
-        store->data_memory_bytes += copy == NULL ? 0 : data.count;
-        return copy == NULL ? ERR_MEMORY : ERR_OK;
-    }
-    uint64_t first = channel->index.message_count == 1 ? entry->sequence : channel->floor;
-    uint8_t fields[RECORD_MESSAGE_FIELDS_BYTES];
-    record_message_encode(fields, &(struct record_message){.sequence = entry->sequence,
-                                                           .timestamp_ns = entry->timestamp_ns,
-                                                           .first_sequence = first});
-    enum err err = wal_append(store->wal, WAL_BULK, RECORD_MESSAGE, channel->number,
-                              bytes_of(fields, sizeof fields), data, position);
+    void *copy = memory_copy(data.data, data.count);
+    *position = (uint64_t)(uintptr_t)copy;
+    store->data_memory_bytes += copy == NULL ? 0 : data.count;
+    return copy == NULL ? ERR_MEMORY : ERR_OK;
+}
+
+static enum err place(struct store *store, struct store_channel *channel, const struct message_entry *entry,
+                      const struct content *content, uint64_t *position)
+{
+    if (store->wal == NULL)
+        return place_in_memory(store, content->data, position);
+    struct record_shared shared = {
+        .message = {.sequence = entry->sequence,
+                    .timestamp_ns = entry->timestamp_ns,
+                    .first_sequence = channel->index.message_count == 1 ? entry->sequence : channel->floor},
+        .offset = (uint32_t)content->shares,
+        .data_bytes = content->data_bytes,
+    };
+    uint8_t fields[RECORD_SHARED_BYTES];
+    record_shared_encode(fields, &shared);
+    bool shares = content->shares != 0;
+    size_t field_bytes = shares ? RECORD_SHARED_BYTES : RECORD_MESSAGE_FIELDS_BYTES;
+    enum err err = wal_append(store->wal, WAL_BULK, shares ? RECORD_SHARED : RECORD_MESSAGE, channel->number,
+                              bytes_of(fields, field_bytes), content->data, position);
+    if (err == ERR_OK && shares)
+        *position = content->shares;
     if (err == ERR_OK)
-        wal_live(store->wal, *position, sizeof fields + data.count);
+        wal_live(store->wal, *position, RECORD_MESSAGE_FIELDS_BYTES + (size_t)content->data_bytes);
     return err;
 }
 
 static enum err append(struct store *store, struct store_channel *channel, uint64_t sequence,
-                       struct bytes data, int64_t timestamp_ns)
+                       const struct content *content, int64_t timestamp_ns)
 {
-    if (data.count > STORE_DATA_BYTES_MAX || sequence > RECORD_SEQUENCE_MAX)
+    if (sequence > RECORD_SEQUENCE_MAX)
         return ERR_INVALID;
     struct message_entry entry = {
         .sequence = sequence,
         .timestamp_ns = timestamp_ns,
-        .data_bytes = (uint32_t)data.count,
+        .data_bytes = content->data_bytes,
     };
     bool first = channel->index.message_count == 0;
     enum err err = message_index_put(&channel->index, &entry, NULL);
@@ -164,7 +183,7 @@ static enum err append(struct store *store, struct store_channel *channel, uint6
         err = age_arm(store, channel);
     uint64_t position = 0;
     if (err == ERR_OK)
-        err = place(store, channel, &entry, data, &position);
+        err = place(store, channel, &entry, content, &position);
     if (err != ERR_OK) {
         message_index_drop_last(&channel->index);
         if (first)
@@ -182,11 +201,20 @@ static enum err append(struct store *store, struct store_channel *channel, uint6
     return ERR_OK;
 }
 
+static enum err append_data(struct store *store, struct store_channel *channel, uint64_t sequence,
+                            struct bytes data, int64_t timestamp_ns)
+{
+    if (data.count > STORE_DATA_BYTES_MAX)
+        return ERR_INVALID;
+    struct content content = {.data = data, .data_bytes = (uint32_t)data.count};
+    return append(store, channel, sequence, &content, timestamp_ns);
+}
+
 enum err store_append(struct store *store, struct store_channel *channel, struct bytes data,
                       int64_t timestamp_ns, uint64_t *sequence)
 {
     *sequence = channel->last + 1;
-    return append(store, channel, *sequence, data, timestamp_ns);
+    return append_data(store, channel, *sequence, data, timestamp_ns);
 }
 
 enum err store_append_batch(struct store *store, struct store_channel *channel, const struct bytes *data,
@@ -194,7 +222,7 @@ enum err store_append_batch(struct store *store, struct store_channel *channel, 
 {
     *sequence = channel->last + 1;
     for (*done = 0; *done < count; (*done)++) {
-        enum err err = append(store, channel, channel->last + 1, data[*done], timestamp_ns);
+        enum err err = append_data(store, channel, channel->last + 1, data[*done], timestamp_ns);
         if (err != ERR_OK)
             return err;
     }
@@ -206,10 +234,57 @@ enum err store_append_at(struct store *store, struct store_channel *channel, uin
 {
     if (sequence <= channel->last)
         return ERR_OK;
-    return append(store, channel, sequence, data, timestamp_ns);
+    return append_data(store, channel, sequence, data, timestamp_ns);
+}
+
+/* Only what lies in the segment that is written: then a segment never refers to another one, and can be
+ * cleaned and given up without a look at any other. */
+enum err store_append_shared(struct store *store, struct store_channel *channel, uint64_t sequence,
+                             size_t data_bytes, int64_t timestamp_ns, const struct store_channel *source,
+                             uint64_t source_sequence)
+{
+    struct message_entry shared;
+    ASSERT(source->private && !channel->private);
+    if (sequence <= channel->last)
+        return ERR_OK;
+    if (data_bytes > STORE_DATA_BYTES_MAX)
+        return ERR_INVALID;
+    if (store->wal == NULL || !message_index_get(&source->index, source_sequence, &shared) ||
+        !wal_would_share_segment(store->wal, shared.position, RECORD_SHARED_BYTES))
+        return ERR_NOT_FOUND;
+    struct content content = {.shares = shared.position, .data_bytes = (uint32_t)data_bytes};
+    return append(store, channel, sequence, &content, timestamp_ns);
 }
 
 /* ---- reading back ---- */
+
+void store_set_sharing(struct store *store, const struct store_sharing *sharing)
+{
+    store->sharing = *sharing;
+}
+
+static enum err not_this_message(struct store *store, const struct store_channel *channel,
+                                 const struct message_entry *entry)
+{
+    store_say(store, "the record at position %llx is not message %llu of %.*s",
+              (unsigned long long)entry->position, (unsigned long long)entry->sequence,
+              (int)channel->name_count, channel->name);
+    return ERR_DAMAGED;
+}
+
+enum err message_make(struct store *store, const struct store_channel *channel,
+                      const struct message_entry *entry, const struct record *record, struct bytes *data)
+{
+    struct record_message source;
+    if (record->type != RECORD_MESSAGE || !record_message_decode(record->payload, &source) ||
+        store->sharing.make == NULL ||
+        !store->sharing.make(store->sharing.context, source.data,
+                             bytes_of(channel->name, channel->name_count), entry->sequence,
+                             entry->timestamp_ns, data) ||
+        data->count != entry->data_bytes)
+        return not_this_message(store, channel, entry);
+    return ERR_OK;
+}
 
 enum err store_lookup(struct store *store, struct store_channel *channel, uint64_t sequence,
                       struct store_message *message)
@@ -228,13 +303,11 @@ enum err store_lookup(struct store *store, struct store_channel *channel, uint64
     enum err err = wal_read(store->wal, entry.position, &record);
     if (err != ERR_OK)
         return err;
-    if (record.type != RECORD_MESSAGE || record.channel != channel->number ||
-        !record_message_decode(record.payload, &fields) || fields.sequence != sequence) {
-        store_say(store, "the record at position %llx is not message %llu of %.*s",
-                  (unsigned long long)entry.position, (unsigned long long)sequence, (int)channel->name_count,
-                  channel->name);
-        return ERR_DAMAGED;
-    }
+    if (record.channel != channel->number)
+        return message_make(store, channel, &entry, &record, &message->data);
+    if (record.type != RECORD_MESSAGE || !record_message_decode(record.payload, &fields) ||
+        fields.sequence != sequence)
+        return not_this_message(store, channel, &entry);
     message->data = fields.data;
     return ERR_OK;
 }

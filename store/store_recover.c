@@ -103,6 +103,7 @@ enum err store_visit(void *context, const struct wal_visit *visit)
     case RECORD_ADD:
     case RECORD_STATE_DELETED:
         return state_recovered(store, record, channel);
+    case RECORD_SHARED: /* comes as a message */
     case RECORD_INDEX:
     case RECORD_RETIRED:
     case RECORD_MARK:

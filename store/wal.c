@@ -245,22 +245,27 @@ void wal_blocks_trim(struct wal *wal)
     }
 }
 
-void wal_entry_encode(uint8_t to[WAL_ENTRY_BYTES], const struct record *record,
-                      const struct record_message *message)
+void wal_entry_encode(uint8_t to[WAL_ENTRY_BYTES], const struct record *record, struct bytes fields)
 {
-    size_t bytes = record->payload.count;
-    uint64_t span = 0;
-    if (message != NULL) {
-        bytes -= RECORD_MESSAGE_FIELDS_BYTES;
-        span = message->sequence - message->first_sequence;
-        if (span > UINT32_MAX) /* says less than it could: recovery takes the message's first for unknown */
-            span = UINT32_MAX;
+    struct record_shared shared = {.offset = position_offset(record->position),
+                                   .data_bytes = (uint32_t)record->payload.count};
+    struct record_message *message = &shared.message;
+    bool decoded = true;
+    if (record->type == RECORD_MESSAGE) {
+        decoded = record_message_decode(fields, message);
+        shared.data_bytes -= RECORD_MESSAGE_FIELDS_BYTES;
+    } else if (record->type == RECORD_SHARED) {
+        decoded = record_shared_decode(fields, &shared);
     }
+    ASSERT(decoded);
+    uint64_t span = message->sequence - message->first_sequence;
+    if (span > UINT32_MAX) /* says less than it could: recovery takes the message's first for unknown */
+        span = UINT32_MAX;
     put_u32(to, record->channel);
-    put_u32(to + 4, position_offset(record->position));
-    put_u64(to + 8, message == NULL ? 0 : message->sequence);
-    put_u64(to + 16, message == NULL ? 0 : (uint64_t)message->timestamp_ns);
-    put_u32(to + 24, (uint32_t)(bytes << 4 | record->type));
+    put_u32(to + 4, shared.offset);
+    put_u64(to + 8, message->sequence);
+    put_u64(to + 16, (uint64_t)message->timestamp_ns);
+    put_u32(to + 24, shared.data_bytes << 4 | (uint32_t)record->type);
     put_u32(to + 28, (uint32_t)span);
 }
 
@@ -283,10 +288,7 @@ enum err wal_append_here(struct wal *wal, enum record_type type, uint32_t channe
     record_encode(block->bytes + block->used, &record, first, second, segment->salt);
     if (has_entry(type)) {
         ASSERT(wal->entry_count < WAL_INDEX_ENTRIES_MAX);
-        struct record_message message;
-        bool is_message = type == RECORD_MESSAGE && record_message_decode(first, &message);
-        wal_entry_encode(wal->entries + (size_t)wal->entry_count * WAL_ENTRY_BYTES, &record,
-                         is_message ? &message : NULL);
+        wal_entry_encode(wal->entries + (size_t)wal->entry_count * WAL_ENTRY_BYTES, &record, first);
         wal->entry_count++;
     }
     block->used += size;
@@ -414,6 +416,13 @@ enum err wal_append(struct wal *wal, enum wal_class class, enum record_type type
 
 /* ---- questions ---- */
 
+bool wal_would_share_segment(const struct wal *wal, uint64_t position, size_t payload_bytes)
+{
+    const struct wal_segment *segment = &wal->segments[wal->active];
+    return position_segment(position) == segment->number &&
+           needed_bytes(wal, record_size(payload_bytes)) <= segment->capacity - segment->end;
+}
+
 uint64_t wal_end(const struct wal *wal)
 {
     return wal->end;
@@ -458,7 +467,7 @@ struct wal_figures wal_figures(const struct wal *wal)
     };
     for (uint32_t i = 0; i < wal->segment_count; i++) {
         figures.log_bytes += wal->segments[i].end;
-        figures.live_bytes += wal->segments[i].live_bytes;
+        figures.live_bytes += wal_segment_live_bytes(&wal->segments[i]);
         figures.descriptor_count += wal->segments[i].file >= 0;
     }
     for (uint32_t i = 0; i < wal->window_count; i++)

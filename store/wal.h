@@ -48,7 +48,8 @@ struct wal_options {
     bool read_only; /* changes nothing on disk: for tools */
 };
 
-/* One record as recovery sees it. From an index: a message without its data. */
+/* One record as recovery sees it. From an index: a message without its data. RECORD_SHARED comes as a message
+ * too, at the position of the record that has its data. */
 struct wal_visit {
     struct record record;          /* without payload for a message */
     struct record_message message; /* of RECORD_MESSAGE, without data */
@@ -86,6 +87,9 @@ enum wal_class {
  * call only when a segment begins that could not be prepared. */
 MUST_USE enum err wal_append(struct wal *wal, enum wal_class class, enum record_type type, uint32_t channel,
                              struct bytes first, struct bytes second, uint64_t *position);
+
+/* Whether a record with such a payload, appended now, would lie in the segment of that position. */
+bool wal_would_share_segment(const struct wal *wal, uint64_t position, size_t payload_bytes);
 
 uint64_t wal_end(const struct wal *wal);          /* behind the last record */
 uint64_t wal_synced(const struct wal *wal);       /* below this all is on disk */
@@ -128,7 +132,8 @@ MUST_USE enum err wal_read(struct wal *wal, uint64_t position, struct record *re
 
 /* ---- space ---- */
 
-/* A record of that many bytes of payload lives at the position, or does so no more. */
+/* A record of that many bytes of payload lives at the position, or does so no more. Who shares a record says
+ * so for itself, with the bytes that it would take alone. */
 void wal_live(struct wal *wal, uint64_t position, size_t payload_bytes);
 void wal_dead(struct wal *wal, uint64_t position, size_t payload_bytes);
 

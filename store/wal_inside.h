@@ -132,6 +132,12 @@ static inline uint32_t position_offset(uint64_t position)
 /* Keeps a sentence for wal_why(). */
 void wal_say(struct wal *wal, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* A record that several messages share counts for each of them. */
+static inline uint64_t wal_segment_live_bytes(const struct wal_segment *segment)
+{
+    return segment->live_bytes < segment->end ? segment->live_bytes : segment->end;
+}
+
 /* ---- wal_segment.c ---- */
 
 /* The segment of that number, or NULL. */
@@ -172,9 +178,9 @@ MUST_USE enum err wal_append_here(struct wal *wal, enum record_type type, uint32
 MUST_USE enum err wal_index_offset_add(struct wal *wal, uint32_t offset);
 
 /* An entry of an index, as bytes. Fields: channel, offset, sequence, time, data bytes << 4 | type, distance
- * of the sequence from the channel's first. */
-void wal_entry_encode(uint8_t to[WAL_ENTRY_BYTES], const struct record *record,
-                      const struct record_message *message);
+ * of the sequence from the channel's first. The offset of RECORD_SHARED is that of the record that has the
+ * data. `fields`: the payload, or of a message what stands before its data. */
+void wal_entry_encode(uint8_t to[WAL_ENTRY_BYTES], const struct record *record, struct bytes fields);
 
 /* Frees blocks that are written and more than is retained. */
 void wal_blocks_trim(struct wal *wal);

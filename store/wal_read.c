@@ -248,7 +248,7 @@ bool wal_cleaning_wanted(const struct wal *wal, uint32_t garbage_percent)
     uint64_t used = 0, live = 0;
     for (uint32_t i = 0; i <= wal->active; i++) {
         used += wal->segments[i].end;
-        live += wal->segments[i].live_bytes;
+        live += wal_segment_live_bytes(&wal->segments[i]);
     }
     return live < used && (used - live) * 100 > used * garbage_percent;
 }

@@ -199,6 +199,16 @@ static enum err visit_record(struct recovery *r, const struct record *record)
         visit.data_bytes = (uint32_t)visit.message.data.count;
         visit.record.payload = (struct bytes){0};
         visit.message.data = (struct bytes){0};
+    } else if (record->type == RECORD_SHARED) {
+        struct record_shared shared;
+        if (!record_shared_decode(record->payload, &shared) ||
+            shared.offset >= position_offset(record->position))
+            return malformed(wal, record->position);
+        visit.record.type = RECORD_MESSAGE;
+        visit.record.position = WAL_POSITION(position_segment(record->position), shared.offset);
+        visit.record.payload = (struct bytes){0};
+        visit.message = shared.message;
+        visit.data_bytes = shared.data_bytes;
     }
     enum err err = r->visitor->visit(r->visitor->context, &visit);
     return err == ERR_INVALID ? malformed(wal, record->position) : err;
@@ -213,7 +223,7 @@ static enum err entry_apply(struct recovery *r, const struct wal_segment *segmen
     uint64_t position = WAL_POSITION(segment->number, offset);
     if (offset < SEGMENT_HEADER_BYTES || offset >= segment->capacity)
         return malformed(wal, position);
-    if ((size_and_type & 15) != RECORD_MESSAGE) {
+    if ((size_and_type & 15) != RECORD_MESSAGE && (size_and_type & 15) != RECORD_SHARED) {
         struct record record;
         enum err err = wal_read(wal, position, &record);
         return err == ERR_OK ? visit_record(r, &record) : err;
@@ -322,12 +332,11 @@ static enum err note_record(struct wal *wal, const struct record *record)
         return ERR_OK;
     if (wal->entry_count == WAL_INDEX_ENTRIES_MAX)
         return malformed(wal, record->position);
-    struct record_message message;
-    bool is_message = record->type == RECORD_MESSAGE && record_message_decode(record->payload, &message);
-    if (record->type == RECORD_MESSAGE && !is_message)
+    struct record_shared shared;
+    if ((record->type == RECORD_MESSAGE && !record_message_decode(record->payload, &shared.message)) ||
+        (record->type == RECORD_SHARED && !record_shared_decode(record->payload, &shared)))
         return malformed(wal, record->position);
-    wal_entry_encode(wal->entries + (size_t)wal->entry_count++ * WAL_ENTRY_BYTES, record,
-                     is_message ? &message : NULL);
+    wal_entry_encode(wal->entries + (size_t)wal->entry_count++ * WAL_ENTRY_BYTES, record, record->payload);
     return ERR_OK;
 }
 

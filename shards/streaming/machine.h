@@ -118,6 +118,10 @@ bool streaming_busy(const struct streaming *machine);
 MUST_USE enum err streaming_apply(struct streaming *machine, struct streaming_now now, uint64_t index,
                                   struct bytes command, bool own);
 
+/* Where in the machine's own store the log's entries are: a private channel, an entry's sequence is its
+ * index. Messages then share their records (sharing.h). Before the first entry is applied. */
+void streaming_set_log(struct streaming *machine, const struct store_channel *log);
+
 /* Leads: everything committed before its term is applied, so it serves clients from here on. Outputs tell
  * which ack inboxes to listen to; what was not acknowledged is sent again. Ceases: they are given up, timers
  * stop, publishes that were not applied are answered with an error, and what was not taken of its proposals

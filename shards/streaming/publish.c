@@ -117,6 +117,23 @@ static enum err apply_publish(struct streaming *machine, struct streaming_channe
     return ERR_OK;
 }
 
+/* One record for the entry and its message, as long as they lie near each other. */
+static enum err store_replicated(struct streaming *machine, struct streaming_channel *channel,
+                                 const struct wire_message *message)
+{
+    enum err err = ERR_NOT_FOUND;
+    if (machine->log != NULL)
+        err = store_append_shared(machine->store, channel->store, message->sequence,
+                                  wire_message_bytes(message), message->timestamp_ns, machine->log,
+                                  machine->applied_index);
+    if (err != ERR_NOT_FOUND)
+        return err;
+    struct bytes encoded = encode(machine, message);
+    return encoded.data == NULL ? ERR_MEMORY
+                                : store_append_at(machine->store, channel->store, message->sequence, encoded,
+                                                  message->timestamp_ns);
+}
+
 /* The same of a committed publish: the store may have it already, and then nothing happens. What the log has,
  * no crash takes back, so it may be delivered at once. */
 static enum err apply_replicated(struct streaming *machine, struct streaming_channel *channel,
@@ -130,11 +147,7 @@ static enum err apply_replicated(struct streaming *machine, struct streaming_cha
         .timestamp_ns = machine->applied_wall_ns,
     };
     if (channel->store != NULL) {
-        struct bytes encoded = encode(machine, &message);
-        if (encoded.data == NULL)
-            return ERR_MEMORY;
-        enum err err =
-            store_append_at(machine->store, channel->store, message.sequence, encoded, message.timestamp_ns);
+        enum err err = store_replicated(machine, channel, &message);
         if (err != ERR_OK)
             return err;
     }

@@ -465,6 +465,7 @@ enum err replica_start(struct replica *replica, struct streaming *machine, struc
     const struct server_options *options = replica->control->snapshot->options;
     replica->machine = machine;
     replica->now = now;
+    streaming_set_log(machine, replica->log.entries);
     replica->peers.taker = take;
     replica->peers.host = replica;
     enum err err = peers_init(&replica->peers, replica->control, text(options->streaming.cluster_id),

@@ -15,7 +15,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { HEADER_BYTES = 9, HARD_STATE_BYTES = 24, BEFORE = 255, KEY_BYTES = 16, BUFFER_ROOM = 4 };
+enum { HARD_STATE_BYTES = 24, BEFORE = 255, KEY_BYTES = 16, BUFFER_ROOM = 4 };
 
 static struct bytes key_of(uint32_t group, char *key)
 {
@@ -43,7 +43,7 @@ static bool room_for(uint8_t **buffer, size_t *capacity, size_t bytes)
 
 static enum err put(struct replica_log *log, uint64_t index, uint64_t term, uint8_t kind, struct bytes data)
 {
-    size_t bytes = HEADER_BYTES + data.count;
+    size_t bytes = REPLICA_ENTRY_HEADER_BYTES + data.count;
     if (data.count > REPLICA_ENTRY_BYTES_MAX)
         return ERR_INVALID;
     if (!room_for(&log->frame, &log->frame_capacity, bytes < 4096 ? 4096 : bytes))
@@ -51,7 +51,7 @@ static enum err put(struct replica_log *log, uint64_t index, uint64_t term, uint
     put_u64(log->frame, term);
     log->frame[8] = kind;
     if (data.count > 0)
-        memcpy(log->frame + HEADER_BYTES, data.data, data.count);
+        memcpy(log->frame + REPLICA_ENTRY_HEADER_BYTES, data.data, data.count);
     return store_append_at(log->store, log->entries, index, bytes_of(log->frame, bytes), log->now_ns);
 }
 
@@ -97,13 +97,14 @@ static bool entry_read(struct replica_log *log, uint64_t index, struct raft_entr
 {
     struct store_message message;
     if (store_lookup(log->store, log->entries, index, &message) != ERR_OK ||
-        message.data.count < HEADER_BYTES ||
+        message.data.count < REPLICA_ENTRY_HEADER_BYTES ||
         (message.data.data[8] >= RAFT_ENTRY_KINDS && message.data.data[8] != BEFORE))
         return false;
     *entry = (struct raft_entry){
         .term = get_u64(message.data.data),
         .kind = (enum raft_entry_kind)message.data.data[8],
-        .data = bytes_of(message.data.data + HEADER_BYTES, message.data.count - HEADER_BYTES),
+        .data = bytes_of(message.data.data + REPLICA_ENTRY_HEADER_BYTES,
+                         message.data.count - REPLICA_ENTRY_HEADER_BYTES),
     };
     return true;
 }

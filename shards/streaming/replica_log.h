@@ -15,6 +15,7 @@
 #include "store/store.h"
 
 enum {
+    REPLICA_ENTRY_HEADER_BYTES = 9, /* of an entry as the store has it, before its data: replica_log.c */
     REPLICA_ENTRY_BYTES_MAX = 64 * 1024 * 1024 - 4096, /* of one entry's data: the store's bound, and ours */
     REPLICA_READ_BYTES = 2 * 1024 * 1024,              /* of one read; a larger entry is read alone */
     REPLICA_SYNCS_MAX = 64,                            /* that wait; then the last one stands for two */

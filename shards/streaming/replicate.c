@@ -117,6 +117,11 @@ enum err streaming_apply(struct streaming *machine, struct streaming_now now, ui
     return err;
 }
 
+void streaming_set_log(struct streaming *machine, const struct store_channel *log)
+{
+    machine->log = log;
+}
+
 /* ---- leading ---- */
 
 bool streaming_leads(const struct streaming *machine)

@@ -12,6 +12,7 @@
 #include "shards/streaming/machine.h"
 #include "shards/streaming/outer_options.h"
 #include "shards/streaming/replica.h"
+#include "shards/streaming/sharing.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -36,6 +37,7 @@ struct ack_listener {
 
 struct streaming_service {
     struct store *store;
+    struct sharing sharing;
     struct store_files files;
     struct streaming *machine;
     struct replica *replica;                                    /* NULL: no node of a cluster */
@@ -353,7 +355,13 @@ static enum err store_start(struct control *control, struct streaming_service *s
         service->has_files = err == ERR_OK;
         store.files = service->files;
     }
-    return err != ERR_OK ? err : store_open(&service->store, &store, now(control).wall_ns, why, why_bytes);
+    if (err == ERR_OK)
+        err = store_open(&service->store, &store, now(control).wall_ns, why, why_bytes);
+    if (err == ERR_OK) {
+        struct store_sharing sharing = sharing_of(&service->sharing);
+        store_set_sharing(service->store, &sharing);
+    }
+    return err;
 }
 
 static enum err machine_start(struct control *control, struct streaming_service *service, char *why,
@@ -524,6 +532,7 @@ void service_close(struct control *control)
     streaming_free(service->machine);
     if (service->store != NULL && store_close(service->store) != ERR_OK)
         log_error(control->log, "STREAM: not all of the store could be written at the end");
+    sharing_close(&service->sharing);
     if (service->has_files)
         store_files_close(&service->files);
     for (uint32_t i = 0; i < STREAMING_REQUEST_ACK; i++)

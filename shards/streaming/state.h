@@ -172,6 +172,8 @@ struct streaming {
     struct streaming_setup setup;
     struct streaming_now now;
     struct store *store;
+    const struct store_channel
+        *log;           /* replicated: whose messages are the entries, by index; NULL: elsewhere */
     bool durable_store; /* not in memory: what is sent and acknowledged is recorded */
     struct wire wire;
     struct timers timers;

@@ -1,6 +1,7 @@
 /* shards/tools/store_tool.c - `myelin store verify|list|dump DIRECTORY`: what a person in trouble wants to
  * know of a store, without changing a byte of it. Works beside a running server too; then the end of the log
  * may be in motion. */
+#include "shards/streaming/sharing.h"
 #include "shards/tools/tool.h"
 #include "store/store.h"
 
@@ -196,8 +197,13 @@ static int with_store(const char *action, const char *path, const struct wishes 
         .read_only = true,
         .verify = strcmp(action, "verify") == 0,
     };
+    struct sharing made = {0};
+    struct store_sharing sharing = sharing_of(&made);
     int exit_code = 1;
-    if (store_open(&store, &options, 0, why, sizeof why) != ERR_OK)
+    enum err err = store_open(&store, &options, 0, why, sizeof why);
+    if (err == ERR_OK)
+        store_set_sharing(store, &sharing);
+    if (err != ERR_OK)
         fprintf(streams->err, "store: %s\n", why);
     else if (options.verify)
         exit_code = verify(store, streams);
@@ -206,6 +212,7 @@ static int with_store(const char *action, const char *path, const struct wishes 
     else
         exit_code = dump(store, wishes, streams);
     (void)store_close(store);
+    sharing_close(&made);
     store_files_close(&files);
     return exit_code;
 }

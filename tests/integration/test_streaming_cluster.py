@@ -345,7 +345,20 @@ def three_nodes_elect_one_leader_that_serves_and_all_keep_the_same():
         equal(len([name for name in metrics if name.startswith("myelin_streaming_raft_peer_lag")]),
               int(node is leader), "lag in metrics")
     client.close()
+    for node in world.nodes:
+        node.kill(signal.SIGTERM)
+        equal(look(node, "verify").split(", ")[3], "100 messages", "what the tool finds in the store")
+        shown = look(node, "dump", "-channel", "foo").splitlines()
+        equal([line.split()[1] for line in shown], [str(i) for i in range(1, 101)], "what the tool shows")
+        equal([f'foo"\\x{len(str(i)):02x}{i}' in line for i, line in enumerate(shown)], [True] * 100, "and their data")
     return world
+
+
+def look(node, *words):
+    done = subprocess.run([OPTIONS.binary, "store", *words, node.folder], capture_output=True, text=True, timeout=WAIT,
+                          check=False)
+    equal((done.returncode, done.stderr), (0, ""), f"myelin store {words[0]}")
+    return done.stdout
 
 
 @case

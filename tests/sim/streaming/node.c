@@ -42,6 +42,8 @@ static void store_start(struct node *node)
     enum err err = store_open(&node->store, &options, world_now(node->world, node).wall_ns, why, sizeof why);
     if (err != ERR_OK)
         world_fail(node->world, "node %d: its store does not open: %s", node->slot, why);
+    struct store_sharing sharing = sharing_of(&node->sharing);
+    store_set_sharing(node->store, &sharing);
 }
 
 static void io_step(struct node *node)
@@ -350,6 +352,7 @@ static void machine_start(struct node *node)
     };
     if (streaming_new(&node->machine, &setup, why, sizeof why) != ERR_OK)
         world_fail(world, "node %d: the machine does not start: %s", node->slot, why);
+    streaming_set_log(node->machine, node->log.entries);
 }
 
 /* A node has all that its own snapshot speaks of: it can come back alone. */
@@ -467,6 +470,7 @@ void node_close(struct node *node)
 {
     if (node->running)
         stop(node);
+    sharing_close(&node->sharing);
     if (node->disk != NULL)
         sim_disk_free(node->disk);
 }

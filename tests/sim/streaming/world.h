@@ -10,6 +10,7 @@
 #include "raft/message_codec.h"
 #include "shards/streaming/machine.h"
 #include "shards/streaming/replica_log.h"
+#include "shards/streaming/sharing.h"
 #include "tests/unit/store/sim_disk.h"
 
 #include <setjmp.h>
@@ -93,6 +94,7 @@ struct node {
     uint64_t paused_ms;
     struct sim_disk *disk;
     struct store *store;
+    struct sharing sharing;
     struct streaming *machine;
     struct replica_log log;
     struct raft_driver driver;

@@ -31,9 +31,30 @@ static inline struct world world_new(uint64_t seed)
     return world;
 }
 
+/* What a message is made of that shares another one's record: its own name and number, and that one's data.
+ */
+static inline bool world_make(void *context, struct bytes source, struct bytes channel, uint64_t sequence,
+                              int64_t timestamp_ns, struct bytes *data)
+{
+    static uint8_t made[(1 << 17) + 2];
+    (void)context;
+    (void)timestamp_ns;
+    if (source.count > sizeof made - 2)
+        return false;
+    made[0] = channel.data[0];
+    made[1] = (uint8_t)sequence;
+    if (source.count > 0)
+        memcpy(made + 2, source.data, source.count);
+    *data = bytes_of(made, source.count + 2);
+    return true;
+}
+
 static inline enum err world_open(struct world *world)
 {
-    return store_open(&world->store, &world->options, world->now_ns, world->why, sizeof world->why);
+    enum err err = store_open(&world->store, &world->options, world->now_ns, world->why, sizeof world->why);
+    if (err == ERR_OK)
+        store_set_sharing(world->store, &(struct store_sharing){.make = world_make});
+    return err;
 }
 
 static inline enum err world_flush(struct world *world)
@@ -79,6 +100,36 @@ static inline struct store_channel *world_channel(struct world *world, const cha
     if (channel == NULL)
         (void)!store_channel_create(world->store, text(name), world->now_ns, &channel);
     return channel;
+}
+
+/* The private channel whose messages others share. */
+static inline struct store_channel *world_log(struct world *world)
+{
+    struct store_channel *log = store_private_find(world->store, TEXT("/log"));
+    if (log == NULL)
+        (void)!store_private_create(world->store, TEXT("/log"), world->now_ns, &log);
+    return log;
+}
+
+/* The next message of a channel shares message `entry` of the log. */
+static inline enum err world_share(struct world *world, const char *name, uint64_t entry)
+{
+    struct store_channel *channel = world_channel(world, name), *log = world_log(world);
+    struct store_message source;
+    struct bytes data;
+    if (channel == NULL || log == NULL)
+        return ERR_FULL;
+    enum err err = store_lookup(world->store, log, entry, &source);
+    if (err != ERR_OK)
+        return err;
+    uint64_t sequence = store_channel_last(channel) + 1;
+    if (!world_make(NULL, source.data, text(name), sequence, world->now_ns, &data))
+        return ERR_INVALID;
+    err = store_append_shared(world->store, channel, sequence, data.count, world->now_ns, log, entry);
+    if (err == ERR_NOT_FOUND)
+        err = store_append_at(world->store, channel, sequence, data, world->now_ns);
+    world->now_ns++;
+    return err;
 }
 
 /* The data of message `sequence` of a channel: `bytes` long, different for each of them. */

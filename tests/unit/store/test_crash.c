@@ -59,6 +59,29 @@ static enum err state_operation(struct scene *scene, struct store_channel *chann
     return err == ERR_NOT_FOUND ? store_state_put(store, kind, channel, key, bytes_of(value, bytes)) : err;
 }
 
+/* An entry of the log, or a message that shares one, as a node of a cluster does it. */
+static enum err log_operation(struct scene *scene, const char *name)
+{
+    static uint8_t data[3000];
+    struct world *world = &scene->world;
+    struct random *random = &scene->random;
+    struct store_channel *log = world_log(world);
+    uint64_t sequence = 0;
+    if (log == NULL)
+        return ERR_FULL;
+    struct store_channel_figures figures = store_channel_figures(log);
+    uint32_t bytes = random_below(random, sizeof data), what = random_below(random, 12);
+    if (what < 6 && figures.message_count > 0)
+        return world_share(world, name,
+                           figures.last_sequence - random_below(random, 2) % figures.message_count);
+    if (what == 6)
+        return store_trim_below(world->store, log, figures.last_sequence - figures.message_count / 2);
+    if (what == 7 && figures.message_count > 4)
+        return store_cut_above(world->store, log, figures.last_sequence - 2);
+    world_data(data, bytes, "log", figures.last_sequence + 1);
+    return store_append(world->store, log, bytes_of(data, bytes), world->now_ns++, &sequence);
+}
+
 /* One operation, of which a user sees all or nothing. */
 static enum err operate(struct scene *scene)
 {
@@ -92,6 +115,15 @@ static enum err operate(struct scene *scene)
     case 12:
     case 13:
         return state_operation(scene, channel);
+    case 14:
+    case 15:
+    case 16:
+    case 17:
+    case 18:
+    case 19:
+    case 20:
+    case 21:
+        return log_operation(scene, name);
     default:
         return world_append(world, name, bytes);
     }

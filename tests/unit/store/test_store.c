@@ -322,6 +322,97 @@ Test(store, copies_of_a_channel_have_the_sequences_that_they_are_given)
     }
 }
 
+static void check_shared(struct world *world, uint64_t sequence, struct bytes wanted)
+{
+    struct store_message message;
+    struct store_channel *channel = store_channel_find(world->store, TEXT("foo"));
+    cr_assert_eq(store_lookup(world->store, channel, sequence, &message), ERR_OK, "%s",
+                 store_error(world->store));
+    cr_expect(bytes_equal(message.data, wanted), "message %llu", (unsigned long long)sequence);
+}
+
+Test(store, a_message_that_shares_a_record_costs_little_and_outlives_the_other_one)
+{
+    struct world world = world_new(1);
+    static uint8_t data[2000];
+    uint64_t sequence = 0;
+    cr_assert_eq(world_open(&world), ERR_OK);
+    struct store_channel *foo = world_channel(&world, "foo"), *log = world_log(&world);
+    cr_assert_eq(store_append(world.store, log, TEXT("entry"), 1, &sequence), ERR_OK);
+    cr_assert_eq(store_append(world.store, log, bytes_of(data, sizeof data), 1, &sequence), ERR_OK);
+    uint64_t before = store_position(world.store);
+    cr_assert_eq(world_share(&world, "foo", 1), ERR_OK);
+    cr_assert_eq(world_share(&world, "foo", 2), ERR_OK);
+    cr_expect_lt(store_position(world.store) - before, 200, "it wrote the data again");
+    check_shared(&world, 1, TEXT("f\1entry"));
+    cr_expect_eq(store_channel_figures(foo).bytes, 2 * STORE_MESSAGE_OVERHEAD_BYTES + 7 + sizeof data + 2);
+    cr_assert_eq(store_cut_above(world.store, log, 1), ERR_OK);
+    cr_assert_eq(store_trim_below(world.store, log, 2), ERR_OK);
+    check_shared(&world, 1, TEXT("f\1entry"));
+    cr_assert_eq(world_restart(&world), ERR_OK, "%s", world.why);
+    check_shared(&world, 1, TEXT("f\1entry"));
+    world.options.verify = true;
+    cr_assert_eq(world_restart(&world), ERR_OK, "%s", world.why);
+    check_shared(&world, 1, TEXT("f\1entry"));
+    world_free(&world);
+}
+
+Test(store, a_message_that_shares_a_record_is_moved_as_one_of_its_own)
+{
+    struct world world = world_new(1);
+    static uint8_t data[2000];
+    uint64_t sequence = 0;
+    world.options.limits.messages_max = 5;
+    cr_assert_eq(world_open(&world), ERR_OK);
+    struct store_channel *log = world_log(&world);
+    cr_assert_eq(store_append(world.store, log, TEXT("entry"), 1, &sequence), ERR_OK);
+    cr_assert_eq(world_share(&world, "foo", 1), ERR_OK);
+    cr_assert_eq(store_append(world.store, log, TEXT("next"), 1, &sequence), ERR_OK);
+    cr_assert_eq(store_trim_below(world.store, log, 2), ERR_OK);
+    struct store_figures figures = {0};
+    for (int i = 0; i < 1000 && figures.retired_segments < 3; i++) {
+        cr_assert_eq(store_append(world.store, world_channel(&world, "bar"), bytes_of(data, sizeof data), 1,
+                                  &sequence),
+                     ERR_OK);
+        cr_assert_eq(world_flush(&world), ERR_OK);
+        store_tick(world.store, world.now_ns++);
+        figures = store_figures(world.store);
+    }
+    cr_expect_geq(figures.retired_segments, 3);
+    check_shared(&world, 1, TEXT("f\1entry"));
+    cr_expect_eq(store_channel_figures(world_log(&world)).message_count, 1);
+    cr_assert_eq(world_restart(&world), ERR_OK, "%s", world.why);
+    check_shared(&world, 1, TEXT("f\1entry"));
+    world_free(&world);
+}
+
+Test(store, a_message_shares_only_what_is_in_the_same_segment)
+{
+    struct world world = world_of(STORE_MEMORY);
+    static uint8_t data[60000];
+    uint64_t sequence = 0;
+    cr_assert_eq(world_open(&world), ERR_OK);
+    struct store_channel *foo = world_channel(&world, "foo"), *log = world_log(&world);
+    cr_assert_eq(store_append(world.store, log, TEXT("entry"), 1, &sequence), ERR_OK);
+    cr_expect_eq(store_append_shared(world.store, foo, 1, 7, 1, log, 1), ERR_NOT_FOUND, "a memory store");
+    world_free(&world);
+
+    world = world_new(1);
+    cr_assert_eq(world_open(&world), ERR_OK);
+    foo = world_channel(&world, "foo");
+    log = world_log(&world);
+    cr_assert_eq(store_append(world.store, log, TEXT("entry"), 1, &sequence), ERR_OK);
+    cr_expect_eq(store_append_shared(world.store, foo, 1, 7, 1, log, 2), ERR_NOT_FOUND, "no such entry");
+    cr_assert_eq(world_append(&world, "bar", sizeof data), ERR_OK);
+    cr_assert_eq(world_append(&world, "bar", sizeof data), ERR_OK);
+    cr_expect_eq(store_append_shared(world.store, foo, 1, 7, 1, log, 1), ERR_NOT_FOUND, "another segment");
+    cr_expect_eq(store_channel_figures(foo).last_sequence, 0);
+    cr_assert_eq(world_share(&world, "foo", 1), ERR_OK);
+    check_shared(&world, 1, TEXT("f\1entry"));
+    cr_expect_eq(store_append_shared(world.store, foo, 1, 7, 1, log, 1), ERR_OK, "it is there already");
+    world_free(&world);
+}
+
 Test(store, takes_back_the_end_of_a_channel_and_goes_on_behind_it)
 {
     FOR_BOTH_KINDS(world)
