@@ -349,9 +349,13 @@ nats_server ?= $(shell command -v nats-server)
 $(out)/conformance: $(call object_of,$(conformance_sources))
 	$(CC) $(link_flags) $^ -o $@ -ljansson -lcrypto
 
+# Rows that only Myelin passes are wrong rows: the checked variant, so `make test`, runs them on nats-server as well.
+beside_nats = $(if $(filter check,$(VARIANT)),$(if $(nats_server),tests/server/beside.sh $(1) $(2) --))
+
 .PHONY: conformance
-conformance: $(out)/conformance $(out)/myelin ## run the protocol cases against Myelin
-	$(out)/conformance --server $(out)/myelin $(CONFORMANCE_ARGUMENTS)
+conformance: $(out)/conformance $(out)/myelin ## run the protocol cases against Myelin (VARIANT=check: and nats-server, where it is installed)
+	$(call beside_nats,$(out)/conformance-nats.log,$(out)/conformance --server "$(nats_server)") \
+		$(out)/conformance --server $(out)/myelin $(CONFORMANCE_ARGUMENTS)
 
 .PHONY: conformance-nats
 conformance-nats: $(out)/conformance ## run the protocol cases against nats-server, when it is installed
@@ -396,8 +400,10 @@ restart-check: $(out)/myelin ## kill the server and start it again at once, many
 # TLS on the client port, from outside: tests/tls. Needs python3 and openssl.
 test_targets += tls-test
 .PHONY: tls-test
-tls-test: $(out)/myelin $(out)/myelin-bench ## run the cases of TLS against Myelin (TLS_CASES: some of them)
-	MYELIN_BENCH=$(abspath $(out)/myelin-bench) python3 -B tests/tls/run.py $(out)/myelin $(TLS_CASES)
+tls-test: export MYELIN_BENCH := $(abspath $(out)/myelin-bench)
+tls-test: $(out)/myelin $(out)/myelin-bench ## run the cases of TLS against Myelin (VARIANT=check: and nats-server; TLS_CASES: some of them)
+	$(call beside_nats,$(out)/tls-nats.log,python3 -B tests/tls/run.py "$(nats_server)" --jobs 4) \
+		python3 -B tests/tls/run.py $(out)/myelin $(if $(filter check,$(VARIANT)),--jobs 2) $(TLS_CASES)
 
 .PHONY: tls-nats
 tls-nats: $(out)/myelin-bench ## run the cases of TLS against nats-server, when it is installed
@@ -440,8 +446,9 @@ partition-check: $(out)/myelin ## clusters and super-clusters whose network brea
 
 test_targets += imports-check
 .PHONY: imports-check
-imports-check: $(out)/myelin ## imports at their bounds: many, long, one subject as stream and service
+imports-check: $(out)/myelin ## imports at their bounds: many, long, one subject as stream and service; which are refused
 	python3 -B tests/integration/test_imports.py $(out)/myelin
+	python3 -B tests/integration/test_import_rules.py $(out)/myelin $(if $(filter check,$(VARIANT)),$(nats_server))
 
 # Compared with the nats-server that is installed, and with the newest one where bench/compare.py has built it.
 test_targets += monitoring-check

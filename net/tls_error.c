@@ -20,8 +20,8 @@ static const struct {
     {SSL_R_HTTPS_PROXY_REQUEST, "tls: first record does not look like a TLS handshake"},
     {SSL_R_UNSUPPORTED_PROTOCOL, "tls: client offered only unsupported versions"},
     {SSL_R_NO_SHARED_CIPHER, "tls: no cipher suite supported by both client and server"},
-    {SSL_R_NO_SUITABLE_KEY_SHARE, "tls: no supported elliptic curves offered"},
-    {SSL_R_NO_SUITABLE_GROUPS, "tls: no supported elliptic curves offered"},
+    {SSL_R_NO_SUITABLE_KEY_SHARE, "tls: no key exchanges supported by both client and server"},
+    {SSL_R_NO_SUITABLE_GROUPS, "tls: no key exchanges supported by both client and server"},
 };
 
 static const struct {

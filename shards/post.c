@@ -147,6 +147,16 @@ bool post_pending(const struct post *post)
     return false;
 }
 
+void post_end_announce(struct post *post)
+{
+    atomic_store_explicit(&post->office->ending, true, memory_order_relaxed);
+}
+
+bool post_end_announced(const struct post *post)
+{
+    return atomic_load_explicit(&post->office->ending, memory_order_relaxed);
+}
+
 uint64_t post_waiting_bytes(const struct post *post)
 {
     uint64_t sum = 0;

@@ -21,6 +21,8 @@ struct post_office {
     struct mailbox *boxes; /* [from * threads + to] */
     struct wakeup *wakeups;
     uint32_t threads;
+    /* lint: atomics, because an end has to be seen ahead of the mail that lies before it */
+    _Atomic bool ending;
 };
 
 /* One thread's end of it. */
@@ -67,6 +69,11 @@ void post_drain(struct post *post, post_taker *taker, void *context);
 
 /* Whether mail may be there: a look without order, for who looks again soon. */
 bool post_pending(const struct post *post);
+
+/* Says to every thread that it will be told to stop, ahead of all that lies in their inboxes: whose mails
+ * take long each need not do them any more. Thread: any. */
+void post_end_announce(struct post *post);
+bool post_end_announced(const struct post *post);
 
 /* Bytes that lie in its inboxes, as far as they are shown; for figures. */
 uint64_t post_waiting_bytes(const struct post *post);

@@ -36,6 +36,7 @@ void control_stop_threads(struct control *control)
     if (control->threads_told)
         return;
     control->threads_told = true;
+    post_end_announce(&control->post); /* the worker may have an hour of passwords before it */
     timers_cancel(&control->timers, &control->system.stop_timer);
     for (uint32_t to = 0; to < control->post.office->threads; to++) {
         if (to == control->post.self)

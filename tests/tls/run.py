@@ -1,735 +1,32 @@
 #!/usr/bin/env python3
 """tests/tls/run.py - what TLS on the client port does, as rows that run against Myelin and, for proof of the rows,
-against nats-server: order of INFO and handshake, versions, certificates, pins, limits, reload, sessions, attacks.
+against nats-server.
 
-usage: run.py SERVER [name of a case]...      (MYELIN_FLAGS: more words for its command line;
-                                              MYELIN_BENCH: the load generator, for the case that runs it)
+usage: run.py SERVER [--jobs N] [name of a case]...     (MYELIN_FLAGS: more words for its command line;
+                                                         MYELIN_BENCH: the load generator, for the case that runs it)
 
-A case is a function; its docstring is what it shows. `only(...)` says on which servers it holds, and why not on all.
+A case is a function of rows_*.py; its docstring is what it shows. `only(...)` says on which servers it holds, and why
+not on all. Each has a server of its own; with --jobs so many of them run at a time.
 """
+import argparse
+import concurrent.futures
+import copy
 import inspect
 import os
 import re
-import signal
-import socket
-import ssl
-import struct
 import subprocess
 import sys
 import tempfile
-import threading
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from authority import Authority, openssl  # noqa: E402
-from server import PATIENCE, Client, Server, trust  # noqa: E402
+import rows_attacks  # noqa: E402,F401  pylint: disable=unused-import
+import rows_edges  # noqa: E402,F401  pylint: disable=unused-import
+import rows_negotiated  # noqa: E402,F401  pylint: disable=unused-import
+import rows_port  # noqa: E402,F401  pylint: disable=unused-import
+from cases import CASES, Run  # noqa: E402
+from server import Server  # noqa: E402
 
-CASES = []
-TLS_ERRORS = (ssl.SSLError, ConnectionError)
-
-
-def case(block, top="", only=None, why="", needs_bench=False):
-    """A case with a server whose `tls` block is this; {ca} {cert} {key} and so on stand for files."""
-    def add(function):
-        CASES.append((function.__name__, function, block, top, only, why, needs_bench))
-        return function
-    return add
-
-
-class Run:
-    """What a case has: the server, authorities, contexts."""
-
-    def __init__(self, program, folder):
-        self.program, self.folder, self.server = program, folder, None
-        self.bench = os.environ.get("MYELIN_BENCH")
-        self.ca, self.other = Authority(folder), Authority(folder, "other")
-        self.files = {"ca": self.ca.file, "other": self.other.file}
-        self.identities = {}
-        self.issue(self.ca, "server", names="DNS:localhost,IP:127.0.0.1")
-        self.issue(self.ca, "second", names="DNS:second.test,IP:127.0.0.1")
-        self.issue(self.ca, "rsa", names="DNS:localhost,IP:127.0.0.1", rsa=True)
-        self.issue(self.ca, "alice", "/C=DE/O=Org/CN=alice", "email:alice@test,DNS:alice.test,URI:spiffe://test/alice")
-        self.issue(self.ca, "bob")
-        self.issue(self.other, "rogue")
-        self.files["pin_alice"] = self.ca.pin("alice").upper()
-        self.context = trust(self.ca)
-
-    def issue(self, authority, name, subject=None, names=None, rsa=False):
-        self.identities[name] = authority.issue(name, subject, names, rsa)
-        self.files[name], self.files[name + "_key"] = self.identities[name]
-
-    def as_(self, name):
-        return trust(self.ca, self.identities[name])
-
-    def configuration(self, block, top=""):
-        text = top + "\ntls {\n" + block + "\n}\n"
-        return re.sub(r"\{(\w+)\}", lambda match: '"%s"' % self.files[match.group(1)], text)
-
-    def open(self, first=False):
-        return Client(self.server, first)
-
-    def secure(self, context=None, **arguments):
-        return self.open(**arguments).secure(context or self.context)
-
-
-OWN = "cert_file: {server}, key_file: {server_key}\n"
-VERIFY = OWN + "ca_file: {ca}, verify: true\n"
-
-
-def refused(action):
-    """The action ends in an error of TLS or the connection, or finds the end."""
-    try:
-        result = action()
-    except TLS_ERRORS:
-        return
-    except AssertionError as error:
-        if "the end instead of a line" in str(error):
-            return
-        raise
-    raise AssertionError(f"not refused: {result!r}")
-
-
-# ---- order ----
-
-@case(OWN)
-def info_comes_in_clear_and_tls_behind_it(run):
-    """INFO says tls_required; it is not repeated inside TLS."""
-    client = run.open()
-    assert client.info["tls_required"] is True, client.info
-    assert "tls_available" not in client.info and "tls_verify" not in client.info, client.info
-    client.secure(run.context).login()
-    client.expect(b"PONG")
-    client.send(b"SUB a 1\r\nPUB a 2\r\nhi\r\n")
-    client.expect(b"MSG a 1 2", b"hi")
-
-
-@case(OWN)
-def plain_connect_on_a_tls_port_is_closed_without_a_word(run):
-    """No -ERR: the client would not understand it in the place of a handshake."""
-    client = run.open()
-    client.login()
-    rest = client.rest()
-    assert not rest.startswith(b"-ERR"), rest
-    run.server.expect("TLS handshake error: tls: first record does not look like a TLS handshake")
-    run.server.expect("Client connection closed: TLS Handshake Failure")
-
-
-@case(OWN + "timeout: 0.3\n")
-def silence_ends_the_handshake(run):
-    """After `timeout`, without readable text."""
-    client = run.open()
-    assert client.rest() == b""
-    run.server.expect("i/o timeout")
-    run.server.expect("Client connection closed: TLS Handshake Failure")
-
-
-@case(OWN + "timeout: 0.3\n")
-def half_a_handshake_is_not_enough(run):
-    """Dribbled bytes do not put off the end."""
-    client = run.open()
-    client.send(b"\x16\x03\x01\x02")
-    client.rest()
-    run.server.expect("i/o timeout")
-
-
-@case(OWN)
-def the_end_in_a_handshake_is_a_failure_of_it(run):
-    """EOF after INFO."""
-    run.open().close()
-    run.server.expect("TLS handshake error: ")
-    run.server.expect("Client connection closed: TLS Handshake Failure")
-
-
-@case(OWN, top="allow_non_tls: true")
-def allow_non_tls_takes_both(run):
-    """INFO says tls_available; the first byte decides."""
-    client = run.open()
-    assert client.info.get("tls_available") is True and "tls_required" not in client.info, client.info
-    client.hello()
-    run.secure().hello()
-
-
-@case(OWN + "timeout: 0.2\n", top="allow_non_tls: true")
-def allow_non_tls_leaves_the_silent_alone(run):
-    """Nothing in time means plain."""
-    client, other = run.open(), run.open()
-    refused_at = threading.Event()
-    refused_at.wait(0.6)  # three times the timeout: nothing is to happen meanwhile
-    client.hello()
-    other.hello()
-
-
-@case(OWN, top="allow_non_tls: true")
-def allow_non_tls_keeps_the_bytes_it_looked_at(run):
-    """`PI`, a pause, `NG`."""
-    client = run.open()
-    client.send(b"PI")
-    client.send(b"NG\r\n")
-    client.expect(b"PONG")
-
-
-# ---- TLS first ----
-
-NEW = "newer servers only"
-
-
-@case(OWN + "handshake_first: true\n", only=["myelin", "2.10"], why=NEW)
-def first_means_no_info_in_clear(run):
-    """INFO comes inside TLS."""
-    client = run.open(first=True).secure(run.context)
-    assert client.read_info()["tls_required"] is True
-    client.hello()
-
-
-@case(OWN + "handshake_first: true, timeout: 0.3\n", top="allow_non_tls: true", only=["myelin", "2.10"], why=NEW)
-def first_beats_allow_non_tls(run):
-    """A client that waits for INFO gets none."""
-    assert run.open(first=True).rest() == b""
-    run.server.expect("i/o timeout")
-
-
-@case(OWN + "handshake_first: auto\n", only=["myelin", "2.10"], why=NEW)
-def auto_serves_those_that_wait_and_those_that_do_not(run):
-    """TLS at once, or INFO after a moment of silence."""
-    client = run.open(first=True).secure(run.context)
-    client.read_info()
-    client.hello()
-    run.secure().hello()
-
-
-@case(OWN + "handshake_first: \"100ms\"\n", top="allow_non_tls: true", only=["myelin", "2.10"], why=NEW)
-def auto_with_allow_non_tls_serves_plain_ones_too(run):
-    """After the wait everything is as without it."""
-    run.open().hello()
-    run.secure().hello()
-
-
-# ---- versions and suites ----
-
-@case(OWN)
-def version_1_1_gets_an_alert(run):
-    """protocol_version."""
-    client = run.open()
-    hello = bytes.fromhex("160301002f0100002b0302" + "00" * 32 + "00" + "0004c013c014" + "0100")
-    client.send(hello)
-    data = client.rest()
-    assert data[:1] == b"\x15" and data[6:7] == bytes([70]), data
-
-
-@case(OWN + "cipher_suites: [\"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384\"]\n")
-def suites_of_1_2_are_those_named(run):
-    """And 1.3 is not asked."""
-    context = trust(run.ca, maximum_version=ssl.TLSVersion.TLSv1_2)
-    client = run.secure(context)
-    assert client.socket.cipher()[0] == "ECDHE-ECDSA-AES256-GCM-SHA384", client.socket.cipher()
-    context.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
-    refused(lambda: run.secure(context))
-    assert run.secure().socket.version() == "TLSv1.3"
-
-
-@case(OWN + "min_version: \"1.3\"\n", only=["myelin", "2.11"], why=NEW)
-def min_version_1_3_refuses_1_2(run):
-    """protocol_version."""
-    refused(lambda: run.secure(trust(run.ca, maximum_version=ssl.TLSVersion.TLSv1_2)))
-    run.secure().hello()
-
-
-@case(OWN)
-def the_suite_is_the_servers_choice(run):
-    """AES-128-GCM before AES-256-GCM, as Go has it."""
-    assert run.secure().socket.cipher()[0] == "TLS_AES_128_GCM_SHA256"
-
-
-def s_client(run, *arguments, text=b""):
-    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{run.server.port}", "-starttls", "xmpp"]
-    del command[4:]
-    return subprocess.run(command + list(arguments), input=text, capture_output=True, timeout=PATIENCE, check=False)
-
-
-@case(OWN + "handshake_first: true\n", only=["myelin", "2.10"], why=NEW)
-def openssl_s_client_speaks_to_it(run):
-    """Both versions, each curve, and compression and renegotiation off."""
-    for curve in ("X25519", "P-256", "P-384", "P-521"):
-        done = s_client(run, "-CAfile", run.ca.file, "-curves", curve, "-brief", text=b"PING\r\n")
-        assert b"Verification: OK" in done.stderr + done.stdout, done
-    done = s_client(run, "-tls1_2", "-CAfile", run.ca.file, text=b"")
-    assert b"Compression: NONE" in done.stdout and b"Verify return code: 0 (ok)" in done.stdout, done
-
-
-# ---- certificates ----
-
-@case(VERIFY)
-def verify_wants_a_certificate_of_its_authority(run):
-    """None, a rogue's, a good one."""
-    assert run.open().info.get("tls_verify") is True
-    run.secure(run.as_("alice")).hello()
-    refused(lambda: run.secure().hello())
-    run.server.expect("tls: client didn't provide a certificate")
-    refused(lambda: run.secure(run.as_("rogue")).hello())
-    run.server.expect("certificate signed by unknown authority")
-
-
-@case(OWN + "ca_file: {ca}, verify: optional\n", only=["myelin", "2.15"], why=NEW)
-def verify_optional_checks_what_is_shown(run):
-    """None is fine, a rogue's is not."""
-    run.secure().hello()
-    run.secure(run.as_("alice")).hello()
-    refused(lambda: run.secure(run.as_("rogue")).hello())
-
-
-@case(VERIFY + "pinned_certs: [{pin_alice}]\n")
-def only_pinned_certificates_come_in(run):
-    """Upper-case digits, the listed one and another."""
-    run.secure(run.as_("alice")).hello()
-    refused(lambda: run.secure(run.as_("bob")).hello())
-    run.server.expect("certificate not pinned")
-
-
-@case("certs: [{cert_file: {server}, key_file: {server_key}}, {cert_file: {second}, key_file: {second_key}},"
-      " {cert_file: {rsa}, key_file: {rsa_key}}]\n", only=["myelin", "2.10"], why=NEW)
-def the_certificate_fits_what_the_client_asks_for(run):
-    """By name, and by what it can verify."""
-    def subject(context, host):
-        client = run.open().secure(context, host)
-        return dict(part[0] for part in client.socket.getpeercert()["subject"])["commonName"]
-    assert subject(run.context, "localhost") == "server"
-    assert subject(run.context, "second.test") == "second"
-    rsa_only = trust(run.ca, maximum_version=ssl.TLSVersion.TLSv1_2)
-    rsa_only.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256")
-    assert subject(rsa_only, "localhost") == "rsa"
-
-
-@case("cert_file: {rsa}, key_file: {rsa_key}\n")
-def an_rsa_certificate_works(run):
-    """TLS 1.2 and 1.3."""
-    run.secure().hello()
-    run.secure(trust(run.ca, maximum_version=ssl.TLSVersion.TLSv1_2)).hello()
-
-
-# ---- users by certificate ----
-
-MAP = OWN + "ca_file: {ca}, verify_and_map: true\n"
-ALICE_DN = "CN=alice,O=Org,C=DE"
-
-
-def mapped(name, user, good):
-    """A case with this one user; whether alice's certificate means it."""
-    def by_certificate(run):
-        client = run.secure(run.as_("alice"))
-        client.login()
-        client.expect(b"PONG" if good else b"-ERR 'Authorization Violation'")
-    by_certificate.__name__ = name
-    by_certificate.__doc__ = f"{user} {'is' if good else 'is not'} who alice's certificate names"
-    case(MAP, top="authorization { users: [{user: \"%s\"}] }" % user)(by_certificate)
-
-
-mapped("a_user_by_email", "alice@test", True)
-mapped("a_user_by_host", "alice.test", True)
-mapped("a_user_by_uri", "spiffe://test/alice", True)
-mapped("a_user_by_dn", ALICE_DN, True)
-mapped("a_user_by_dn_in_any_order", "O=Org,C=DE,CN=alice", True)
-mapped("a_user_by_dn_with_blanks_and_small_types", "cn=alice, o=Org, c=DE", True)
-mapped("values_of_a_dn_keep_their_case", "CN=Alice,O=Org,C=DE", False)
-mapped("a_part_of_a_dn_is_no_name", "CN=alice", False)
-mapped("another_name_is_nobodys", "carol@test", False)
-
-
-@case(MAP, top="authorization { users: [{user: \"%s\"}, {user: \"spiffe://test/alice\"}, {user: \"alice.test\"},"
-      " {user: \"alice@test\"}] }" % ALICE_DN)
-def the_email_comes_before_the_other_names(run):
-    """Email, DNS, URI, DN."""
-    run.secure(run.as_("alice")).hello()
-    run.server.expect("Using email found in cert for auth [\"alice@test\"]")
-
-
-@case(MAP, top="authorization { users: [{user: carol, password: secret}, {user: \"alice@test\"}] }")
-def a_certificate_that_names_nobody_is_not_saved_by_a_password(run):
-    """bob's is good and means no user."""
-    client = run.secure(run.as_("bob"))
-    client.login(user="carol", **{"pass": "secret"})
-    client.expect(b"-ERR 'Authorization Violation'")
-
-
-# ---- limits ----
-
-@case(OWN + "connection_rate_limit: 2\n")
-def more_handshakes_a_second_than_allowed_are_told_so(run):
-    """The first two shake hands, the others hear it in clear; once a second a line says how many."""
-    clients = [run.open() for _ in range(5)]
-    good = [client for client in clients[:2] if client.secure(run.context).hello()]
-    assert len(good) == 2
-    for client in clients[2:]:
-        client.expect(b"-ERR 'Connection throttling is active. Please try again later.'")
-        assert client.rest() == b""
-    run.server.expect("Rejected 3 connections due to TLS rate limiting")
-
-
-@case(OWN, top="max_connections: 1")
-def one_too_many_hears_so_in_clear(run):
-    """Before any handshake."""
-    first = run.secure().hello()
-    client = run.open()
-    client.expect(b"-ERR 'maximum connections exceeded'")
-    first.close()
-
-
-@case(OWN + "handshake_first: true\n", top="max_connections: 1", only=["myelin", "2.10"], why=NEW)
-def one_too_many_hears_so_in_clear_without_info_when_tls_is_first(run):
-    """There is nothing to say it inside of."""
-    first = run.open(first=True).secure(run.context)
-    first.read_info()
-    first.hello()
-    client = run.open(first=True)
-    client.expect(b"-ERR 'maximum connections exceeded'")
-    first.close()
-
-
-@case(OWN + "handshake_first: true, connection_rate_limit: 1\n", only=["myelin", "2.10"], why=NEW)
-def the_rate_is_limited_where_tls_is_first_too(run):
-    """Without INFO."""
-    run.open(first=True).secure(run.context)
-    client = run.open(first=True)
-    client.expect(b"-ERR 'Connection throttling is active. Please try again later.'")
-
-
-@case(OWN, top="authorization { user: a, password: b, timeout: 0.3 }")
-def the_login_has_its_time_behind_the_handshake(run):
-    """Authentication Timeout inside TLS."""
-    client = run.secure()
-    client.expect(b"-ERR 'Authentication Timeout'")
-    run.secure().login(user="a", **{"pass": "b"}).expect(b"PONG")
-    run.secure().login(user="a", **{"pass": "x"}).expect(b"-ERR 'Authorization Violation'")
-
-
-@case(OWN + "timeout: 0.3\n", top="authorization { user: a, password: b }")
-def the_login_without_a_time_of_its_own_has_a_second_more(run):
-    """tls.timeout + 1 s, from the end of the handshake on."""
-    client = run.secure()
-    client.expect(b"-ERR 'Authentication Timeout'")
-    run.secure().login(user="a", **{"pass": "b"}).expect(b"PONG")
-
-
-@case(OWN)
-def large_messages_pass_whole(run):
-    """A megabyte each, many times the size of a record; two connections, since one is not for two threads in Python."""
-    client, publisher = run.secure().hello(), run.secure().hello()
-    payload = os.urandom(1000000)
-    client.send(b"SUB big 1\r\nPING\r\n")
-    client.expect(b"PONG")
-    for _ in range(3):
-        sender = threading.Thread(target=publisher.send, args=(b"PUB big 1000000\r\n" + payload + b"\r\n",))
-        sender.start()
-        client.expect(b"MSG big 1 1000000")
-        while len(client.buffer) < len(payload) + 2:
-            assert client.fill()
-        assert client.buffer[:len(payload)] == payload
-        client.buffer = client.buffer[len(payload) + 2:]
-        sender.join()
-
-
-@case(OWN, top="max_pending: 2000000")
-def who_does_not_read_is_a_slow_consumer(run):
-    """max_pending counts what waits in clear; the publisher is served on."""
-    slow, fast = run.open(), run.secure().hello()
-    slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    slow.secure(run.context).hello()
-    slow.send(b"SUB flood 1\r\nPING\r\n")
-    slow.expect(b"PONG")
-    message = b"PUB flood 50000\r\n" + b"x" * 50000 + b"\r\n"
-    for _ in range(400):
-        fast.send(message)
-    fast.send(b"PING\r\n")
-    fast.expect(b"PONG")
-    run.server.expect("Slow Consumer Detected")
-
-
-@case(OWN)
-def close_notify_ends_a_connection(run):
-    """And the server says goodbye as well."""
-    client = run.secure().hello()
-    client.socket.settimeout(PATIENCE)
-    client.buffer += client.socket.recv(0)
-    try:
-        client.socket.unwrap()
-    except (ssl.SSLError, ConnectionError, OSError) as error:
-        assert "application data after close notify" in str(error) or "EOF" in str(error) or isinstance(
-            error, ConnectionError), error
-    run.server.expect("Client connection closed: Client Closed")
-
-
-# ---- the load generator ----
-
-def bench(run, *arguments):
-    command = [run.bench, *arguments, "--server", f"127.0.0.1:{run.server.port}", "--json", "--quiet"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-
-@case(VERIFY, needs_bench=True)
-def the_load_generator_counts_every_delivery(run):
-    """Small and large, fan-out, requests; and it checks whom it talks to."""
-    secure = ["--tls", "--tlsca", run.ca.file, "--tlscert", run.files["alice"], "--tlskey", run.files["alice_key"]]
-    for work in (["pubsub", "--messages", "20000", "--size", "300", "--subscribers", "3"],
-                 ["pubsub", "--messages", "200", "--size", "100000"], ["request", "--messages", "500"],
-                 ["pubsub", "--messages", "500", "--rate", "1000", "--size", "64"], ["connect", "--connections", "20"],
-                 ["subs", "--messages", "20000"]):
-        done = bench(run, *work, *secure)
-        assert done.returncode == 0, (work, done)
-    other = bench(run, "pub", "--messages", "10", *secure, "--tlsca", run.other.file)
-    assert other.returncode == 1 and "failed to verify certificate" in other.stderr, other
-    nobody = bench(run, "pub", "--messages", "10", "--tls", "--insecure")
-    assert nobody.returncode == 1, nobody
-
-
-@case(OWN, top="authorization { user: a, password: b }")
-def last_words_come_before_the_goodbye(run):
-    """-ERR, then close_notify: nobody has cut the connection."""
-    client = run.open()
-    client.socket = run.context.wrap_socket(client.socket, server_hostname="localhost", suppress_ragged_eofs=False)
-    client.login(user="a", **{"pass": "x"}).expect(b"-ERR 'Authorization Violation'")
-    assert client.socket.recv(100) == b""
-
-
-@case(OWN)
-def lame_duck_is_told_inside_tls(run):
-    """INFO with ldm."""
-    client = run.secure().hello()
-    client.send(b"PING\r\n")
-    client.expect(b"PONG")
-    run.server.process.send_signal(signal.SIGUSR2)
-    while not client.read_info().get("ldm"):
-        pass
-
-
-@case(OWN)
-def the_end_of_the_server_is_said(run):
-    """SIGTERM: close_notify for everybody, and no more."""
-    client = run.open()
-    client.socket = run.context.wrap_socket(client.socket, server_hostname="localhost", suppress_ragged_eofs=False)
-    client.hello()
-    waiting = run.open()
-    run.server.process.terminate()
-    while client.socket.recv(65536) != b"":
-        pass
-    waiting.rest()
-    run.server.ended = True
-
-
-# ---- reload ----
-
-@case(OWN)
-def a_new_certificate_serves_new_clients_and_drops_none(run):
-    """Certificates are rotated under a live connection."""
-    old = run.secure().hello()
-    run.server.reload(run.configuration("cert_file: {second}, key_file: {second_key}\n"))
-    old.send(b"PING\r\n")
-    old.expect(b"PONG")
-    context = trust(run.ca)
-    new = run.open().secure(context, "second.test").hello()
-    subject = dict(part[0] for part in new.socket.getpeercert()["subject"])
-    assert subject["commonName"] == "second", subject
-    run.server.expect("Reloaded: tls = enabled")
-
-
-@case(OWN)
-def tls_can_be_switched_off_and_on(run):
-    """Who is connected stays so."""
-    old = run.secure().hello()
-    run.server.reload("# in clear\n")
-    run.open().hello()
-    run.server.expect("Reloaded: tls = disabled")
-    run.server.reload(run.configuration(OWN))
-    run.secure().hello()
-    old.send(b"PING\r\n")
-    old.expect(b"PONG")
-
-
-@case(OWN)
-def a_bad_new_certificate_changes_nothing(run):
-    """One line says why; the old one serves on."""
-    run.server.write(run.configuration("cert_file: {server}, key_file: {second_key}\n"))
-    run.server.process.send_signal(signal.SIGHUP)
-    run.server.expect("private key does not match public key", "does not match public key")
-    run.secure().hello()
-
-
-@case(VERIFY + "pinned_certs: [{pin_alice}]\n", only=["myelin"], why="read in the source, not seen there")
-def a_pin_that_is_taken_away_closes(run):
-    """Those who are connected by it."""
-    client = run.secure(run.as_("alice")).hello()
-    run.server.reload(run.configuration(VERIFY + "pinned_certs: [\"" + run.ca.pin("bob") + "\"]\n"))
-    client.rest()
-    run.server.expect("Disconnect 1 clients due to pinned certs reload")
-    run.secure(run.as_("bob")).hello()
-
-
-# ---- sessions ----
-
-def resumes(run, context, session):
-    client = run.open().secure(context, session=session).hello()
-    return client.socket.session_reused, client.socket.session
-
-
-@case(OWN)
-def a_session_is_resumed(run):
-    """By ticket."""
-    _, session = resumes(run, run.context, None)
-    again, _ = resumes(run, run.context, session)
-    assert again
-
-
-@case(OWN, only=["myelin"], why="nats-server seals the keys of a 1.2 session into its ticket")
-def a_session_of_1_2_is_not_resumed(run):
-    """Its ticket would hold the keys of what was said."""
-    context = trust(run.ca, maximum_version=ssl.TLSVersion.TLSv1_2)
-    _, session = resumes(run, context, None)
-    again, _ = resumes(run, context, session)
-    assert not again
-
-
-@case(VERIFY, only=["myelin"], why="Go makes new ticket keys with each configuration")
-def a_session_outlives_a_reload_but_not_other_rules(run):
-    """The keys stay; whoever the rules would not let in again is asked again."""
-    context = run.as_("alice")
-    _, session = resumes(run, context, None)
-    run.server.reload(run.configuration(VERIFY + "timeout: 3\n"))
-    again, session = resumes(run, context, session)
-    assert again
-    run.server.reload(run.configuration(OWN + "ca_file: {other}, verify: true\n"))
-    refused(lambda: resumes(run, context, session))
-
-
-# ---- attacks ----
-
-def served(run, client, rounds):
-    """The client publishes and gets it back, `rounds` times."""
-    client.send(b"SUB echo 9\r\n")  # the same one each time
-    for number in range(rounds):
-        client.send(b"PUB echo 4\r\n%04d\r\n" % number)
-        client.expect(b"MSG echo 9 4", b"%04d" % number)
-
-
-def held(run):
-    """Descriptors and resident bytes of the server."""
-    with open(f"/proc/{run.server.process.pid}/statm", encoding="ascii") as file:
-        resident = int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-    return len(os.listdir(f"/proc/{run.server.process.pid}/fd")), resident
-
-
-def given_back(run, attack):
-    """The attack comes twice: afterwards no descriptor is held that was not before, and the second time needs no more
-    memory than the first one left behind, but for what allocators keep. (A sanitizer keeps all for a while.)"""
-    def descriptors_back():
-        for _ in range(int(PATIENCE / 0.05)):
-            if held(run)[0] <= before + 3:  # an event or a timer more than at the start
-                return
-            threading.Event().wait(0.05)
-        raise AssertionError(f"{held(run)[0]} descriptors, {before} before")
-    before = held(run)[0]
-    attack()
-    descriptors_back()
-    first = held(run)[1]
-    attack()
-    descriptors_back()
-    with open(f"/proc/{run.server.process.pid}/maps", encoding="ascii", errors="replace") as file:
-        sanitized = "asan" in (maps := file.read()) or "tsan" in maps
-    for _ in range(int(PATIENCE / 0.05)):
-        if sanitized or held(run)[1] <= first + 16 * 1024 * 1024:
-            return
-        threading.Event().wait(0.05)  # what was freed goes back to the kernel a moment later
-    raise AssertionError(f"{held(run)[1]} bytes resident, {first} after the first attack")
-
-
-@case(OWN + "timeout: 5\n")
-def a_thousand_handshakes_that_stall_hold_nobody_up(run):
-    """Silent ones, half a record, a whole ClientHello and nothing more."""
-    client = run.secure().hello()
-    hello = ssl_hello(run.context)
-
-    def attack():
-        stalled = []
-        for number in range(1000):
-            peer = socket.create_connection(("127.0.0.1", run.server.port), timeout=PATIENCE)
-            peer.sendall([b"", hello[:20], hello][number % 3])
-            stalled.append(peer)
-        served(run, client, 100)
-        run.secure().hello().close()
-        for peer in stalled:
-            peer.close()
-    given_back(run, attack)
-    served(run, client, 10)
-
-
-def ssl_hello(context):
-    """The first flight of a client."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
-    try:
-        client.do_handshake()
-    except ssl.SSLWantReadError:
-        pass
-    return outgoing.read()
-
-
-@case(OWN)
-def floods_of_garbage_hold_nobody_up(run):
-    """Rubbish, huge record lengths, HTTP, a reset in the middle."""
-    client = run.secure().hello()
-    rubbish = [os.urandom(4000), b"\x16\x03\x01\xff\xff" + os.urandom(70000), b"GET / HTTP/1.1\r\n\r\n" * 100,
-               b"\x16\x03\x01\x40\x00\x01\x00\x3f\xfc\x03\x03" + bytes(16000)]
-
-    def attack():
-        for number in range(400):
-            peer = socket.create_connection(("127.0.0.1", run.server.port), timeout=PATIENCE)
-            try:
-                peer.sendall(rubbish[number % 4])
-            except ConnectionError:
-                pass
-            if number % 3 == 0:
-                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            peer.close()
-    given_back(run, attack)
-    served(run, client, 100)
-    run.secure().hello()
-
-
-@case(OWN)
-def a_storm_of_whole_handshakes_leaves_others_served(run):
-    """Many at once from several threads, while one goes on talking."""
-    client = run.secure().hello()
-    failures = []
-
-    def storm():
-        try:
-            for _ in range(60):
-                peer = run.secure()
-                peer.hello()
-                peer.close()
-        except Exception as error:  # pylint: disable=broad-except
-            failures.append(error)
-
-    def attack():
-        threads = [threading.Thread(target=storm) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        served(run, client, 200)
-        for thread in threads:
-            thread.join()
-    given_back(run, attack)
-    assert not failures, failures
-
-
-@case(OWN)
-def a_broken_record_ends_only_its_own_connection(run):
-    """Bytes that were not sealed, in the middle of a conversation."""
-    client, other = run.secure().hello(), run.secure().hello()
-    raw = socket.socket(fileno=os.dup(client.socket.fileno()))
-    raw.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
-    client.rest()
-    served(run, other, 20)
-    raw.close()
-
-
-# ---- the runner ----
 
 def level(program):
     version = subprocess.run([program, "-v"], capture_output=True, text=True, check=False).stdout
@@ -739,18 +36,25 @@ def level(program):
 
 
 def holds(only, kind, version):
+    """`only` lists "myelin", the first version of nats-server, or a first and a last: "2.9-2.11"."""
     if only is None:
         return True
     if kind == "myelin":
         return kind in only
-    return any(word != "myelin" and version >= tuple(map(int, word.split("."))) for word in only)
+    for first, _, last in (word.partition("-") for word in only if word != "myelin"):
+        if version >= tuple(map(int, first.split("."))) and (not last or version <= tuple(map(int, last.split(".")))):
+            return True
+    return False
 
 
-def run_case(run, entry):
+def run_case(shared, entry):
     """None, or what went wrong."""
-    _, function, block, top, _, _, _ = entry
+    name, function, block, top, _, _, _ = entry
+    run = copy.copy(shared)
+    folder = os.path.join(shared.folder, name)
+    os.mkdir(folder)
     try:
-        run.server = Server(run.program, run.folder, run.configuration(block, top))
+        run.server = Server(run.program, folder, run.configuration(block, top))
     except AssertionError as error:
         return f"does not start: {error}"
     problem = None
@@ -764,32 +68,43 @@ def run_case(run, entry):
     return problem
 
 
-def main():
-    program = os.path.abspath(sys.argv[1])
-    wanted = sys.argv[2:]
+def chosen(wanted, run, program):
+    """The cases that are to run, and how many are left out."""
     kind, version = level(program)
-    failed = ran = left = 0
+    cases, left = [], 0
+    for entry in CASES:
+        name, _, _, _, only, why, needs_bench = entry
+        if wanted and name not in wanted:
+            continue
+        if not holds(only, kind, version):
+            left += 1
+            print(f"left out: {name} ({why})")
+        elif needs_bench and not run.bench:
+            left += 1
+            print(f"left out: {name} (MYELIN_BENCH names no load generator)")
+        else:
+            cases.append(entry)
+    return cases, left
+
+
+def main():
+    parser = argparse.ArgumentParser(description="The cases of TLS.")
+    parser.add_argument("server")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("cases", nargs="*")
+    arguments = parser.parse_intermixed_args()
+    program = os.path.abspath(arguments.server)
+    failed = 0
     with tempfile.TemporaryDirectory(prefix="myelin-tls-") as folder:
         run = Run(program, folder)
-        for entry in CASES:
-            name, function, _, _, only, why, needs_bench = entry
-            if wanted and name not in wanted:
-                continue
-            if not holds(only, kind, version):
-                left += 1
-                print(f"left out: {name} ({why})")
-                continue
-            if needs_bench and not run.bench:
-                left += 1
-                print(f"left out: {name} (MYELIN_BENCH names no load generator)")
-                continue
-            ran += 1
-            problem = run_case(run, entry)
-            if problem:
-                failed += 1
-                print(f"FAILED: {name}: {inspect.getdoc(function)}\n{problem}")
-    print(f"tls: {ran} cases, {failed} failed, {left} left out")
-    return 1 if failed or ran == 0 else 0
+        cases, left = chosen(arguments.cases, run, program)
+        with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+            for entry, problem in zip(cases, pool.map(lambda entry: run_case(run, entry), cases)):
+                if problem:
+                    failed += 1
+                    print(f"FAILED: {entry[0]}: {inspect.getdoc(entry[1])}\n{problem}", flush=True)
+    print(f"tls: {len(cases)} cases, {failed} failed, {left} left out")
+    return 1 if failed or not cases else 0
 
 
 if __name__ == "__main__":

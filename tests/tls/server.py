@@ -16,7 +16,7 @@ class Server:
     running = []  # those that nobody has stopped yet: what is left of a case that failed
 
     def __init__(self, program, folder, configuration, flags=None):
-        self.path = os.path.join(folder, "server.conf")
+        self.folder, self.path = folder, os.path.join(folder, "server.conf")
         self.lines, self.changed = [], threading.Condition()
         self.ended = False  # the case has ended it
         self.write(configuration)
@@ -55,22 +55,36 @@ class Server:
                 raise AssertionError(f"no line {texts} in the log:\n" + "\n".join(self.lines))
             return line
 
+    def expect_count(self, text, count):
+        """Waits until so many lines hold the text."""
+        with self.changed:
+            if not self.changed.wait_for(lambda: sum(text in line for line in self.lines) >= count, PATIENCE):
+                raise AssertionError(f"not {count} lines with {text!r} in the log:\n" + "\n".join(self.lines))
+
     def count(self, text):
         with self.changed:
             return sum(text in line for line in self.lines)
 
-    def reload(self, configuration):
-        """Returns when the new configuration is in force on every shard."""
+    def reloaded(self, configuration):
+        """Has it read this; the line that says what came of it."""
         before = len(self.lines)
 
-        def said(text):
-            return any(text in line for line in self.lines[before:])
+        def said():
+            return next((line for line in self.lines[before:]
+                         if "Reloaded server configuration" in line or "Failed to reload" in line), None)
         self.write(configuration)
         self.process.send_signal(signal.SIGHUP)
         with self.changed:
-            self.changed.wait_for(lambda: said("Reloaded server configuration") or said("Failed to reload"), PATIENCE)
-            if not said("Reloaded server configuration"):
+            self.changed.wait_for(said, PATIENCE)
+            if said() is None:
                 raise AssertionError("no reload:\n" + "\n".join(self.lines))
+            return said()
+
+    def reload(self, configuration):
+        """Returns when the new configuration is in force on every shard."""
+        line = self.reloaded(configuration)
+        if "Reloaded server configuration" not in line:
+            raise AssertionError("no reload:\n" + "\n".join(self.lines))
 
     def stop(self):
         """Asks it to end; what is wrong with how it does, or None."""

@@ -1,6 +1,7 @@
 /* tests/interop/c_client/login.c - scenarios on who may come in and what they may do: user and password,
- * token, NKeys, permissions, allow_responses, imports of another account; each with a server of its own and a
- * configuration of its own, in clear. */
+ * token, NKeys, credentials files, certificates, permissions, allow_responses, imports of another account;
+ * each with a server of its own and a configuration of its own: in clear, or with INTEROP_TLS over TLS where
+ * only the server shows a certificate. */
 #include "tests/interop/c_client/harness.h"
 
 #include <signal.h>
@@ -9,7 +10,15 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { WAIT_MS = 5000, NKEY_TRIES = 4, PATH_BYTES = 64, URL_BYTES = 64, FLAGS_BYTES = 128 };
+enum {
+    WAIT_MS = 5000,
+    NKEY_TRIES = 4,
+    PATH_BYTES = 64,
+    URL_BYTES = 64,
+    FLAGS_BYTES = 128,
+    FILE_BYTES = 512, /* a path below INTEROP_TLS */
+    CONFIG_BYTES = 8192,
+};
 
 #define USER_KEY "UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK"
 #define USER_SEED "SUAAAAICAMCAKBQHBAEQUCYMBUHA6EARCIJRIFIWC4MBSGQ3DQOR4H776Y"
@@ -33,6 +42,22 @@ static const char accounts[] = "accounts {\n"
                                "   {service: {account: EXP, subject: \"ask.*\"}, to: \"far.ask.*\"} ] }\n"
                                "}\n";
 static const char token[] = "authorization { token: t0ken }\n";
+/* Whom the certificate of the run means: nobody is called localhost, its DNS name. */
+static const char mapped[] =
+    "authorization { users: [ {user: \"CN=client\"}, {user: plain, password: secret} ] }\n";
+/* A user's JWT and seed, as operator mode wants them. Where that is off nobody looks at them: a server
+ * without logins lets them in, one with logins does not know the user. */
+static const char creds[] =
+    "-----BEGIN NATS USER JWT-----\n"
+    "eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ.eyJpYXQiOjE3MDAwMDAwMDAsImlzcyI6IkFCW"
+    "TM1SElQMlhGSEdTM0hKNUZNTFUzMzVLU1VCTkNGMldRNlBRUEwyS1FWSFVRRUdKWFZRU01CIiwibmFtZSI6I"
+    "mludGVyb3AiLCJzdWIiOiJVQUIyQ0I1NzZQSEJCUFE1T0RPUlJaMkxZQ01XUFpHV0dDTjJLREs3RFhPSU1aQ"
+    "VNLVVkzUkxLSyIsIm5hdHMiOnsicHViIjp7fSwic3ViIjp7fSwic3VicyI6LTEsImRhdGEiOi0xLCJwYXlsb"
+    "2FkIjotMSwidHlwZSI6InVzZXIiLCJ2ZXJzaW9uIjoyfSwianRpIjoiRUM2RllUMlZISUVOWkJWUlNQNUhGN"
+    "lQ0Tkc0Q1lITlhVVk9OTkZQM1RMUkYyRDY1QkpNQSJ9.BjgynzuXtk6DYbckJCI4RIDhfdSfzu-QgB017PtD"
+    "MaXZVA9gF6jhq54KG61YNVtYfvjs2Tyh64pCKwtBHKoACg"
+    "\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n" USER_SEED
+    "\n------END USER NKEY SEED------\n";
 
 /* A server with a configuration, and the files that it takes. */
 struct guarded {
@@ -54,15 +79,34 @@ static bool write_file(struct run *run, char path[PATH_BYTES], const char *conte
     return EXPECT(run, written);
 }
 
+/* `config`, and TLS behind it where the run has it; `map`: who comes shows a certificate, and it says who. */
+static void add_tls(char text[CONFIG_BYTES], const char *config, bool map)
+{
+    const char *folder = getenv("INTEROP_TLS");
+    int used = snprintf(text, CONFIG_BYTES, "%s", config);
+    if (folder == NULL) {
+        return;
+    }
+    used += snprintf(text + used, (size_t)(CONFIG_BYTES - used),
+                     "tls { cert_file: \"%s/server.pem\", key_file: \"%s/server.key\"", folder, folder);
+    if (map) {
+        used += snprintf(text + used, (size_t)(CONFIG_BYTES - used),
+                         ", ca_file: \"%s/ca.pem\", verify_and_map: true", folder);
+    }
+    snprintf(text + used, (size_t)(CONFIG_BYTES - used), " }\n");
+}
+
 static bool guarded_start(struct run *run, struct guarded *guarded, const char *config, const char *seed)
 {
     char flags[FLAGS_BYTES];
+    char text[CONFIG_BYTES];
+    add_tls(text, config, config == mapped);
     const char *given = getenv("MYELIN_FLAGS");
     char *before = given == NULL ? NULL : strdup(given);
     uint16_t port = port_free();
     *guarded = (struct guarded){.server = -1};
-    if (write_file(run, guarded->config, config) && write_file(run, guarded->seed, seed)) {
-        /* Only its own: flags of the run may ask for TLS. */
+    if (write_file(run, guarded->config, text) && write_file(run, guarded->seed, seed)) {
+        /* Only its own: flags of the run ask for certificates on both sides. */
         snprintf(flags, sizeof(flags), "-c %s", guarded->config);
         setenv("MYELIN_FLAGS", flags, 1);
         guarded->server = server_start(run->server_binary, port, "");
@@ -86,8 +130,22 @@ static void guarded_stop(struct guarded *guarded)
 
 /* What a client brings; NULL: not that. */
 struct credentials {
-    const char *user, *password, *token, *nkey, *seed_file;
+    const char *user, *password, *token, *nkey, *seed_file, *creds_file;
+    bool certificate; /* the one of the run; only where the run has TLS */
 };
+
+/* The other side is checked in any case. */
+static natsStatus add_security(natsOptions *options, bool certificate)
+{
+    char authority[FILE_BYTES];
+    const char *folder = getenv("INTEROP_TLS");
+    if (folder == NULL || certificate) {
+        return options_secure(options);
+    }
+    snprintf(authority, sizeof(authority), "%s/ca.pem", folder);
+    natsStatus status = natsOptions_SetSecure(options, true);
+    return status == NATS_OK ? natsOptions_LoadCATrustedCertificates(options, authority) : status;
+}
 
 static natsStatus come_in(natsConnection **connection, const struct guarded *guarded,
                           const struct credentials *credentials)
@@ -96,6 +154,12 @@ static natsStatus come_in(natsConnection **connection, const struct guarded *gua
     natsStatus status = natsOptions_Create(&options);
     if (status == NATS_OK) {
         status = natsOptions_SetURL(options, guarded->url);
+    }
+    if (status == NATS_OK) {
+        status = add_security(options, credentials->certificate);
+    }
+    if (status == NATS_OK && credentials->creds_file != NULL) {
+        status = natsOptions_SetUserCredentialsFromFiles(options, credentials->creds_file, NULL);
     }
     if (status == NATS_OK && credentials->user != NULL) {
         status = natsOptions_SetUserInfo(options, credentials->user, credentials->password);
@@ -143,6 +207,40 @@ static void expect_logins(struct run *run, const struct guarded *guarded, const 
     }
 }
 
+static void credentials_files(struct run *run)
+{
+    struct guarded guarded;
+    if (guarded_start(run, &guarded, "", creds)) {
+        const struct credentials row = {.creds_file = guarded.seed};
+        expect_logins(run, &guarded, &row, 1, 0);
+    }
+    guarded_stop(&guarded);
+    if (guarded_start(run, &guarded, token, creds)) {
+        const struct credentials row = {.creds_file = guarded.seed};
+        expect_logins(run, &guarded, &row, 0, 1);
+    }
+    guarded_stop(&guarded);
+}
+
+static void certificates(struct run *run)
+{
+    struct guarded guarded;
+    if (guarded_start(run, &guarded, mapped, USER_SEED)) {
+        const struct credentials rows[] = {
+            {.certificate = true},
+            {.certificate = true, .user = "CN=client", .password = "x"},
+            {.certificate = true, .user = "plain", .password = "secret"},
+        };
+        natsConnection *connection = NULL;
+        expect_logins(run, &guarded, rows, 1, 2);
+        natsStatus status =
+            come_in(&connection, &guarded, &(struct credentials){.user = "plain", .password = "secret"});
+        EXPECT(run, status != NATS_OK); /* without a certificate; how it hears of that is OpenSSL's affair */
+        natsConnection_Destroy(connection);
+    }
+    guarded_stop(&guarded);
+}
+
 void scenario_logins(struct run *run)
 {
     struct guarded guarded;
@@ -171,6 +269,10 @@ void scenario_logins(struct run *run)
         expect_logins(run, &guarded, rows, 1, 2);
     }
     guarded_stop(&guarded);
+    credentials_files(run);
+    if (getenv("INTEROP_TLS") != NULL) {
+        certificates(run);
+    }
 }
 
 /* The text of the last thing that the server refused. */

@@ -1,5 +1,6 @@
-// Who may come in, and what they may do: on a server with a configuration of its own, in clear.
-import { connect, nkeyAuthenticator } from "@nats-io/transport-node";
+// Who may come in, and what they may do: on a server with a configuration of its own, in clear, or with INTEROP_TLS over
+// TLS where only the server shows a certificate.
+import { connect, jwtAuthenticator, nkeyAuthenticator } from "@nats-io/transport-node";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -16,11 +17,37 @@ const config = `authorization { users: [
   permissions: {publish: "in.>", subscribe: {allow: "in.>", deny: "in.secret"}}}
 ] }
 `;
+// Whom the certificate of the run means: nobody is called localhost, its DNS name.
+const mapped = `authorization { users: [ {user: "CN=client"}, {user: plain, password: secret} ] }
+`;
+// A user's JWT, as operator mode wants it with the seed. Where that is off nobody looks at it: a server without logins lets
+// it in, one with a token does not know the user.
+const jwt =
+  "eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ.eyJpYXQiOjE3MDAwMDAwMDAsImlzcyI6IkFCWTM1SElQMlhGS" +
+  "EdTM0hKNUZNTFUzMzVLU1VCTkNGMldRNlBRUEwyS1FWSFVRRUdKWFZRU01CIiwibmFtZSI6ImludGVyb3AiLCJzdWIiOiJVQ" +
+  "UIyQ0I1NzZQSEJCUFE1T0RPUlJaMkxZQ01XUFpHV0dDTjJLREs3RFhPSU1aQVNLVVkzUkxLSyIsIm5hdHMiOnsicHViIjp7f" +
+  "Swic3ViIjp7fSwic3VicyI6LTEsImRhdGEiOi0xLCJwYXlsb2FkIjotMSwidHlwZSI6InVzZXIiLCJ2ZXJzaW9uIjoyfSwia" +
+  "nRpIjoiRUM2RllUMlZISUVOWkJWUlNQNUhGNlQ0Tkc0Q1lITlhVVk9OTkZQM1RMUkYyRDY1QkpNQSJ9.BjgynzuXtk6DYbck" +
+  "JCI4RIDhfdSfzu-QgB017PtDMaXZVA9gF6jhq54KG61YNVtYfvjs2Tyh64pCKwtBHKoACg";
+const creds = jwtAuthenticator(jwt, new TextEncoder().encode(userSeed));
 
-/** Starts a server with a configuration, and without the flags of the run, which may ask for TLS. */
+const folder = process.env.INTEROP_TLS;
+/** TLS without a certificate of ours, and with the one of the run; nothing where the run has no TLS. */
+const oneWay = folder ? { tls: { caFile: path.join(folder, "ca.pem") } } : {};
+const both = folder && {
+  tls: { ...oneWay.tls, certFile: path.join(folder, "client.pem"), keyFile: path.join(folder, "client.key") },
+};
+
+/** The configuration, with TLS behind it where the run has it; `more` goes into that block. */
+function withTls(content, more = "") {
+  const file = (name) => JSON.stringify(path.join(folder, name));
+  return folder ? `${content}tls { cert_file: ${file("server.pem")}, key_file: ${file("server.key")}${more} }\n` : content;
+}
+
+/** Starts a server with a configuration, and without the flags of the run, which ask for certificates on both sides. */
 export async function guarded(run, content, play) {
-  const folder = await mkdtemp(path.join(tmpdir(), "interop-js-"));
-  const file = path.join(folder, "server.conf");
+  const own = await mkdtemp(path.join(tmpdir(), "interop-js-"));
+  const file = path.join(own, "server.conf");
   await writeFile(file, content);
   const flags = process.env.MYELIN_FLAGS;
   process.env.MYELIN_FLAGS = `-c ${file}`;
@@ -35,21 +62,44 @@ export async function guarded(run, content, play) {
     await play(`127.0.0.1:${port}`);
   } finally {
     await killServer(server);
-    await rm(folder, { recursive: true });
+    await rm(own, { recursive: true });
   }
 }
 
 async function refused(options) {
-  const error = await connect({ reconnect: false, ...options }).then(() => undefined, (reason) => reason);
+  const error = await connect({ reconnect: false, ...oneWay, ...options }).then(() => undefined, (reason) => reason);
   must(/authorization violation/i.test(String(error)), `expected an authorization violation, got ${error}`);
 }
 
-export async function logins(run) {
-  await guarded(run, "authorization { token: t0ken }\n", async (servers) => {
-    await refused({ servers, token: "token" });
-    await (await connect({ servers, token: "t0ken" })).close();
+async function letIn(options) {
+  const connection = await connect({ ...oneWay, ...options });
+  await connection.flush();
+  await connection.close();
+}
+
+/** The certificate of the run says who comes, and nothing else does. */
+async function certificate(run) {
+  const more = `, ca_file: ${JSON.stringify(path.join(folder, "ca.pem"))}, verify_and_map: true`;
+  await guarded(run, withTls(mapped, more), async (servers) => {
+    await letIn({ servers, ...both });
+    await refused({ servers, ...both, user: "CN=client", pass: "x" });
+    await refused({ servers, ...both, user: "plain", pass: "secret" });
+    const without = connect({ servers, reconnect: false, ...oneWay, user: "plain", pass: "secret" });
+    must(await without.then(() => false, () => true), "let in without a certificate");
   });
-  await guarded(run, config, async (servers) => {
+}
+
+export async function logins(run) {
+  await guarded(run, withTls("authorization { token: t0ken }\n"), async (servers) => {
+    await refused({ servers, token: "token" });
+    await refused({ servers, authenticator: creds });
+    await letIn({ servers, token: "t0ken" });
+  });
+  await guarded(run, withTls(""), (servers) => letIn({ servers, authenticator: creds }));
+  if (folder) {
+    await certificate(run);
+  }
+  await guarded(run, withTls(config), async (servers) => {
     await refused({ servers, user: "plain", pass: "Secret" });
     await refused({ servers, user: "hashed", pass: "U*V" });
     await refused({ servers, user: "nobody", pass: "secret" });
@@ -57,7 +107,7 @@ export async function logins(run) {
     await refused({ servers });
     await refused({ servers, authenticator: seedOf(otherSeed) });
     const enter = async (options) => {
-      const connection = await connect({ servers, ...options });
+      const connection = await connect({ servers, ...oneWay, ...options });
       run.open.push(connection);
       return connection;
     };

@@ -73,6 +73,23 @@ Test(post, nothing_is_seen_before_the_flush_and_everything_after_it)
     post_office_close(&office);
 }
 
+Test(post, an_end_is_seen_ahead_of_the_mail_before_it)
+{
+    struct post_office office;
+    cr_assert_eq(post_office_init(&office, 2, MAILBOX_BYTES_LEAST), ERR_OK);
+    struct post zero = {.office = &office, .self = 0};
+    struct post one = {.office = &office, .self = 1};
+    struct seen seen = {0};
+    put(&zero, 1, 7);
+    cr_expect_not(post_end_announced(&one));
+    post_end_announce(&zero);
+    cr_expect(post_end_announced(&one));
+    post_flush(&zero);
+    post_drain(&one, take, &seen);
+    cr_expect_eq(seen.count, 1, "the mail is there all the same");
+    post_office_close(&office);
+}
+
 /* On an error it has let go of everything and is closed, which may be said twice: the way out of a start that
  * failed closes what was opened and what was not. */
 Test(post, an_office_that_memory_refuses_is_closed)
