@@ -451,6 +451,11 @@ monitoring-check: $(out)/myelin ## compare monitoring with nats-server's, key by
 	python3 -B tests/integration/test_metrics.py $(out)/myelin
 	python3 tests/integration/test_top.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
 	python3 -B tests/integration/test_routez.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
+	python3 -B tests/integration/test_connz.py $(out)/myelin
+
+.PHONY: monitoring-nats
+monitoring-nats: ## the orders and reasons of monitoring-check against the nats-servers that are there
+	python3 -B tests/integration/test_connz.py $(nats_server) $(wildcard build/nats-server-current/nats-server)
 
 # The system account: answers and events compared with nats-server's, alone and in clusters (docs/events.md).
 test_targets += system-check
