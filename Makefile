@@ -484,6 +484,7 @@ cluster-check: $(out)/myelin ## the route port by a scripted peer; clusters of t
 	python3 -B tests/integration/test_known_urls.py $(out)/myelin $(nats_server) $(newest_nats_server)
 	python3 tests/integration/test_cluster.py $(out)/myelin $(if $(newest_nats_server),--newest $(abspath $(newest_nats_server))) \
 		$(CLUSTER_ARGUMENTS)
+	python3 -B tests/integration/test_rolling.py $(out)/myelin $(if $(newest_nats_server),--newest $(abspath $(newest_nats_server)))
 	python3 -B tests/integration/test_reload_cluster.py $(out)/myelin $(if $(newest_nats_server),--newest $(abspath $(newest_nats_server)))
 
 # The simulator of raft/ (docs/raft.md 9): a program of its own, with objects of its own, because it can break rules.
