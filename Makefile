@@ -458,6 +458,11 @@ monitoring-check: $(out)/myelin ## compare monitoring with nats-server's, key by
 	python3 -B tests/integration/test_metrics.py $(out)/myelin
 	python3 tests/integration/test_top.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
 	python3 -B tests/integration/test_routez.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
+	python3 -B tests/integration/test_connz.py $(out)/myelin
+
+.PHONY: monitoring-nats
+monitoring-nats: ## the orders and reasons of monitoring-check against the nats-servers that are there
+	python3 -B tests/integration/test_connz.py $(nats_server) $(wildcard build/nats-server-current/nats-server)
 
 # The system account: answers and events compared with nats-server's, alone and in clusters (docs/events.md).
 test_targets += system-check
@@ -486,6 +491,7 @@ cluster-check: $(out)/myelin ## the route port by a scripted peer; clusters of t
 	python3 -B tests/integration/test_known_urls.py $(out)/myelin $(nats_server) $(newest_nats_server)
 	python3 tests/integration/test_cluster.py $(out)/myelin $(if $(newest_nats_server),--newest $(abspath $(newest_nats_server))) \
 		$(CLUSTER_ARGUMENTS)
+	python3 -B tests/integration/test_rolling.py $(out)/myelin $(if $(newest_nats_server),--newest $(abspath $(newest_nats_server)))
 	python3 -B tests/integration/test_reload_cluster.py $(out)/myelin $(if $(newest_nats_server),--newest $(abspath $(newest_nats_server)))
 
 # The simulator of raft/ (docs/raft.md 9): a program of its own, with objects of its own, because it can break rules.

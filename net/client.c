@@ -17,6 +17,8 @@
 enum {
     ERROR_BYTES_MAX = 20 * 1024, /* a quoted subject is at most four times a control line */
     FIRST_PING_SPREAD_PERCENT = 20,
+    KIND_PONG = 1 << OPERATION_PONG,
+    KINDS_ACTIVE = 1 << OPERATION_PUB | 1 << OPERATION_HPUB | 1 << OPERATION_SUB | 1 << OPERATION_UNSUB,
 };
 #define FIRST_PING_NS (2 * NS_PER_SECOND)
 #define RTT_REFRESH_NS (3600 * NS_PER_SECOND)
@@ -151,7 +153,7 @@ enum err client_init(struct client *client, struct session_context *context, con
     client->port = peer->port;
     snprintf(client->address, sizeof client->address, "%s", peer->address);
     client->start_ns = context->now_ns;
-    client->last_activity_ns = context->now_ns;
+    client->last_activity_ns = client->last_heard_ns = context->now_ns;
     client->parser.pool = &context->pool.blocks;
     client->parser.lines = context->lines;
     client->sids.seed = context->hash_seed;
@@ -304,7 +306,7 @@ size_t client_receive(struct client *client, struct bytes bytes)
 {
     const uint8_t *at = bytes.data;
     const uint8_t *end = bytes.data + bytes.count;
-    bool active = false;
+    uint32_t kinds = 0; /* of operations: a bit each */
     struct operation operation;
     operation.message.line_serial = 0;
     client->parser.runs = !client->context->options->trace; /* each message has a line of its own there */
@@ -317,7 +319,7 @@ size_t client_receive(struct client *client, struct bytes bytes)
             refuse(client, result);
             break;
         }
-        active = active || operation.kind != OPERATION_PONG;
+        kinds |= UINT32_C(1) << operation.kind;
         operation.handled_bytes = 0;
         if (UNLIKELY(handle(client, &operation) == HANDLED_LATER)) {
             client->blocked = true;
@@ -325,7 +327,9 @@ size_t client_receive(struct client *client, struct bytes bytes)
                 at = start + operation.handled_bytes;
         }
     }
-    if (active)
+    if (kinds & ~(uint32_t)KIND_PONG)
+        client->last_heard_ns = client->context->now_ns;
+    if (kinds & KINDS_ACTIVE)
         client->last_activity_ns = client->context->now_ns;
     return (size_t)(at - bytes.data);
 }
@@ -369,7 +373,7 @@ static bool ping_needed(const struct client *client)
     int64_t now_ns = client->context->now_ns;
     if (client->rtt_ns == 0 || now_ns - client->rtt_measured_ns > RTT_REFRESH_NS)
         return true;
-    return now_ns - client->last_activity_ns >= client->context->options->ping_interval_ns;
+    return now_ns - client->last_heard_ns >= client->context->options->ping_interval_ns;
 }
 
 static void ping_send(struct client *client)

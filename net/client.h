@@ -38,8 +38,10 @@ struct client {
     struct timer timer;               /* authentication timeout, then pings */
     uint64_t cid;
     uint64_t in_messages, in_bytes, out_messages, out_bytes;
+    int64_t last_delivery_ns; /* of a message to it; beside what a delivery touches anyway */
     int64_t start_ns;
-    int64_t last_activity_ns; /* the client's last own operation, PONG excepted */
+    int64_t last_activity_ns; /* its last own message, SUB or UNSUB */
+    int64_t last_heard_ns;    /* its last own operation, PONG excepted */
     int64_t ping_sent_ns;     /* 0: none is unanswered */
     int64_t rtt_ns;           /* 0: not known */
     int64_t rtt_measured_ns;
@@ -114,6 +116,13 @@ void client_password_checked(struct client *client, bool matches);
 
 /* Asks a client whose round trip nobody knows for it, with a PING; for monitoring. */
 void client_rtt_ask(struct client *client);
+
+/* When it last was active, as monitoring tells it: by messages in or out and subscriptions, not by PINGs. */
+static inline int64_t client_last_ns(const struct client *client)
+{
+    bool sent = client->last_delivery_ns > client->last_activity_ns;
+    return sent ? client->last_delivery_ns : client->last_activity_ns;
+}
 
 /* Its timer was due. */
 void client_timer_due(struct client *client);

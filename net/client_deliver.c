@@ -152,6 +152,7 @@ static ALWAYS_INLINE void delivered(struct client *client, struct client_subscri
     subscription->delivered += count;
     client->out_messages += count;
     client->out_bytes += bytes - skipped;
+    client->last_delivery_ns = client->context->now_ns;
     traffic->out_messages += count;
     traffic->out_bytes += bytes;
     client_output_note(client);

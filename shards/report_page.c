@@ -96,7 +96,7 @@ static void figures_fill(struct report_connection *record, const struct client *
     *record = (struct report_connection){
         .cid = client->cid,
         .start_ns = client->start_ns,
-        .last_activity_ns = client->last_activity_ns,
+        .last_activity_ns = client_last_ns(client),
         .rtt_ns = client->rtt_ns,
         .stop_ns = now_ns,
         .in_messages = client->in_messages,

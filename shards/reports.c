@@ -306,7 +306,7 @@ static void sort_figures(const struct client *client, enum report_sort sort, int
         return;
     case REPORT_BY_LAST:
     case REPORT_BY_IDLE:
-        figures->last_activity_ns = client->last_activity_ns;
+        figures->last_activity_ns = client_last_ns(client);
         return;
     case REPORT_BY_UPTIME:
         figures->start_ns = client->start_ns;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """tests/interop/tools/run.py MYELIN - the `nats` command-line tool against Myelin's system account (docs/events.md).
 
-Builds the tool below build/interop unless it is there. Each row is a command and what it has to print; a row fails when the
+Rows for one server, and rows for a cluster of two, which is asked by one of them. Builds the tool below build/interop unless it is there. Each row is a command and what it has to print; a row fails when the
 tool says something else or fails. Without go, or where the tool cannot be built, all is skipped with the reason; where
 CI is set that is a failure, because there nobody would notice.
 """
@@ -13,7 +13,8 @@ import sys
 
 root = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", ".."))
 sys.path.insert(0, os.path.join(root, "tests", "integration"))
-from test_monitoring import Client, Server  # noqa: E402
+from test_monitoring import Client, Server, wait_for  # noqa: E402
+from test_system import answers_of_all, connect  # noqa: E402
 
 TOOL = "github.com/nats-io/natscli/nats@v0.5.1"
 BUILD_SECONDS = 600
@@ -26,6 +27,16 @@ shards: 2
 accounts { A { users: [{user: a, password: a}] }, SYS { users: [{user: s, password: s}] } }
 system_account: SYS
 """
+
+CLUSTER = """
+listen: "127.0.0.1:-1"
+http: "127.0.0.1:-1"
+server_name: %s
+accounts { A { users: [{user: a, password: a}] }, SYS { users: [{user: s, password: s}] } }
+system_account: SYS
+cluster { name: tools, listen: "127.0.0.1:-1", %s }
+"""
+POOL = 4  # routes between two servers: three, and one of the system account
 
 # user, command, what it prints; CID is a client's, ID the server's
 ROWS = [
@@ -46,6 +57,28 @@ ROWS = [
     ("a", "bench pub x --msgs 2000 --no-progress", r"publisher stats: [\d,]+ msgs/sec"),
 ]
 
+# Of a cluster of M1 and M2; each has a client, `one` and `two`. M1 is asked.
+CLUSTER_ROWS = [
+    ("s", "server ping 2", r"M2\s+rtt=[\s\S]*2 replies|M1\s+rtt=[\s\S]*2 replies"),
+    ("s", "server list 2", r"(│ M\d +│ tools [\s\S]*){2}Cluster Overview[\s\S]*│ tools +│ +2 │"),
+    ("s", "server info M2", r"Server information for M2 \(ID\)[\s\S]*Client URLs: 127\S+\s+127[\s\S]*Cluster:\s+Name: tools"),
+    ("s", "server report connections 2", r"(one|two) +│ M\d[\s\S]*(one|two) +│ M\d[\s\S]*Connections per server[\s\S]*M\d +│ tools"),
+    ("s", "server report accounts", r"│ A +│ 2 +│"),
+    ("s", "server report routes", r"│ M1 +│ tools +│ M2 [\s\S]*│ M2 +│ tools +│ M1 [\s\S]*│ 2 +│ 1 +│ +│ +│ 8 "),
+    ("s", "server report gateways", r"│ M1 [\s\S]*│ M2 "),
+    ("s", "server report health", r"│ M1 [\s\S]*│ M2 [\s\S]*ok: 2 / err: 0"),
+    ("s", "server report cpu 2", r"(M1|M2): [\s\S]*(M1|M2): "),
+    ("s", "server report mem 2", r"(M1|M2): [\s\S]*(M1|M2): "),
+    ("s", "server request routes", r'"remote_name":"M1"[\s\S]*"remote_name":"M2"|"remote_name":"M2"[\s\S]*"remote_name":"M1"'),
+    ("s", "server request connections --name M2", r'^\{"server":\{"name":"M2"[^\n]*"name":"two"[^\n]*\n$'),
+    ("s", "server check connection", r"^OK Connection"),
+    ("a", "account info", r"Connected Cluster: tools[\s\S]*Connected Server Name: M1"),
+    ("a", "account report connections", r"(one|two) +│ M\d[\s\S]*(one|two) +│ M\d"),
+    ("a", "account report statistics", r"(│ 127\.0\.0\.1 │ tools [\s\S]*){2}│ 2 "),
+    ("a", "rtt", r"127\.0\.0\.1:\d+: [\d.]+(µs|ms)"),
+]
+MESSAGES = 2000
+
 
 def build():
     """The tool's path, and why there is none."""
@@ -62,11 +95,72 @@ def build():
     return path, None
 
 
-def run(tool, server, user, words):
+def start(tool, server, user, words):
     home = server.folder.name  # it keeps contexts there, and finds none of ours
     command = [tool, "--server", "nats://127.0.0.1:%d" % server.client_port, "--user", user, "--password", user] + words
-    return subprocess.run(command, env={**os.environ, "HOME": home, "XDG_CONFIG_HOME": home, "NO_COLOR": "1"},
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
+    return subprocess.Popen(command, env={**os.environ, "HOME": home, "XDG_CONFIG_HOME": home, "NO_COLOR": "1"},
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+class Results:
+    passed, failed = 0, 0
+
+    def row(self, what, process, expected):
+        """Waits for a command's end, and looks at what it has printed."""
+        try:
+            out, err = process.communicate(timeout=COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+        good = process.returncode == 0 and re.search(expected, out + err)
+        self.passed += bool(good)
+        self.failed += not good
+        print("%s nats %s" % ("ok" if good else "FAILED", what))
+        if not good:
+            print("exit code %d\n%s\n%s" % (process.returncode, out, err))
+
+
+def alone(tool, program, results):
+    server = Server(program, CONFIG)
+    try:
+        victim = Client(server, "a", "victim")
+        cid = str(server.json("/connz")["connections"][0]["cid"])
+        server_id = server.json("/varz")["server_id"]
+        for user, command, expected in ROWS:
+            words = command.replace("CID", cid).replace(" ID", " " + server_id).split()
+            results.row(command, start(tool, server, user, words), expected.replace("ID", server_id))
+            if " kick " in command:
+                victim.until_closed()
+                print("ok and the client is gone")
+    finally:
+        server.stop()
+
+
+def cluster(tool, program, results):
+    first = Server(program, CLUSTER % ("M1", ""))
+    second = Server(program, CLUSTER % ("M2", 'routes: ["nats://127.0.0.1:%d"]' % first.route_port))
+    try:
+        for server in (first, second):
+            wait_for("all routes are there", lambda: server.json("/routez")["num_routes"] == POOL)
+        asker = connect(first, "s")  # the tool waits for as many answers as the servers say that there are servers
+        answers_of_all(asker, "$SYS.REQ.SERVER.PING", 2, lambda answer: answer["statsz"]["active_servers"] == 2)
+        asker.close()
+        clients = [Client(first, "a", "one"), Client(second, "a", "two")]
+        server_id = second.json("/varz")["server_id"]
+        for user, command, expected in CLUSTER_ROWS:
+            results.row(command, start(tool, first, user, command.split()), expected.replace("ID", server_id))
+        # One publishes here, one subscribes there.
+        there = start(tool, second, "a", ["bench", "sub", "crossed", "--msgs", str(MESSAGES), "--no-progress"])
+        wait_for("the other server's interest is known", lambda: any(
+            "crossed" in route.get("subscriptions_list", []) for route in first.json("/routez?subs=1")["routes"]))
+        here = start(tool, first, "a", ["bench", "pub", "crossed", "--msgs", str(MESSAGES), "--no-progress"])
+        results.row("bench pub, in a cluster", here, r"publisher stats: [\d,]+ msgs/sec")
+        results.row("bench sub, at the other server", there, r"subscriber stats: [\d,]+ msgs/sec")
+        for client in clients:
+            client.close()
+    finally:
+        first.stop()
+        second.stop()
 
 
 def main():
@@ -74,26 +168,11 @@ def main():
     if tool is None:
         print("tools: %s: %s" % ("FAILED" if os.environ.get("CI") else "skipped", reason))
         return 1 if os.environ.get("CI") else 0
-    server = Server(sys.argv[1], CONFIG)
-    failed = 0
-    try:
-        victim = Client(server, "a", "victim")
-        cid = str(server.json("/connz")["connections"][0]["cid"])
-        server_id = server.json("/varz")["server_id"]
-        for user, command, expected in ROWS:
-            done = run(tool, server, user, command.replace("CID", cid).replace(" ID", " " + server_id).split())
-            good = done.returncode == 0 and re.search(expected.replace("ID", server_id), done.stdout + done.stderr)
-            failed += not good
-            print("%s nats %s" % ("ok" if good else "FAILED", command))
-            if not good:
-                print("exit code %d\n%s\n%s" % (done.returncode, done.stdout, done.stderr))
-            if " kick " in command:
-                victim.until_closed()
-                print("ok and the client is gone")
-    finally:
-        server.stop()
-    print("%d passed, %d failed, 0 skipped" % (len(ROWS) - failed, failed))
-    return 1 if failed else 0
+    results = Results()
+    alone(tool, sys.argv[1], results)
+    cluster(tool, sys.argv[1], results)
+    print("%d passed, %d failed, 0 skipped" % (results.passed, results.failed))
+    return 1 if results.failed else 0
 
 
 if __name__ == "__main__":

@@ -83,6 +83,39 @@ Test(client_messages, a_host_without_memory_closes_the_session)
     }
 }
 
+/* spec/monitoring.md 2.2: messages in and out and interest make a client active, PING and PONG do not. But
+ * one that says PING need not be asked. */
+Test(client_messages, messages_and_interest_are_activity)
+{
+    static const struct {
+        const char *words, *others;
+        bool active, heard;
+    } rows[] = {
+        {"PUB b 0\r\n\r\n", "", true, true},
+        {"HPUB b 12 12\r\nNATS/1.0\r\n\r\n\r\n", "", true, true},
+        {"SUB b 2\r\n", "", true, true},
+        {"UNSUB 1\r\n", "", true, true},
+        {"PING\r\n", "", false, true},
+        {"PONG\r\n", "", false, false},
+        {"PING\r\nPUB b 0\r\n\r\nPONG\r\n", "", true, true},
+        {"", "PUB a 0\r\n\r\n", true, false},
+        {"", "PUB b 0\r\n\r\n", false, false},
+        {"", "PING\r\n", false, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct fake_host *fake = fake_new();
+        struct fake_client *at = enter(fake, 0, QUIET "SUB a 1\r\n");
+        struct fake_client *other = enter(fake, 1, QUIET);
+        int64_t before_ns = fake->context.now_ns;
+        fake->context.now_ns += 1000;
+        fake_say(fake, at, rows[i].words);
+        fake_say(fake, other, rows[i].others);
+        cr_expect_eq(client_last_ns(&at->client), before_ns + (rows[i].active ? 1000 : 0), "row %zu", i);
+        cr_expect_eq(at->client.last_heard_ns, before_ns + (rows[i].heard ? 1000 : 0), "row %zu", i);
+        fake_free(fake);
+    }
+}
+
 /* ---- subscriptions ---- */
 
 Test(client_messages, max_subscriptions_and_tokens_are_kept)
