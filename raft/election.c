@@ -12,6 +12,13 @@ static const uint8_t moves[RAFT_ROLES] = {
     [RAFT_HALTED] = 0,
 };
 
+void raft_timeout_draw(struct raft *raft)
+{
+    bool stands = raft->role == RAFT_PRE_CANDIDATE || raft->role == RAFT_CANDIDATE;
+    uint32_t ticks = stands ? raft->options.candidate_ticks : raft->options.election_ticks;
+    raft->timeout_ticks = ticks + random_below(&raft->random, ticks);
+}
+
 void raft_move(struct raft *raft, enum raft_role next)
 {
     ASSERT(moves[raft->role] & TO(next));
@@ -23,8 +30,7 @@ void raft_move(struct raft *raft, enum raft_role next)
     raft->role_changed |= raft->role != next;
     raft->role = next;
     raft->elapsed_ticks = 0;
-    raft->timeout_ticks =
-        raft->options.election_ticks + random_below(&raft->random, raft->options.election_ticks);
+    raft_timeout_draw(raft);
 }
 
 /* What was to be said in another term, or as a leader, is of no use any more. */

@@ -7,6 +7,7 @@ struct raft_options raft_options_default(void)
 {
     return (struct raft_options){
         .election_ticks = 10,
+        .candidate_ticks = 10,
         .heartbeat_ticks = 1,
         .lease_ticks = 5,
         .log_entries_max = 32768,
@@ -29,7 +30,8 @@ struct raft_options raft_options_default(void)
 static bool options_valid(const struct raft_options *o)
 {
     bool times = o->heartbeat_ticks > 0 && o->heartbeat_ticks < o->election_ticks && o->lease_ticks > 0 &&
-                 o->lease_ticks <= o->election_ticks && o->heartbeat_ticks < o->lease_ticks;
+                 o->lease_ticks <= o->election_ticks && o->heartbeat_ticks < o->lease_ticks &&
+                 o->candidate_ticks >= o->election_ticks;
     bool log = o->log_entries_max >= 16 && o->log_entries_max <= 1U << 30 &&
                (o->log_entries_max & (o->log_entries_max - 1)) == 0 &&
                o->trailing_entries <= o->log_entries_max / 2;
@@ -127,8 +129,7 @@ enum err raft_start(struct raft *raft, uint64_t applied_index, bool *log_discard
     /* It may have been part of a leader's lease before it stopped: no vote until that has run out. A node
      * that never took part in anything has nothing to wait for. */
     raft->contact = raft->options.lease_reads && raft->log.last_index > 0;
-    raft->timeout_ticks =
-        raft->options.election_ticks + random_below(&raft->random, raft->options.election_ticks);
+    raft_timeout_draw(raft);
     raft_check(raft);
     return ERR_OK;
 }

@@ -173,6 +173,8 @@ bool raft_hard_state_durable(const struct raft *raft);
 void raft_check(const struct raft *raft);
 
 /* election.c */
+/* How long it waits in its role; anew each time. */
+void raft_timeout_draw(struct raft *raft);
 void raft_move(struct raft *raft, enum raft_role next);
 void raft_follow(struct raft *raft, uint64_t term, uint64_t leader); /* becomes a follower */
 void raft_election_tick(struct raft *raft, struct raft_taken *taken);

@@ -40,6 +40,7 @@ struct raft_progress {
     uint64_t match_index; /* durable there and as here; below next_index */
     uint64_t next_index;  /* to be sent next */
     uint64_t told_commit_index;
+    uint64_t told_tick;                /* of the last append */
     bool waiting;                      /* PROBE: one is under way */
     bool ask;                          /* send something, be it empty: the reply says where the peer is */
     struct raft_window window;         /* REPLICATE */

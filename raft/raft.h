@@ -29,9 +29,13 @@ struct raft; /* opaque */
 /* All sizes in bytes, all times in ticks. What is 0 here is not valid, except where it says so. */
 struct raft_options {
     uint64_t id;
-    uint64_t random_seed;     /* differs from node to node, else they all stand for election together */
-    uint32_t election_ticks;  /* silence before candidacy: from this to twice this */
+    uint64_t random_seed;    /* differs from node to node, else they all stand for election together */
+    uint32_t election_ticks; /* silence before candidacy: from this to twice this */
+    uint32_t
+        candidate_ticks; /* without a majority, before it stands again: likewise; at least election_ticks */
     uint32_t heartbeat_ticks; /* below election_ticks */
+    uint32_t commit_ticks; /* a commit index that no entries carry is told so late; 0: at once. With the next
+                            * heartbeat in any case */
     uint32_t lease_ticks; /* a leader that hears no majority for so long steps down; at most election_ticks */
     bool lease_reads;     /* read without a round while the lease holds: trusts clocks to run alike within
                            * election_ticks / lease_ticks */

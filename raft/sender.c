@@ -44,6 +44,7 @@ static bool send_append(struct raft *raft, struct raft_peer *peer, bool with_ent
                                            .tick = raft->tick,
                                            .entry_count = count};
     progress->told_commit_index = raft_min(raft->commit_index, previous + count);
+    progress->told_tick = raft->tick;
     progress->ask = false;
     if (count > 0 || progress->state == RAFT_PROBE)
         raft_progress_sent(progress, previous + count, count_bytes);
@@ -61,7 +62,9 @@ static void send_appends(struct raft *raft, struct raft_peer *peer)
         nothing = false;
     }
     bool caught_up = progress->next_index > raft->log.last_index;
-    bool commit_news = caught_up && progress->told_commit_index < raft->commit_index;
+    /* The next entries will carry it, if they come soon. */
+    bool commit_news = caught_up && progress->told_commit_index < raft->commit_index &&
+                       raft->tick - progress->told_tick >= raft->options.commit_ticks;
     if (nothing && progress->state == RAFT_REPLICATE && (progress->ask || commit_news))
         send_append(raft, peer, false);
 }
@@ -111,6 +114,8 @@ static void send_heartbeat(struct raft *raft, struct raft_peer *peer)
         (struct raft_heartbeat){.commit_index = raft_min(raft->commit_index, peer->progress.match_index),
                                 .tick = raft->tick,
                                 .round = raft->round};
+    peer->progress.told_commit_index =
+        raft_max(peer->progress.told_commit_index, message->heartbeat.commit_index);
     peer->heartbeat = false;
 }
 

@@ -14,6 +14,8 @@ static void draw_raft(struct sim *sim, struct raft_options *raft)
 {
     *raft = raft_options_default();
     raft->heartbeat_ticks = pick(sim, 1, 3);
+    raft->candidate_ticks = pick(sim, 10, 20);
+    raft->commit_ticks = pick(sim, 0, 4);
     raft->lease_reads = sim_chance(sim, 50);
     /* Where no read rests on it, a lease may last as long as it takes to elect somebody else. */
     raft->lease_ticks = raft->lease_reads ? 5 : pick(sim, 5, 10);

@@ -204,6 +204,8 @@ static void draw_raft(struct world *world, struct raft_options *raft)
     *raft = raft_options_default();
     raft->election_ticks = 10;
     raft->heartbeat_ticks = world_pick(world, 1, 3);
+    raft->candidate_ticks = world_pick(world, 10, 20);
+    raft->commit_ticks = world_pick(world, 0, 4);
     raft->lease_ticks = 10;
     raft->log_entries_max = 1024;
     raft->trailing_entries = world_pick(world, 0, 30);

@@ -1,9 +1,9 @@
 /* tests/unit/raft/lab.c - the verbs of raft scripts. Nodes are numbers from 1 to 7; "*" is any.
- *   node 1 voters 1,2,3 learners 4 term 3 log 1,1,3 vote 2 snapshots 4 lease     a node, from such a disk
- *   tick 1 [10] | campaign 1 | propose 1 a b c | read 1 7 | transfer 1 2 | change 1 add|promote|demote|remove
- * 4 hold 1 (its disk) | persist 1 | flow 1 (the disk again) | fail 1 | crash 1 | start 1 deliver [1 2] (what
- * waits now, shown) | drop 1 2 | cut 1 2 | heal | settle (deliver until it is quiet, unseen) state [1] (role,
- * term, log as index:term with commit and disk) | peers 1 | members 1 */
+ *   node 1 voters 1,2,3 learners 4 term 3 log 1,1,3 vote 2 snapshots 4 candidate 30 beat 4 commit 2 lease a
+ * node, from such a disk tick 1 [10] | campaign 1 | propose 1 a b c | read 1 7 | transfer 1 2 | change 1
+ * add|promote|demote|remove 4 hold 1 (its disk) | persist 1 | flow 1 (the disk again) | fail 1 | crash 1 |
+ * start 1 deliver [1 2] (what waits now, shown) | drop 1 2 | cut 1 2 | heal | settle (deliver until it is
+ * quiet, unseen) state [1] (role, term, log as index:term with commit and disk) | peers 1 | members 1 */
 #include "tests/unit/raft/lab.h"
 
 #include "core/base/check.h"
@@ -243,6 +243,13 @@ static void make_node(struct lab *lab, struct lab_node *node, const struct words
     node->options.window = 3;
     node->options.append_entries = 2;
     node->options.promote_lag = 1;
+    const char *candidate = behind(words, "candidate");
+    if (*candidate != '\0')
+        node->options.candidate_ticks = (uint32_t)strtoul(candidate, NULL, 10);
+    const char *beat = behind(words, "beat");
+    if (*beat != '\0')
+        node->options.heartbeat_ticks = (uint32_t)strtoul(beat, NULL, 10);
+    node->options.commit_ticks = (uint32_t)strtoul(behind(words, "commit"), NULL, 10);
     node->options.lease_reads = word_is(words, words->count - 1, "lease");
     add_members(&node->snapshot.membership, behind(words, "voters"), RAFT_VOTER);
     add_members(&node->snapshot.membership, behind(words, "learners"), RAFT_LEARNER);

@@ -82,7 +82,7 @@ Test(raft_machine, options_are_checked)
 {
     struct raft_durable durable = alone();
     struct raft *raft;
-    struct raft_options good = small(), bad[] = {good, good, good, good, good, good, good};
+    struct raft_options good = small(), bad[] = {good, good, good, good, good, good, good, good};
     bad[0].id = 0;
     bad[1].heartbeat_ticks = good.election_ticks;
     bad[2].lease_ticks = good.election_ticks + 1;
@@ -90,6 +90,7 @@ Test(raft_machine, options_are_checked)
     bad[4].trailing_entries = 33;
     bad[5].window = RAFT_WINDOW_MAX + 1;
     bad[6].append_entries = 0;
+    bad[7].candidate_ticks = good.election_ticks - 1;
     for (const struct raft_options *options = bad; options < bad + COUNT_OF(bad); options++)
         cr_expect_eq(raft_new(options, &durable, &raft), ERR_INVALID, "row %zu", (size_t)(options - bad));
     cr_assert_eq(raft_new(&good, &durable, &raft), ERR_OK);
