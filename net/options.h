@@ -33,10 +33,11 @@ struct net_options {
     int64_t max_closed_clients;       /* remembered for monitoring */
     int64_t write_deadline_ns;        /* for one gathered send */
     int64_t ping_interval_ns;
-    int64_t ping_max;  /* unanswered PINGs before a connection is stale */
-    int write_timeout; /* enum write_timeout */
-    bool headers;      /* false with no_header_support: true */
-    bool trace;        /* protocol trace: the log wants every operation */
+    int64_t ping_max;   /* unanswered PINGs before a connection is stale */
+    int write_timeout;  /* enum write_timeout */
+    bool headers;       /* false with no_header_support: true */
+    bool trace;         /* protocol trace: the log wants every operation */
+    bool trace_headers; /* of messages only the headers */
     bool no_fast_producer_stall;
     bool allow_non_tls;     /* with TLS: clients may stay in clear */
     struct tls_options tls; /* of the client port */

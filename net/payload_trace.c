@@ -24,3 +24,9 @@ void payload_trace(struct log *log, const char *prefix, const char *direction, s
     log_line(log, LOG_TRACE, "%s - %s MSG_PAYLOAD: [%s%s\"]", prefix, direction, quoted, cut ? "..." : "");
     memory_free(quoted);
 }
+
+struct bytes payload_trace_headers(struct bytes body, uint32_t header_bytes)
+{
+    enum { END_BYTES = 4 }; /* CR LF CR LF */
+    return bytes_of(body.data, header_bytes > END_BYTES ? header_bytes - END_BYTES : 0);
+}

@@ -11,4 +11,8 @@
 void payload_trace(struct log *log, const char *prefix, const char *direction, struct bytes payload,
                    int64_t most_bytes);
 
+/* With `trace_headers`: of a message's bytes its headers, without the empty line at their end; nothing where
+ * it has none. */
+struct bytes payload_trace_headers(struct bytes body, uint32_t header_bytes);
+
 #endif

@@ -5,6 +5,7 @@
 #include "shards/post.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 enum { PORT_MAX = 65535 };
 
@@ -102,6 +103,51 @@ static void parse_tags(void *target, const struct config_entry *entry, struct ar
     }
 }
 
+static int metadata_order(const void *a, const void *b)
+{
+    const struct server_metadata *one = a, *other = b;
+    return strcmp(one->key, other->key);
+}
+
+static void parse_metadata(void *target, const struct config_entry *entry, struct arena *arena,
+                           struct option_errors *errors)
+{
+    struct server_options *options = target;
+    if (entry->value->kind != CONFIG_MAP) {
+        option_fail(errors, entry->position, "error parsing metadata: unsupported type %s",
+                    config_type_name(entry->value));
+        return;
+    }
+    const struct config_entry *first = entry->value->entries.first;
+    uint32_t count = 0;
+    for (const struct config_entry *item = first; item != NULL; item = item->next)
+        count++;
+    options->metadata_count = 0;
+    options->metadata = arena_new(arena, (count + 1) * sizeof options->metadata[0]);
+    if (options->metadata == NULL) {
+        option_fail(errors, entry->position, "out of memory");
+        return;
+    }
+    for (const struct config_entry *item = first; item != NULL; item = item->next) {
+        struct server_metadata *pair = &options->metadata[options->metadata_count++];
+        struct bytes key = option_copy(item->key, item->position, arena, errors);
+        pair->key = key.data == NULL ? "" : (const char *)key.data;
+        option_read_string(&pair->value, item, arena, errors);
+    }
+    if (options->metadata_count > 0)
+        qsort(options->metadata, options->metadata_count, sizeof options->metadata[0], metadata_order);
+}
+
+/* Sets `trace` to the same, as nats-server does. */
+static void parse_trace_headers(void *target, const struct config_entry *entry, struct arena *arena,
+                                struct option_errors *errors)
+{
+    (void)arena;
+    struct server_options *options = target;
+    if (option_want(errors, entry, CONFIG_BOOL))
+        options->trace = options->net.trace_headers = entry->value->boolean;
+}
+
 /* Sets `trace` to the same, as nats-server does. */
 static void parse_trace_verbose(void *target, const struct config_entry *entry, struct arena *arena,
                                 struct option_errors *errors)
@@ -123,14 +169,38 @@ static void compare_advertise(const void *old, const void *new, struct option_ch
         config_text_add(&changes->lines, "Reload: client_advertise = %s\n", is);
 }
 
-static void compare_tags(const void *old, const void *new, struct option_changes *changes)
+static bool same_tags(const struct server_options *before, const struct server_options *after)
 {
-    const struct server_options *before = old, *after = new;
     bool same = before->server_tag_count == after->server_tag_count;
     for (uint32_t i = 0; same && i < after->server_tag_count; i++)
         same = bytes_equal(before->server_tags[i], after->server_tags[i]);
-    if (!same)
+    return same;
+}
+
+static bool same_metadata(const struct server_options *before, const struct server_options *after)
+{
+    bool same = before->metadata_count == after->metadata_count;
+    for (uint32_t i = 0; same && i < after->metadata_count; i++)
+        same = strcmp(before->metadata[i].key, after->metadata[i].key) == 0 &&
+               bytes_equal(before->metadata[i].value, after->metadata[i].value);
+    return same;
+}
+
+static void compare_tags(const void *old, const void *new, struct option_changes *changes)
+{
+    if (!same_tags(old, new))
         config_text_add(&changes->lines, "Reloaded: tags\n");
+}
+
+static void compare_metadata(const void *old, const void *new, struct option_changes *changes)
+{
+    if (!same_metadata(old, new))
+        config_text_add(&changes->lines, "Reloaded: metadata\n");
+}
+
+bool server_options_same_labels(const struct server_options *a, const struct server_options *b)
+{
+    return same_tags(a, b) && same_metadata(a, b);
 }
 
 /* ---- flags that stand for several ---- */
@@ -206,6 +276,11 @@ static const struct option rows[] = {
      .reload = RELOAD_NOW,
      .parse = parse_tags,
      .compare = compare_tags},
+    {.name = "server_metadata",
+     .kind = OPTION_CUSTOM,
+     .reload = RELOAD_NOW,
+     .parse = parse_metadata,
+     .compare = compare_metadata},
     {.name = "trace",
      .kind = OPTION_BOOL,
      .offset = FIELD(trace),
@@ -225,6 +300,11 @@ static const struct option rows[] = {
      .offset = FIELD(trace_verbose),
      .reload = RELOAD_NOW,
      .parse = parse_trace_verbose},
+    {.name = "trace_headers",
+     .kind = OPTION_BOOL,
+     .offset = FIELD(net.trace_headers),
+     .reload = RELOAD_NOW,
+     .parse = parse_trace_headers},
     {.kind = OPTION_BOOL,
      .section = SECTION_LOGGING,
      .flags = "VV",

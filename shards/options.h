@@ -19,6 +19,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* A pair of `server_metadata`. */
+struct server_metadata {
+    const char *key;
+    struct bytes value;
+};
+
 /* A text that was not given is NULL. */
 struct server_options {
     struct arena arena; /* owns all that the snapshot points to */
@@ -36,6 +42,8 @@ struct server_options {
     const char *server_name;
     struct bytes *server_tags;
     uint32_t server_tag_count;
+    struct server_metadata *metadata; /* in the order of its keys */
+    uint32_t metadata_count;
     const char *http_host; /* of monitoring; NULL or empty: as `host` */
     int64_t http_port;     /* 0: no monitoring; -1: any free one */
     int64_t https_port;    /* the same over TLS; not both */
@@ -96,6 +104,9 @@ void server_options_load_from(int argc, char *const argv[], const struct config_
                               struct server_options **options, struct options_outcome *outcome);
 
 void options_outcome_close(struct options_outcome *outcome);
+
+/* Whether what the others are told of a server, its tags and metadata, is the same. */
+bool server_options_same_labels(const struct server_options *a, const struct server_options *b);
 
 /* Reads the file again, lays all flags over it (nats-server forgets some: configuration.md 1.4), and
  * compares. ERR_OK: *options is the new snapshot, changes->lines what to log, the closing line included.

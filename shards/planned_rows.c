@@ -17,13 +17,11 @@
     }
 
 static const struct option rows[] = {
-    PLANNED("server_metadata", NULL),
     PLANNED("feature_flags", NULL),
     PLANNED("proxy_protocol", NULL),
     PLANNED("proxies", NULL),
     PLANNED("prof_port", NULL),
     PLANNED("disable_sublist_cache", "no_sublist_cache"),
-    PLANNED("trace_headers", NULL),
     PLANNED("ocsp", NULL),
     PLANNED("ocsp_cache", NULL),
     PLANNED("operator", "operators root roots root_operator root_operators"),

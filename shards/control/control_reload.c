@@ -173,6 +173,7 @@ bool control_reload(struct control *control, char *refusal, size_t refusal_bytes
     hand_out(control, snapshot);
     cluster_reloaded(control);
     monitor_reloaded(control);
+    system_reloaded(control, control->retired->options);
     close_surplus(control);
     control->changes = changes;
     return true;

@@ -312,6 +312,22 @@ static void put_run_time(struct control *control, struct monitor_task *task)
     put_requests(document, control);
 }
 
+void monitor_put_tags(struct json_output *document, const struct server_options *options)
+{
+    if (options->server_tag_count > 0) {
+        json_put_array(document, "tags");
+        for (uint32_t i = 0; i < options->server_tag_count; i++)
+            json_put_text(document, NULL, options->server_tags[i]);
+        json_put_array_end(document);
+    }
+    if (options->metadata_count > 0) {
+        json_put_object(document, "metadata");
+        for (uint32_t i = 0; i < options->metadata_count; i++)
+            json_put_text(document, options->metadata[i].key, options->metadata[i].value);
+        json_put_object_end(document);
+    }
+}
+
 static void put_after(struct control *control, struct monitor_task *task)
 {
     struct json_output *document = &task->document;
@@ -320,12 +336,7 @@ static void put_after(struct control *control, struct monitor_task *task)
     struct monitor_sums sums = monitor_sums(control, task);
     monitor_put_time(document, "config_load_time", control, control->monitor.loaded_ns);
     json_put_text(document, "config_digest", text(options->config_digest));
-    if (options->server_tag_count > 0) {
-        json_put_array(document, "tags");
-        for (uint32_t i = 0; i < options->server_tag_count; i++)
-            json_put_text(document, NULL, options->server_tags[i]);
-        json_put_array_end(document);
-    }
+    monitor_put_tags(document, options);
     if (system != NULL)
         json_put_text(document, "system_account", system->name);
     monitor_put_kinds(document, "slow_consumer_stats", &sums.slow);

@@ -23,6 +23,9 @@ struct monitor_sums {
 };
 struct monitor_sums monitor_sums(const struct control *control, const struct monitor_task *task);
 
+/* What somebody has said of this server: tags and metadata, where there are any. */
+void monitor_put_tags(struct json_output *document, const struct server_options *options);
+
 /* What came and went on all connections: of clients, routes and gateways. */
 struct monitor_traffic {
     uint64_t in_messages, in_bytes, out_messages, out_bytes;

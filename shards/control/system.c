@@ -11,7 +11,7 @@
 #include "core/subject/subject.h"
 #include "net/payload_trace.h"
 #include "shards/control/control_internal.h"
-#include "shards/control/monitor_task.h"
+#include "shards/control/monitor_varz.h"
 #include "shards/control/system_services.h"
 #include "shards/mail.h"
 #include "shards/system_shard.h"
@@ -225,7 +225,10 @@ static void trace(const struct control *control, const struct system_message *me
         return;
     log_line(control->log, LOG_TRACE, "SYSTEM - <<- [PUB %.*s %.*s %zu]", BYTES_PRINTF(message->subject),
              BYTES_PRINTF(message->reply), message->headers.count + message->body.count);
-    payload_trace(control->log, "SYSTEM", "<<-", message->body, options->net.max_traced_message_bytes);
+    struct bytes shown = message->body;
+    if (options->net.trace_headers)
+        shown = payload_trace_headers(message->headers, (uint32_t)message->headers.count);
+    payload_trace(control->log, "SYSTEM", "<<-", shown, options->net.max_traced_message_bytes);
 }
 
 bool system_publish(struct control *control, const struct system_message *message)
@@ -296,12 +299,7 @@ void system_put_server(struct json_output *document, struct control *control, co
     json_put_text(document, "id", text(control->server_id));
     json_put_text_some(document, "cluster", control_cluster_name(control));
     json_put_text(document, "ver", TEXT(MYELIN_NATS_VERSION));
-    if (options->server_tag_count > 0) {
-        json_put_array(document, "tags");
-        for (uint32_t i = 0; i < options->server_tag_count; i++)
-            json_put_text(document, NULL, options->server_tags[i]);
-        json_put_array_end(document);
-    }
+    monitor_put_tags(document, options);
     json_put_bool(document, "jetstream", false);
     json_put_int(document, "flags", 0);
     json_put_unsigned(document, "seq", ++control->system.sequence);

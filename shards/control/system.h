@@ -20,6 +20,7 @@
 #include "shards/report.h"
 
 struct control;
+struct server_options;
 struct monitor_task;
 struct security_account;
 struct system_service;
@@ -145,6 +146,9 @@ void system_account_say(struct control *control, struct monitor_task *task,
 /* What another server answered a question of this one's (system_subscribers.c); the end of all of them. */
 void system_survey_answered(struct control *control, const struct system_request *request);
 void system_surveys_close(struct control *control);
+
+/* New options are in force: others may know of this server what is not true any more. */
+void system_reloaded(struct control *control, const struct server_options *before);
 
 /* What another server published. */
 void system_peer_statsz(struct control *control, const struct system_request *request);

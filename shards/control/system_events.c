@@ -304,6 +304,12 @@ static void greet(struct control *control)
         log_error(control->log, "No memory for the heartbeats of the system account");
 }
 
+void system_reloaded(struct control *control, const struct server_options *before)
+{
+    if (!server_options_same_labels(before, control->snapshot->options))
+        greet(control);
+}
+
 /* A new one is greeted by a heartbeat, so that it knows this server at once. */
 void system_peer_statsz(struct control *control, const struct system_request *request)
 {

@@ -48,11 +48,11 @@ authorization {{ users: [ {{user: plain, password: p}} ]
 """
 
 
-def login(server, user):
+def login(server, user, **more):
     client = Client(server)
     if client.info.get("tls_required"):
         client.secure(trust(AUTHORITY))
-    return client.hello(user=user, **{"pass": "p"})
+    return client.hello(user=user, **{"pass": "p"}, **more)
 
 
 def settled(client):
@@ -256,6 +256,16 @@ def traced_payload(place):
     return re.search(r'<<- MSG_PAYLOAD: \["?([a-h.]+)', place.stranger()[1]).group(1)
 
 
+def traced_headers(place):
+    """What of two messages, one with headers and one without, is shown on the way in and out."""
+    place.begin = place.logs.mark()
+    client = login(place.server, "any", headers=True)
+    assert outcome(client, b"SUB x 1\r\nHPUB x 18 23\r\nNATS/1.0\r\na: b\r\n\r\nhello\r\nPUB x 5\r\nplain\r\n") is None
+    client.close()
+    shown = re.findall(r"(<<-|->>) MSG_PAYLOAD: .*(a: b.*hello|a: b|plain)", place.stranger()[1])  # among the load's
+    return sorted((way, re.sub(r"b.*hello", "b, hello", what)) for way, what in shown)
+
+
 def stamp(place):
     """A line's date: none, that of UTC or another. The server lives in a zone of its own."""
     place.begin = place.logs.mark()
@@ -302,6 +312,10 @@ def advertised(place):
 def tags(place):
     varz = place.json("varz")
     return None if varz["version"].startswith("2.9.") else varz.get("tags")  # it does not show them
+
+
+def metadata(place):
+    return place.json("varz").get("metadata")
 
 
 def pid(_place):
@@ -503,6 +517,8 @@ ROWS = [
         traces_the_server_itself, False, True),
     Row("max_traced_msg_len", "trace: true", "trace: true, max_traced_msg_len: 5", ("max_traced_msg_len = 5", "max_traced_msg_len = 0"),
         traced_payload, "abcdefgh", "abcde...", "any"),
+    Row("trace_headers", "trace: true", "trace_headers: true", ("trace_headers = true", "trace_headers = false"), traced_headers,
+        [("->>", "a: b, hello"), ("->>", "plain"), ("<<-", "a: b, hello"), ("<<-", "plain")], [("->>", "a: b"), ("<<-", "a: b")], needs=NEWER),
     Row("logtime", "", "logtime: false", ("logtime = false", "logtime = true"), stamp, "local", None),
     Row("logtime_utc", "", "logtime_utc: true", ("logtime_utc = true", "logtime_utc = false"), stamp, "local", "UTC", needs=NEWER),
     Row("log_file", "", f'log_file: "{path("log")}"', ("log_file = .*/log$", "log_file = ?$"), log_at, "stderr", "file"),
@@ -518,6 +534,8 @@ ROWS = [
     Row("client_advertise", "", 'client_advertise: "1.2.3.4:5"', ("Reload: client_advertise = 1.2.3.4:5", "Reload: client_advertise = ?$"),
         advertised, ("127.0.0.1", True), ("1.2.3.4", 5)),
     Row("server_tags", "", "server_tags: [one, two]", ("tags$", "tags$"), tags, None, ["one", "two"], needs=NEWER),
+    Row("server_metadata", "", 'server_metadata { region: eu, rack: "7" }', ("metadata$", "metadata$"), metadata, None,
+        {"rack": "7", "region": "eu"}, needs=NEWER),
     Row("pid_file", "", f'pid_file: "{path("pid")}"', ("pid_file = .*/pid", "accounts"), pid, None, "PID"),
     Row("ports_file_dir", "", f'ports_file_dir: "{FOLDER.name}"', ("ports_file_dir = .*", "ports_file_dir =$"), ports, None, True),
     Row("mappings", "", 'mappings: { "a": "b" }', ("accounts", "accounts"), mapped, "a", "b", "plain", OWN),

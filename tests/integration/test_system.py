@@ -405,6 +405,16 @@ def check_storm(program):
         varz = watch.client.json("$SYS.REQ.SERVER.PING.STATSZ")["statsz"]
         if varz["connections"] != 1 or varz["total_connections"] != CROWD + 1:
             found.append("storm: %r" % varz)
+        # What others are told of a server changes by a reload, and they are told.
+        path = os.path.join(server.folder.name, "compared.conf")
+        with open(path, "a", encoding="ascii") as file:
+            file.write('\nserver_metadata { rack: "7", row: b }\n')
+        server.process.send_signal(signal.SIGHUP)
+
+        def told():
+            return [event["server"].get("metadata") for subject, event in watch.events() if subject.endswith(".STATSZ")]
+
+        pump([watch.client], lambda: {"rack": "7", "row": "b"} in told())
         watch.client.close()
     finally:
         server.stop()

@@ -42,3 +42,11 @@ Test(payload_trace, is_quoted_and_cut_where_the_option_says)
         unlink(path);
     }
 }
+
+Test(payload_trace, of_headers_all_but_the_empty_line)
+{
+    struct bytes message = TEXT("NATS/1.0\r\na: b\r\n\r\nhello");
+    cr_expect(bytes_equal(payload_trace_headers(message, 18), TEXT("NATS/1.0\r\na: b")));
+    cr_expect_eq(payload_trace_headers(message, 0).count, 0);
+    cr_expect_eq(payload_trace_headers(message, 4).count, 0);
+}

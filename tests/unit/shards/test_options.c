@@ -254,6 +254,12 @@ static const char *show(const struct server_options *o, const char *what)
         snprintf(shown, sizeof(shown), "%s http %lld https %lld base %s",
                  o->http_host == NULL ? "" : o->http_host, (long long)o->http_port, (long long)o->https_port,
                  o->http_base_path == NULL ? "none" : o->http_base_path);
+    else if (strcmp(what, "metadata") == 0)
+        for (uint32_t i = 0; i < o->metadata_count; i++)
+            snprintf(shown + strlen(shown), sizeof(shown) - strlen(shown), "%s=%.*s;", o->metadata[i].key,
+                     BYTES_PRINTF(o->metadata[i].value));
+    else if (strcmp(what, "trace") == 0)
+        snprintf(shown, sizeof(shown), "%d %d %d", o->trace, o->trace_verbose, o->net.trace_headers);
     else if (strcmp(what, "tags") == 0)
         for (uint32_t i = 0; i < o->server_tag_count; i++)
             snprintf(shown + strlen(shown), sizeof(shown) - strlen(shown), "%.*s;",
@@ -315,6 +321,11 @@ static const struct value_case value_cases[] = {
      "shards 2 poll 30000 buffer 4096 mailbox 1048576 pin 1"},
     {WITH_FILE, "server_tags: [a, b]", "tags", "a;b;"},
     {WITH_FILE, "server_tags: a", "tags", "a;"},
+    {WITH_FILE, "server_metadata {region: eu, Rack: \"7 b\", \"a.b\": \"\"}", "metadata",
+     "Rack=7 b;a.b=;region=eu;"},
+    {WITH_FILE, "server_metadata {}", "metadata", ""},
+    {WITH_FILE, "trace_headers: true", "trace", "1 0 1"},
+    {WITH_FILE, "trace: true\ntrace_headers: false", "trace", "0 0 0"},
     {"nats-server", NULL, "monitoring", " http 0 https 0 base none"},
     {WITH_FILE, "http: 8222", "monitoring", " http 8222 https 0 base none"},
     {WITH_FILE, "http: \"h:-1\"\nhttp_base_path: /x", "monitoring", "h http -1 https 0 base /x"},
@@ -379,6 +390,10 @@ static const struct error_case error_cases[] = {
     {"port: 99999", "c.conf:1:0: port must be from -1 to 65535, not 99999\n"},
     {"server_name: \"a b\"", "c.conf:1:0: server name cannot contain spaces\n"},
     {"server_tags: 5", "c.conf:1:0: error parsing tags: unsupported type int64\n"},
+    {"server_metadata: 5", "c.conf:1:0: error parsing metadata: unsupported type int64\n"},
+    {"server_metadata {a: 5}", "c.conf:1:17: interface conversion: interface {} is int64, not string\n"},
+    {"server_metadata {a: \"b\\x00\"}", "c.conf:1:17: a must not contain a zero byte\n"},
+    {"trace_headers: 5", "c.conf:1:0: interface conversion: interface {} is int64, not bool\n"},
     {"pid_file: \"a\\x00b\"", "c.conf:1:0: pid_file must not contain a zero byte\n"},
     {"receive_buffers: 100", "c.conf:1:0: receive_buffers must be a power of two, not 100\n"},
     {"tls {cert_file: a}", "c.conf:1:0: missing 'key_file' in TLS configuration\n"},
@@ -507,6 +522,9 @@ static const struct reload_case reload_cases[] = {
      "Reload: client_advertise = 1.2.3.4:5\n", NULL},
     {WITH_FILE, "trace: true", "trace_verbose: true\nlogtime: false",
      "Reloaded: trace_verbose = true\nReloaded: logtime = false\n", NULL},
+    {WITH_FILE, "server_metadata {a: b}", "server_metadata {a: c}\ntrace_headers: true",
+     "Reloaded: metadata\nReloaded: trace = true\nReloaded: trace_headers = true\n", NULL},
+    {WITH_FILE, "server_metadata {a: b, c: d}", "server_metadata {c: d, a: b}", "", NULL},
     {WITH_FILE, "pid_file: a", "pid_file: b\nserver_tags: x\nno_fast_producer_stall: true",
      "Reloaded: tags\nReloaded: pid_file = b\nReloaded: fast producers will not be stalled\n", NULL},
     {WITH_FILE, "port: 1", "port: 1\nauthorization {user: a, password: b, timeout: 5}",
