@@ -382,6 +382,10 @@ bench-cluster: build ## two nodes of Myelin and of nats-server: CPU per message,
 bench-gateways: build ## two clusters of Myelin and of nats-server: CPU per message
 	python3 bench/gateways.py --bench $(out)/myelin-bench --myelin $(out)/myelin $(BENCH_ARGUMENTS)
 
+.PHONY: bench-floods
+bench-floods: build ## a client's latency while others flood the server with handshakes and wrong passwords
+	python3 -B bench/floods.py --bench $(out)/myelin-bench --myelin $(out)/myelin $(BENCH_ARGUMENTS)
+
 .PHONY: bench-streaming
 bench-streaming: build ## NATS Streaming: Myelin, nats-streaming-server where it was built, and the disk alone
 	python3 bench/streaming.py --bench $(out)/myelin-bench --myelin $(out)/myelin $(BENCH_ARGUMENTS)
