@@ -2,9 +2,11 @@
 """bench/scrape.py - what it costs to be watched: the server's CPU time for the same messages with and without somebody who
 asks /varz, /connz and /metrics ten times a second, beside 0, 1,000 and 10,000 connections that do nothing.
 
-Runs in turn on one server for each number of connections, so that a noisy moment hits both. What the pages of figures took
-of the shards' time is read from the server (docs/monitoring.md 2): that figure needs no quiet machine. See
-docs/benchmarks.md. Only Python's own library is used.
+Pairs of runs, one watched and one not, in turn on one server for each number of connections: a noisy moment hits both of a
+pair, and the median over many pairs of how much more the watched one took is steadier than either. The time of a message,
+whose publisher does not wait, is what throughput is the inverse of. What the pages of figures took of the shards' time is read
+from the server (docs/monitoring.md 2): that figure needs no quiet machine. See docs/benchmarks.md. Only Python's own library
+is used.
 """
 import argparse
 import http.client
@@ -88,25 +90,34 @@ def once(options, process, port):
     return cpu_ns(process.pid) - before, time.monotonic_ns() - began
 
 
+def shares(pairs):
+    """How much more the second of each pair is, in per cent: the median, and between what the middle half lies."""
+    ratios = [100 * (watched / without - 1) for without, watched in pairs]
+    low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+    return f"{middle:+.2f} % ({low:+.2f} .. {high:+.2f})"
+
+
 def measure(options, path, count):
     watched_port = free_port()
     process, port = Server(path, path, ["-m", str(watched_port)]).start()
     try:
         clients = crowd(port, count)
         watcher = Watcher(watched_port)
-        cpu, span = {False: [], True: []}, 0
+        cpu, time_taken, span = [], [], 0
         page_seconds = -pages(watched_port)[0]
-        for _ in range(options.rounds):
-            for watched in (False, True):
+        for number in range(options.rounds):
+            ran = {}
+            for watched in ((False, True), (True, False))[number % 2]:  # whoever comes second gains nothing by it
                 (watcher.on.set if watched else watcher.on.clear)()
-                used, took = once(options, process, port)
-                cpu[watched].append(used)
-                span += took if watched else 0
+                ran[watched] = once(options, process, port)
+                span += ran[watched][1] if watched else 0
+            cpu.append((ran[False][0], ran[True][0]))
+            time_taken.append((ran[False][1], ran[True][1]))
         watcher.on.clear()
         taken, longest = pages(watched_port)
         page_seconds += taken
-        without, watched = (statistics.median(cpu[key]) / options.messages for key in (False, True))
-        row = [os.path.basename(path), f"{count:,}", f"{without:.1f} ns", f"{watched:.1f} ns", f"{100 * (watched / without - 1):+.1f} %",
+        without, watched = (statistics.median(pair[key] for pair in cpu) / options.messages for key in (False, True))
+        row = [os.path.basename(path), f"{count:,}", f"{without:.1f} ns", f"{watched:.1f} ns", shares(cpu), shares(time_taken),
                f"{1000 * watcher.seconds / max(watcher.rounds, 1):.1f} ms"]
         row += [f"{100e9 * page_seconds / span:.2f} %", f"{1e6 * longest:.0f} us"] if longest > 0 else ["", ""]
         print("| " + " | ".join(row) + " |", flush=True)
@@ -122,13 +133,13 @@ def main():
     parser.add_argument("--server", action="append", help="a server's program; may be given several times (build/myelin)")
     parser.add_argument("--bench", default=os.path.join(root, "build", "myelin-bench"))
     parser.add_argument("--messages", type=int, default=10000000)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=21, help="pairs of runs")
     parser.add_argument("--connections", type=int, action="append", help="(0, 1000, 10000)")
     options = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    print("| server | idle connections | CPU a message | watched | more | a round of questions | of it pages, of the shards' time "
-          "| longest page |\n|---|---|---|---|---|---|---|---|")
+    print("| server | idle connections | CPU a message | watched | more CPU a message | more time a message | a round of questions "
+          "| of it pages, of the shards' time | longest page |\n|---|---|---|---|---|---|---|---|---|")
     for path in options.server or [os.path.join(root, "build", "myelin")]:
         for count in options.connections or [0, 1000, 10000]:
             measure(options, path, count)

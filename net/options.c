@@ -1,6 +1,7 @@
 /* net/options.c - the rows of the options that concern a client connection (configuration.md 4.2). */
 #include "net/options.h"
 
+#include "net/ocsp.h"
 #include "net/tls_context.h"
 
 #include <inttypes.h>
@@ -49,6 +50,21 @@ static void parse_tls(void *target, const struct config_entry *entry, struct are
 {
     struct net_options *options = target;
     tls_options_parse(&options->tls, TLS_FOR_CLIENTS, entry, arena, errors);
+}
+
+static void parse_ocsp(void *target, const struct config_entry *entry, struct arena *arena,
+                       struct option_errors *errors)
+{
+    (void)arena;
+    struct net_options *options = target;
+    ocsp_mode_parse(&options->ocsp_mode, entry, errors);
+}
+
+static void compare_ocsp(const void *old, const void *new, struct option_changes *changes)
+{
+    const struct net_options *before = old, *after = new;
+    if (before->ocsp_mode != after->ocsp_mode)
+        config_text_add(&changes->lines, "Reloaded: OCSP\n");
 }
 
 static void refuse(struct option_changes *changes, const char *name, int64_t before, int64_t after)
@@ -193,6 +209,11 @@ static const struct option rows[] = {
      NEVER_BELOW_ZERO,
      .reload = RELOAD_NEVER,
      .internal = "MaxClosedClients"},
+    {.name = "ocsp",
+     .kind = OPTION_CUSTOM,
+     .reload = RELOAD_NOW,
+     .parse = parse_ocsp,
+     .compare = compare_ocsp},
     {.name = "no_header_support",
      .kind = OPTION_CUSTOM,
      .reload = RELOAD_NEVER,

@@ -37,6 +37,7 @@ struct net_options {
     int write_timeout;  /* enum write_timeout */
     bool headers;       /* false with no_header_support: true */
     bool trace;         /* protocol trace: the log wants every operation */
+    int ocsp_mode;      /* enum ocsp_mode */
     bool trace_headers; /* of messages only the headers */
     bool no_fast_producer_stall;
     bool allow_non_tls;     /* with TLS: clients may stay in clear */

@@ -393,3 +393,16 @@ int64_t tls_context_valid_until_seconds(const struct tls_context *context)
     const X509 *certificate = context->identities[0].certificate;
     return ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &until) == 1 ? (int64_t)timegm(&until) : 0;
 }
+
+bool tls_context_must_staple(const struct tls_context *context)
+{
+    bool found = false;
+    if (context == NULL || context->identity_count == 0)
+        return false;
+    TLS_FEATURE *features = X509_get_ext_d2i(context->identities[0].certificate, NID_tlsfeature, NULL, NULL);
+    for (int i = 0; i < sk_ASN1_INTEGER_num(features); i++) /* -1 of none */
+        found = found || ASN1_INTEGER_get(sk_ASN1_INTEGER_value(features, i)) == TLSEXT_TYPE_status_request;
+    TLS_FEATURE_free(features);
+    ERR_clear_error();
+    return found;
+}

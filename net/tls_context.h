@@ -48,4 +48,8 @@ bool tls_context_same(const struct tls_context *a, const struct tls_context *b);
  * a dashboard can warn in time. 0: it has none; NULL has none either. Thread: any. */
 int64_t tls_context_valid_until_seconds(const struct tls_context *context);
 
+/* Whether that certificate demands that an OCSP responder's answer is stapled to it (RFC 7633). Thread: any.
+ */
+bool tls_context_must_staple(const struct tls_context *context);
+
 #endif

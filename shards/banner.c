@@ -3,6 +3,7 @@
 
 #include "core/base/version.h"
 #include "core/security/password.h"
+#include "net/ocsp.h"
 
 enum { PAYLOAD_ADVISED_BYTES_MAX = 8 * 1024 * 1024 };
 
@@ -37,6 +38,17 @@ void banner_start(struct log *log, const struct banner *banner, const struct ser
         log_warning(
             log,
             "Maximum payloads over 8.00 MB are generally discouraged and could lead to poor performance");
+    banner_certificates(log, options);
+}
+
+void banner_certificates(struct log *log, const struct server_options *options)
+{
+    const struct tls_options *all[] = {&options->net.tls, &options->cluster.tls, &options->gateway.tls};
+    for (size_t i = 0; i < COUNT_OF(all); i++) {
+        if (ocsp_disregarded(all[i], options->net.ocsp_mode))
+            log_warning(log, "Certificate at '%s' has MustStaple but OCSP is disabled",
+                        all[i]->pairs[0].cert_file);
+    }
 }
 
 void banner_listening(struct log *log, const struct server_options *options, uint16_t port)

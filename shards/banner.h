@@ -16,6 +16,10 @@ struct banner {
 /* Everything up to the listeners. Thread: main. */
 void banner_start(struct log *log, const struct banner *banner, const struct server_options *options);
 
+/* Warns of certificates that are served against their demand for OCSP stapling: at the start, and when a
+ * reload has brought other options. */
+void banner_certificates(struct log *log, const struct server_options *options);
+
 /* "Listening for client connections on host:port", the real port, and what TLS asks of them. */
 void banner_listening(struct log *log, const struct server_options *options, uint16_t port);
 

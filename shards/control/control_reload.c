@@ -7,6 +7,7 @@
 #include "core/base/memory.h"
 #include "core/base/version.h"
 #include "core/security/authenticate.h"
+#include "shards/banner.h"
 #include "shards/control/control_internal.h"
 #include "shards/log_setup.h"
 #include "shards/mail.h"
@@ -174,6 +175,8 @@ bool control_reload(struct control *control, char *refusal, size_t refusal_bytes
     cluster_reloaded(control);
     monitor_reloaded(control);
     system_reloaded(control, control->retired->options);
+    if (control->retired->options->net.ocsp_mode != options->net.ocsp_mode)
+        banner_certificates(control->log, options);
     close_surplus(control);
     control->changes = changes;
     return true;

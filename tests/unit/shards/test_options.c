@@ -524,6 +524,7 @@ static const struct reload_case reload_cases[] = {
      "Reloaded: trace_verbose = true\nReloaded: logtime = false\n", NULL},
     {WITH_FILE, "server_metadata {a: b}", "server_metadata {a: c}\ntrace_headers: true",
      "Reloaded: metadata\nReloaded: trace = true\nReloaded: trace_headers = true\n", NULL},
+    {WITH_FILE, "port: 1", "port: 1\nocsp: false", "Reloaded: OCSP\n", NULL},
     {WITH_FILE, "server_metadata {a: b, c: d}", "server_metadata {c: d, a: b}", "", NULL},
     {WITH_FILE, "pid_file: a", "pid_file: b\nserver_tags: x\nno_fast_producer_stall: true",
      "Reloaded: tags\nReloaded: pid_file = b\nReloaded: fast producers will not be stalled\n", NULL},
