@@ -429,12 +429,16 @@ test_targets += reload-check
 reload-check: $(out)/myelin ## reloads of users, permissions, accounts, certificates and every option under load, on three shards; --signal
 	python3 -B tests/integration/test_reload.py $(out)/myelin
 	python3 -B tests/integration/test_reload_options.py $(out)/myelin
+	python3 -B tests/integration/test_reload_times.py $(out)/myelin
+	python3 -B tests/integration/test_reload_dials.py $(out)/myelin
 	python3 -B tests/integration/test_signals.py $(out)/myelin
 
 .PHONY: reload-nats
 reload-nats: ## the options of reload-check against nats-server, when it is installed
 	@if [ -z "$(nats_server)" ]; then echo "nats-server is not installed"; \
 	else python3 -B tests/integration/test_reload_options.py "$(nats_server)" && \
+		python3 -B tests/integration/test_reload_times.py "$(nats_server)" && \
+		python3 -B tests/integration/test_reload_dials.py "$(nats_server)" && \
 		python3 -B tests/integration/test_signals.py "$(nats_server)"; fi
 
 test_targets += service-check

@@ -7,6 +7,7 @@
 #include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "core/base/quote.h"
+#include "core/config/duration.h"
 #include "core/security/authenticate.h"
 #include "net/client_access.h"
 #include "net/client_internal.h"
@@ -459,16 +460,22 @@ void client_close(struct client *client, enum closed_reason reason, const char *
         log_notice(context->log, "%s - Slow Consumer Detected: MaxPending of %lld Exceeded", prefix,
                    (long long)context->options->max_pending_bytes);
     }
-    if (reason == CLOSED_SLOW_CONSUMER_WRITE_DEADLINE) {
-        if (!greeted_only)
-            slow_consumer_count(client); /* one that never said CONNECT is not counted */
-        log_notice(context->log,
-                   "%s - Slow Consumer Detected: WriteDeadline of %.3gs exceeded with %llu total bytes.",
-                   prefix, (double)context->options->write_deadline_ns / 1e9,
-                   (unsigned long long)client->output.pending_bytes);
-    }
+    if (reason == CLOSED_SLOW_CONSUMER_WRITE_DEADLINE && !greeted_only)
+        slow_consumer_count(client); /* one that never said CONNECT is not counted */
     log_debug(context->log, "%s - Client connection closed: %s", prefix, closed_reason_text(reason));
     context->host->closing(client, flush);
+}
+
+void client_write_late(struct client *client, int64_t deadline_ns, uint32_t part_count, uint64_t total_bytes)
+{
+    char prefix[CLIENT_PREFIX_BYTES], deadline[DURATION_TEXT_BYTES_MAX];
+    if (client->state != CLIENT_CLOSED)
+        log_notice(
+            client->context->log,
+            "%s - Slow Consumer Detected: WriteDeadline of %s exceeded with %u chunks of %llu total bytes.",
+            client_prefix(client, prefix, sizeof prefix), duration_print(deadline_ns, deadline), part_count,
+            (unsigned long long)total_bytes);
+    client_close(client, CLOSED_SLOW_CONSUMER_WRITE_DEADLINE, NULL);
 }
 
 bool client_remove_subscriptions(struct client *client, uint32_t most)

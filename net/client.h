@@ -171,6 +171,10 @@ void client_tell_lame_duck(struct client *client);
  */
 void client_close(struct client *client, enum closed_reason reason, const char *error);
 
+/* What was to be sent did not go out within the deadline of the options that it came under: closes it as a
+ * slow consumer. Of the write that was under way: its parts, and all that waits. */
+void client_write_late(struct client *client, int64_t deadline_ns, uint32_t part_count, uint64_t total_bytes);
+
 /* New options are in force; `before` are the old ones. Limits are taken over; a login that the new options do
  * not know any more is closed (spec/configuration.md 5.4). */
 void client_options_changed(struct client *client, const struct security_options *before);

@@ -320,6 +320,8 @@ void connection_sent(struct shard *shard, struct connection *connection, int32_t
 
 void connection_write_late(struct shard *shard, struct connection *connection)
 {
+    struct iovec parts[LOOP_SEND_PARTS_MAX];
+    const struct output *output = connection_output(connection);
     bool retry = shard->context.options->write_timeout == WRITE_TIMEOUT_RETRY && connection->send_progressed;
     connection->send_progressed = false;
     if (retry && connection->state <= CONNECTION_FLUSHING)
@@ -327,7 +329,8 @@ void connection_write_late(struct shard *shard, struct connection *connection)
     if (connection->state == CONNECTION_OPEN && !connection->client_begun)
         client_close(&connection->client, CLOSED_TLS_HANDSHAKE_FAILURE, NULL); /* no consumer yet */
     else if (connection->state == CONNECTION_OPEN)
-        client_close(&connection->client, CLOSED_SLOW_CONSUMER_WRITE_DEADLINE, NULL);
+        client_write_late(&connection->client, connection->write_deadline_ns,
+                          output_gather(output, parts, LOOP_SEND_PARTS_MAX), output->pending_bytes);
     else if (connection->state == CONNECTION_FLUSHING)
         end(shard, connection);
 }

@@ -64,6 +64,7 @@ struct gateway_cluster {
     uint8_t order[GATEWAY_ADDRESSES_MAX];
     uint8_t state; /* enum gateway_state */
     bool registered;
+    bool was_connected;
     bool forget; /* to be freed as soon as nothing is under way */
     char name[GATEWAY_NAME_BYTES];
 };

@@ -13,7 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { REPORT_EVERY = 3600 /* rounds, before the first success */ };
 #define DIAL_TIMEOUT_NS NS_PER_SECOND
 #define DIAL_PAUSE_NS NS_PER_SECOND
 #define DIAL_PAUSE_MOST_NS (30 * NS_PER_SECOND)
@@ -98,9 +97,12 @@ static void round_failed(struct control *control, struct gateway_cluster *cluste
     gateways_dial_in(control, cluster, cluster->delay_ns);
 }
 
-static bool reported(const struct gateway_cluster *cluster)
+static bool reported(const struct control *control, const struct gateway_cluster *cluster)
 {
-    return cluster->attempts == 1 || cluster->attempts % REPORT_EVERY == 0;
+    const struct server_options *options = control->snapshot->options;
+    int64_t every =
+        cluster->was_connected ? options->reconnect_error_reports : options->connect_error_reports;
+    return cluster->attempts == 1 || (every > 0 && cluster->attempts % (uint64_t)every == 0);
 }
 
 static void where(const struct gateway_cluster *cluster, char *out, size_t out_bytes)
@@ -121,7 +123,7 @@ static void report(struct control *control, const struct gateway_cluster *cluste
     uint16_t port = cluster->at.port;
     where(cluster, shown, sizeof shown);
     dial_address_show(&cluster->address.any, address, sizeof address, &port);
-    log_line(control->log, reported(cluster) ? LOG_ERROR : LOG_DEBUG,
+    log_line(control->log, reported(control, cluster) ? LOG_ERROR : LOG_DEBUG,
              "Error connecting to %s: dial tcp %s:%u: %s", shown,
              address[0] == 0 ? cluster->at.host : address, port, why);
 }
@@ -226,7 +228,7 @@ static void connect_to(struct control *control, struct gateway_cluster *cluster,
         return;
     }
     where(cluster, shown, sizeof shown);
-    log_line(control->log, reported(cluster) ? LOG_NOTICE : LOG_DEBUG, "Connecting to %s", shown);
+    log_line(control->log, reported(control, cluster) ? LOG_NOTICE : LOG_DEBUG, "Connecting to %s", shown);
     cluster->state = GATEWAY_CONNECTING;
     loop_connect(control->loop, &cluster->connect, cluster->fd, &cluster->address.any, count);
     timer_set_in(control, cluster, DIAL_TIMEOUT_NS);

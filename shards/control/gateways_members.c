@@ -316,7 +316,7 @@ static void outbound_registers(struct control *control, struct gateway_link *lin
     }
     bool told = control_tell(control, link->shard, &answer, sizeof answer);
     ASSERT(told);
-    link->registered = cluster->registered = true;
+    link->registered = cluster->registered = cluster->was_connected = true;
     cluster->attempts = 0;
     cluster->delay_ns = 0;
     memcpy(link->name, cluster->name, sizeof link->name);
