@@ -329,6 +329,7 @@ struct conformance_case {
     const struct step *steps;  /* or a script */
     bool (*run)(struct run *); /* or a function of measured.c */
     bool alone;                /* ends or harms its server: gets one of its own */
+    bool slow;                 /* `run` takes seconds or all of the machine: not with --quick */
     int server_files;          /* descriptors that its server may have; 0: what the machine allows */
     bool sees_pings; /* the server's PINGs are part of the case; else they are answered on the way */
     bool sees_infos; /* so is the INFO behind the first PONG; else it is taken aside */

@@ -39,6 +39,7 @@ static const struct need_row {
 static const char *const flavour_names[FLAVOURS] = {
     [FLAVOUR_MYELIN] = "myelin", [FLAVOUR_NATS_2_9] = "nats-2.9", [FLAVOUR_NATS_NEW] = "nats-new"};
 
+static bool row_waits(const struct conformance_case *row);
 static bool suite_wants(const struct suite *suite, const struct conformance_case *row);
 static void group_run(struct suite *suite, size_t first, int number);
 static bool group_has(const struct suite *suite, size_t first, size_t index);
@@ -57,7 +58,11 @@ enum err suite_init(struct suite *suite)
         return ERR_MEMORY;
     for (const struct case_table *const *table = conformance_tables; *table != NULL; table++) {
         for (size_t i = 0; i < (*table)->count; i++) {
-            if (suite_wants(suite, &(*table)->rows[i]))
+            if (!suite_wants(suite, &(*table)->rows[i]))
+                continue;
+            if (suite->quick && row_waits(&(*table)->rows[i]))
+                suite->left_count++;
+            else
                 suite->rows[suite->count++] = &(*table)->rows[i];
         }
     }
@@ -143,6 +148,16 @@ const char *need_missing(enum flavour flavour, enum need need)
 const char *flavour_name(enum flavour flavour)
 {
     return flavour_names[flavour];
+}
+
+/* Whether the row is about times, or so much work that whoever runs beside it notices. */
+static bool row_waits(const struct conformance_case *row)
+{
+    bool waits = row->slow;
+    for (const struct step *step = row->steps; !waits && step != NULL && step->kind != STEP_END; step++)
+        waits = step->kind == STEP_PAUSE || step->kind == STEP_BETWEEN || step->kind == STEP_REFUSED ||
+                step->kind == STEP_EXITS;
+    return waits;
 }
 
 /* A pattern is a number of the list, or a name with the shell's wildcards, or a part of a name. */

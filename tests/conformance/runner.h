@@ -22,6 +22,8 @@ struct suite {
     const char *pattern; /* of names or numbers; NULL: all */
     const char *directory;
     int jobs;
+    bool quick;        /* without rows that wait for a time, or need the machine for themselves */
+    size_t left_count; /* how many that leaves out */
     size_t count;
     const struct conformance_case **rows; /* the chosen ones, `count`, in the order of the tables */
     struct outcome *outcomes;             /* one for each row; in memory that the children share */

@@ -33,18 +33,21 @@ static const struct conformance_case rows[] = {
      .configuration = ON_WRITE_RETRY,
      .only = MYELIN | NATS_NEW,
      .differs = "write_timeout came with 2.11.11 and 2.12.2",
-     .run = slow_reader_with_retry},
+     .run = slow_reader_with_retry,
+     .slow = true},
     {.spec = "section 13.5",
      .name = "write_deadline_closes_who_reads_too_slowly",
      .configuration = ON_WRITE_DEADLINE,
-     .run = slow_reader_without_retry},
+     .run = slow_reader_without_retry,
+     .slow = true},
     {.spec = "section 13.5",
      .name = "retry_closes_who_does_not_read_at_all",
      .configuration = ON_WRITE_RETRY,
      .alone = true, /* it counts the server's descriptors */
      .only = MYELIN | NATS_NEW,
      .differs = "write_timeout came with 2.11.11 and 2.12.2",
-     .run = silent_reader_with_retry},
+     .run = silent_reader_with_retry,
+     .slow = true},
 };
 
 const struct case_table cases_slow_readers = {rows, COUNT_OF(rows)};

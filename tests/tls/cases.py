@@ -49,6 +49,9 @@ class Run:
         return trust(self.ca, self.identities[name])
 
     def configuration(self, block, top=""):
+        """The file. A loaded machine may need more than the two seconds that a handshake has by default."""
+        if block is not None and "timeout:" not in block:
+            block += "timeout: 20\n"
         text = top + "\n" + ("" if block is None else "tls {\n" + block + "\n}\n")
         return re.sub(r"\{(\w+)\}", lambda match: '"%s"' % self.files[match.group(1)], text)
 
