@@ -16,6 +16,7 @@ enum mail_kind {
     MAIL_SHORT_MESSAGE,     /* the same, for what most are: plain, without headers, whole in the record */
     MAIL_INTEREST,          /* shard, control -> shard: how many subscriptions the sender has for a pattern */
     MAIL_ACCOUNT_COUNT,     /* shard -> shard: how many clients an account has at the sender */
+    MAIL_RESPONDER,         /* shard -> shard: who is about to answer a request that is measured */
     MAIL_STALL,             /* shard -> shard: do not read from that publisher for a moment */
     MAIL_CONNECTION,        /* control -> shard: a new connection */
     MAIL_CONNECTION_CLOSED, /* shard -> control */
@@ -119,6 +120,15 @@ struct mail_account_count {
     uint8_t kind;
     uint32_t account;
     uint32_t count;
+};
+
+struct mail_responder {
+    uint8_t kind;
+    uint32_t reply_count;
+    uint32_t json_count;
+    uint32_t account;
+    int64_t rtt_ns;
+    struct block *block; /* the reply's subject, then the JSON; NULL: they follow inline */
 };
 
 struct mail_stall {

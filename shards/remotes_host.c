@@ -255,9 +255,10 @@ static enum route_host_result host_publish(struct route *route, const struct rou
     if (account == NULL)
         return ROUTE_HOST_DONE;
     struct message message = operation->message;
-    message.mapped_reply = gateway_reply_is(message.reply);
+    replies_mark(&message);
     bool mapped = UNLIKELY(shard->gateways.matches != NULL) && gateway_reply_is(message.subject);
-    if (UNLIKELY(mapped || message.mapped_reply)) { /* each is looked at by itself */
+    if (UNLIKELY(mapped || message.mapped_reply ||
+                 message.measured_reply)) { /* each is looked at by itself */
         message = message_first(&message, 1);
         *done = 1;
     }

@@ -115,7 +115,7 @@ enum need { NEEDS_NOTHING, NEEDS_ACCOUNTS, NEEDS_MAPPINGS, NEEDS_LEAF_NODES, NEE
                 "[\"m.>\"]}}, {user: \"dst\", password: \"p\", permissions: {publish: [\"dst.>\"]}}, "       \
                 "{user: \"any\", password: \"p\"} ] }\n")                                                    \
     X(IMPORTS,                                                                                               \
-      "accounts {\n"                                                                                         \
+      "shards: 3\naccounts {\n" /* nats-server takes this for a variable, since it is used as one */         \
       " EXP { users: [ {user: \"exp\", password: \"p\"} ], mappings { \"one\": \"one.mapped\" }\n"           \
       "  exports: [ {stream: \"pub.>\"}, {stream: \"turn.*.*\"}, {stream: \"both\"}, {service: "             \
       "\"map.*.*\"}, {service: \"one\"}, "                                                                   \
@@ -139,7 +139,7 @@ enum need { NEEDS_NOTHING, NEEDS_ACCOUNTS, NEEDS_MAPPINGS, NEEDS_LEAF_NODES, NEE
       "\"pub.>\"}}, "                                                                                        \
       "{stream: {account: EXP, subject: \"both\"}} ] }\n"                                                    \
       " SMALL { users: [ {user: \"small\", password: \"p\"} ], limits: { max_connections: 2, max_subs: 2, "  \
-      "max_payload: 10 } }\n"                                                                                \
+      "max_payload: 10, max_leafnodes: $shards } }\n"                                                        \
       "}\n")                                                                                                 \
     X(SYSTEM_USERS,                                                                                          \
       "accounts { SYS { users: [ {user: \"sys\", password: \"p\"} ] } }\nsystem_account: SYS\n")             \
