@@ -201,7 +201,7 @@ struct mail_route {
 struct mail_route_said {
     uint8_t kind;
     uint8_t said;      /* enum route_said */
-    uint8_t known_url; /* with ROUTE_SAID_CONNECT: route_tls_known_url() */
+    uint8_t certified; /* with ROUTE_SAID_CONNECT: route_tls_certified() */
     uint32_t count;
     uint64_t rid;
     struct block *block; /* the JSON */

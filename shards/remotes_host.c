@@ -230,7 +230,7 @@ static enum route_host_result host_said(struct route *route, enum route_said sai
     struct mail_route_said mail = {
         .kind = MAIL_ROUTE_SAID, .said = (uint8_t)said, .rid = route->rid, .count = (uint32_t)json.count};
     if (said == ROUTE_SAID_CONNECT)
-        mail.known_url = route_tls_known_url(shard, route_connection_of(route));
+        mail.certified = route_tls_certified(shard, route_connection_of(route));
     mail.block = block_take(&shard->context.pool.blocks, json.count);
     if (mail.block == NULL)
         return ROUTE_HOST_MEMORY;
