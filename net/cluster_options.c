@@ -274,9 +274,6 @@ static void parse_tls(void *target, const struct config_entry *entry, struct are
 {
     struct cluster_options *options = target;
     tls_options_parse(&options->tls, TLS_FOR_CLUSTER, entry, arena, errors);
-    if (options->tls.on && options->tls.map)
-        option_fail(errors, entry->position,
-                    "verify_and_map of routes is not supported by this version of Myelin");
 }
 
 static const struct option block_rows[] = {

@@ -78,21 +78,11 @@ static void parse_authorization(void *target, const struct config_entry *entry, 
                          errors);
 }
 
-/* A certificate that says which user it is means nothing here. */
-static void tls_parse(struct tls_options *tls, enum tls_place place, const struct config_entry *entry,
-                      struct arena *arena, struct option_errors *errors)
-{
-    tls_options_parse(tls, place, entry, arena, errors);
-    if (tls->on && tls->map)
-        option_fail(errors, entry->position,
-                    "verify_and_map of gateways is not supported by this version of Myelin");
-}
-
 static void parse_tls(void *target, const struct config_entry *entry, struct arena *arena,
                       struct option_errors *errors)
 {
     struct gateway_options *options = target;
-    tls_parse(&options->tls, TLS_FOR_GATEWAY, entry, arena, errors);
+    tls_options_parse(&options->tls, TLS_FOR_GATEWAY, entry, arena, errors);
 }
 
 /* ---- the list of remote clusters ---- */
@@ -146,7 +136,7 @@ static void parse_remote_tls(void *target, const struct config_entry *entry, str
                              struct option_errors *errors)
 {
     struct gateway_remote_options *remote = target;
-    tls_parse(&remote->tls, TLS_FOR_REMOTE, entry, arena, errors);
+    tls_options_parse(&remote->tls, TLS_FOR_REMOTE, entry, arena, errors);
 }
 
 static const struct option remote_rows[] = {
@@ -237,7 +227,7 @@ static bool texts_equal(const char *a, const char *b)
 
 static bool tls_equal(const struct tls_options *a, const struct tls_options *b)
 {
-    return a->on == b->on && a->known_urls == b->known_urls &&
+    return a->on == b->on && a->known_urls == b->known_urls && a->map == b->map &&
            tls_options_timeout_ns(a) == tls_options_timeout_ns(b);
 }
 

@@ -83,10 +83,12 @@ struct session_context {
     struct random random;
     uint64_t hash_seed; /* of its sessions' tables; random, and nobody is told */
     struct log *log;
-    int64_t now_ns;      /* monotonic, of this turn */
-    uint64_t turn;       /* counts the turns of the loop */
-    struct lines *lines; /* NULL: none are remembered */
-    uint64_t runs;       /* counts the runs that had more than one receiver: client.run_seen */
+    int64_t now_ns;        /* monotonic, of this turn */
+    int64_t wall_minus_ns; /* the wall clock less the monotonic one, looked at once: a client began at the
+                              same moment whenever that is said */
+    uint64_t turn;         /* counts the turns of the loop */
+    struct lines *lines;   /* NULL: none are remembered */
+    uint64_t runs;         /* counts the runs that had more than one receiver: client.run_seen */
     bool lame_duck;
     uint8_t *mapped_subject; /* TRANSFORM_SUBJECT_BYTES_MAX for what mappings make; the host frees it. NULL:
                                 none was needed yet */

@@ -35,6 +35,7 @@ struct message {
     struct block *block;      /* the counted block that `body` lies in, or NULL */
     bool from_service;        /* a request of another account: not for those who import a stream */
     bool mapped_reply;        /* gateway_reply_is() of `reply`: no client is to see it so */
+    bool measured_reply;      /* of a request whose answer is measured: the deliverer takes part */
     uint8_t way;              /* enum message_way */
     struct bytes queues;      /* of MESSAGE_FROM_GATEWAY: the only groups that may have it, blanks between */
     struct client *publisher; /* this shard's; NULL when it came by mailbox */

@@ -28,7 +28,7 @@ static void member_start(struct json_writer *writer, const struct client *client
     char stamp[64];
     char whole[96];
     struct tm parts;
-    int64_t wall_ns = clock_wall_ns() - (client->context->now_ns - client->start_ns);
+    int64_t wall_ns = client->context->wall_minus_ns + client->start_ns;
     time_t seconds = (time_t)(wall_ns / NS_PER_SECOND);
     if (gmtime_r(&seconds, &parts) == NULL || strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &parts) == 0)
         return;

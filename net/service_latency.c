@@ -6,16 +6,27 @@
 #include "core/codec/json_writer.h"
 #include "core/codec/nuid.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <strings.h>
 #include <time.h>
 
-enum { STAMP_BYTES = 96 };
+enum {
+    HEADERS_MAX = 32, /* names that one metric repeats; what comes behind is left out */
+    NAME_BYTES_MAX = 128,
+};
 
-/* Names that may trigger a sample or travel along with those that do. */
-static const char *const trace_names[] = {
-    "Uber-Trace-Id", "X-B3-Sampled", "X-B3-TraceId", "X-B3-ParentSpanId",
-    "X-B3-SpanId",   "B3",           "traceparent",  "tracestate",
+/* Which header has asked for the sample; what travels along with it. */
+enum trigger { TRIGGER_NONE, TRIGGER_UBER, TRIGGER_B3_NAMES, TRIGGER_B3, TRIGGER_CONTEXT };
+
+static const struct {
+    const char *name;
+    enum trigger with;
+} trace_names[] = {
+    {"Uber-Trace-Id", TRIGGER_UBER},    {"X-B3-Sampled", TRIGGER_B3_NAMES},
+    {"X-B3-TraceId", TRIGGER_B3_NAMES}, {"X-B3-ParentSpanId", TRIGGER_B3_NAMES},
+    {"X-B3-SpanId", TRIGGER_B3_NAMES},  {"B3", TRIGGER_B3},
+    {"traceparent", TRIGGER_CONTEXT},   {"tracestate", TRIGGER_CONTEXT},
 };
 static const char uber_context[] = "Uberctx-";
 
@@ -64,51 +75,81 @@ static struct bytes part(struct bytes value, char separator, int number, int *co
     return found;
 }
 
-/* Whether the lowest bit of a number in hexadecimal letters is set. */
+/* The value of the first header of that name. False: there is none. */
+static bool find(struct bytes headers, const char *wanted, struct bytes *value)
+{
+    struct bytes name;
+    while (next_line(&headers, &name, value)) {
+        if (named(name, wanted))
+            return true;
+    }
+    return false;
+}
+
+/* Whether it is a number of one or two hexadecimal letters with its lowest bit set. */
 static bool lowest_bit(struct bytes digits)
 {
-    if (digits.count == 0)
-        return false;
-    int c = digits.data[digits.count - 1] | 0x20;
-    int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : 0;
-    return (digit & 1) != 0;
+    int digit = 0;
+    for (size_t i = 0; i < digits.count; i++) {
+        int c = digits.data[i] | 0x20;
+        if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f'))
+            return false;
+        digit = c <= '9' ? c - '0' : c - 'a' + 10;
+    }
+    return digits.count > 0 && digits.count <= 2 && (digit & 1) != 0;
+}
+
+/* Whether a B3 does not deny: its third part, or all of it, is not 0. */
+static bool b3_allows(struct bytes value)
+{
+    int count;
+    struct bytes sampled = part(value, '-', 3, &count);
+    if (count == 1)
+        sampled = value;
+    return (count == 2) || !bytes_equal(sampled, TEXT("0"));
+}
+
+static enum trigger trigger_of(struct bytes headers)
+{
+    struct bytes value;
+    int count;
+    if (find(headers, "Uber-Trace-Id", &value)) {
+        struct bytes flags = part(value, ':', 4, &count);
+        return count == 4 && lowest_bit(flags) ? TRIGGER_UBER : TRIGGER_NONE;
+    }
+    if (find(headers, "X-B3-Sampled", &value)) {
+        if (bytes_equal(value, TEXT("1")))
+            return TRIGGER_B3_NAMES;
+        if (bytes_equal(value, TEXT("0")))
+            return TRIGGER_NONE;
+    }
+    if (find(headers, "X-B3-TraceId", &value))
+        return TRIGGER_B3_NAMES;
+    if (find(headers, "B3", &value))
+        return b3_allows(value) ? TRIGGER_B3 : TRIGGER_NONE;
+    if (find(headers, "traceparent", &value)) {
+        struct bytes flags = part(value, '-', 4, &count);
+        return count == 4 && flags.count == 2 && lowest_bit(flags) ? TRIGGER_CONTEXT : TRIGGER_NONE;
+    }
+    return TRIGGER_NONE;
 }
 
 bool service_latency_asked(struct bytes headers)
 {
-    struct bytes name, value;
-    bool trace_id = false;
-    while (next_line(&headers, &name, &value)) {
-        int count = 0;
-        if (named(name, "Uber-Trace-Id")) {
-            struct bytes flags = part(value, ':', 4, &count);
-            return count == 4 && lowest_bit(flags);
-        }
-        if (named(name, "X-B3-Sampled"))
-            return bytes_equal(value, TEXT("1"));
-        if (named(name, "X-B3-TraceId")) {
-            trace_id = true;
-        } else if (named(name, "B3")) {
-            struct bytes sampled = part(value, '-', 3, &count);
-            return count < 3 ? count > 1 || !bytes_equal(value, TEXT("0")) : !bytes_equal(sampled, TEXT("0"));
-        } else if (named(name, "traceparent")) {
-            struct bytes flags = part(value, '-', 4, &count);
-            return count == 4 && lowest_bit(flags);
-        }
-    }
-    return trace_id;
+    return trigger_of(headers) != TRIGGER_NONE;
 }
 
 /* ---- the metric ---- */
 
-static struct bytes stamp(char out[STAMP_BYTES], int64_t wall_ns)
+struct bytes service_latency_stamp(char out[SERVICE_LATENCY_STAMP_BYTES], int64_t wall_ns)
 {
     char whole[64];
     struct tm parts;
     time_t seconds = (time_t)(wall_ns / NS_PER_SECOND);
     if (gmtime_r(&seconds, &parts) == NULL || strftime(whole, sizeof whole, "%Y-%m-%dT%H:%M:%S", &parts) == 0)
         return TEXT("1970-01-01T00:00:00Z");
-    int count = snprintf(out, STAMP_BYTES, "%s.%09lldZ", whole, (long long)(wall_ns % NS_PER_SECOND));
+    int count =
+        snprintf(out, SERVICE_LATENCY_STAMP_BYTES, "%s.%09lldZ", whole, (long long)(wall_ns % NS_PER_SECOND));
     return bytes_of(out, (size_t)count);
 }
 
@@ -140,26 +181,65 @@ static void member_number(struct json_writer *writer, const char *key, int64_t v
     json_write_int(writer, value);
 }
 
-/* The trace headers, each as a list of one value. */
-static void write_headers(struct json_writer *writer, struct bytes headers)
+/* Whether a header goes with what has asked. */
+static bool travels(struct bytes name, enum trigger trigger)
+{
+    if (trigger == TRIGGER_UBER && name.count >= sizeof uber_context - 1 &&
+        strncasecmp((const char *)name.data, uber_context, sizeof uber_context - 1) == 0)
+        return true;
+    for (size_t i = 0; i < COUNT_OF(trace_names); i++) {
+        if (trace_names[i].with == trigger && named(name, trace_names[i].name))
+            return true;
+    }
+    return false;
+}
+
+/* A name as Go's headers have it: a capital first and behind each '-'. False: it is no name. */
+static bool name_put(char out[NAME_BYTES_MAX], struct bytes name)
+{
+    bool first = true;
+    if (name.count == 0 || name.count >= NAME_BYTES_MAX)
+        return false;
+    for (size_t i = 0; i < name.count; i++) {
+        char c = (char)name.data[i];
+        if (c == 0 || (!isalnum((unsigned char)c) && strchr("!#$%&'*+-.^_`|~", c) == NULL))
+            return false;
+        out[i] = (char)(first ? toupper((unsigned char)c) : tolower((unsigned char)c));
+        first = c == '-';
+    }
+    out[name.count] = 0;
+    return true;
+}
+
+/* All values of a header, from its first line on. */
+static void write_values(struct json_writer *writer, struct bytes first, struct bytes rest, const char *key)
 {
     struct bytes name, value;
+    json_write_key(writer, key);
+    json_write_array_begin(writer);
+    json_write_text(writer, first);
+    while (next_line(&rest, &name, &value)) {
+        if (named(name, key))
+            json_write_text(writer, value);
+    }
+    json_write_array_end(writer);
+}
+
+/* The headers that have asked, each with the list of its values. */
+static void write_headers(struct json_writer *writer, struct bytes headers)
+{
+    char keys[HEADERS_MAX][NAME_BYTES_MAX];
+    size_t count = 0;
+    struct bytes name, value;
+    enum trigger trigger = trigger_of(headers);
     json_write_key(writer, "header");
     json_write_object_begin(writer);
-    while (next_line(&headers, &name, &value)) {
-        char key[128];
-        bool wanted = name.count >= sizeof uber_context - 1 &&
-                      strncasecmp((const char *)name.data, uber_context, sizeof uber_context - 1) == 0;
-        for (size_t i = 0; i < COUNT_OF(trace_names); i++)
-            wanted = wanted || named(name, trace_names[i]);
-        if (!wanted || name.count >= sizeof key || memchr(name.data, '"', name.count) != NULL ||
-            memchr(name.data, '\\', name.count) != NULL)
-            continue;
-        snprintf(key, sizeof key, "%.*s", BYTES_PRINTF(name));
-        json_write_key(writer, key);
-        json_write_array_begin(writer);
-        json_write_text(writer, value);
-        json_write_array_end(writer);
+    while (count < HEADERS_MAX && next_line(&headers, &name, &value)) {
+        bool known = false;
+        for (size_t i = 0; i < count; i++)
+            known = known || named(name, keys[i]);
+        if (!known && travels(name, trigger) && name_put(keys[count], name))
+            write_values(writer, value, headers, keys[count++]);
     }
     json_write_object_end(writer);
 }
@@ -178,13 +258,13 @@ size_t service_latency_json(char *out, size_t capacity, const struct service_lat
 {
     struct json_writer writer;
     char id[NUID_TEXT_BYTES];
-    char at[STAMP_BYTES], start[STAMP_BYTES];
+    char at[SERVICE_LATENCY_STAMP_BYTES], start[SERVICE_LATENCY_STAMP_BYTES];
     nuid_make(id, random);
     json_writer_init(&writer, out, capacity);
     json_write_object_begin(&writer);
     member(&writer, "type", TEXT("io.nats.server.metric.v1.service_latency"));
     member(&writer, "id", bytes_of(id, sizeof id));
-    member(&writer, "timestamp", stamp(at, wall_ns));
+    member(&writer, "timestamp", service_latency_stamp(at, wall_ns));
     member_number(&writer, "status", metric->status);
     const char *says = description(metric->status);
     if (says != NULL)
@@ -199,7 +279,7 @@ size_t service_latency_json(char *out, size_t capacity, const struct service_lat
     json_write_object_begin(&rest);
     if (metric->headers.count > 0)
         write_headers(&rest, metric->headers);
-    member(&rest, "start", stamp(start, metric->start_wall_ns));
+    member(&rest, "start", service_latency_stamp(start, metric->start_wall_ns));
     member_number(&rest, "service", metric->service_ns);
     member_number(&rest, "system", metric->system_ns);
     member_number(&rest, "total", metric->total_ns);

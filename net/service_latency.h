@@ -11,7 +11,8 @@ struct service_latency_metric {
     int status;             /* 200, 400, 408, 503, 504 */
     struct bytes requestor; /* JSON objects; empty: left out */
     struct bytes responder;
-    struct bytes headers;  /* the request's, from "NATS/1.0" on; those that triggered the sample are copied */
+    struct bytes headers; /* the request's, from "NATS/1.0" on, when they triggered the sample: those that did
+                             are copied; empty: it was drawn */
     int64_t start_wall_ns; /* of the request, as its requester saw it */
     int64_t service_ns;
     int64_t system_ns;
@@ -22,7 +23,12 @@ struct service_latency_metric {
 size_t service_latency_json(char *out, size_t capacity, const struct service_latency_metric *metric,
                             int64_t wall_ns, struct random *random);
 
-/* Whether trace headers ask for a sample: Uber-Trace-Id, X-B3-Sampled, X-B3-TraceId, B3, traceparent. */
+/* Whether trace headers ask for a sample. The first of these that is there decides, wherever it stands, as in
+ * nats-server: Uber-Trace-Id, X-B3-Sampled (0 or 1), X-B3-TraceId, B3, traceparent. */
 bool service_latency_asked(struct bytes headers);
+
+/* "2026-11-30T01:19:01.756987504Z". */
+enum { SERVICE_LATENCY_STAMP_BYTES = 96 };
+struct bytes service_latency_stamp(char out[SERVICE_LATENCY_STAMP_BYTES], int64_t wall_ns);
 
 #endif

@@ -595,9 +595,9 @@ bool tls_options_same_pins(const struct tls_options *a, const struct tls_options
 
 bool tls_options_same(const struct tls_options *a, const struct tls_options *b)
 {
-    return a->on == b->on && a->known_urls == b->known_urls && tls_context_same(a->context, b->context) &&
-           tls_context_same(a->dialler, b->dialler) && tls_options_same_pins(a, b) &&
-           tls_options_timeout_ns(a) == tls_options_timeout_ns(b);
+    return a->on == b->on && a->known_urls == b->known_urls && a->map == b->map &&
+           tls_context_same(a->context, b->context) && tls_context_same(a->dialler, b->dialler) &&
+           tls_options_same_pins(a, b) && tls_options_timeout_ns(a) == tls_options_timeout_ns(b);
 }
 
 void tls_options_close(struct tls_options *options)

@@ -5,6 +5,7 @@
 #include "core/base/memory.h"
 #include "net/client.h"
 #include "net/error_text.h"
+#include "shards/latency_answers.h"
 #include "shards/mail.h"
 #include "shards/replies.h"
 #include "shards/services.h"
@@ -62,6 +63,7 @@ struct shard_account *accounts_get(struct shard *shard, uint32_t id)
     account->id = id;
     account->host.configured = configured(shard, id);
     remotes_account_set(shard, account);
+    latency_answers_account_set(shard, account);
     accounts->by_id[id] = account;
     return account;
 }
@@ -203,8 +205,10 @@ bool accounts_snapshot_use(struct shard *shard)
             accounts->by_id[id]->host.configured = configured_now->all[i];
     }
     for (uint32_t i = 0; i < accounts->capacity; i++) {
-        if (accounts->by_id[i] != NULL)
-            remotes_account_set(shard, accounts->by_id[i]);
+        if (accounts->by_id[i] == NULL)
+            continue;
+        remotes_account_set(shard, accounts->by_id[i]);
+        latency_answers_account_set(shard, accounts->by_id[i]);
     }
     for (uint32_t i = 0; i < accounts->capacity; i++) {
         struct shard_account *account = accounts->by_id[i];

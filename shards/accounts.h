@@ -28,6 +28,8 @@ struct shard_account {
     struct account_remotes remotes;
     struct gateway_account *gateway; /* what other clusters want: gateways.h; NULL: there are none */
     uint32_t gateway_reply_count;    /* of its clients: gateway_replies.c */
+    uint32_t measured_count;         /* requests that its clients are to answer, and one for `measures` */
+    bool measures;                   /* it exports services that are measured, perhaps by other shards */
     struct index *services;          /* its service imports, by local subject; NULL: none */
     struct service *service_all;     /* those in `services` */
     uint32_t service_count;

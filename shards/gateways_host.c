@@ -172,7 +172,7 @@ static enum route_host_result host_publish(struct route *route, const struct rou
         tell_unknown(route, operation);
         return ROUTE_HOST_DONE;
     }
-    message.mapped_reply = gateway_reply_is(message.reply);
+    replies_mark(&message);
     message.way = MESSAGE_FROM_GATEWAY;
     message.queues = operation->queues;
     enum host_result result = mapped ? gateway_replies_take(shard, account, &operation->message, true)

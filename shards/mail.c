@@ -109,6 +109,12 @@ void mail_release(const uint8_t *bytes, struct block_pool *pool)
         block_release(pool, mail.block);
         return;
     }
+    case MAIL_RESPONDER: {
+        struct mail_responder mail;
+        memcpy(&mail, bytes, sizeof mail);
+        block_release(pool, mail.block);
+        return;
+    }
     case MAIL_PUBLISH: {
         struct mail_publish mail;
         memcpy(&mail, bytes, sizeof mail);

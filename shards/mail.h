@@ -16,6 +16,7 @@ enum mail_kind {
     MAIL_SHORT_MESSAGE,     /* the same, for what most are: plain, without headers, whole in the record */
     MAIL_INTEREST,          /* shard, control -> shard: how many subscriptions the sender has for a pattern */
     MAIL_ACCOUNT_COUNT,     /* shard -> shard: how many clients an account has at the sender */
+    MAIL_RESPONDER,         /* shard -> shard: who is about to answer a request that is measured */
     MAIL_STALL,             /* shard -> shard: do not read from that publisher for a moment */
     MAIL_CONNECTION,        /* control -> shard: a new connection */
     MAIL_CONNECTION_CLOSED, /* shard -> control */
@@ -121,6 +122,15 @@ struct mail_account_count {
     uint32_t count;
 };
 
+struct mail_responder {
+    uint8_t kind;
+    uint32_t reply_count;
+    uint32_t json_count;
+    uint32_t account;
+    int64_t rtt_ns;
+    struct block *block; /* the reply's subject, then the JSON; NULL: they follow inline */
+};
+
 struct mail_stall {
     uint8_t kind;
     struct publisher_place place;
@@ -191,7 +201,7 @@ struct mail_route {
 struct mail_route_said {
     uint8_t kind;
     uint8_t said;      /* enum route_said */
-    uint8_t known_url; /* with ROUTE_SAID_CONNECT: route_tls_known_url() */
+    uint8_t certified; /* with ROUTE_SAID_CONNECT: route_tls_certified() */
     uint32_t count;
     uint64_t rid;
     struct block *block; /* the JSON */

@@ -230,7 +230,7 @@ static enum route_host_result host_said(struct route *route, enum route_said sai
     struct mail_route_said mail = {
         .kind = MAIL_ROUTE_SAID, .said = (uint8_t)said, .rid = route->rid, .count = (uint32_t)json.count};
     if (said == ROUTE_SAID_CONNECT)
-        mail.known_url = route_tls_known_url(shard, route_connection_of(route));
+        mail.certified = route_tls_certified(shard, route_connection_of(route));
     mail.block = block_take(&shard->context.pool.blocks, json.count);
     if (mail.block == NULL)
         return ROUTE_HOST_MEMORY;
@@ -255,9 +255,10 @@ static enum route_host_result host_publish(struct route *route, const struct rou
     if (account == NULL)
         return ROUTE_HOST_DONE;
     struct message message = operation->message;
-    message.mapped_reply = gateway_reply_is(message.reply);
+    replies_mark(&message);
     bool mapped = UNLIKELY(shard->gateways.matches != NULL) && gateway_reply_is(message.subject);
-    if (UNLIKELY(mapped || message.mapped_reply)) { /* each is looked at by itself */
+    if (UNLIKELY(mapped || message.mapped_reply ||
+                 message.measured_reply)) { /* each is looked at by itself */
         message = message_first(&message, 1);
         *done = 1;
     }

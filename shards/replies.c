@@ -6,6 +6,7 @@
 #include "core/base/memory.h"
 #include "core/subject/subject.h"
 #include "net/client.h"
+#include "net/latency_half.h"
 #include "shards/backlog.h"
 #include "shards/router.h"
 #include "shards/shard.h"
@@ -50,13 +51,13 @@ static bool token_read(struct bytes text, uint64_t *token)
 static struct reply *reply_find(struct shard *shard, const struct reply_prefix *prefix, struct bytes subject)
 {
     uint64_t token;
-    if (subject.count < REPLY_PREFIX_BYTES ||
-        !token_read(bytes_of(subject.data + REPLY_PREFIX_BYTES, subject.count - REPLY_PREFIX_BYTES), &token))
+    if (!reply_is(subject) ||
+        !token_read(bytes_of(subject.data + REPLY_PREFIX_BYTES, REPLY_TOKEN_BYTES), &token))
         return NULL;
     uint32_t slot = (uint32_t)(token & (REPLIES_MAX - 1));
     struct reply *reply = slot < shard->replies.slot_count ? shard->replies.slots[slot] : NULL;
-    bool good = reply != NULL && reply->token == token && reply->exporter == prefix->account && !reply->done;
-    return good ? reply : NULL;
+    bool good = reply != NULL && reply->token == token && reply->exporter == prefix->account;
+    return good && reply->measured == (subject.count == REPLY_SUBJECT_BYTES_MAX) ? reply : NULL;
 }
 
 /* ---- the prefix ---- */
@@ -98,6 +99,120 @@ enum host_result replies_prefix_open(struct shard *shard, struct shard_account *
     exporter->reply_prefix = prefix;
     return HOST_DONE;
 }
+
+/* ---- replies that are measured ---- */
+
+static const char halves_subject[] = "$SYS.LATENCY.M2.";
+
+enum err replies_init(struct replies *replies, struct bytes server_name, uint32_t shard, bool clustered)
+{
+    char hash[SERVER_HASH_LONG_BYTES];
+    enum err err = server_hash_long(server_name, hash);
+    if (err != ERR_OK)
+        return err;
+    char *last = &hash[SERVER_HASH_LONG_BYTES - 1];
+    *last = server_hash_letter(*last, shard);
+    replies->end[0] = '.';
+    memcpy(replies->end + 1, hash, sizeof hash);
+    memcpy(replies->end + 1 + sizeof hash, ".T", 2);
+    replies->halves_missing = clustered;
+    return ERR_OK;
+}
+
+uint32_t replies_shard_of(const struct shard *shard, struct bytes reply)
+{
+    const char *end = shard->replies.end;
+    if (!reply_is(reply) || !reply_is_measured(reply))
+        return SHARDS_MAX;
+    const uint8_t *its = reply.data + REPLY_SUBJECT_BYTES;
+    if (memcmp(its, end, SERVER_HASH_LONG_BYTES) != 0) /* all but the last letter */
+        return SHARDS_MAX;
+    char first = server_hash_letter(end[SERVER_HASH_LONG_BYTES], BASE - shard->post.self);
+    uint32_t number = server_hash_steps(first, (char)its[SERVER_HASH_LONG_BYTES]);
+    return number < shard->shard_count ? number : SHARDS_MAX;
+}
+_Static_assert((int)SHARDS_MAX <= (int)BASE, "a letter says the shard");
+
+void replies_halves_open(struct shard *shard)
+{
+    char subject[sizeof halves_subject - 1 + SERVER_HASH_LONG_BYTES];
+    struct replies *replies = &shard->replies;
+    const struct security_account *configured = shard->context.security->accounts.system;
+    struct shard_account *system = configured == NULL ? NULL : accounts_get(shard, configured->id);
+    replies->halves_missing =
+        configured != NULL; /* else nothing can be measured: a reload makes no such one */
+    if (system == NULL)
+        return;
+    char *to = mempcpy(subject, halves_subject, sizeof halves_subject - 1);
+    memcpy(to, replies->end + 1, SERVER_HASH_LONG_BYTES);
+    replies->halves.kind = FOREIGN_HALVES;
+    if (router_subscribe(shard, system, &replies->halves.base, bytes_of(subject, sizeof subject),
+                         (struct bytes){NULL, 0}) != HOST_DONE)
+        return;
+    replies->halves.base.foreign = 1;
+    replies->halves_in = system;
+    replies->halves_missing = false;
+}
+
+static void halves_close(struct replies *replies)
+{
+    if (replies->halves_in != NULL)
+        index_remove(replies->halves_in->index, &replies->halves.base);
+}
+
+void replies_told(struct shard *shard, struct shard_account *exporter, struct bytes reply,
+                  struct responder *responder)
+{
+    struct reply *found =
+        exporter->reply_prefix == NULL ? NULL : reply_find(shard, exporter->reply_prefix, reply);
+    if (found == NULL || found->done) {
+        memory_free(responder);
+        return;
+    }
+    memory_free(found->told); /* his answer had no room in another mailbox: he tells once more */
+    found->told = responder;
+}
+
+bool replies_note_half(struct shard *shard, const struct message *message)
+{
+    struct replies *replies = &shard->replies;
+    if (replies->pending == NULL || replies->pending_count == REPLIES_PENDING_MAX) /* nothing was asked yet */
+        return false;
+    replies->pending[replies->pending_count++] = (struct pending_reply){.message = *message};
+    return true;
+}
+
+/* It is done: freed when replies_run() ends. */
+static void reply_spend(struct shard *shard, struct reply *reply)
+{
+    reply->next_spent = shard->replies.spent;
+    shard->replies.spent = reply;
+}
+
+static void half_take(struct shard *shard, const struct message *message)
+{
+    struct latency_half_read half;
+    struct bytes payload =
+        bytes_of(message->body + message->header_bytes, message->total_bytes - message->header_bytes);
+    if (latency_half_read(&half, payload) == ERR_OK) {
+        struct bytes subject =
+            gateway_reply_is(half.request) ? gateway_reply_stripped(half.request) : half.request;
+        const struct security_account *configured =
+            security_account_find(&shard->context.security->accounts, half.account);
+        struct shard_account *exporter = configured == NULL ? NULL : accounts_get(shard, configured->id);
+        struct reply *reply = exporter == NULL || exporter->reply_prefix == NULL
+                                  ? NULL
+                                  : reply_find(shard, exporter->reply_prefix, subject);
+        if (reply != NULL && reply->latency != NULL &&
+            latency_half_take(shard, exporter, reply->latency, &half)) {
+            reply->latency = NULL;
+            reply_spend(shard, reply);
+        }
+    }
+    latency_half_close(&half);
+}
+
+/* ---- the prefix, at its end ---- */
 
 void replies_prefix_close(struct shard_account *account)
 {
@@ -164,10 +279,14 @@ enum host_result reply_wait(struct shard *shard, struct reply *reply, enum respo
                : HOST_MEMORY;
 }
 
-void reply_subject(const struct reply *reply, char out[REPLY_SUBJECT_BYTES])
+size_t reply_subject(const struct shard *shard, const struct reply *reply, char out[REPLY_SUBJECT_BYTES_MAX])
 {
     memcpy(out, reply->exporter->reply_prefix->text, REPLY_PREFIX_BYTES);
     token_write(reply->token, out + REPLY_PREFIX_BYTES);
+    if (!reply->measured)
+        return REPLY_SUBJECT_BYTES;
+    memcpy(out + REPLY_SUBJECT_BYTES, shard->replies.end, REPLY_END_BYTES);
+    return REPLY_SUBJECT_BYTES_MAX;
 }
 
 void reply_free(struct shard *shard, struct reply *reply)
@@ -180,6 +299,7 @@ void reply_free(struct shard *shard, struct reply *reply)
     reply->importer->reply_count--;
     timers_cancel(&shard->context.timers, &reply->timer);
     latency_free(reply->latency);
+    memory_free(reply->told);
     memory_free(reply);
 }
 
@@ -190,8 +310,10 @@ void reply_due(struct shard *shard, struct timer *timer)
     if (due_ns > shard->context.now_ns && timers_set(&shard->context.timers, &reply->timer, due_ns) == ERR_OK)
         return; /* replies of a stream came meanwhile */
     struct latency *latency = reply->latency;
-    reply->latency = NULL;
-    latency_publish(shard, reply->exporter, latency, 504, NULL);
+    if (!reply->done) { /* else half of a measurement is known: that is worth nothing, as in nats-server */
+        reply->latency = NULL;
+        latency_failed(shard, reply->exporter, latency, 504);
+    }
     reply_free(shard, reply);
 }
 
@@ -225,7 +347,7 @@ void replies_interest_gone(struct shard *shard, struct shard_account *importer)
             continue;
         struct latency *latency = reply->latency;
         reply->latency = NULL;
-        latency_publish(shard, reply->exporter, latency, 408, NULL);
+        latency_failed(shard, reply->exporter, latency, 408);
         reply_free(shard, reply);
     }
 }
@@ -236,9 +358,10 @@ bool replies_note(struct shard *shard, struct reply_prefix *prefix, const struct
 {
     struct replies *replies = &shard->replies;
     struct reply *reply = reply_find(shard, prefix, message->subject);
-    if (reply == NULL || replies->pending_count == REPLIES_PENDING_MAX)
+    if (reply == NULL || reply->done || replies->pending_count == REPLIES_PENDING_MAX)
         return false;
-    replies->pending[replies->pending_count++] = (struct pending_reply){reply, *message};
+    replies->pending[replies->pending_count++] =
+        (struct pending_reply){.reply = reply, .through = replies->passing, .message = *message};
     return true;
 }
 
@@ -258,8 +381,28 @@ static struct bytes answerable(struct shard *shard, struct reply *reply, struct 
         reply_free(shard, back);
         return nothing;
     }
-    reply_subject(back, reply->answer);
-    return bytes_of(reply->answer, REPLY_SUBJECT_BYTES);
+    return bytes_of(reply->answer, reply_subject(shard, back, reply->answer));
+}
+
+/* Its sample is published, or waits for what the responder's server has measured. */
+static void reply_measure(struct shard *shard, struct reply *reply, const struct message *message)
+{
+    struct latency *latency = reply->latency;
+    struct responder *own = NULL;
+    if (latency == NULL)
+        return;
+    if (reply->answered == NULL && reply->by != NULL)
+        reply->answered = own = responder_new(reply->by);
+    if (reply->answered == NULL && message->place.cid == 0) { /* of no client of this server */
+        if (latency_answered_elsewhere(shard, reply->exporter, latency))
+            reply->latency = NULL;
+        return;
+    }
+    reply->latency = NULL;
+    latency_answered(shard, reply->exporter, latency, reply->answered);
+    if (own != NULL)
+        reply->answered = NULL;
+    memory_free(own);
 }
 
 /* Passes one on. */
@@ -272,10 +415,15 @@ static void reply_take(struct shard *shard, const struct pending_reply *pending)
     bool last = reply->response == RESPONSE_SINGLETON || message.total_bytes == 0;
     reply->done = last;
     reply->used_ns = shard->context.now_ns;
-    struct latency *latency = reply->latency;
-    reply->latency = NULL;
-    if (UNLIKELY(latency != NULL))
-        latency_publish(shard, reply->exporter, latency, 200, message.publisher);
+    reply->by = message.publisher != NULL  ? message.publisher
+                : pending->through != NULL ? pending->through->by
+                                           : NULL;
+    reply->answered = message.publisher != NULL  ? NULL
+                      : reply->told != NULL      ? reply->told
+                      : pending->through != NULL ? pending->through->answered
+                                                 : NULL;
+    if (UNLIKELY(reply->latency != NULL))
+        reply_measure(shard, reply, &message);
     message.subject = bytes_of(reply->subject, reply->subject_count);
     message.reply = answerable(shard, reply, message.reply);
     message.line_serial = 0;
@@ -283,11 +431,11 @@ static void reply_take(struct shard *shard, const struct pending_reply *pending)
     if (message.publisher != NULL)
         message.place = message.publisher->place;
     message.publisher = NULL;
+    shard->replies.passing = reply;
     backlog_publish(shard, reply->importer, &message);
-    if (last) {
-        reply->next_spent = shard->replies.spent;
-        shard->replies.spent = reply;
-    }
+    shard->replies.passing = NULL;
+    if (last && reply->latency == NULL)
+        reply_spend(shard, reply);
 }
 
 void replies_run(struct shard *shard)
@@ -296,8 +444,12 @@ void replies_run(struct shard *shard)
     if (replies->running)
         return;
     replies->running = true;
-    for (uint32_t at = 0; at < replies->pending_count; at++)
-        reply_take(shard, &replies->pending[at]);
+    for (uint32_t at = 0; at < replies->pending_count; at++) {
+        if (replies->pending[at].reply != NULL)
+            reply_take(shard, &replies->pending[at]);
+        else
+            half_take(shard, &replies->pending[at].message);
+    }
     replies->pending_count = 0;
     while (replies->spent != NULL) {
         struct reply *reply = replies->spent;
@@ -314,6 +466,7 @@ void replies_close(struct shard *shard)
         if (replies->slots[slot] != NULL)
             reply_free(shard, replies->slots[slot]);
     }
+    halves_close(replies);
     memory_free(replies->slots);
     memory_free(replies->free_slots);
     memory_free(replies->pending);

@@ -80,24 +80,34 @@ static bool named(const struct certificate_names *names, const struct route_url 
     return false;
 }
 
-bool route_tls_known_url(const struct shard *shard, const struct route_connection *connection)
+static bool known_url(const struct server_options *options, const struct route_connection *connection,
+                      const struct certificate_names *names)
+{
+    const struct gateway_options *gateway = &options->gateway;
+    bool known = false;
+    if (connection->route.kind == ROUTE_OF_CLUSTER)
+        return named(names, options->cluster.routes, options->cluster.route_count);
+    for (uint32_t i = 0; i < gateway->remote_count; i++)
+        known = known || named(names, gateway->remotes[i].urls, gateway->remotes[i].url_count);
+    return known;
+}
+
+bool route_tls_certified(const struct shard *shard, const struct route_connection *connection)
 {
     const struct server_options *options = shard->snapshot->options;
-    const struct gateway_options *gateway = &options->gateway;
+    const struct tls_options *tls = options_of(shard, connection);
+    struct bytes user =
+        connection->route.kind == ROUTE_OF_CLUSTER ? options->cluster.user : options->gateway.user;
     struct arena arena = {.limit_bytes = NAMES_BYTES_MAX};
     struct certificate_names names;
-    bool known = false;
-    if (!options_of(shard, connection)->known_urls || connection->tls == NULL ||
-        !tls_stream_open(connection->tls))
+    bool good = false;
+    if ((!tls->known_urls && !tls->map) || connection->tls == NULL || !tls_stream_open(connection->tls))
         return false;
-    if (tls_stream_names(connection->tls, &names, &arena) == ERR_OK) {
-        if (connection->route.kind == ROUTE_OF_CLUSTER)
-            known = named(&names, options->cluster.routes, options->cluster.route_count);
-        for (uint32_t i = 0; connection->route.kind == ROUTE_OF_GATEWAY && i < gateway->remote_count; i++)
-            known = known || named(&names, gateway->remotes[i].urls, gateway->remotes[i].url_count);
-    }
+    if (tls_stream_names(connection->tls, &names, &arena) == ERR_OK)
+        good = (tls->known_urls && known_url(options, connection, &names)) ||
+               (tls->map && certificate_names_have(&names, user));
     arena_close(&arena);
-    return known;
+    return good;
 }
 
 bool route_tls_options_changed(struct shard *shard, struct route_connection *connection)

@@ -21,10 +21,12 @@ void route_tls_received(struct shard *shard, struct route_connection *connection
  * behind all of it. False: failed. */
 MUST_USE bool route_tls_encrypt(struct route_connection *connection, bool last);
 
-/* Whether a DNS name in the peer's certificate is the host of a configured URL: of the routes for a route, of
- * any remote cluster for a gateway (verify_cert_and_check_known_urls, spec/security.md 4.7). False where
- * nobody wants to know, there is no certificate, or no memory. Cost: one copy of the names. */
-MUST_USE bool route_tls_known_url(const struct shard *shard, const struct route_connection *connection);
+/* Whether the peer's certificate lets it in (spec/security.md 4.7). With verify_cert_and_check_known_urls a
+ * DNS name has to be the host of a configured URL, of the routes for a route, of any remote cluster for a
+ * gateway; with verify_and_map one of all its names has to be the user of `authorization`; with both either
+ * will do. False where nobody wants to know, there is no certificate, or no memory. Cost: one copy of the
+ * names. */
+MUST_USE bool route_tls_certified(const struct shard *shard, const struct route_connection *connection);
 
 /* The snapshot is new: closes it when its peer's certificate is not pinned any more. True: it was. */
 bool route_tls_options_changed(struct shard *shard, struct route_connection *connection);

@@ -17,19 +17,22 @@ _Static_assert(sizeof(struct mail_message) + MAIL_INLINE_BYTES_MAX <= MAILBOX_RE
                "a mail fits a record");
 
 /* What a reply to a service request hits: each of these subjects is used once, but all with one prefix hit
- * the same, since nobody subscribes to a single one. */
+ * the same, since nobody subscribes to a single one. So do those with one end that are measured. */
 static const struct match *reply_match(struct shard *shard, const struct shard_account *account,
                                        struct bytes subject)
 {
-    uint8_t same[REPLY_PREFIX_BYTES + 1];
+    uint8_t same[REPLY_PREFIX_BYTES + 1 + REPLY_END_BYTES];
     const struct match *match = NULL;
     struct reply_prefix *prefix = account->reply_prefix;
-    bool own = prefix != NULL && memcmp(subject.data, prefix->text, REPLY_PREFIX_BYTES) == 0;
+    bool own = prefix != NULL && subject.count == REPLY_SUBJECT_BYTES &&
+               memcmp(subject.data, prefix->text, REPLY_PREFIX_BYTES) == 0;
     if (own && router_memo_good(&prefix->memo, ROUTER_MEMO_OWN, account->index))
         return prefix->memo.match;
-    memcpy(same, subject.data, REPLY_PREFIX_BYTES);
-    same[REPLY_PREFIX_BYTES] = '*';
-    if (match_cache_find(shard->matches, account->index, bytes_of(same, sizeof same), &match) != ERR_OK)
+    uint8_t *to = mempcpy(same, subject.data, REPLY_PREFIX_BYTES);
+    *to++ = '*';
+    to = mempcpy(to, subject.data + REPLY_SUBJECT_BYTES, subject.count - REPLY_SUBJECT_BYTES);
+    if (match_cache_find(shard->matches, account->index, bytes_of(same, (size_t)(to - same)), &match) !=
+        ERR_OK)
         return NULL;
     if (own)
         router_memo_set(&prefix->memo, ROUTER_MEMO_OWN, match);
@@ -139,7 +142,8 @@ static ALWAYS_INLINE bool has_short_place(const struct message *message)
 {
     if (LIKELY(message->publisher != NULL))
         return message->publisher->place.slot < MAIL_SHORT_SLOTS;
-    return message->place.cid == 0 && !message->from_service && !message->mapped_reply;
+    return message->place.cid == 0 && !message->from_service && !message->mapped_reply &&
+           !message->measured_reply;
 }
 
 /* Whether a message can travel in the short form. */
@@ -299,6 +303,8 @@ static NEVER_INLINE bool foreign_deliver(struct shard *shard, struct subscriptio
         return system_shard_request(shard, foreign, run);
     case FOREIGN_REPLIES:
         return replies_note(shard, CONTAINER_OF(foreign, struct reply_prefix, foreign), run);
+    case FOREIGN_HALVES:
+        return replies_note_half(shard, run);
     }
     return false;
 }
@@ -313,30 +319,32 @@ static struct client *receiver_of(struct subscription *subscription)
 }
 
 /* A reply that other clusters' servers have mapped is not for clients' eyes; where their answer belongs is
- * remembered. */
-static NEVER_INLINE bool mapped_deliver(struct shard *shard, struct subscription *subscription,
+ * remembered. So is a request that is measured. */
+static NEVER_INLINE bool marked_deliver(struct shard *shard, struct subscription *subscription,
                                         const struct message *message)
 {
     struct message plain = *message;
     struct client *client = receiver_of(subscription);
     bool system =
         subscription->foreign && CONTAINER_OF(subscription, struct foreign, base)->kind == FOREIGN_SYSTEM;
-    plain.mapped_reply = false;
-    if (!system) /* the server itself answers to the whole of it: router_route() */
+    plain.mapped_reply = plain.measured_reply = false;
+    if (message->mapped_reply && !system) /* the server itself answers to the whole of it: router_route() */
         plain.reply = gateway_reply_stripped(message->reply);
     bool taken = subscription->foreign
                      ? foreign_deliver(shard, subscription, &plain)
                      : client_deliver(CONTAINER_OF(subscription, struct client_subscription, base), &plain);
-    if (taken && client != NULL && shard->gateways.matches != NULL)
+    if (taken && client != NULL && message->mapped_reply && shard->gateways.matches != NULL)
         gateway_replies_note(shard, client, message->reply);
+    if (taken && client != NULL && message->measured_reply)
+        latency_answers_delivered(shard, client, message->subject, plain.reply);
     return taken;
 }
 
 static ALWAYS_INLINE bool deliver_one(struct shard *shard, struct subscription *subscription,
                                       const struct message *message)
 {
-    if (UNLIKELY(message->mapped_reply))
-        return mapped_deliver(shard, subscription, message);
+    if (UNLIKELY(message->mapped_reply || message->measured_reply))
+        return marked_deliver(shard, subscription, message);
     if (UNLIKELY(subscription->foreign))
         return foreign_deliver(shard, subscription, message);
     return client_deliver(CONTAINER_OF(subscription, struct client_subscription, base), message);
@@ -605,6 +613,8 @@ enum host_result router_publish_room(struct shard *shard, const struct message *
         if (mapped.count > 0)
             return gateway_replies_room(shard, message, mapped);
     }
+    if (UNLIKELY(account->measured_count > 0 && reply_is_measured(message->subject)))
+        return router_room_times(shard, account, message, 2); /* something is told before it */
     if (UNLIKELY(services_possible(account, message->subject)) && services_hit(shard, account, message))
         return services_publish_room(shard, account, message);
     return router_room(shard, account, message);
@@ -613,6 +623,8 @@ enum host_result router_publish_room(struct shard *shard, const struct message *
 enum host_result router_publish(struct shard *shard, const struct message *run, uint32_t *done)
 {
     struct shard_account *account = shard_account_of(run->publisher->account);
+    if (UNLIKELY(account->measured_count > 0))
+        latency_answers_publishing(shard, account, run);
     if (UNLIKELY(account->gateway_reply_count > 0)) {
         struct bytes mapped = gateway_replies_find(shard, run->publisher, run->subject);
         if (mapped.count > 0)
@@ -765,7 +777,7 @@ void router_mail_message(struct shard *shard, const uint8_t *mail, uint32_t byte
     message.total_bytes = header.total_bytes;
     message.body = header.body != NULL ? header.body : at;
     message.block = header.block;
-    message.mapped_reply = gateway_reply_is(message.reply);
+    replies_mark(&message);
     struct shard_account *account = accounts_get(shard, header.account);
     const struct match *match = account == NULL ? NULL : find(shard, account, &message);
     if (match != NULL) { /* without memory to match it, it is lost to this shard's receivers */

@@ -35,7 +35,8 @@ struct call {
         *sample;     /* of a request that wants none; published when all calls have the room asked for */
     uint32_t parent; /* the call through which it came, or NO_PARENT */
     bool taken;
-    char reply_text[REPLY_SUBJECT_BYTES];
+    size_t reply_count;
+    char reply_text[REPLY_SUBJECT_BYTES_MAX];
 };
 
 struct calls {
@@ -235,13 +236,13 @@ static enum host_result room(struct shard *shard, struct shard_account *account,
 
 /* ---- calling ---- */
 
-/* Makes the reply's mapping. False: memory is out, or the bound is reached: the exporter is not asked. */
+/* Makes the reply's mapping, which takes the sample, if there is one. False: memory is out, or the bound is
+ * reached: the exporter is not asked. */
 static bool reply_make(struct shard *shard, struct calls *calls, struct call *call,
-                       const struct message *message)
+                       const struct message *message, struct latency *sample)
 {
     const struct call *parent = call->parent == NO_PARENT ? NULL : &calls->all[call->parent];
-    struct bytes back =
-        parent == NULL ? message->reply : bytes_of(parent->reply_text, sizeof parent->reply_text);
+    struct bytes back = parent == NULL ? message->reply : bytes_of(parent->reply_text, parent->reply_count);
     const struct service_export *exported = call->import->exported;
     if (parent != NULL && parent->reply == NULL)
         return false;
@@ -253,7 +254,9 @@ static bool reply_make(struct shard *shard, struct calls *calls, struct call *ca
         call->reply = NULL;
         return false;
     }
-    reply_subject(call->reply, call->reply_text);
+    call->reply->latency = sample;
+    call->reply->measured = sample != NULL;
+    call->reply_count = reply_subject(shard, call->reply, call->reply_text);
     return true;
 }
 
@@ -268,16 +271,24 @@ static void call_make(struct shard *shard, struct shard_account *account, struct
     struct message request = *message;
     struct request_texts texts;
     char json[REQUEST_INFO_BYTES_MAX];
+    struct latency *sample = NULL;
+    if (UNLIKELY(call->import->exported->latency.subject.count > 0)) {
+        sample = latency_sample(shard, call->import->exported, client, call->import->share, message);
+        client_rtt_ask(message->publisher);
+    }
     if (wants_reply(message)) {
-        if (!reply_make(shard, calls, call, message))
+        if (!reply_make(shard, calls, call, message, sample)) {
+            latency_free(sample);
             return;
-        request.reply = bytes_of(call->reply_text, sizeof call->reply_text);
+        }
+        request.reply = bytes_of(call->reply_text, call->reply_count);
+        request.measured_reply = sample != NULL;
+    } else {
+        call->sample = sample;
     }
     struct bytes name = asks == NULL ? (struct bytes){NULL, 0} : asks->name;
     struct bytes service =
         call->importer == account || through == NULL ? (struct bytes){NULL, 0} : through->name;
-    struct latency *sample =
-        latency_sample(shard, call->import->exported, client, name, call->import->share, message);
     size_t count = request_info_json(json, sizeof json, client, name, service, call->import->share);
     request.subject = call->subject;
     struct block *block =
@@ -291,10 +302,6 @@ static void call_make(struct shard *shard, struct shard_account *account, struct
             router_route_known(shard, call->exporter, &request, as_written ? &call->service->memo : NULL);
         block_release(&shard->context.pool.blocks, block);
     }
-    if (call->reply != NULL)
-        call->reply->latency = sample;
-    else
-        call->sample = sample;
 }
 
 /* Who was asked for nothing waits for nothing. True: somebody took the request. */
@@ -307,12 +314,12 @@ static bool calls_settle(struct shard *shard, struct calls *calls)
             calls->all[call->parent].taken = true;
         taken |= call->taken;
         if (UNLIKELY(call->sample != NULL))
-            latency_publish(shard, call->exporter, call->sample, 400, NULL);
+            latency_failed(shard, call->exporter, call->sample, 400);
         if (call->taken || call->reply == NULL)
             continue;
         struct latency *sample = call->reply->latency;
         call->reply->latency = NULL;
-        latency_publish(shard, call->exporter, sample, 503, NULL);
+        latency_failed(shard, call->exporter, sample, 503);
         reply_free(shard, call->reply);
     }
     return taken;

@@ -307,6 +307,9 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
     case MAIL_PUBLISH:
         errand_publish(shard, mail);
         return;
+    case MAIL_RESPONDER:
+        latency_answers_mail(shard, mail);
+        return;
     case MAIL_STOP:
         take_stop(shard);
         return;
@@ -507,7 +510,8 @@ static int64_t wait_ns(struct shard *shard)
     }
     if (!list_empty(&shard->full) || !list_empty(&shard->closing) || shard->expired_count > 0 ||
         shard->gone_count > 0 || shard->backlog.first != NULL || !list_empty(&shard->resyncing) ||
-        !list_empty(&shard->telling) || shard->reports.owed || system_shard_waits(&shard->system))
+        !list_empty(&shard->telling) || shard->reports.owed || system_shard_waits(&shard->system) ||
+        shard->replies.halves_missing)
         due_ns = now_ns + RETRY_NS < due_ns ? now_ns + RETRY_NS : due_ns;
     int64_t routes_ns = remotes_due_ns(shard);
     due_ns = routes_ns < due_ns ? routes_ns : due_ns;
@@ -604,6 +608,8 @@ bool shard_turn(struct shard *shard)
     accounts_counts_tell(shard);
     host_stalls_tell(shard);
     system_shard_step(shard);
+    if (UNLIKELY(shard->replies.halves_missing))
+        replies_halves_open(shard);
     gone_tell(shard);
     reports_step(shard);
     remotes_step(shard);
@@ -647,6 +653,7 @@ enum err shard_init(struct shard *shard, const struct shard_setup *setup, char *
     list_init(&shard->shadows);
     list_init(&shard->resyncing);
     list_init(&shard->telling);
+    list_init(&shard->answers.requests);
     list_init(&shard->system.changed);
     uint64_t seed = 0;
     if (random_secure(&seed, sizeof seed) != ERR_OK ||
@@ -657,6 +664,7 @@ enum err shard_init(struct shard *shard, const struct shard_setup *setup, char *
     }
     shard->context.permissions.seed = shard->context.hash_seed;
     random_seed(&shard->context.random, seed);
+    shard->context.wall_minus_ns = clock_wall_ns() - clock_monotonic_ns();
     shard->matches = match_cache_new((uint32_t)options->match_cache_entries);
     /* Serials are unique over all shards: they travel. */
     shard->context.lines = lines_new((uint64_t)setup->self << LINE_SERIAL_BITS);
@@ -665,6 +673,9 @@ enum err shard_init(struct shard *shard, const struct shard_setup *setup, char *
     if (remotes == ERR_OK)
         remotes = gateways_init(&shard->gateways, &options->gateway, shard->snapshot->info.server_id,
                                 (uint32_t)options->match_cache_entries);
+    if (remotes == ERR_OK)
+        remotes = replies_init(&shard->replies, shard->snapshot->info.server_name, setup->self,
+                               shard->remotes.matches != NULL || shard->gateways.matches != NULL);
     if (accounts_get(shard, 0) == NULL || shard->matches == NULL || shard->context.lines == NULL ||
         remotes != ERR_OK) {
         snprintf(why, why_bytes, "no memory for a shard's index");
@@ -699,6 +710,7 @@ void shard_close(struct shard *shard)
     closed_close(&shard->closed);
     remotes_close(shard);
     gateways_close(shard);
+    latency_answers_close(shard);
     block_release(&shard->context.pool.blocks, shard->connect_urls);
     memory_free(shard->connect_url_texts);
     replies_close(shard);

@@ -12,6 +12,7 @@
 #include "shards/closed.h"
 #include "shards/connection.h"
 #include "shards/gateways.h"
+#include "shards/latency_answers.h"
 #include "shards/mail.h"
 #include "shards/patience.h"
 #include "shards/post.h"
@@ -75,6 +76,7 @@ struct shard {
     struct remotes remotes;          /* the other servers of the cluster */
     struct gateways gateways;        /* other clusters */
     struct replies replies;          /* of services in other accounts, outstanding */
+    struct latency_answers answers;  /* to other servers' requests that are measured */
     struct backlog backlog;
     uint8_t *scratch;          /* for subjects while they are changed; NULL: none was needed yet */
     struct connection **slots; /* by publisher_place.slot */

@@ -283,3 +283,28 @@ size_t certificate_subject_text(char *out, size_t capacity, const struct certifi
         write_type(&writer, names, "DC", false, ',');
     return writer.full ? 0 : writer.count;
 }
+
+static bool among(const struct bytes *names, uint32_t count, struct bytes wanted)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (bytes_equal(names[i], wanted))
+            return true;
+    }
+    return false;
+}
+
+bool certificate_names_have(const struct certificate_names *names, struct bytes wanted)
+{
+    char subject[2 * DN_BYTES_MAX]; /* a longer one is nobody's */
+    if (wanted.count == 0)
+        return false;
+    if (among(names->emails, names->email_count, wanted) || among(names->hosts, names->host_count, wanted) ||
+        among(names->uris, names->uri_count, wanted))
+        return true;
+    for (int with_dc = 0; with_dc < 2; with_dc++) {
+        size_t count = certificate_subject_text(subject, sizeof subject, names, with_dc == 1);
+        if (bytes_equal(bytes_of(subject, count), wanted))
+            return true;
+    }
+    return false;
+}

@@ -64,4 +64,9 @@ uint64_t dn_hash(const struct dn *dn);
 size_t certificate_subject_text(char *out, size_t capacity, const struct certificate_names *names,
                                 bool with_dc);
 
+/* Whether one of them is this one, to the byte: an e-mail address, a host name, a URI, or the subject as
+ * text, with its DCs or without; not the subject in another writing. An empty one is none. This is how a
+ * server of a cluster or of another one is known by its certificate (spec/security.md 4.7). */
+bool certificate_names_have(const struct certificate_names *names, struct bytes wanted);
+
 #endif

@@ -81,7 +81,7 @@ struct cluster_route {
     bool password_asked;           /* the worker checks what CONNECT said; */
     bool password_again;           /* a reload asked, so if it is good there is nothing to go on with */
     bool connect_said;             /* CONNECT has come, and was good or is looked at */
-    bool known_url;                /* which said mail_route_said.known_url */
+    bool certified;                /* which said mail_route_said.certified */
     struct json_document document; /* that CONNECT, kept because a reload may change what is a good login */
     struct route_connect connect;
     struct peer_answer answer;

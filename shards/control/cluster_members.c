@@ -97,10 +97,10 @@ static bool login_good(struct control *control, struct cluster_route *route)
 {
     const struct cluster_options *options = &control->snapshot->options->cluster;
     const struct route_connect *connect = &route->connect;
-    if (options->tls.known_urls) { /* instead of the login, as in nats-server */
-        if (!route->known_url)
+    if (options->tls.known_urls || options->tls.map) { /* instead of the login, as in nats-server */
+        if (!route->certified)
             login_failed(control, route);
-        return route->known_url;
+        return route->certified;
     }
     if (options->user.count == 0)
         return true;
@@ -119,8 +119,10 @@ void cluster_login_again(struct control *control, struct cluster_route *route)
 {
     if (route->solicited || route->shown_solicited || !route->connect_said)
         return;
-    if (route->password_asked && !route->password_again) {
-        login_failed(control, route); /* the answer would be about the password before; it dials again */
+    bool map =
+        control->snapshot->options->cluster.tls.map; /* its certificate was compared with another name */
+    if (map || (route->password_asked && !route->password_again)) {
+        login_failed(control, route); /* the answer would be about the login before; it dials again */
         return;
     }
     route->password_again = true;
@@ -269,7 +271,7 @@ void cluster_mail_said(struct control *control, const uint8_t *bytes)
     struct cluster_route *route = cluster_route_by_rid(&control->cluster, mail.rid);
     struct bytes json = bytes_of(mail.block->bytes, mail.count);
     if (route != NULL && mail.said == ROUTE_SAID_CONNECT) {
-        route->known_url = mail.known_url;
+        route->certified = mail.certified;
         connect_said(control, route, json);
     } else if (route != NULL) {
         info_said(control, route, json);

@@ -94,7 +94,7 @@ bool gateways_password_checked(struct control *control, uint64_t rid, bool match
 }
 
 static void connect_said(struct control *control, struct gateway_link *link, struct bytes json,
-                         bool known_url)
+                         bool certified)
 {
     const struct gateway_options *options = &control->snapshot->options->gateway;
     json_close(&link->document);
@@ -103,11 +103,12 @@ static void connect_said(struct control *control, struct gateway_link *link, str
         gateways_link_end(control, link, CLOSED_PROTOCOL_VIOLATION, NULL);
         return;
     }
-    if (options->tls.known_urls && !known_url) {
+    bool by_certificate = options->tls.known_urls || options->tls.map; /* not by login, as in nats-server */
+    if (by_certificate && !certified) {
         login_failed(control, link);
         return;
     }
-    if (options->tls.known_urls || options->user.count == 0) { /* instead of the login, as in nats-server */
+    if (by_certificate || options->user.count == 0) {
         connect_settled(control, link);
         return;
     }
@@ -386,7 +387,7 @@ bool gateways_mail_said(struct control *control, const uint8_t *bytes)
         return false;
     struct bytes json = bytes_of(mail.block->bytes, mail.count);
     if (mail.said == ROUTE_SAID_CONNECT)
-        connect_said(control, link, json, mail.known_url);
+        connect_said(control, link, json, mail.certified);
     else
         info_said(control, link, json);
     block_release(&none, mail.block);

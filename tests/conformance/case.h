@@ -106,6 +106,18 @@ enum need { NEEDS_NOTHING, NEEDS_ACCOUNTS, NEEDS_MAPPINGS, NEEDS_LEAF_NODES, NEE
     X(DEFAULT_PERMISSIONS,                                                                                   \
       "authorization { default_permissions: {publish: \"d.>\"}, users = [ {user: \"none\", password: "       \
       "\"p\"}, {user: \"own\", password: \"p\", permissions: {subscribe: \"s\"}} ] }\n")                     \
+    X(ACCOUNT_DEFAULTS,                                                                                      \
+      "authorization { default_permissions: {publish: \"g.>\"}, users: [ {user: \"global\", password: "      \
+      "\"p\"} ] }\n"                                                                                         \
+      "accounts {\n"                                                                                         \
+      " ONE { default_permissions: {publish: \"d.>\", subscribe: {allow: [\"s.>\"], deny: \"s.no\"}}\n"      \
+      "  users: [ {user: \"none\", password: \"p\"}, {user: \"own\", password: \"p\", permissions: "         \
+      "{subscribe: "                                                                                         \
+      "[\"q\", \"d.>\"]}}, {user: \"empty\", password: \"p\", permissions: {}} ] }\n"                        \
+      " TWO { users: [ {user: \"free\", password: \"p\"} ] }\n"                                              \
+      " THREE { users: [ {user: \"three\", password: \"p\"} ], default_permissions: {publish: {deny: "       \
+      "\"x\"}, "                                                                                             \
+      "allow_responses: {max: 1}} }\n}\n")                                                                   \
     X(ACCOUNTS, "accounts {\n"                                                                               \
                 " ONE { users: [ {user: \"one\", password: \"p\"} ], limits: { max_connections: 1 } }\n"     \
                 " PAY { users: [ {user: \"pay\", password: \"p\"} ], limits: { max_payload: 8 } }\n"         \
@@ -115,7 +127,7 @@ enum need { NEEDS_NOTHING, NEEDS_ACCOUNTS, NEEDS_MAPPINGS, NEEDS_LEAF_NODES, NEE
                 "[\"m.>\"]}}, {user: \"dst\", password: \"p\", permissions: {publish: [\"dst.>\"]}}, "       \
                 "{user: \"any\", password: \"p\"} ] }\n")                                                    \
     X(IMPORTS,                                                                                               \
-      "accounts {\n"                                                                                         \
+      "shards: 3\naccounts {\n" /* nats-server takes this for a variable, since it is used as one */         \
       " EXP { users: [ {user: \"exp\", password: \"p\"} ], mappings { \"one\": \"one.mapped\" }\n"           \
       "  exports: [ {stream: \"pub.>\"}, {stream: \"turn.*.*\"}, {stream: \"both\"}, {service: "             \
       "\"map.*.*\"}, {service: \"one\"}, "                                                                   \
@@ -139,7 +151,7 @@ enum need { NEEDS_NOTHING, NEEDS_ACCOUNTS, NEEDS_MAPPINGS, NEEDS_LEAF_NODES, NEE
       "\"pub.>\"}}, "                                                                                        \
       "{stream: {account: EXP, subject: \"both\"}} ] }\n"                                                    \
       " SMALL { users: [ {user: \"small\", password: \"p\"} ], limits: { max_connections: 2, max_subs: 2, "  \
-      "max_payload: 10 } }\n"                                                                                \
+      "max_payload: 10, max_leafnodes: $shards } }\n"                                                        \
       "}\n")                                                                                                 \
     X(SYSTEM_USERS,                                                                                          \
       "accounts { SYS { users: [ {user: \"sys\", password: \"p\"} ] } }\nsystem_account: SYS\n")             \

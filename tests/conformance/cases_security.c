@@ -267,6 +267,31 @@ static const struct conformance_case rows[] = {
      .send_each =
          EACH(LOGIN("none", "p") "PUB x 1\r\nx\r\n", LOGIN("own", "p") "PUB x 1\r\nx\r\nSUB x 1\r\n"),
      .expect_each = EACH(DENIED_PUB("x"), DENIED_SUB("x"))},
+    {.spec = "security 3.1",
+     .name = "default_permissions_of_an_account_are_for_its_users_who_have_none",
+     .configuration = ON_ACCOUNT_DEFAULTS,
+     .send_each =
+         EACH(LOGIN("none", "p") "PUB x 1\r\nx\r\nPUB d.x 1\r\nx\r\nSUB q 1\r\nSUB s.no 2\r\nSUB s.x 3\r\n",
+              LOGIN("own", "p") "PUB x 1\r\nx\r\nSUB q 1\r\nSUB s.x 2\r\n",
+              LOGIN("empty", "p") "PUB x 1\r\nx\r\nSUB q 1\r\nPING\r\n",
+              LOGIN("free", "p") "PUB x 1\r\nx\r\nSUB q 1\r\nSUB s.no 2\r\nPUB g.x 1\r\nx\r\nSUB x 1\r\n"
+                                 "PING\r\n",
+              LOGIN("global", "p") "PUB d.x 1\r\nx\r\nPUB g.x 1\r\nx\r\nSUB s.no 1\r\nPING\r\n"),
+     .expect_each = EACH(DENIED_PUB("x") DENIED_SUB("q") DENIED_SUB("s.no"), DENIED_SUB("s.x"), "PONG\r\n",
+                         "PONG\r\n", DENIED_PUB("d.x") "PONG\r\n")},
+    {.spec = "security 3.1",
+     .name = "default_permissions_of_an_account_let_through_and_filter",
+     .configuration = ON_ACCOUNT_DEFAULTS,
+     .steps = STEPS(CONNECT(0, NONE), SEND(0, LOGIN("none", "p") "SUB s.> 1\r\n"), ALIVE(0), CONNECT(1, NONE),
+                    SEND(1, LOGIN("own", "p") "SUB d.> 1\r\n"), ALIVE(1),
+                    SEND(1, "PUB s.no 1\r\nx\r\nPUB s.a 1\r\ny\r\n"), EXPECT(0, "MSG s.a 1 1\r\ny\r\n"),
+                    SEND(0, "PUB d.a 1\r\nz\r\nPUB s.a 1\r\nz\r\n"), EXPECT(0, DENIED_PUB("s.a")),
+                    EXPECT(1, "MSG d.a 1 1\r\nz\r\n"), ALIVE(0), ALIVE(1))},
+    {.spec = "security 3.1",
+     .name = "default_permissions_of_an_account_may_allow_responses",
+     .configuration = ON_ACCOUNT_DEFAULTS,
+     .steps = STEPS(CONNECT(0, NONE), SEND(0, LOGIN("three", "p") "SUB > 1\r\nPUB a.b x 1\r\nq\r\n"),
+                    EXPECT(0, DENIED_PUB("a.b")), ALIVE(0))},
 
     /* ---- reload ---- */
     {.spec = "security 32",

@@ -119,14 +119,27 @@ bool services_chain(struct run *run)
            run_alive(run, 0);
 }
 
+static bool has(struct bytes frame, const char *words)
+{
+    return memmem(frame.data, frame.count, words, strlen(words)) != NULL;
+}
+
+/* A sample with that status; the responder, on whatever shard he is, is named when he answered. */
 static bool measured_as(struct run *run, int status)
 {
     char wanted[32];
     struct bytes frame;
     snprintf(wanted, sizeof wanted, "\"status\":%d", status);
-    return frame_with(run, 2, wanted, &frame) &&
-           (memmem(frame.data, frame.count, "\"requestor\":{\"acc\":\"IMP\"", 24) != NULL ||
-            run_fail(run, "no requestor in \"%.*s\"", BYTES_PRINTF(frame)));
+    if (!frame_with(run, 2, wanted, &frame))
+        return false;
+    if (!has(frame, "\"requestor\":{\"acc\":\"IMP\""))
+        return run_fail(run, "no requestor in \"%.*s\"", BYTES_PRINTF(frame));
+    bool named = has(frame, "\"responder\":{\"start\":\"") &&
+                 has(frame, ",\"acc\":\"EXP\",\"user\":\"exp\",") &&
+                 has(frame, ",\"kind\":\"Client\",\"client_type\":\"nats\"}");
+    if (named != (status == 200) || has(frame, "responder") != named)
+        return run_fail(run, "the responder in \"%.*s\"", BYTES_PRINTF(frame));
+    return true;
 }
 
 bool services_latency(struct run *run)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""tests/integration/test_known_urls.py SERVER [OTHER...] - verify_cert_and_check_known_urls of `cluster` and `gateway`: by
-scripted peers, whose certificates name the host of a configured URL or do not, and between nodes, each OTHER among them.
-Runs against nats-server too, for proof of the rows.
+"""tests/integration/test_known_urls.py SERVER [OTHER...] - servers that are judged by their certificates: by
+verify_cert_and_check_known_urls and verify_and_map of `cluster` and `gateway`. By scripted peers, whose certificates name the
+host of a configured URL, or the user of `authorization`, or do not, and between nodes, each OTHER among them. Runs against nats-server too, for proof of the rows.
 """
 import os
 import re
@@ -23,6 +23,15 @@ from cluster_client import ACCOUNTS, WAIT_SECONDS, Client, Failure, Node, free_p
 NAMES = [("DNS:127.0.0.1", True), ("DNS:other.test,DNS:127.0.0.1", True), ("DNS:*.0.0.1", True), ("IP:127.0.0.1", False),
          ("DNS:*.0.1", False), ("DNS:127.0.0.1.test", False), ("URI:127.0.0.1,email:127.0.0.1@127.0.0.1", False),
          (None, False)]
+# With verify_and_map: the user of `authorization`, then the certificate's subject and other names. A subject counts as it is
+# written, not in another order as among clients.
+MAPPED = [("node@test", "/CN=x", "email:other@test,email:node@test", True), ("node.test", "/CN=x", "DNS:a.test,DNS:node.test", True),
+          ("node.test", "/CN=x", "DNS:*.test", False), ("urn:node", "/CN=x", "URI:urn:node", True),
+          ("127.0.0.1", "/CN=x", "IP:127.0.0.1", False), ("CN=node", "/CN=node", None, True), ("node", "/CN=node", None, False),
+          ("CN=node,O=Org", "/O=Org/CN=node", "DNS:x", True), ("O=Org,CN=node", "/O=Org/CN=node", None, False),
+          ("CN=node,O=Org,DC=a,DC=b", "/DC=a/DC=b/O=Org/CN=node", None, True),
+          ("CN=node,O=Org", "/DC=a/DC=b/O=Org/CN=node", None, True), ("cn=node", "/CN=node", None, False),
+          (None, "/CN=node", "DNS:127.0.0.1", False)]
 VIOLATION = b"-ERR 'Authorization Violation'"
 
 
@@ -32,12 +41,15 @@ class Certificates:
     def __init__(self, folder):
         self.authority = Authority(folder)
         self.rows = [(self.authority.issue(f"row{i}", "/CN=127.0.0.1", names), good) for i, (names, good) in enumerate(NAMES)]
+        self.mapped = [(user, self.authority.issue(f"mapped{i}", subject, names), good)
+                       for i, (user, subject, names, good) in enumerate(MAPPED)]
         self.known = self.authority.issue("known", names="IP:127.0.0.1,DNS:127.0.0.1")
         self.unknown = self.authority.issue("unknown", names="IP:127.0.0.1")
 
-    def block(self, pair=None, checks=True):
+    def block(self, pair=None, checks=True, maps=False):
         certificate, key = pair or self.known
-        more = "verify_cert_and_check_known_urls: true" if checks else ""
+        more = "verify_cert_and_check_known_urls: true\n" if checks else ""
+        more += "verify_and_map: true" if maps else ""
         return f' tls {{ cert_file: "{certificate}", key_file: "{key}", ca_file: "{self.authority.file}", timeout: 30\n{more} }}\n'
 
     def secure(self, peer, pair):
@@ -105,6 +117,50 @@ def peers_of_gateways_and_a_login(path, certificates):
     peers_of_gateways(path, certificates, "authorization { user: u, password: p }\n", [("user", "u"), ("pass", "p")])
 
 
+def login_of(user):
+    return f' authorization {{ user: "{user}", password: p }}\n' if user else ""
+
+
+def peers_of_routes_by_user(path, certificates):
+    """The login in CONNECT does not count, neither way."""
+    with test_routes.World(path, certificates.block(checks=False, maps=True)) as world:
+        for i, (user, pair, good) in enumerate(certificates.mapped):
+            world.node.extra = certificates.block(checks=False, maps=True) + login_of(user)
+            test_routes.expect("reloaded", True, world.node.reload()[0])
+            name = chr(ord("F") + i) * 56
+            peer = certificates.secure(world.dial(), pair)
+            words = {} if good else {"user": user or "u", "pass": "p"}
+            peer.send(test_routes.connect_line(name, **words) + test_routes.info_line(name))
+            expect_judged(f"{user} of {MAPPED[i][1:3]}", peer, good)
+
+
+def peers_of_routes_by_user_or_url(path, certificates):
+    """With both either will do."""
+    with test_routes.World(path, certificates.block(maps=True) + login_of("CN=row3")) as world, \
+            socket.create_server(("127.0.0.1", 0)) as listener:
+        world.node.routes = [listener.getsockname()[1]]
+        test_routes.expect("reloaded", True, world.node.reload()[0])
+        by_user = certificates.authority.issue("by_user", "/CN=row3")
+        for i, (pair, good) in enumerate(((by_user, True), (certificates.known, True), (certificates.unknown, False))):
+            name = chr(ord("F") + i) * 56
+            peer = certificates.secure(world.dial(), pair)
+            peer.send(test_routes.connect_line(name) + test_routes.info_line(name))
+            expect_judged(f"row {i}", peer, good)
+
+
+def peers_of_gateways_by_user(path, certificates):
+    for i in (0, 2, 6, 7, 12):
+        user, pair, good = certificates.mapped[i]
+        with test_gateways.World(path, certificates.block(checks=False, maps=True) + login_of(user), dials=True) as world:
+            peer = certificates.secure(world.dial(), pair)
+            peer.line()
+            name = "GF" if good else "GX"
+            peer.send(test_gateways.connect_line(name, **({} if good else {"user": user or "u", "pass": "p"})))
+            if good:
+                peer.send(test_gateways.info_line(name, name="F"))
+            expect_judged(f"{user} of {MAPPED[i][1:3]}", peer, good)
+
+
 # ---- nodes ----
 
 class Nodes:
@@ -145,13 +201,33 @@ def nodes_of_a_cluster(paths, certificates):
         test_routes.linked(other, one)
 
 
-def nodes_of_two_clusters(paths, certificates):
+def nodes_of_a_cluster_by_user(paths, certificates):
+    """The second one is refused until the first one's user is the name of its certificate."""
+    ports = free_ports(4)
+    block = certificates.block(checks=False, maps=True)
+    nodes = [Node(path, "AB"[i], ports[2 * i], ports[2 * i + 1], extra=block + login_of("CN=somebody"), accounts=ACCOUNTS)
+             for i, path in enumerate(paths)]
+    nodes[1].routes = [ports[1]]
+    with Nodes(nodes) as (one, other):
+        until_said(one, "authentication error|Authorization Violation|Authentication Failure")
+        one.extra = block + login_of("CN=known")
+        test_routes.expect("reloaded", True, one.reload()[0])
+        test_routes.linked(one, other)
+        test_routes.linked(other, one)
+
+
+def nodes_of_two_clusters_by_user(paths, certificates):
+    nodes_of_two_clusters(paths, certificates, certificates.block(checks=False, maps=True) + login_of("CN=known"))
+
+
+def nodes_of_two_clusters(paths, certificates, block=None):
     """Both know each other: each is let in by the other one."""
     ports = free_ports(6)
+    block = block or certificates.block()
     nodes = []
     for i, path in enumerate(paths):
         gateway = (f'gateway {{ name: G{i}, listen: "127.0.0.1:{ports[3 * i + 2]}"\n'
-                   f'gateways: [ {{name: G{1 - i}, url: "nats://127.0.0.1:{ports[5 - 3 * i]}"}} ]\n{certificates.block()} }}\n')
+                   f'gateways: [ {{name: G{1 - i}, url: "nats://127.0.0.1:{ports[5 - 3 * i]}"}} ]\n{block} }}\n')
         node = Node(path, "AB"[i], ports[3 * i], ports[3 * i + 1], accounts=ACCOUNTS + gateway)
         node.cluster_name = f"G{i}"
         nodes.append(node)

@@ -97,6 +97,20 @@ static const struct {
     {"NATS/1.0\r\nB3: a-b-0-c\r\n\r\n", false},
     {"NATS/1.0\r\ntraceparent: 00-a-b-01\r\n\r\n", true},
     {"NATS/1.0\r\ntraceparent: 00-a-b-00\r\n\r\n", false},
+    {"NATS/1.0\r\nUber-Trace-Id: 1:2:3:1f\r\n\r\n", true},
+    {"NATS/1.0\r\nUber-Trace-Id: 1:2:3:111\r\n\r\n", false},
+    {"NATS/1.0\r\nUber-Trace-Id: 1:2:3:x1\r\n\r\n", false},
+    {"NATS/1.0\r\nUber-Trace-Id: 1:2:3:\r\n\r\n", false},
+    {"NATS/1.0\r\nX-B3-Sampled: 1\r\nUber-Trace-Id: 1:2:3:0\r\n\r\n", false},
+    {"NATS/1.0\r\nX-B3-Sampled: d\r\n\r\n", false},
+    {"NATS/1.0\r\nX-B3-Sampled: d\r\nx-b3-traceid: x\r\n\r\n", true},
+    {"NATS/1.0\r\nX-B3-TraceId: x\r\nX-B3-Sampled: 0\r\n\r\n", false},
+    {"NATS/1.0\r\nB3: 0\r\n\r\n", false},
+    {"NATS/1.0\r\nB3: a-b\r\n\r\n", true},
+    {"NATS/1.0\r\ntraceparent: 00-a-b-00\r\nB3: 1\r\n\r\n", true},
+    {"NATS/1.0\r\ntraceparent: 00-a-b-1\r\n\r\n", false},
+    {"NATS/1.0\r\nTraceparent: 00-a-b-03\r\n\r\n", true},
+    {"NATS/1.0\r\ntracestate: x\r\nX-B3-SpanId: y\r\nUberctx-Z: z\r\n\r\n", false},
     {"no colon", false},
 };
 
@@ -105,6 +119,48 @@ Test(request_info, trace_headers_ask_for_a_sample)
     for (size_t i = 0; i < COUNT_OF(asked_rows); i++)
         cr_expect_eq(service_latency_asked(text(asked_rows[i].headers)), asked_rows[i].asked, "%s",
                      asked_rows[i].headers);
+}
+
+static const struct {
+    const char *headers, *copied;
+} copied_rows[] = {
+    {"NATS/1.0\r\nuberctx-y: 1\r\nUber-Trace-Id: 1:2:3:1\r\nX-B3-SpanId: s\r\nuber-trace-id: 2\r\n\r\n",
+     "\"header\":{\"Uberctx-Y\":[\"1\"],\"Uber-Trace-Id\":[\"1:2:3:1\",\"2\"]},"},
+    {"NATS/1.0\r\nX-B3-TraceId: t\r\nX-B3-SpanId: s\r\nX-B3-ParentSpanId: p\r\nB3: 1\r\nUberctx-A: a\r\n\r\n",
+     "\"header\":{\"X-B3-Traceid\":[\"t\"],\"X-B3-Spanid\":[\"s\"],\"X-B3-Parentspanid\":[\"p\"]},"},
+    {"NATS/1.0\r\nB3: a-b-1\r\nX-B3-SpanId: s\r\ntracestate: x\r\n\r\n", "\"header\":{\"B3\":[\"a-b-1\"]},"},
+    {"NATS/1.0\r\ntracestate: x=1\r\ntraceparent: 00-a-b-01\r\nX-B3-SpanId: s\r\n\r\n",
+     "\"header\":{\"Tracestate\":[\"x=1\"],\"Traceparent\":[\"00-a-b-01\"]},"},
+    {"NATS/1.0\r\nUber-Trace-Id: 1:2:3:1\r\nUberctx-\"}: x\r\nUberctx- : x\r\n\r\n",
+     "\"header\":{\"Uber-Trace-Id\":[\"1:2:3:1\"]},"},
+};
+
+Test(request_info, the_headers_that_asked_are_copied_and_no_others)
+{
+    struct random random = {1};
+    for (size_t i = 0; i < COUNT_OF(copied_rows); i++) {
+        char json[1024];
+        struct service_latency_metric metric = {.status = 200, .headers = text(copied_rows[i].headers)};
+        size_t count = service_latency_json(json, sizeof json - 1, &metric, 0, &random);
+        cr_assert(count > 0 && json_valid(bytes_of(json, count)), "%.*s", (int)count, json);
+        json[count] = 0;
+        cr_expect(strstr(json, copied_rows[i].copied) != NULL, "row %zu: %s", i, json);
+    }
+}
+
+Test(request_info, a_thousand_headers_are_not_copied)
+{
+    static char headers[64 * 1024];
+    static char json[64 * 1024];
+    struct random random = {1};
+    size_t at = (size_t)snprintf(headers, sizeof headers, "NATS/1.0\r\nUber-Trace-Id: 1:2:3:1\r\n");
+    for (int i = 0; i < 1000; i++)
+        at += (size_t)snprintf(headers + at, sizeof headers - at, "Uberctx-%d: x\r\n", i);
+    struct service_latency_metric metric = {.status = 200, .headers = bytes_of(headers, at)};
+    size_t count = service_latency_json(json, sizeof json - 1, &metric, 0, &random);
+    cr_assert(count > 0 && count < 1024, "%zu bytes", count);
+    json[count] = 0;
+    cr_expect(strstr(json, "Uberctx-30\"") != NULL && strstr(json, "Uberctx-31\"") == NULL, "%s", json);
 }
 
 Test(request_info, a_metric_is_json_with_what_was_measured)
@@ -126,7 +182,7 @@ Test(request_info, a_metric_is_json_with_what_was_measured)
         strstr(
             json,
             "\"timestamp\":\"1970-01-01T00:00:02.000000000Z\",\"status\":200,\"requestor\":{\"acc\":\"A\"},"
-            "\"header\":{\"X-B3-Sampled\":[\"1\"],\"Uberctx-Y\":[\"z\"]},"
+            "\"header\":{\"X-B3-Sampled\":[\"1\"]},"
             "\"start\":\"1970-01-01T00:00:01.500000000Z\",\"service\":5,\"system\":0,\"total\":7}") != NULL,
         "%s", json);
     metric.status = 503;

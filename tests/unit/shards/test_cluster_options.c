@@ -109,8 +109,6 @@ struct bad_case {
 static const struct bad_case bad_cases[] = {
     {"", "cluster: 5", "Expected map to define cluster, got int64"},
     {"", "cluster { port: 1, authorization { token: t } }", "Cluster authorization does not support tokens"},
-    {"", "cluster { port: 1, tls { verify_and_map: true } }",
-     "verify_and_map of routes is not supported by this version of Myelin"},
     {"", "cluster { port: 1, authorization { users: [] } }",
      "Cluster authorization does not allow multiple users"},
     {"", "cluster { port: 1, authorization { auth_callout {} } }",

@@ -97,8 +97,6 @@ static const struct bad_case bad_cases[] = {
      "Gateway authorization does not allow multiple users"},
     {"gateway { name: A, port: 1, authorization { token: t } }",
      "Gateway authorization does not support tokens"},
-    {"gateway { name: A, port: 1, tls { verify_and_map: true } }",
-     "verify_and_map of gateways is not supported by this version of Myelin"},
     {"gateway { name: A, port: 1, gateways: [ {name: B, url: \"nats://b:1\", tls { "
      "verify_cert_and_check_known_urls: true } } ] }",
      "verify_cert_and_check_known_urls not supported in this context"},

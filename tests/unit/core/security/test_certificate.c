@@ -120,6 +120,31 @@ Test(certificate, has_its_subject_as_text)
     }
 }
 
+Test(certificate, has_a_name_to_the_byte_and_its_subject_in_one_order)
+{
+    static const struct {
+        struct certificate certificate;
+        const char *wanted;
+        bool has;
+    } rows[] = {
+        {{"CN=c", "a@b", "h", "urn:u"}, "a@b", true},
+        {{"CN=c", "a@b", "h", "urn:u"}, "h", true},
+        {{"CN=c", "a@b", "h", "urn:u"}, "urn:u", true},
+        {{"CN=c", "a@b", "h", "urn:u"}, "CN=c", true},
+        {{"CN=c", "a@b", "h", "urn:u"}, "c", false},
+        {{"CN=c", "a@b", "h", "urn:u"}, "H", false},
+        {{"CN=c", "a@b", "h", "urn:u"}, "", false},
+        {{"", "", "", ""}, "", false},
+        {{"CN=c", "", "*.h", ""}, "x.h", false},
+        {{"DC=com,DC=example,O=o,CN=c", "", "", ""}, "CN=c,O=o", true},
+        {{"DC=com,DC=example,O=o,CN=c", "", "", ""}, "CN=c,O=o,DC=com,DC=example", true},
+        {{"DC=com,DC=example,O=o,CN=c", "", "", ""}, "O=o,CN=c", false},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        cr_expect_eq(certificate_names_have(names_of(&rows[i].certificate), text(rows[i].wanted)),
+                     rows[i].has, "row %zu: %s", i, rows[i].wanted);
+}
+
 Test(certificate, what_is_no_dn_is_told)
 {
     static const char *const rows[] = {"",       "CN",    "=x",     "CN=a,",   "CN=a,O", "CN=a+",

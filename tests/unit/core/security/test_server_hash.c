@@ -19,6 +19,26 @@ Test(server_hash, the_vectors)
     }
 }
 
+Test(server_hash, the_long_one_goes_on_behind_the_short_one)
+{
+    char hash[SERVER_HASH_LONG_BYTES + 1] = "";
+    cr_assert_eq(server_hash_long(TEXT("S1"), hash), ERR_OK);
+    cr_expect_str_eq(hash, "sQnRv29R", "as nats-server makes it of its name");
+    cr_assert_eq(server_hash_long(TEXT("GA"), hash), ERR_OK);
+    hash[SERVER_HASH_BYTES] = 0;
+    cr_expect_str_eq(hash, "F2cAWZ");
+}
+
+Test(server_hash, letters_stand_in_a_circle)
+{
+    cr_expect_eq(server_hash_letter('x', 0), 'x');
+    cr_expect_eq(server_hash_letter('0', 61), 'z');
+    cr_expect_eq(server_hash_letter('z', 1), '0');
+    for (uint32_t steps = 0; steps < 62; steps++)
+        cr_expect_eq(server_hash_steps('R', server_hash_letter('R', steps)), steps, "%u", steps);
+    cr_expect_eq(server_hash_steps('R', '-'), 62, "no letter");
+}
+
 static const struct {
     const char *subject;
     bool mapped;
