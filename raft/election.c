@@ -61,6 +61,19 @@ void raft_election_tick(struct raft *raft, struct raft_taken *taken)
         raft_campaign(raft, false, taken);
 }
 
+/* The rest of the wait is for leaders that are slow. A part of it stays, different for each, so that two do
+ * not stand at once; and a lease stays what it was. Votes are held back no more: the others may have noticed
+ * as well. */
+void raft_leader_gone(struct raft *raft, uint64_t leader)
+{
+    if (raft->role != RAFT_FOLLOWER || leader == 0 || raft->leader != leader || raft->options.lease_reads)
+        return;
+    raft->contact = false;
+    uint64_t soon =
+        raft->elapsed_ticks + 1 + random_below(&raft->random, raft->options.election_ticks / 4 + 1);
+    raft->timeout_ticks = raft_min(raft->timeout_ticks, soon);
+}
+
 /* Asks every other voter. Of PRE_VOTE the term is the one to come. */
 static void ask_for_votes(struct raft *raft, enum raft_message_kind kind)
 {

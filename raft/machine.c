@@ -325,6 +325,9 @@ static enum raft_result step(struct raft *raft, const struct raft_event *event, 
             raft_progress_probe(&peer->progress);
         return RAFT_OK;
     }
+    case RAFT_EVENT_LEADER_GONE:
+        raft_leader_gone(raft, event->peer);
+        return RAFT_OK;
     case RAFT_EVENT_SNAPSHOT_TAKEN:
         return raft_snapshot_taken(raft, event->snapshot.index, event->snapshot.size_bytes);
     case RAFT_EVENT_SNAPSHOT_FAILED:

@@ -173,6 +173,7 @@ bool raft_hard_state_durable(const struct raft *raft);
 void raft_check(const struct raft *raft);
 
 /* election.c */
+void raft_leader_gone(struct raft *raft, uint64_t leader);
 /* How long it waits in its role; anew each time. */
 void raft_timeout_draw(struct raft *raft);
 void raft_move(struct raft *raft, enum raft_role next);

@@ -73,6 +73,7 @@ enum raft_event_kind {
     RAFT_EVENT_CHANGE,
     RAFT_EVENT_CAMPAIGN, /* stand for election now (with pre-vote); RAFT_OK also when it may not */
     RAFT_EVENT_UNREACHABLE,
+    RAFT_EVENT_LEADER_GONE, /* its process has ended, as far as this node can tell */
     RAFT_EVENT_SNAPSHOT_TAKEN,
     RAFT_EVENT_SNAPSHOT_FAILED,
     RAFT_EVENT_SNAPSHOT_INSTALLED,
@@ -90,7 +91,7 @@ struct raft_event {
         uint64_t persist_seq;   /* all updates up to this one are durable */
         uint64_t applied_index; /* the state machine has all up to this */
         uint64_t read_id;       /* the caller's; comes back in an update's reads */
-        uint64_t peer;          /* TRANSFER (0: whoever is furthest), UNREACHABLE */
+        uint64_t peer;          /* TRANSFER (0: whoever is furthest), UNREACHABLE, LEADER_GONE */
         struct raft_change change;
         struct {
             uint64_t index; /* of the update that asked for it */
@@ -165,7 +166,8 @@ struct raft_status {
     enum raft_role role;
     uint64_t term;
     uint64_t voted_for;
-    uint64_t leader; /* 0: not known */
+    uint64_t leader;       /* 0: not known */
+    uint64_t silent_ticks; /* since a follower heard a leader, or gave a vote */
     uint64_t first_index;
     uint64_t last_index;
     uint64_t last_term;

@@ -24,6 +24,7 @@ void raft_status(const struct raft *raft, struct raft_status *status)
         .term = raft->term,
         .voted_for = raft->voted_for,
         .leader = raft->leader,
+        .silent_ticks = raft->elapsed_ticks,
         .first_index = raft->log.first_index,
         .last_index = raft->log.last_index,
         .last_term = raft_log_last_term(&raft->log),

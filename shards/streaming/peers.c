@@ -17,6 +17,8 @@ static void take(struct control *control, struct desk_listener *listener, const 
     struct peers *peers = CONTAINER_OF(listener, struct peers, inbox);
     struct peers_frame frame;
     (void)control;
+    if (message->payload.count == 0) /* somebody only asks whether we are there: replica_watch.c */
+        return;
     if (!peers_frame_decode(message->payload, &frame)) {
         peers->figures.lost++;
         return;

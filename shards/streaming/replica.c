@@ -271,6 +271,7 @@ bool replica_turn(struct replica *replica, struct streaming_now now)
         restore_step(replica);
         replica_log_step(&replica->log, &replica->driver, now.wall_ns);
         raft_driver_turn(&replica->driver);
+        watch_step(replica);
     }
     if (replica->ends) { /* all that it had to say as a leader has left */
         replica->ends = false;
@@ -499,6 +500,7 @@ void replica_free(struct replica *replica)
         return;
     for (uint32_t i = 0; i < FORM_SUBJECTS; i++)
         desk_forget(&replica->control->desk, &replica->form.listeners[i].desk);
+    watch_close(replica);
     peers_close(&replica->peers);
     raft_driver_close(&replica->driver);
     replica_log_close(&replica->log);

@@ -57,6 +57,13 @@ struct replica_restore {
     int64_t give_up_ns; /* without any progress until then */
 };
 
+/* What was asked of the leader's subject. */
+struct replica_watch {
+    struct desk_listener listener;
+    uint64_t asked;
+    int64_t next_ns;
+};
+
 struct replica {
     struct control *control;
     struct store *store;
@@ -71,6 +78,7 @@ struct replica {
     struct peers peers;
     struct replica_form form;
     struct replica_restore restore;
+    struct replica_watch watch;
     struct streaming_now now;
     struct random random;
     int64_t tick_ns;
@@ -107,6 +115,10 @@ MUST_USE enum err form_start(struct replica *replica, char *why, size_t why_byte
 void form_step(struct replica *replica);
 int64_t form_next_ns(const struct replica *replica);
 void form_stop(struct replica *replica);
+
+/* ---- replica_watch.c ---- */
+void watch_step(struct replica *replica);
+void watch_close(struct replica *replica);
 
 /* ---- replica_restore.c ---- */
 

@@ -171,6 +171,7 @@ static void one_event(struct run *run)
         break;
     case RAFT_EVENT_TRANSFER:
     case RAFT_EVENT_UNREACHABLE:
+    case RAFT_EVENT_LEADER_GONE:
         event.peer = byte(input) % 6;
         break;
     default:

@@ -175,6 +175,21 @@ static void transfer(struct sim *sim)
     sim_node_turn(leader);
 }
 
+/* True or not: a node can be wrong about it. */
+static void leader_gone(struct sim *sim)
+{
+    struct sim_node *node = any_node(sim);
+    struct raft_status status;
+    if (!node->running || node->paused_until_us > sim->now_us)
+        return;
+    raft_status(node->driver.raft, &status);
+    struct raft_event event = {.kind = RAFT_EVENT_LEADER_GONE, .peer = status.leader};
+    raft_driver_step(&node->driver, &event, NULL);
+    sim_trace(sim, "%llu: is told that %llu is gone", (unsigned long long)node->id,
+              (unsigned long long)status.leader);
+    sim_node_turn(node);
+}
+
 /* Whether it was once a member, and is one no more in the newest committed membership, or any node's log. */
 static bool nobody_knows(struct sim *sim, uint64_t id)
 {
@@ -223,6 +238,8 @@ void sim_fault_happens(struct sim *sim)
         partition(sim);
     if (sim_fault_on(sim, SIM_FAULT_PAUSE) && sim_chance(sim, 30))
         stand_still(sim);
+    if (sim_fault_on(sim, SIM_FAULT_TRANSFER) && sim_chance(sim, 25))
+        leader_gone(sim);
     if (sim_fault_on(sim, SIM_FAULT_TRANSFER) && sim_chance(sim, 25))
         transfer(sim);
     if (sim_fault_on(sim, SIM_FAULT_MEMBERS) && sim_chance(sim, 60))

@@ -1,9 +1,10 @@
 /* tests/unit/raft/lab.c - the verbs of raft scripts. Nodes are numbers from 1 to 7; "*" is any.
  *   node 1 voters 1,2,3 learners 4 term 3 log 1,1,3 vote 2 snapshots 4 candidate 30 beat 4 commit 2 lease a
- * node, from such a disk tick 1 [10] | campaign 1 | propose 1 a b c | read 1 7 | transfer 1 2 | change 1
- * add|promote|demote|remove 4 hold 1 (its disk) | persist 1 | flow 1 (the disk again) | fail 1 | crash 1 |
- * start 1 deliver [1 2] (what waits now, shown) | drop 1 2 | cut 1 2 | heal | settle (deliver until it is
- * quiet, unseen) state [1] (role, term, log as index:term with commit and disk) | peers 1 | members 1 */
+ * node, from such a disk tick 1 [10] | campaign 1 | propose 1 a b c | read 1 7 | transfer 1 2 | gone 2 1 |
+ * change 1 add|promote|demote|remove 4 hold 1 (its disk) | persist 1 | flow 1 (the disk again) | fail 1 |
+ * crash 1 | start 1 deliver [1 2] (what waits now, shown) | drop 1 2 | cut 1 2 | heal | settle (deliver until
+ * it is quiet, unseen) state [1] (role, term, log as index:term with commit and disk) | peers 1 | members 1
+ */
 #include "tests/unit/raft/lab.h"
 
 #include "core/base/check.h"
@@ -439,6 +440,9 @@ static bool event_verb(struct lab *lab, struct lab_node *node, const struct word
         event.read_id = number(words, 2);
     } else if (word_is(words, 0, "transfer")) {
         event.kind = RAFT_EVENT_TRANSFER;
+        event.peer = number(words, 2);
+    } else if (word_is(words, 0, "gone")) {
+        event.kind = RAFT_EVENT_LEADER_GONE;
         event.peer = number(words, 2);
     } else if (word_is(words, 0, "fail")) {
         event.kind = RAFT_EVENT_PERSIST_FAILED;
