@@ -423,7 +423,8 @@ static void set_options(struct replica *replica)
         replica->tick_ns = NS_PER_MS;
     raft->election_ticks = (uint32_t)(options->heartbeat_timeout_ns / replica->tick_ns);
     raft->candidate_ticks = (uint32_t)(options->election_timeout_ns / replica->tick_ns);
-    raft->commit_ticks = (uint32_t)(options->commit_timeout_ns / replica->tick_ns);
+    /* With several groups a connect waits until followers know what is committed, twice. */
+    raft->commit_ticks = options->groups > 1 ? 0 : (uint32_t)(options->commit_timeout_ns / replica->tick_ns);
     raft->heartbeat_ticks = raft->election_ticks >= TICKS_PER_TIMEOUT ? raft->election_ticks / 10 : 1;
     raft->lease_ticks = (uint32_t)(options->lease_timeout_ns / replica->tick_ns);
     if (raft->lease_ticks < 2 * raft->heartbeat_ticks) /* else one late answer would end it */
