@@ -566,8 +566,10 @@ test_targets += streaming-cluster-quick
 .PHONY: streaming-cluster-quick streaming-cluster-check
 streaming-cluster-quick: $(out)/myelin
 	python3 -B tests/integration/test_streaming_cluster.py $(out)/myelin
+	python3 -B tests/integration/test_streaming_groups.py $(out)/myelin
 streaming-cluster-check: $(out)/myelin ## clusters of streaming nodes: all cases, and leaders killed 20 times under load
 	python3 -B tests/integration/test_streaming_cluster.py $(out)/myelin --long
+	python3 -B tests/integration/test_streaming_groups.py $(out)/myelin --long
 
 .PHONY: streaming-nats
 streaming_module := github.com/nats-io/nats-streaming-server@v0.25.6

@@ -4,6 +4,7 @@
  * promised. */
 #include "shards/control/monitor_metrics.h"
 
+#include "core/base/memory.h"
 #include "core/base/version.h"
 #include "shards/control/control_internal.h"
 #include "shards/control/monitor_task.h"
@@ -36,7 +37,7 @@ static void add_rows(struct control *control, struct json_output *out, const str
 
 static void add_server(struct control *control, struct json_output *out, const struct streaming *machine)
 {
-    struct streaming_figures figures = streaming_figures(machine);
+    struct streaming_figures figures = service_figures(control);
     struct store_figures store = store_figures(machine->store);
     const struct row rows[] = {
         {"nss_server_bytes_total", "gauge", "Bytes of all stored messages.", figures.message_bytes},
@@ -73,7 +74,7 @@ static void add_info(struct control *control, struct json_output *out, const str
         snprintf(line, sizeof line, "nss_server_info{server=\"%s\",cluster_id=\"", control->server_id);
     json_output_add(out, bytes_of(line, (size_t)count));
     json_output_add(out, metrics_escaped(machine->info.cluster_id, name));
-    const struct replica *replica = service_replica(control);
+    const struct replica *replica = service_replica(control, 0);
     count =
         snprintf(line, sizeof line,
                  "\",server_id=\"%.*s\",version=\"%s\",go_version=\"\",state=\"%s\",role=\"%s\"} 1\n",
@@ -84,52 +85,105 @@ static void add_info(struct control *control, struct json_output *out, const str
 
 /* ---- a node of a cluster ---- */
 
+/* What is told of each group; with one group without its number. */
+struct group_figures {
+    struct raft_status status;
+    struct peers_figures peers;
+    uint64_t channel_count;
+    char label[24]; /* ,group="<number>" */
+};
+
 /* How far each peer is behind, which the leader alone knows. */
-static void add_lag(struct control *control, struct json_output *out, const struct raft_status *status)
+static void add_lag(struct control *control, struct json_output *out, const struct group_figures *groups,
+                    uint32_t group_count)
 {
     char line[METRICS_LINE_BYTES], name[METRICS_ESCAPED_BYTES];
-    if (status->peer_count > 0)
-        metrics_family(out, "myelin_streaming_raft_peer_lag", "gauge", "Entries that a peer lacks.");
-    for (uint32_t i = 0; i < status->peer_count; i++) {
-        const struct raft_peer_status *peer = &status->peers[i];
-        const struct raft_member *member = raft_member_find(status->membership, peer->id);
-        struct bytes node = member == NULL ? TEXT("") : bytes_of(member->name, member->name_bytes);
-        int count = snprintf(line, sizeof line, "myelin_streaming_raft_peer_lag{server=\"%s\",node=\"",
-                             control->server_id);
-        json_output_add(out, bytes_of(line, (size_t)count));
-        json_output_add(out, metrics_escaped(node, name));
-        json_output_add(out, TEXT("\"}"));
-        metrics_value(out, (double)(status->last_index - peer->match_index));
+    uint32_t told = 0;
+    for (uint32_t i = 0; i < group_count; i++) {
+        const struct raft_status *status = &groups[i].status;
+        if (status->peer_count > 0 && told++ == 0)
+            metrics_family(out, "myelin_streaming_raft_peer_lag", "gauge", "Entries that a peer lacks.");
+        for (uint32_t peer_at = 0; peer_at < status->peer_count; peer_at++) {
+            const struct raft_peer_status *peer = &status->peers[peer_at];
+            const struct raft_member *member = raft_member_find(status->membership, peer->id);
+            struct bytes node = member == NULL ? TEXT("") : bytes_of(member->name, member->name_bytes);
+            int count = snprintf(line, sizeof line, "myelin_streaming_raft_peer_lag{server=\"%s\"%s,node=\"",
+                                 control->server_id, groups[i].label);
+            json_output_add(out, bytes_of(line, (size_t)count));
+            json_output_add(out, metrics_escaped(node, name));
+            json_output_add(out, TEXT("\"}"));
+            metrics_value(out, (double)(status->last_index - peer->match_index));
+        }
     }
 }
 
-static void add_replica(struct control *control, struct json_output *out)
+static uint64_t leads_of(const struct group_figures *group)
 {
-    const struct replica *replica = service_replica(control);
-    struct raft_status status;
-    if (replica == NULL || !replica_raft_status(replica, &status))
-        return;
-    struct peers_figures peers = replica_peers_figures(replica);
-    const struct row rows[] = {
-        {"myelin_streaming_raft_leader", "gauge", "1: this node leads.", status.role == RAFT_LEADER},
-        {"myelin_streaming_raft_term", "gauge", "Raft's term.", status.term},
-        {"myelin_streaming_raft_last_index", "gauge", "The log's last entry.", status.last_index},
-        {"myelin_streaming_raft_commit_index", "gauge", "The last entry that is committed.",
-         status.commit_index},
-        {"myelin_streaming_raft_applied_index", "gauge", "The last entry that is applied.",
-         status.applied_index},
-        {"myelin_streaming_raft_snapshot_index", "gauge", "The last entry of the newest snapshot.",
-         status.snapshot_index},
-        {"myelin_streaming_raft_sent_messages_total", "counter", "Messages to peers.", peers.sent_messages},
-        {"myelin_streaming_raft_sent_bytes_total", "counter", "Bytes of these.", peers.sent_bytes},
-        {"myelin_streaming_raft_received_messages_total", "counter", "Messages of peers.",
-         peers.received_messages},
-        {"myelin_streaming_raft_received_bytes_total", "counter", "Bytes of these.", peers.received_bytes},
-        {"myelin_streaming_raft_refused_messages_total", "counter", "Messages that found no room.",
-         peers.refused},
-    };
-    add_rows(control, out, rows, COUNT_OF(rows));
-    add_lag(control, out, &status);
+    return group->status.role == RAFT_LEADER;
+}
+
+#define OF_GROUP(name, expression)                                                                           \
+    static uint64_t name##_of(const struct group_figures *group)                                             \
+    {                                                                                                        \
+        return group->expression;                                                                            \
+    }
+OF_GROUP(term, status.term)
+OF_GROUP(last_index, status.last_index)
+OF_GROUP(commit_index, status.commit_index)
+OF_GROUP(applied_index, status.applied_index)
+OF_GROUP(snapshot_index, status.snapshot_index)
+OF_GROUP(channels, channel_count)
+OF_GROUP(sent_messages, peers.sent_messages)
+OF_GROUP(sent_bytes, peers.sent_bytes)
+OF_GROUP(received_messages, peers.received_messages)
+OF_GROUP(received_bytes, peers.received_bytes)
+OF_GROUP(refused, peers.refused)
+
+static const struct {
+    const char *name, *type, *help;
+    uint64_t (*of)(const struct group_figures *group);
+} replica_rows[] = {
+    {"myelin_streaming_raft_leader", "gauge", "1: this node leads.", leads_of},
+    {"myelin_streaming_raft_term", "gauge", "Raft's term.", term_of},
+    {"myelin_streaming_raft_last_index", "gauge", "The log's last entry.", last_index_of},
+    {"myelin_streaming_raft_commit_index", "gauge", "The last entry that is committed.", commit_index_of},
+    {"myelin_streaming_raft_applied_index", "gauge", "The last entry that is applied.", applied_index_of},
+    {"myelin_streaming_raft_snapshot_index", "gauge", "The last entry of the newest snapshot.",
+     snapshot_index_of},
+    {"myelin_streaming_raft_channels", "gauge", "Channels of the group.", channels_of},
+    {"myelin_streaming_raft_sent_messages_total", "counter", "Messages to peers.", sent_messages_of},
+    {"myelin_streaming_raft_sent_bytes_total", "counter", "Bytes of these.", sent_bytes_of},
+    {"myelin_streaming_raft_received_messages_total", "counter", "Messages of peers.", received_messages_of},
+    {"myelin_streaming_raft_received_bytes_total", "counter", "Bytes of these.", received_bytes_of},
+    {"myelin_streaming_raft_refused_messages_total", "counter", "Messages that found no room.", refused_of},
+};
+
+static void add_replicas(struct control *control, struct json_output *out)
+{
+    uint32_t count = service_group_count(control);
+    struct group_figures *groups = memory_new(count * sizeof *groups);
+    char line[METRICS_LINE_BYTES];
+    bool all = groups != NULL && service_replica(control, 0) != NULL;
+    for (uint32_t i = 0; i < count && all; i++) {
+        const struct replica *replica = service_replica(control, i);
+        all = replica_raft_status(replica, &groups[i].status);
+        groups[i].peers = replica_peers_figures(replica);
+        groups[i].channel_count = streaming_figures(service_machine(control, i)).channel_count;
+        if (count > 1)
+            snprintf(groups[i].label, sizeof groups[i].label, ",group=\"%u\"", i);
+    }
+    for (size_t row = 0; row < COUNT_OF(replica_rows) && all; row++) {
+        metrics_family(out, replica_rows[row].name, replica_rows[row].type, replica_rows[row].help);
+        for (uint32_t i = 0; i < count; i++) {
+            int bytes = snprintf(line, sizeof line, "%s{server=\"%s\"%s}", replica_rows[row].name,
+                                 control->server_id, groups[i].label);
+            json_output_add(out, bytes_of(line, (size_t)bytes));
+            metrics_value(out, (double)replica_rows[row].of(&groups[i]));
+        }
+    }
+    if (all)
+        add_lag(control, out, groups, count);
+    memory_free(groups);
 }
 
 /* ---- channels ---- */
@@ -161,7 +215,18 @@ static void add_beginning(const struct control *control, struct json_output *out
     json_output_add(out, TEXT("\""));
 }
 
-static void add_channels(struct control *control, struct json_output *out, const struct streaming *machine)
+/* All channels, of one group after the other: NULL gives the first, the last gives NULL. */
+static const struct streaming_channel *channel_next(const struct control *control, uint32_t *group,
+                                                    const struct streaming_channel *channel)
+{
+    const struct list *list = &service_machine(control, *group)->all_channels;
+    struct list_link *at = channel == NULL ? list_first(list) : list_next(list, &channel->all);
+    while (at == NULL && *group + 1 < service_group_count(control))
+        at = list_first(&service_machine(control, ++*group)->all_channels);
+    return at == NULL ? NULL : LIST_ELEMENT(at, struct streaming_channel, all);
+}
+
+static void add_channels(struct control *control, struct json_output *out)
 {
     static const struct {
         const char *name, *help;
@@ -172,11 +237,10 @@ static void add_channels(struct control *control, struct json_output *out, const
         {"nss_chan_last_seq", "The channel's last sequence.", CHANNEL_LAST},
     };
     for (size_t row = 0; row < COUNT_OF(rows); row++) {
-        uint32_t count = 0;
+        uint32_t count = 0, group = 0;
+        const struct streaming_channel *channel = NULL;
         metrics_family(out, rows[row].name, "gauge", rows[row].help);
-        for (struct list_link *at = list_first(&machine->all_channels); at != NULL && count < CHANNELS_MAX;
-             at = list_next(&machine->all_channels, at), count++) {
-            const struct streaming_channel *channel = LIST_ELEMENT(at, struct streaming_channel, all);
+        while (count++ < CHANNELS_MAX && (channel = channel_next(control, &group, channel)) != NULL) {
             add_beginning(control, out, rows[row].name, channel);
             json_output_add(out, TEXT("}"));
             metrics_value(out, (double)channel_value(channel, rows[row].which));
@@ -241,8 +305,7 @@ static void add_list(const struct control *control, struct json_output *out,
         add_subscription(control, out, row, LIST_ELEMENT(at, struct streaming_subscription, of_channel));
 }
 
-static void add_subscriptions(struct control *control, struct json_output *out,
-                              const struct streaming *machine)
+static void add_subscriptions(struct control *control, struct json_output *out)
 {
     static const struct subscription_row rows[] = {
         {"nss_chan_subs_last_sent", "The last sequence that was sent.", SUBSCRIPTION_LAST_SENT},
@@ -250,11 +313,10 @@ static void add_subscriptions(struct control *control, struct json_output *out,
         {"nss_chan_subs_max_inflight", "How many of these there may be.", SUBSCRIPTION_IN_FLIGHT_MAX},
     };
     for (size_t row = 0; row < COUNT_OF(rows); row++) {
-        uint32_t left = SUBSCRIPTIONS_MAX;
+        uint32_t left = SUBSCRIPTIONS_MAX, group_at = 0;
+        const struct streaming_channel *channel = NULL;
         metrics_family(out, rows[row].name, "gauge", rows[row].help);
-        for (struct list_link *at = list_first(&machine->all_channels); at != NULL && left > 0;
-             at = list_next(&machine->all_channels, at)) {
-            const struct streaming_channel *channel = LIST_ELEMENT(at, struct streaming_channel, all);
+        while (left > 0 && (channel = channel_next(control, &group_at, channel)) != NULL) {
             add_list(control, out, &rows[row], &channel->plain, &left);
             add_list(control, out, &rows[row], &channel->offline, &left);
             for (struct list_link *of = list_first(&channel->groups); of != NULL;
@@ -272,12 +334,12 @@ static void add_subscriptions(struct control *control, struct json_output *out,
 
 void metrics_add_streaming(struct control *control, struct monitor_task *task)
 {
-    const struct streaming *machine = service_machine(control);
+    const struct streaming *machine = service_machine(control, 0);
     if (machine == NULL)
         return;
     add_server(control, &task->document, machine);
     add_info(control, &task->document, machine);
-    add_replica(control, &task->document);
-    add_channels(control, &task->document, machine);
-    add_subscriptions(control, &task->document, machine);
+    add_replicas(control, &task->document);
+    add_channels(control, &task->document);
+    add_subscriptions(control, &task->document);
 }

@@ -68,13 +68,32 @@ static void put_raft(const struct replica *replica, struct json_output *document
     json_put_object_end(document);
 }
 
+/* One of several. */
+static void put_group(const struct control *control, uint32_t group, struct json_output *document)
+{
+    const struct replica *replica = service_replica(control, group);
+    json_put_object(document, NULL);
+    json_put_unsigned(document, "group", group);
+    json_put_text(document, "role", text(replica_role(replica)));
+    json_put_unsigned(document, "channels", streaming_figures(service_machine(control, group)).channel_count);
+    put_raft(replica, document);
+    json_put_object_end(document);
+}
+
 void monitor_put_replica(const struct control *control, struct json_output *document)
 {
-    const struct replica *replica = service_replica(control);
+    const struct replica *replica = service_replica(control, 0);
+    uint32_t groups = service_group_count(control);
     json_put_text(document, "state", replica == NULL ? TEXT("STANDALONE") : TEXT("CLUSTERED"));
     if (replica == NULL)
         return;
     json_put_text(document, "role", text(replica_role(replica)));
     json_put_text(document, "node_id", text(replica_name(replica)));
     put_raft(replica, document);
+    if (groups == 1)
+        return;
+    json_put_array(document, "groups");
+    for (uint32_t i = 0; i < groups; i++)
+        put_group(control, i, document);
+    json_put_array_end(document);
 }

@@ -19,10 +19,11 @@
 
 enum { LIMIT_DEFAULT = 1024, INDENT = 2, WHY_BYTES = 512 };
 
-/* The service's machine; NULL: the task has failed with 404, as any path that is not there. */
+/* The service's first machine, which has the clients; NULL: the task has failed with 404, as any path that is
+ * not there. */
 static const struct streaming *machine_of(const struct control *control, struct monitor_task *task)
 {
-    const struct streaming *machine = service_machine(control);
+    const struct streaming *machine = service_machine(control, 0);
     if (machine == NULL)
         monitor_fail(task, HTTP_NOT_FOUND, "404 page not found");
     else
@@ -123,7 +124,7 @@ void streaming_server_begin(struct control *control, struct monitor_task *task)
     if (machine == NULL)
         return;
     struct descriptors descriptors;
-    struct streaming_figures figures = streaming_figures(machine);
+    struct streaming_figures figures = service_figures(control);
     put_head(control, machine, document);
     json_put_text(document, "version", TEXT(MYELIN_STREAMING_VERSION));
     json_put_text(document, "go", TEXT(""));
@@ -182,7 +183,7 @@ void streaming_store_begin(struct control *control, struct monitor_task *task)
     struct json_output *document = &task->document;
     if (machine == NULL)
         return;
-    struct streaming_figures figures = streaming_figures(machine);
+    struct streaming_figures figures = service_figures(control);
     put_head(control, machine, document);
     monitor_put_time(document, "now", control, clock_monotonic_ns());
     json_put_text(document, "type", text(store_kind_name(machine->store)));
@@ -333,7 +334,8 @@ void streaming_channels_begin(struct control *control, struct monitor_task *task
     if (machine == NULL)
         return;
     if (name.count > 0) {
-        const struct streaming_channel *channel = channel_find(machine, name);
+        uint32_t group = groups_of_channel(name, service_group_count(control));
+        const struct streaming_channel *channel = channel_find(service_machine(control, group), name);
         if (channel == NULL) {
             not_found(task, "Channel", name);
             return;
@@ -342,15 +344,17 @@ void streaming_channels_begin(struct control *control, struct monitor_task *task
         task->done = true;
         return;
     }
-    size_t total = machine->channels.count, count = 0;
+    size_t total = service_figures(control).channel_count, count = 0;
     struct streaming_channel **all = memory_new((total + 1) * sizeof *all);
     if (all == NULL) {
         monitor_fail(task, HTTP_UNAVAILABLE, "out of memory");
         return;
     }
-    for (struct list_link *at = list_first(&machine->all_channels); at != NULL;
-         at = list_next(&machine->all_channels, at))
-        all[count++] = LIST_ELEMENT(at, struct streaming_channel, all);
+    for (uint32_t i = 0; i < service_group_count(control); i++) {
+        const struct list *list = &service_machine(control, i)->all_channels;
+        for (struct list_link *at = list_first(list); at != NULL; at = list_next(list, at))
+            all[count++] = LIST_ELEMENT(at, struct streaming_channel, all);
+    }
     qsort(all, count, sizeof(struct streaming_channel *), compare_channels);
     struct window window = window_of(task, total);
     put_window(control, machine, &task->document, window, total);
@@ -386,24 +390,34 @@ static void put_by_channel(struct json_output *document, struct streaming_subscr
     json_put_object_end(document);
 }
 
-static void put_client(struct json_output *document, const struct streaming_client *client,
-                       bool with_subscriptions)
+/* Of the client of that id, in all groups; into `all` unless it is NULL. */
+static size_t subscriptions_of(const struct control *control, struct bytes id,
+                               struct streaming_subscription **all)
 {
-    size_t count = 0, at_count = 0;
-    for (struct list_link *at = list_first(&client->subscriptions); at != NULL;
-         at = list_next(&client->subscriptions, at))
-        count++;
+    size_t count = 0;
+    for (uint32_t i = 0; i < service_group_count(control); i++) {
+        const struct streaming_client *client = client_find(service_machine(control, i), id);
+        for (struct list_link *at = client == NULL ? NULL : list_first(&client->subscriptions); at != NULL;
+             at = list_next(&client->subscriptions, at), count++) {
+            if (all != NULL)
+                all[count] = LIST_ELEMENT(at, struct streaming_subscription, of_client);
+        }
+    }
+    return count;
+}
+
+static void put_client(const struct control *control, struct json_output *document,
+                       const struct streaming_client *client, bool with_subscriptions)
+{
+    size_t count = subscriptions_of(control, client->info.id, NULL);
     json_put_object(document, NULL);
     json_put_text(document, "id", client->info.id);
     json_put_text(document, "hb_inbox", client->info.heartbeat_inbox);
     json_put_unsigned(document, "subs_count", count);
     struct streaming_subscription **all =
         with_subscriptions && count > 0 ? memory_new(count * sizeof *all) : NULL;
-    for (struct list_link *at = list_first(&client->subscriptions); at != NULL && all != NULL;
-         at = list_next(&client->subscriptions, at))
-        all[at_count++] = LIST_ELEMENT(at, struct streaming_subscription, of_client);
     if (all != NULL)
-        put_by_channel(document, all, count);
+        put_by_channel(document, all, subscriptions_of(control, client->info.id, all));
     memory_free(all);
     json_put_object_end(document);
 }
@@ -422,7 +436,7 @@ void streaming_clients_begin(struct control *control, struct monitor_task *task)
             not_found(task, "Client", id);
             return;
         }
-        put_client(&task->document, client, subscriptions);
+        put_client(control, &task->document, client, subscriptions);
         task->done = true;
         return;
     }
@@ -440,7 +454,7 @@ void streaming_clients_begin(struct control *control, struct monitor_task *task)
     put_window(control, machine, &task->document, window, total);
     json_put_array(&task->document, "clients");
     for (size_t i = window.offset; i < window.offset + window.count; i++)
-        put_client(&task->document, all[i], subscriptions);
+        put_client(control, &task->document, all[i], subscriptions);
     json_put_array_end(&task->document);
     memory_free(all);
     end(task);

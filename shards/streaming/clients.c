@@ -88,8 +88,15 @@ struct streaming_client *client_new(struct streaming *machine, const struct wire
     index_table_put(&machine->clients, &client->id_hash);
     connection_list(machine, client);
     list_push_last(&machine->all_clients, &client->all);
-    machine_timer_set(machine, &client->timer, machine->now.now_ns + machine->setup.heartbeat_interval_ns);
+    client_watch(machine, client);
     return client;
+}
+
+void client_watch(struct streaming *machine, struct streaming_client *client)
+{
+    if (machine->setup.registry == NULL)
+        machine_timer_set(machine, &client->timer,
+                          machine->now.now_ns + machine->setup.heartbeat_interval_ns);
 }
 
 void client_free(struct streaming *machine, struct streaming_client *client)
@@ -106,8 +113,8 @@ void client_free(struct streaming *machine, struct streaming_client *client)
 
 /* ---- what is applied ---- */
 
-static enum err apply_client_add(struct streaming *machine, const struct wire_client_info *info, uint16_t via,
-                                 struct streaming_client **added)
+enum err client_put(struct streaming *machine, const struct wire_client_info *info, uint16_t via,
+                    struct streaming_client **added)
 {
     if (machine->setup.replicated) { /* it is in the snapshot */
         *added = client_new(machine, info, via);
@@ -131,7 +138,7 @@ static enum err apply_client_add(struct streaming *machine, const struct wire_cl
     return err;
 }
 
-static void apply_client_remove(struct streaming *machine, struct streaming_client *client)
+void client_drop(struct streaming *machine, struct streaming_client *client)
 {
     for (struct list_link *at; (at = list_first(&client->subscriptions)) != NULL;)
         subscription_leave(machine, LIST_ELEMENT(at, struct streaming_subscription, of_client), false);
@@ -148,18 +155,12 @@ static void apply_client_remove(struct streaming *machine, struct streaming_clie
 
 /* ---- connect ---- */
 
-static void answer_connect(struct streaming *machine, uint16_t via, struct bytes reply,
-                           const struct wire_connect_response *response)
-{
-    uint8_t *body = machine_answer(machine, via, reply, wire_connect_response_bytes(response));
-    if (body != NULL)
-        wire_connect_response_write(response, body);
-}
-
 static void refuse_connect(struct streaming *machine, uint16_t via, struct bytes reply, struct bytes error)
 {
     struct wire_connect_response response = {.error = error};
-    answer_connect(machine, via, reply, &response);
+    uint8_t *body = machine_answer(machine, via, reply, wire_connect_response_bytes(&response));
+    if (body != NULL)
+        wire_connect_response_write(&response, body);
 }
 
 static bool id_valid(struct bytes id)
@@ -173,9 +174,10 @@ static bool id_valid(struct bytes id)
     return id.count > 0;
 }
 
-static void answer_welcome(struct streaming *machine, const struct wire_client_info *info, uint16_t via,
-                           struct bytes reply)
+static void answer_welcome(struct streaming *machine, const struct streaming_client *client,
+                           const struct wait *wait)
 {
+    const struct wire_client_info *info = &client->info;
     struct wire_connect_response response = {
         .publish = machine->info.publish,
         .subscribe = machine->info.subscribe,
@@ -189,7 +191,10 @@ static void answer_welcome(struct streaming *machine, const struct wire_client_i
         response.ping_interval = info->ping_interval;
         response.ping_out_max = info->ping_out_max;
     }
-    answer_connect(machine, via, reply, &response);
+    uint8_t *body = registry_answer(machine, wait, info->id, client->added_index, true,
+                                    wire_connect_response_bytes(&response));
+    if (body != NULL)
+        wire_connect_response_write(&response, body);
 }
 
 static void log_welcome(struct streaming *machine, const struct wire_client_info *info, bool replaced)
@@ -215,13 +220,13 @@ static void welcome(struct streaming *machine, const struct wire_client_info *in
             refuse_connect(machine, via, reply, streaming_text(STREAMING_BUSY));
         return;
     }
-    enum err err = apply_client_add(machine, info, via, &client);
+    enum err err = client_put(machine, info, via, &client);
     if (err != ERR_OK) {
         refuse_connect(machine, via, reply, machine_store_text(machine, err));
         return;
     }
     log_welcome(machine, info, replaced);
-    answer_welcome(machine, info, via, reply);
+    answer_welcome(machine, client, &(struct wait){.via = via, .reply = reply});
 }
 
 /* Asks the client's heartbeat inbox; the answer comes to a subject that says what was asked, of whom, which
@@ -305,8 +310,7 @@ void clients_connect(struct streaming *machine, const struct streaming_request *
         probe_begin(machine, client, &info, request->via, request->reply);
 }
 
-/* What the log is to do with a client's subscriptions is not to be overtaken by what they are sent. */
-static void client_settle(struct streaming *machine, struct streaming_client *client)
+void client_settle(struct streaming *machine, struct streaming_client *client)
 {
     client->leaving = true;
     timers_cancel(&machine->timers, &client->timer);
@@ -344,7 +348,7 @@ static void probe_end(struct streaming *machine, struct streaming_client *client
                     BYTES_PRINTF(client->info.id));
         refuse_connect(machine, probe->via, probe->reply, streaming_text(STREAMING_CLIENT_EXISTS));
     } else {
-        apply_client_remove(machine, client);
+        client_drop(machine, client);
         welcome(machine, &probe->wanted, probe->via, probe->reply, true);
     }
     memory_free(probe);
@@ -401,7 +405,7 @@ static void beat_failed(struct streaming *machine, struct streaming_client *clie
                     BYTES_PRINTF(client->info.id));
         struct streaming_probe *probe = client->probe;
         client->probe = NULL;
-        apply_client_remove(machine, client);
+        client_drop(machine, client);
         if (probe != NULL)
             welcome(machine, &probe->wanted, probe->via, probe->reply, true);
         memory_free(probe);
@@ -495,7 +499,7 @@ void clients_close(struct streaming *machine, const struct streaming_request *re
     }
     struct streaming_probe *probe = client->probe;
     client->probe = NULL;
-    apply_client_remove(machine, client);
+    client_drop(machine, client);
     machine_answer_error(machine, request, streaming_text(STREAMING_NONE));
     if (probe != NULL) /* who waited for the id has it now */
         welcome(machine, &probe->wanted, probe->via, probe->reply, true);
@@ -517,15 +521,27 @@ void client_add_applied(struct streaming *machine, const struct command *command
         return;
     }
     if (replaced)
-        apply_client_remove(machine, client);
-    if (apply_client_add(machine, info, via, &client) != ERR_OK) {
+        client_drop(machine, client);
+    if (client_put(machine, info, via, &client) != ERR_OK) {
         machine->trouble = ERR_MEMORY;
         return;
     }
     client->added_index = machine->applied_index;
     log_welcome(machine, info, replaced);
+    registry_added(machine, client);
     if (wait != NULL)
-        answer_welcome(machine, info, via, wait->reply);
+        answer_welcome(machine, client, wait);
+}
+
+static void answer_close(struct streaming *machine, const struct command *command, const struct wait *wait,
+                         enum streaming_text text)
+{
+    size_t bytes = wire_error_bytes(streaming_text(text));
+    uint8_t *body = text == STREAMING_NONE ? registry_answer(machine, wait, command->client_remove.id,
+                                                             command->client_remove.added_index, false, bytes)
+                                           : machine_answer(machine, wait->via, wait->reply, bytes);
+    if (body != NULL)
+        wire_error_write(streaming_text(text), body);
 }
 
 void client_remove_applied(struct streaming *machine, const struct command *command, const struct wait *wait)
@@ -536,13 +552,12 @@ void client_remove_applied(struct streaming *machine, const struct command *comm
     if (client != NULL && client->added_index == command->client_remove.added_index) {
         probe = client->probe;
         client->probe = NULL;
-        apply_client_remove(machine, client);
+        client_drop(machine, client);
         text = STREAMING_NONE;
+        registry_removed(machine, command->client_remove.id, command->client_remove.added_index);
     }
-    if (wait != NULL) {
-        struct streaming_request answer = {.via = wait->via, .reply = wait->reply};
-        machine_answer_error(machine, &answer, streaming_text(text));
-    }
+    if (wait != NULL)
+        answer_close(machine, command, wait, text);
     if (probe != NULL && !probe->proposed) /* who waited for the id has it now; last, for it moves `wait` */
         welcome(machine, &probe->wanted, probe->via, probe->reply, true);
     memory_free(probe);

@@ -3,7 +3,7 @@
 
 #include "core/base/clock.h"
 #include "core/config/duration.h"
-#include "raft/membership.h"
+#include "shards/streaming/groups.h"
 #include "shards/streaming/options.h"
 
 #include <string.h>
@@ -64,6 +64,7 @@ static const struct option cluster_rows[] = {
     ROW(OPTION_INTEGER, log_snapshots, "log_snapshots", NULL),
     ROW(OPTION_INTEGER, trailing_logs, "trailing_logs", NULL),
     ROW(OPTION_INTEGER, snapshot_entries, "snapshot_entries", NULL),
+    ROW(OPTION_INTEGER, groups, "groups", NULL),
     ROW(OPTION_BOOL, sync, "sync", NULL),
     ROW(OPTION_BOOL, raft_logging, "raft_logging", NULL),
     ROW(OPTION_BOOL, proceed_on_restore_failure, "proceed_on_restore_failure", NULL),
@@ -173,6 +174,10 @@ bool streaming_cluster_options_finish(const struct streaming_cluster_options *op
         options->snapshot_entries < 1 || options->snapshot_entries > STREAMING_LOG_ENTRIES_MAX) {
         config_text_add(why, "trailing_logs must be from 0 to %d, and snapshot_entries from 1",
                         STREAMING_LOG_ENTRIES_MAX);
+        return false;
+    }
+    if (options->groups < 1 || options->groups > STREAMING_GROUPS_MAX) {
+        config_text_add(why, "groups must be from 1 to %d", STREAMING_GROUPS_MAX);
         return false;
     }
     return times_good(options, why) && names_good(options, why);

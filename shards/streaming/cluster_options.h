@@ -21,6 +21,7 @@ struct streaming_cluster_options {
     int64_t log_snapshots;
     int64_t trailing_logs;
     int64_t snapshot_entries; /* ours: a snapshot is taken after so many */
+    int64_t groups;           /* ours: Raft groups, each with a part of the channels */
     bool sync;
     bool raft_logging;
     bool proceed_on_restore_failure;

@@ -84,6 +84,14 @@ static void put(struct packer *to, const struct command *command)
         pack_number(to, command->channel_delete.id);
         pack_number(to, command->channel_delete.used_index);
         return;
+    case COMMAND_CLIENT_KNOWN:
+        command_client_put(to, &command->client_known.info);
+        pack_number(to, command->client_known.added_index);
+        return;
+    case COMMAND_CLIENT_GONE:
+        pack_text(to, command->client_gone.id);
+        pack_number(to, command->client_gone.added_index);
+        return;
     }
     ASSERT(false);
 }
@@ -195,6 +203,15 @@ static bool get(struct unpacker *from, struct command *command)
         command->channel_delete.name = unpack_text(from);
         command->channel_delete.id = unpack_number(from);
         command->channel_delete.used_index = unpack_number(from);
+        return true;
+    case COMMAND_CLIENT_KNOWN:
+        if (!command_client_get(from, &command->client_known.info))
+            return false;
+        command->client_known.added_index = unpack_number(from);
+        return true;
+    case COMMAND_CLIENT_GONE:
+        command->client_gone.id = unpack_text(from);
+        command->client_gone.added_index = unpack_number(from);
         return true;
     }
     return false;

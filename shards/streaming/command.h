@@ -16,8 +16,10 @@ enum command_kind {
     COMMAND_LEAVE,
     COMMAND_PROGRESS,
     COMMAND_CHANNEL_DELETE,
+    COMMAND_CLIENT_KNOWN, /* of all groups but the first: what the first one's log says */
+    COMMAND_CLIENT_GONE,
 };
-enum { COMMAND_KINDS = COMMAND_CHANNEL_DELETE + 1 };
+enum { COMMAND_KINDS = COMMAND_CLIENT_GONE + 1 };
 
 /* Where a new subscription starts; what depends on this node's clock or limits was looked up before. */
 enum command_start { COMMAND_START_NEW, COMMAND_START_LAST, COMMAND_START_FIRST, COMMAND_START_SEQUENCE };
@@ -57,6 +59,14 @@ struct command {
             struct bytes name;
             uint64_t id, used_index; /* as they were: when there is a newer use it stays */
         } channel_delete;
+        struct {
+            struct wire_client_info info;
+            uint64_t added_index; /* of the first group's entry that added it */
+        } client_known;
+        struct {
+            struct bytes id;
+            uint64_t added_index; /* likewise: that one, or one from before, is gone */
+        } client_gone;
     };
 };
 

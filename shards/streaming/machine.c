@@ -179,10 +179,12 @@ enum err streaming_new(struct streaming **made, const struct streaming_setup *se
         err = ERR_MEMORY;
     if (err == ERR_OK)
         err = machine_identify(machine, why, why_bytes);
-    if (err == ERR_OK)
+    if (err == ERR_OK) {
+        registry_attach(machine);
         *made = machine;
-    else
+    } else {
         streaming_free(machine);
+    }
     return err;
 }
 
@@ -190,6 +192,7 @@ void streaming_free(struct streaming *machine)
 {
     if (machine == NULL)
         return;
+    registry_detach(machine);
     for (struct list_link *at; (at = list_first(&machine->all_channels)) != NULL;)
         channel_free(machine, LIST_ELEMENT(at, struct streaming_channel, all));
     for (struct list_link *at; (at = list_first(&machine->all_clients)) != NULL;)
@@ -207,6 +210,7 @@ void streaming_free(struct streaming *machine)
     outputs_close(&machine->held);
     outputs_close(&machine->proposals);
     outputs_close(&machine->waits);
+    outputs_close(&machine->settling);
     timers_close(&machine->timers);
     wire_close(&machine->wire);
     memory_free(machine->scratch);
@@ -251,6 +255,13 @@ void machine_passing_empty(struct streaming *machine)
         arena_close(&machine->passing);
 }
 
+/* Of who is connected, which is the first group's matter. */
+static bool clients_matter(enum streaming_request_kind kind)
+{
+    return kind == STREAMING_REQUEST_CONNECT || kind == STREAMING_REQUEST_PING ||
+           kind == STREAMING_REQUEST_CLOSE;
+}
+
 void streaming_request(struct streaming *machine, struct streaming_now now,
                        const struct streaming_request *request)
 {
@@ -258,6 +269,8 @@ void streaming_request(struct streaming *machine, struct streaming_now now,
     machine_passing_empty(machine);
     if (UNLIKELY(!machine->leading) && request->kind != STREAMING_REQUEST_PUBLISH)
         return; /* as if it had come to nobody */
+    if (machine->setup.registry != NULL && clients_matter(request->kind))
+        return;
     switch (request->kind) {
     case STREAMING_REQUEST_CONNECT:
         clients_connect(machine, request);
@@ -346,6 +359,8 @@ bool streaming_step(struct streaming *machine, struct streaming_now now)
     machine->now = now;
     streaming_synced(machine, now, store_acknowledged(machine->store));
     timers_run(machine);
+    registry_step(machine);
+    registry_release(machine);
     starting_run(machine);
     for (struct list_link *at; (at = list_first(&machine->ready)) != NULL;) {
         struct streaming_channel *channel = LIST_ELEMENT(at, struct streaming_channel, ready);

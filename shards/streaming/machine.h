@@ -64,6 +64,12 @@ struct streaming_setup {
      * streaming_apply() from the entry behind it on. */
     bool replicated;
     uint32_t channels_max; /* replicated: 0 no limit; the store's own has none */
+
+    /* Replicated, and one of several groups that share the store: it has the channels of its own. The first
+     * one is `registry` of the others, NULL for itself: clients are its matter alone. It outlives them; all
+     * are one thread's. group_count 0 is 1. */
+    uint32_t group, group_count;
+    struct streaming *registry;
 };
 
 /* Takes over what the store has recovered; outputs tell which ack inboxes to listen to. ERR_INVALID,
@@ -170,6 +176,10 @@ MUST_USE enum err streaming_fill(struct streaming *machine, struct streaming_now
  * the store is, to be called again; ERR_MEMORY, ERR_SYSTEM. */
 MUST_USE enum err streaming_forgo(struct streaming *machine, struct streaming_now now);
 
+/* Whether a channel is of this machine's group; true with one group. */
+bool streaming_owns(const struct streaming *machine, struct bytes channel);
+
+/* Of the machine; but messages are the store's, of all its machines. */
 struct streaming_figures {
     uint64_t client_count, channel_count, subscription_count;
     uint64_t message_count, message_bytes;

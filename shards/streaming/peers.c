@@ -79,7 +79,7 @@ struct bytes peers_subject(const struct peers *peers, const char *suffix, char *
     return bytes_of(to, (size_t)count);
 }
 
-enum err peers_init(struct peers *peers, struct control *control, struct bytes cluster_id,
+enum err peers_init(struct peers *peers, struct control *control, struct bytes cluster_id, uint32_t group,
                     int64_t max_payload_bytes)
 {
     int64_t piece_bytes = max_payload_bytes - PEERS_FRAME_BYTES;
@@ -89,7 +89,11 @@ enum err peers_init(struct peers *peers, struct control *control, struct bytes c
         piece_bytes = PIECE_BYTES_MIN;
     peers->control = control;
     peers->piece_bytes = (uint32_t)piece_bytes;
-    int count = snprintf(peers->prefix, sizeof peers->prefix, "_STAN.raft.%.*s.", BYTES_PRINTF(cluster_id));
+    char part[16] = "";
+    if (group > 0)
+        snprintf(part, sizeof part, "g%" PRIu32 ".", group);
+    int count =
+        snprintf(peers->prefix, sizeof peers->prefix, "_STAN.raft.%.*s.%s", BYTES_PRINTF(cluster_id), part);
     return count < 0 || (size_t)count >= sizeof peers->prefix ? ERR_INVALID : ERR_OK;
 }
 

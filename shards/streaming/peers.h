@@ -33,21 +33,22 @@ struct peers {
     uint32_t piece_bytes;
     struct peers_figures figures;
     struct peers_assemblies assemblies;
-    char prefix[128]; /* "_STAN.raft.<cluster>." */
+    char prefix[128]; /* "_STAN.raft.<cluster>."; of groups but the first "_STAN.raft.<cluster>.g<group>." */
     uint8_t *out;
     size_t out_capacity;
 };
 
-/* The names of this cluster. `max_payload_bytes`: of the servers that the pieces travel through. ERR_INVALID:
- * a cluster id that is too long. */
+/* The names of this cluster, and of that group in it: each group's peers speak on subjects of their own.
+ * `max_payload_bytes`: of the servers that the pieces travel through. ERR_INVALID: a cluster id that is too
+ * long. */
 MUST_USE enum err peers_init(struct peers *peers, struct control *control, struct bytes cluster_id,
-                             int64_t max_payload_bytes);
+                             uint32_t group, int64_t max_payload_bytes);
 /* Listens to what is sent to `id`. False: no room in a mailbox now. Legal when it listens. */
 MUST_USE bool peers_listen(struct peers *peers, uint64_t id);
 /* Legal when closed. The desk's other listeners stay. */
 void peers_close(struct peers *peers);
 
-/* "_STAN.raft.<cluster>.<suffix>", in `to`. */
+/* The prefix and `suffix`, in `to`. */
 struct bytes peers_subject(const struct peers *peers, const char *suffix, char *to, size_t to_bytes);
 
 /* Room for a message of `count` bytes; it is written there, then sent. NULL: too large, or memory is out. */

@@ -183,6 +183,9 @@ static bool publisher_known(struct streaming *machine, const struct wire_publish
     struct streaming_client *client = publisher(machine, publish->client_id, publish->connection_id);
     if (client != NULL)
         client->via = via;
+    else if (machine->setup.registry !=
+             NULL) /* on its way here: it is looked at again behind it in the log */
+        client = publisher(machine->setup.registry, publish->client_id, publish->connection_id);
     return client != NULL;
 }
 
@@ -197,12 +200,14 @@ static void publish_propose(struct streaming *machine, const struct streaming_re
                     .connection_id = publish->connection_id,
                     .channel = publish->subject,
                     .reply = publish->reply,
-                    .data = publish->data,
-                    .channels_max = machine->setup.channels_max},
+                    .data = publish->data},
     };
+    bool left = registry_channels_left(machine, &command.publish.channels_max);
     if (channel != NULL)
         channel_touch(machine, channel);
-    if (store_disk_full(machine->store) || !replicate_propose(machine, &command, wait))
+    if (channel == NULL && !left)
+        publish_answer(machine, &wait, streaming_text(STREAMING_CHANNELS_FULL));
+    else if (store_disk_full(machine->store) || !replicate_propose(machine, &command, wait))
         publish_answer(machine, &wait, streaming_text(STREAMING_BUSY));
 }
 
@@ -222,7 +227,7 @@ void publish_request(struct streaming *machine, const struct streaming_request *
         return;
     }
     if (publish.guid.count == 0 || !limits_channel_name_valid(publish.subject) ||
-        !publisher_known(machine, &publish, request->via)) {
+        !streaming_owns(machine, publish.subject) || !publisher_known(machine, &publish, request->via)) {
         acknowledge(machine, request, publish.guid, error);
         return;
     }

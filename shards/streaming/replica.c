@@ -10,6 +10,7 @@
 #include "shards/streaming/replica_inside.h"
 #include "store/record.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,6 +22,7 @@ enum {
 };
 
 #define NODE_KEY TEXT("node")
+#define GROUPS_KEY TEXT("groups") /* a byte; there with several groups only */
 
 struct streaming_now replica_moment(struct replica *replica)
 {
@@ -53,7 +55,7 @@ static void send_message(void *self, const struct raft_message *message)
     size_t count = raft_message_bytes(message);
     uint8_t *to = peers_reserve(&replica->peers, count);
     if (to != NULL) {
-        raft_message_encode(message, REPLICA_GROUP, to);
+        raft_message_encode(message, replica->group, to);
         if (peers_send(&replica->peers, message->to, PEERS_RAFT, count))
             return;
     }
@@ -74,10 +76,10 @@ static void lead(struct replica *replica, bool leads)
     replica->changed = true;
     if (!leads)
         log_notice(replica->control->log,
-                   "STREAM: server lost leadership, performing leader stepdown actions");
+                   "STREAM: %sserver lost leadership, performing leader stepdown actions", replica->tag);
     streaming_lead(replica->machine, replica->now, leads);
     if (!leads)
-        log_notice(replica->control->log, "STREAM: finished leader stepdown actions");
+        log_notice(replica->control->log, "STREAM: %sfinished leader stepdown actions", replica->tag);
 }
 
 /* A leader that has removed itself ends its process, as in the original; others stay without a part in the
@@ -89,7 +91,7 @@ static void look_at_removal(struct replica *replica, const struct raft_status *s
     if (!removed)
         return;
     replica->ends = replica->raft_leads;
-    log_notice(replica->control->log, "STREAM: This node was removed from Raft group %s%s",
+    log_notice(replica->control->log, "STREAM: %sThis node was removed from Raft group %s%s", replica->tag,
                replica->control->snapshot->options->streaming.cluster_id,
                replica->ends ? ", shutting down"
                              : "; it will not be elected, nor hear of messages, any more");
@@ -101,8 +103,8 @@ static void look_at_role(struct replica *replica)
     struct raft_status status;
     raft_status(replica->driver.raft, &status);
     if (replica->control->snapshot->options->streaming.cluster.raft_logging)
-        log_notice(replica->control->log, "STREAM: raft: %s in term %llu, last entry %llu, committed %llu",
-                   replica_role(replica), (unsigned long long)status.term,
+        log_notice(replica->control->log, "STREAM: %sraft: %s in term %llu, last entry %llu, committed %llu",
+                   replica->tag, replica_role(replica), (unsigned long long)status.term,
                    (unsigned long long)status.last_index, (unsigned long long)status.commit_index);
     bool leads = status.role == RAFT_LEADER;
     look_at_removal(replica, &status);
@@ -110,7 +112,7 @@ static void look_at_role(struct replica *replica)
         lead(replica, false);
     if (leads && (!replica->raft_leads || status.term != replica->term))
         log_notice(replica->control->log,
-                   "STREAM: server became leader, performing leader promotion actions");
+                   "STREAM: %sserver became leader, performing leader promotion actions", replica->tag);
     replica->raft_leads = leads;
     replica->term = status.term;
     if (status.role == RAFT_HALTED)
@@ -181,7 +183,7 @@ static void take_raft(struct replica *replica, uint64_t from, struct bytes messa
     if (!replica->runs)
         return;
     enum raft_decode_result result = raft_message_decode(message, decoded);
-    if (result != RAFT_DECODED || decoded->group != REPLICA_GROUP || decoded->message.to != replica->id ||
+    if (result != RAFT_DECODED || decoded->group != replica->group || decoded->message.to != replica->id ||
         decoded->message.from != from) {
         replica->peers.figures.lost++;
         return;
@@ -277,15 +279,19 @@ bool replica_turn(struct replica *replica, struct streaming_now now)
         replica->ends = false;
         control_end(replica->control, EXIT_SUCCESS);
     }
-    form_step(replica);
+    if (replica->first == NULL)
+        form_step(replica);
+    groups_step(replica);
     return replica->changed;
 }
 
 int64_t replica_next_ns(const struct replica *replica)
 {
-    int64_t due_ns = form_next_ns(replica);
+    int64_t due_ns = replica->first == NULL ? form_next_ns(replica) : INT64_MAX;
     if (!replica->runs)
         return due_ns;
+    int64_t groups_ns = groups_next_ns(replica);
+    due_ns = groups_ns < due_ns ? groups_ns : due_ns;
     int64_t restore_ns = restore_next_ns(replica);
     due_ns = restore_ns < due_ns ? restore_ns : due_ns;
     return replica->next_tick_ns < due_ns ? replica->next_tick_ns : due_ns;
@@ -301,27 +307,34 @@ void replica_subjects_opened(struct replica *replica)
     if (!replica->leads || replica->opened)
         return;
     replica->opened = true;
-    log_notice(replica->control->log, "STREAM: finished leader promotion actions");
-    log_notice(replica->control->log, "STREAM: Streaming Server is ready");
+    log_notice(replica->control->log, "STREAM: %sfinished leader promotion actions", replica->tag);
+    if (replica->first == NULL)
+        log_notice(replica->control->log, "STREAM: Streaming Server is ready");
 }
 
 /* ---- who this is ---- */
 
 struct node_record {
     uint8_t bytes[NODE_RECORD_BYTES];
-    size_t count;       /* 0: there is none */
-    bool bad;           /* it is not what was written */
-    bool was_streaming; /* the store has served alone */
+    size_t count;         /* 0: there is none */
+    bool bad;             /* it is not what was written */
+    bool was_streaming;   /* the store has served alone */
+    uint32_t group_count; /* 0: there is no record */
 };
 
 static enum err node_take(void *context, const struct store_state *state)
 {
     struct node_record *record = context;
     record->was_streaming |= state->kind == STORE_STATE_SERVER;
+    if (state->kind == STORE_STATE_RAFT && bytes_equal(state->id, GROUPS_KEY)) {
+        record->bad |= state->part_count != 1 || state->parts[0].count != 1;
+        record->group_count = record->bad ? 0 : state->parts[0].data[0];
+        return ERR_OK;
+    }
     if (state->kind != STORE_STATE_RAFT || !bytes_equal(state->id, NODE_KEY))
         return ERR_OK;
     size_t count = state->parts[0].count;
-    record->bad = state->part_count != 1 || count <= 8 || count > sizeof record->bytes;
+    record->bad |= state->part_count != 1 || count <= 8 || count > sizeof record->bytes;
     if (record->bad)
         return ERR_OK;
     record->count = count;
@@ -331,12 +344,18 @@ static enum err node_take(void *context, const struct store_state *state)
 
 enum err replica_identify(struct replica *replica, uint64_t id)
 {
-    uint8_t record[NODE_RECORD_BYTES];
+    uint8_t record[NODE_RECORD_BYTES], groups = (uint8_t)replica->group_count;
     size_t name_bytes = strlen(replica->name);
+    enum err err = ERR_OK;
+    if (replica->group_count > 1) /* first: who is a node knows of how many groups */
+        err = store_state_put(replica->store, STORE_STATE_RAFT, NULL, GROUPS_KEY, bytes_of(&groups, 1));
+    else if (replica->groups_stored)
+        err = store_state_delete(replica->store, STORE_STATE_RAFT, NULL, GROUPS_KEY);
+    if (err != ERR_OK)
+        return err;
     put_u64(record, id);
     memcpy(record + 8, replica->name, name_bytes);
-    enum err err =
-        store_state_put(replica->store, STORE_STATE_RAFT, NULL, NODE_KEY, bytes_of(record, 8 + name_bytes));
+    err = store_state_put(replica->store, STORE_STATE_RAFT, NULL, NODE_KEY, bytes_of(record, 8 + name_bytes));
     if (err != ERR_OK)
         return err;
     replica->id = id;
@@ -359,6 +378,14 @@ static enum err who(struct replica *replica, char *why, size_t why_bytes)
                  "stan: cannot restart server in clustered mode if it was not previously clustered");
         return ERR_INVALID;
     }
+    uint32_t group_count = record.group_count == 0 ? 1 : record.group_count;
+    if (record.count > 0 && group_count != replica->group_count) {
+        snprintf(why, why_bytes,
+                 "the store has its channels in %" PRIu32 " groups, and cluster { groups } is %" PRIu32,
+                 group_count, replica->group_count);
+        return ERR_INVALID;
+    }
+    replica->groups_stored = record.group_count > 0;
     if (record.count > 0) {
         replica->id = get_u64(record.bytes);
         memcpy(replica->name, record.bytes + 8, record.count - 8);
@@ -397,7 +424,8 @@ static void set_options(struct replica *replica)
         replica->tick_ns = NS_PER_MS;
     raft->election_ticks = (uint32_t)(options->heartbeat_timeout_ns / replica->tick_ns);
     raft->candidate_ticks = (uint32_t)(options->election_timeout_ns / replica->tick_ns);
-    raft->commit_ticks = (uint32_t)(options->commit_timeout_ns / replica->tick_ns);
+    /* With several groups a connect waits until followers know what is committed, twice. */
+    raft->commit_ticks = options->groups > 1 ? 0 : (uint32_t)(options->commit_timeout_ns / replica->tick_ns);
     raft->heartbeat_ticks = raft->election_ticks >= TICKS_PER_TIMEOUT ? raft->election_ticks / 10 : 1;
     raft->lease_ticks = (uint32_t)(options->lease_timeout_ns / replica->tick_ns);
     if (raft->lease_ticks < 2 * raft->heartbeat_ticks) /* else one late answer would end it */
@@ -409,8 +437,22 @@ static void set_options(struct replica *replica)
     raft->chunk_bytes = SNAPSHOT_PIECE_BYTES;
 }
 
+static void set_group(struct replica *replica, struct replica *first)
+{
+    replica->group_count = (uint32_t)replica->control->snapshot->options->streaming.cluster.groups;
+    replica->first = first;
+    if (first != NULL) {
+        ASSERT(first->other_count + 1 < replica->group_count);
+        first->others[first->other_count++] = replica;
+        replica->group = first->other_count;
+        memcpy(replica->name, first->name, sizeof replica->name);
+    }
+    if (replica->group_count > 1)
+        snprintf(replica->tag, sizeof replica->tag, "group %" PRIu32 ": ", replica->group);
+}
+
 enum err replica_new(struct replica **out, struct control *control, struct store *store,
-                     struct streaming_now now, char *why, size_t why_bytes)
+                     struct replica *first, struct streaming_now now, char *why, size_t why_bytes)
 {
     uint64_t seed = 0;
     struct replica *replica = memory_new(sizeof *replica);
@@ -425,10 +467,11 @@ enum err replica_new(struct replica **out, struct control *control, struct store
     enum err err = replica->decoded == NULL ? ERR_MEMORY : random_secure(&seed, sizeof seed);
     random_seed(&replica->random, seed);
     set_options(replica);
-    if (err == ERR_OK)
+    set_group(replica, first);
+    if (err == ERR_OK && first == NULL)
         err = who(replica, why, why_bytes);
     if (err == ERR_OK) {
-        err = replica_log_open(&replica->log, store, REPLICA_GROUP, now.wall_ns);
+        err = replica_log_open(&replica->log, store, replica->group, now.wall_ns);
         if (err != ERR_OK)
             snprintf(why, why_bytes, "unable to open the log of the cluster: %s", err_text(err));
     }
@@ -439,7 +482,7 @@ enum err replica_new(struct replica **out, struct control *control, struct store
     return err;
 }
 
-enum err replica_raft_start(struct replica *replica)
+static enum err driver_start(struct replica *replica)
 {
     struct raft *raft = NULL;
     struct raft_storage storage = replica_log_storage(&replica->log);
@@ -462,6 +505,17 @@ enum err replica_raft_start(struct replica *replica)
     return ERR_OK;
 }
 
+enum err replica_raft_start(struct replica *replica)
+{
+    enum err err = driver_start(replica);
+    for (uint32_t i = 0; i < replica->other_count && err == ERR_OK; i++) {
+        replica->others[i]->id = replica->id;
+        replica->others[i]->now = replica->now;
+        err = driver_start(replica->others[i]);
+    }
+    return err;
+}
+
 enum err replica_start(struct replica *replica, struct streaming *machine, struct streaming_now now,
                        char *why, size_t why_bytes)
 {
@@ -472,13 +526,13 @@ enum err replica_start(struct replica *replica, struct streaming *machine, struc
     replica->peers.taker = take;
     replica->peers.host = replica;
     enum err err = peers_init(&replica->peers, replica->control, text(options->streaming.cluster_id),
-                              options->net.max_payload_bytes);
+                              replica->group, options->net.max_payload_bytes);
     if (err != ERR_OK) {
         snprintf(why, why_bytes, "the cluster ID is too long");
         return err;
     }
     err = restore_own(replica, why, why_bytes);
-    return err == ERR_OK ? form_start(replica, why, why_bytes) : err;
+    return err == ERR_OK && replica->first == NULL ? form_start(replica, why, why_bytes) : err;
 }
 
 /* ---- end ---- */
@@ -487,7 +541,9 @@ void replica_stop(struct replica *replica, struct streaming_now now)
 {
     struct raft_event event = {.kind = RAFT_EVENT_TRANSFER};
     replica->now = now;
-    form_stop(replica);
+    replica->stopping = true;
+    if (replica->first == NULL)
+        form_stop(replica);
     if (!replica->runs || !replica->raft_leads)
         return;
     (void)raft_driver_step(&replica->driver, &event, NULL); /* without anybody to lead, an election follows */
@@ -498,6 +554,8 @@ void replica_free(struct replica *replica)
 {
     if (replica == NULL)
         return;
+    if (replica->first != NULL)
+        replica->first->others[--replica->first->other_count] = NULL; /* the last one goes first */
     for (uint32_t i = 0; i < FORM_SUBJECTS; i++)
         desk_forget(&replica->control->desk, &replica->form.listeners[i].desk);
     watch_close(replica);

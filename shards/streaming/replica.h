@@ -3,9 +3,10 @@
  * replica_propose() -> Raft's log -> a majority -> streaming_apply() on every node || once a turn:
  * service_step() -> replica_turn() -> what is durable, committed, to be sent, to be restored. It forms or
  * joins a cluster when the store has none (replica_form.c), restores snapshots and fetches what they leave
- * out (replica_restore.c). Several groups on one store are not built: there is one, number 0. At the bounds:
- * a proposal is not taken while Raft, the store's buffer or the disk have no room. What a node cannot write,
- * or cannot apply, ends the process: it would not be what the others are. Thread: the control core's. */
+ * out (replica_restore.c). Several groups on one store have a replica each: the first one, number 0, knows
+ * who belongs to the cluster, the others follow it (replica_groups.c). At the bounds: a proposal is not taken
+ * while Raft, the store's buffer or the disk have no room. What a node cannot write, or cannot apply, ends
+ * the process: it would not be what the others are. Thread: the control core's. */
 #ifndef SHARDS_STREAMING_REPLICA_H
 #define SHARDS_STREAMING_REPLICA_H
 
@@ -18,12 +19,13 @@ struct replica; /* opaque */
 
 enum { REPLICA_WHY_BYTES = 256 };
 
-/* Before the machine is made: whose store this is. ERR_INVALID: `why` says that it is not a node's. */
+/* Before the machine is made: whose store this is. `first`: NULL for the first group, else its replica, which
+ * outlives this one. ERR_INVALID: `why` says that it is not a node's, or one of another number of groups. */
 MUST_USE enum err replica_new(struct replica **replica, struct control *control, struct store *store,
-                              struct streaming_now now, char *why, size_t why_bytes);
+                              struct replica *first, struct streaming_now now, char *why, size_t why_bytes);
 
 /* The desk is open and the machine, replicated and empty, is there: restores the newest snapshot, then
- * resumes, or begins to form a cluster. `why` as above. */
+ * resumes, or begins to form a cluster; the first group last. `why` as above. */
 MUST_USE enum err replica_start(struct replica *replica, struct streaming *machine, struct streaming_now now,
                                 char *why, size_t why_bytes);
 

@@ -1,7 +1,9 @@
 /* shards/streaming/replica_form.c - who belongs to a cluster: how it is founded, how nodes join, come and go
  * (docs/streaming-cluster.md 5). What is said, on subjects "_STAN.raft.<cluster>.<word>":
- *   found      1 state (enum standing), 8 Raft id or 0, name      whoever is new asks; whoever is not answers
- *   join       8 Raft id, name; the reply is "+OK" or "-ERR <why>" the leader's
+ *   found      1 enum standing, and in its upper six bits the number of groups less one, 8 Raft id or 0, name
+ *              whoever is new asks; whoever is not answers
+ *   join       8 Raft id, name; the reply is "+OK" or "-ERR <why>" the leader's; with several groups their
+ *              number is a part of the subject, "join.<number>": who has another one finds nobody
  *   node.add, node.remove   a name; likewise
  *   bootstrap  8 Raft id, name                                    each seed, every second
  * Founders act only when a majority of those that they were told of is there and new as well: a node that
@@ -21,9 +23,10 @@
 #define TRY_NS NS_PER_SECOND
 #define FOUNDER_SEED 0x6d79656c696eULL /* of the hash that gives founders their ids: part of the format */
 
-enum { TRIES_MAX = 10, WORD_BYTES_MAX = 16 + RAFT_NAME_BYTES_MAX, SUBJECT_BYTES = 192 };
+enum { TRIES_MAX = 10, WORD_BYTES_MAX = 16 + RAFT_NAME_BYTES_MAX, SUBJECT_BYTES = 192, JOIN_BYTES = 16 };
 
 enum standing { STANDING_NEW, STANDING_FOUNDED, STANDING_MEMBER };
+enum { STANDING_BITS = 2 };
 
 /* A word of another node. */
 struct word {
@@ -88,17 +91,26 @@ static enum standing standing_of(const struct replica *replica)
 static void announce(struct replica *replica)
 {
     uint8_t word[1 + WORD_BYTES_MAX];
-    word[0] = (uint8_t)standing_of(replica);
+    word[0] = (uint8_t)((unsigned)standing_of(replica) | (replica->group_count - 1) << STANDING_BITS);
     struct bytes rest = word_make(replica, word + 1);
     say(replica, "found", TEXT(""), bytes_of(word, 1 + rest.count));
+}
+
+static const char *join_word(const struct replica *replica, char to[JOIN_BYTES])
+{
+    if (replica->group_count == 1)
+        return "join";
+    snprintf(to, JOIN_BYTES, "join.%" PRIu32, replica->group_count);
+    return to;
 }
 
 static void ask_to_join(struct replica *replica)
 {
     uint8_t word[WORD_BYTES_MAX];
-    char suffix[32], reply[SUBJECT_BYTES];
+    char suffix[32], reply[SUBJECT_BYTES], join_to[JOIN_BYTES];
+    announce(replica); /* who is there says with how many groups */
     snprintf(suffix, sizeof suffix, "joined.%016" PRIx64, replica->id);
-    say(replica, "join", peers_subject(&replica->peers, suffix, reply, sizeof reply),
+    say(replica, join_word(replica, join_to), peers_subject(&replica->peers, suffix, reply, sizeof reply),
         word_make(replica, word));
 }
 
@@ -134,7 +146,11 @@ static void found(struct replica *replica)
                replica->control->snapshot->options->streaming.cluster_id,
                form->state == FORM_FOUNDING ? "using provided configuration" : "as seed node");
     enum err err = replica_identify(replica, id);
-    if (err == ERR_OK)
+    for (uint32_t i = replica->other_count; i > 0 && err == ERR_OK; i--) {
+        struct replica_log *log = &replica->others[i - 1]->log;
+        err = replica_log_empty(log) ? replica_log_found(log, &form->founders) : ERR_DAMAGED;
+    }
+    if (err == ERR_OK) /* last: what a crash leaves of the others is dropped without it */
         err = replica_log_found(&replica->log, &form->founders);
     if (err != ERR_OK)
         replica_abort(replica, "unable to begin the log of the cluster", err);
@@ -174,15 +190,15 @@ static const struct raft_member *member_named(const struct raft_status *status, 
     return NULL;
 }
 
-static enum raft_result change(struct replica *replica, enum raft_change_kind kind, uint64_t id,
-                               struct bytes name)
+enum raft_result form_change(struct replica *replica, enum raft_change_kind kind, uint64_t id,
+                             struct bytes name)
 {
     struct raft_event event = {.kind = RAFT_EVENT_CHANGE, .change = {.kind = kind, .id = id, .name = name}};
     replica_ticks(replica, replica->now);
     return raft_driver_step(&replica->driver, &event, NULL);
 }
 
-static bool heard_lately(const struct replica *replica, const struct raft_status *status, uint64_t id)
+bool form_heard_lately(const struct replica *replica, const struct raft_status *status, uint64_t id)
 {
     for (uint32_t i = 0; i < status->peer_count; i++) {
         if (status->peers[i].id == id)
@@ -201,10 +217,11 @@ static const char *take_joiner(struct replica *replica, const struct word *word)
     const struct raft_member *member = member_named(&status, word->name);
     if (member != NULL && member->id == word->id)
         return "";
-    if (member != NULL && heard_lately(replica, &status, member->id))
+    if (member != NULL && form_heard_lately(replica, &status, member->id))
         return "a node of that name is in the cluster";
-    enum raft_result result = member != NULL ? change(replica, RAFT_CHANGE_REMOVE, member->id, TEXT(""))
-                                             : change(replica, RAFT_CHANGE_ADD_LEARNER, word->id, word->name);
+    enum raft_result result = member != NULL
+                                  ? form_change(replica, RAFT_CHANGE_REMOVE, member->id, TEXT(""))
+                                  : form_change(replica, RAFT_CHANGE_ADD_LEARNER, word->id, word->name);
     if (member == NULL && result == RAFT_OK)
         log_notice(replica->control->log, "STREAM: Added node \"%.*s\"", BYTES_PRINTF(word->name));
     if (result == RAFT_INVALID)
@@ -218,7 +235,7 @@ static const char *add_node(struct replica *replica, const struct raft_status *s
 {
     if (member_named(status, name) != NULL)
         return "";
-    enum raft_result result = change(replica, RAFT_CHANGE_ADD_LEARNER, founder_id(replica, name), name);
+    enum raft_result result = form_change(replica, RAFT_CHANGE_ADD_LEARNER, founder_id(replica, name), name);
     return result == RAFT_OK        ? ""
            : result == RAFT_INVALID ? "there is no room for another node"
                                     : "try again";
@@ -229,7 +246,7 @@ static const char *remove_node(struct replica *replica, const struct raft_status
     const struct raft_member *member = member_named(status, name);
     if (member == NULL)
         return "";
-    enum raft_result result = change(replica, RAFT_CHANGE_REMOVE, member->id, TEXT(""));
+    enum raft_result result = form_change(replica, RAFT_CHANGE_REMOVE, member->id, TEXT(""));
     return result == RAFT_OK ? "" : result == RAFT_INVALID ? "it is the last node" : "try again";
 }
 
@@ -268,30 +285,50 @@ static void take_change(struct replica *replica, enum form_subject subject,
 }
 
 /* A learner that has caught up votes from then on; Raft says when that is. */
-static void promote(struct replica *replica)
+void form_promote(struct replica *replica)
 {
     struct raft_status status;
     raft_status(replica->driver.raft, &status);
     for (uint32_t i = 0; i < status.membership->count; i++) {
         const struct raft_member *member = &status.membership->members[i];
-        if (member->role == RAFT_LEARNER && heard_lately(replica, &status, member->id) &&
-            change(replica, RAFT_CHANGE_PROMOTE, member->id, TEXT("")) == RAFT_OK)
+        if (member->role == RAFT_LEARNER && form_heard_lately(replica, &status, member->id) &&
+            form_change(replica, RAFT_CHANGE_PROMOTE, member->id, TEXT("")) == RAFT_OK)
             return;
     }
 }
 
 /* ---- words in ---- */
 
+/* Who is new and finds others with another number of groups can only be wrong. */
+static bool groups_agree(struct replica *replica, enum standing standing, const struct word *word,
+                         uint32_t group_count)
+{
+    struct replica_form *form = &replica->form;
+    char sentence[REPLICA_WHY_BYTES];
+    if (group_count == replica->group_count)
+        return true;
+    snprintf(sentence, sizeof sentence,
+             "node \"%.*s\" has %" PRIu32 " groups of channels, and this one %" PRIu32,
+             BYTES_PRINTF(word->name), group_count, replica->group_count);
+    if (standing == STANDING_MEMBER && standing_of(replica) == STANDING_NEW)
+        replica_give_up(replica, sentence);
+    else if (!form->other_groups_told)
+        log_error(replica->control->log, "STREAM: %s", sentence);
+    form->other_groups_told = true;
+    return false;
+}
+
 static void take_announcement(struct replica *replica, struct bytes payload)
 {
     struct word word;
     struct replica_form *form = &replica->form;
-    if (payload.count < 1 || payload.data[0] > STANDING_MEMBER ||
+    if (payload.count < 1 || (payload.data[0] & 3) > STANDING_MEMBER ||
         !word_read(bytes_of(payload.data + 1, payload.count - 1), &word) ||
         bytes_equal(word.name, text(replica->name)))
         return;
-    enum standing standing = (enum standing)payload.data[0];
-    if (form->state == FORM_FOUNDING || form->state == FORM_SEEDING)
+    enum standing standing = (enum standing)(payload.data[0] & 3);
+    bool agree = groups_agree(replica, standing, &word, 1U + (payload.data[0] >> STANDING_BITS));
+    if (agree && (form->state == FORM_FOUNDING || form->state == FORM_SEEDING))
         heard_at_founding(replica, standing, word.name);
     else if (standing == STANDING_NEW && standing_of(replica) != STANDING_NEW)
         announce(replica);
@@ -389,10 +426,10 @@ static bool wanted(const struct replica *replica, enum form_subject subject)
 /* Listens as it should; what finds no room is tried again in the next turn. */
 static void follow_subjects(struct replica *replica)
 {
-    static const char *const words[FORM_SUBJECTS] = {"found", NULL,       "bootstrap",
-                                                     "join",  "node.add", "node.remove"};
-    char own[32], subject[SUBJECT_BYTES];
+    char own[32], subject[SUBJECT_BYTES], join_to[JOIN_BYTES];
     snprintf(own, sizeof own, "joined.%016" PRIx64, replica->id);
+    const char *const words[FORM_SUBJECTS] = {
+        "found", own, "bootstrap", join_word(replica, join_to), "node.add", "node.remove"};
     for (enum form_subject i = 0; i < FORM_SUBJECTS; i++) {
         struct form_listener *listener = &replica->form.listeners[i];
         bool listens = listener->desk.base.interest != NULL;
@@ -404,10 +441,8 @@ static void follow_subjects(struct replica *replica)
         if (listens)
             (void)!desk_unlisten(replica->control, &listener->desk);
         else
-            (void)!desk_listen(
-                replica->control, &listener->desk,
-                peers_subject(&replica->peers, words[i] == NULL ? own : words[i], subject, sizeof subject),
-                &err);
+            (void)!desk_listen(replica->control, &listener->desk,
+                               peers_subject(&replica->peers, words[i], subject, sizeof subject), &err);
     }
 }
 
@@ -458,7 +493,7 @@ static void due(struct replica *replica)
     case FORM_MEMBER:
         form->next_ns = replica->now.now_ns + ANNOUNCE_NS;
         if (replica->leads)
-            promote(replica);
+            form_promote(replica);
         return;
     }
 }
@@ -536,6 +571,11 @@ enum err form_start(struct replica *replica, char *why, size_t why_bytes)
         log_notice(replica->control->log, "STREAM: Loaded existing state for Raft group %s",
                    replica->control->snapshot->options->streaming.cluster_id);
         return replica->identified ? replica_raft_start(replica) : ERR_DAMAGED;
+    }
+    for (uint32_t i = 0; i < replica->other_count; i++) {
+        enum err err = replica_log_forget(&replica->others[i]->log);
+        if (err != ERR_OK)
+            return err;
     }
     if (streaming_peer_next(&at, &name)) {
         form->state = FORM_FOUNDING;

@@ -1,15 +1,14 @@
 /* shards/streaming/replica_inside.h - what the files of a replica share. Nobody else includes this. In the
  * flow: replica.c (life, driver), replica_form.c (who belongs to the cluster), replica_restore.c (snapshots
- * and what they leave out). */
+ * and what they leave out), replica_groups.c (several groups: members, and who leads). */
 #ifndef SHARDS_STREAMING_REPLICA_INSIDE_H
 #define SHARDS_STREAMING_REPLICA_INSIDE_H
 
 #include "core/base/random.h"
 #include "raft/message_codec.h"
+#include "shards/streaming/groups.h"
 #include "shards/streaming/replica.h"
 #include "shards/streaming/replica_log.h"
-
-enum { REPLICA_GROUP = 0 }; /* the place of several groups: one driver, log and machine for each */
 
 /* How a node gets into a cluster. */
 enum form_state {
@@ -46,7 +45,16 @@ struct replica_form {
     struct raft_membership founders;
     bool heard[RAFT_MEMBERS_MAX]; /* of the founders: is there, and new */
     struct form_listener listeners[FORM_SUBJECTS];
-    bool leads; /* the leader's subjects are open */
+    bool leads;             /* the leader's subjects are open */
+    bool other_groups_told; /* that a node has another number of groups */
+};
+
+/* How one of several groups is kept like the first one, and its leader where it is to be. */
+struct replica_balance {
+    int64_t next_ns;  /* the next look */
+    int64_t since_ns; /* somebody else is wanted, without a change */
+    bool restless;
+    uint64_t wanted; /* who, by id; 0: anybody */
 };
 
 struct replica_restore {
@@ -70,13 +78,21 @@ struct replica {
     struct streaming *machine;
     char name[RAFT_NAME_BYTES_MAX + 1];
     uint64_t id;
-    bool identified; /* the store says who we are */
+    bool identified;    /* the store says who we are */
+    bool groups_stored; /* and of how many groups */
     struct raft_options options;
     struct raft_driver driver; /* closed while a cluster is being founded */
     bool runs;
+    bool stopping;
     struct replica_log log;
     struct peers peers;
-    struct replica_form form;
+    uint32_t group, group_count;
+    char tag[16];          /* "group <number>: " before what is logged; empty with one group */
+    struct replica *first; /* of the first group; NULL: it is this one */
+    struct replica *others[STREAMING_GROUPS_MAX]; /* the first one's */
+    uint32_t other_count;
+    struct replica_form form; /* the first one's */
+    struct replica_balance balance;
     struct replica_restore restore;
     struct replica_watch watch;
     struct streaming_now now;
@@ -98,7 +114,7 @@ struct replica {
 
 /* ---- replica.c ---- */
 
-/* Raft begins with what the log has. */
+/* Raft begins with what the log has; in all groups. The first one's. */
 MUST_USE enum err replica_raft_start(struct replica *replica);
 /* Ticks that are due; before anything else that is told to the driver. */
 void replica_ticks(struct replica *replica, struct streaming_now now);
@@ -115,6 +131,19 @@ MUST_USE enum err form_start(struct replica *replica, char *why, size_t why_byte
 void form_step(struct replica *replica);
 int64_t form_next_ns(const struct replica *replica);
 void form_stop(struct replica *replica);
+/* A change of this group's members, by its leader. */
+enum raft_result form_change(struct replica *replica, enum raft_change_kind kind, uint64_t id,
+                             struct bytes name);
+/* The leader has heard of that member within a heartbeat timeout. */
+bool form_heard_lately(const struct replica *replica, const struct raft_status *status, uint64_t id);
+/* A learner that has caught up votes from then on; Raft says when that is. */
+void form_promote(struct replica *replica);
+
+/* ---- replica_groups.c ---- */
+
+/* Of several groups, now and then: makes members what the first group's are, hands leadership over. */
+void groups_step(struct replica *replica);
+int64_t groups_next_ns(const struct replica *replica);
 
 /* ---- replica_watch.c ---- */
 void watch_step(struct replica *replica);

@@ -357,6 +357,19 @@ enum err replica_log_found(struct replica_log *log, const struct raft_membership
     return err != ERR_OK ? err : set_hard_state(log, &hard_state);
 }
 
+enum err replica_log_forget(struct replica_log *log)
+{
+    char key[KEY_BYTES];
+    if (replica_log_empty(log) || log->hard_state.term > 1 || log->snapshots.newest.index > 0)
+        return ERR_OK;
+    enum err err = store_channel_empty(log->store, log->entries);
+    if (err == ERR_OK)
+        err = store_state_delete(log->store, STORE_STATE_RAFT, NULL, key_of(log->group, key));
+    if (err == ERR_OK)
+        log->hard_state = (struct raft_hard_state){0};
+    return err;
+}
+
 static enum err restore(struct replica_log *log, struct raft *raft)
 {
     enum err err = ERR_OK;

@@ -59,6 +59,10 @@ bool replica_log_empty(const struct replica_log *log);
 /* Makes an empty log that of a founder: hard state {term 1} and one entry. */
 MUST_USE enum err replica_log_found(struct replica_log *log, const struct raft_membership *founders);
 
+/* Empties a log that was founded and nothing else: nobody has acted on it, for whoever hears a leader or a
+ * candidate has a later term. Others stay as they are. */
+MUST_USE enum err replica_log_forget(struct replica_log *log);
+
 /* A machine from what is there, started; it has applied what the newest snapshot has. ERR_INVALID: the
  * options do not fit, or what is stored cannot be; others as above. Owner: the caller. */
 MUST_USE enum err replica_log_start(struct replica_log *log, const struct raft_options *options,

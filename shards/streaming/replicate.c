@@ -81,6 +81,12 @@ static enum err apply(struct streaming *machine, const struct command *command, 
         return ERR_OK;
     case COMMAND_CHANNEL_DELETE:
         return channel_delete_applied(machine, command);
+    case COMMAND_CLIENT_KNOWN:
+        client_known_applied(machine, command);
+        return ERR_OK;
+    case COMMAND_CLIENT_GONE:
+        client_gone_applied(machine, command);
+        return ERR_OK;
     }
     return ERR_DAMAGED;
 }
@@ -146,11 +152,11 @@ static void lead_begin(struct streaming *machine)
 {
     machine->leading = true;
     machine->proposed_wall_ns = machine->applied_wall_ns;
+    machine->registry_stale = machine->setup.registry != NULL;
     for (struct list_link *at = list_first(&machine->all_clients); at != NULL;
          at = list_next(&machine->all_clients, at)) {
         struct streaming_client *client = LIST_ELEMENT(at, struct streaming_client, all);
-        machine_timer_set(machine, &client->timer,
-                          machine->now.now_ns + machine->setup.heartbeat_interval_ns);
+        client_watch(machine, client);
         for (struct list_link *one = list_first(&client->subscriptions); one != NULL;
              one = list_next(&client->subscriptions, one))
             subscription_lead(machine, LIST_ELEMENT(one, struct streaming_subscription, of_client));
@@ -231,6 +237,8 @@ static void lead_end(struct streaming *machine)
     waits_end(machine);
     timers_cancel(&machine->timers, &machine->progress_timer);
     machine->progress_wanted = false;
+    machine->registry_stale = false;
+    outputs_close(&machine->settling);
     for (struct list_link *at = list_first(&machine->all_clients); at != NULL;
          at = list_next(&machine->all_clients, at))
         client_follow(machine, LIST_ELEMENT(at, struct streaming_client, all));

@@ -9,6 +9,7 @@
 #include "shards/streaming/alone.h"
 #include "shards/streaming/banner.h"
 #include "shards/streaming/gather.h"
+#include "shards/streaming/groups.h"
 #include "shards/streaming/machine.h"
 #include "shards/streaming/outer_options.h"
 #include "shards/streaming/replica.h"
@@ -33,14 +34,23 @@ struct service_listener {
 /* An ack inbox. */
 struct ack_listener {
     struct desk_listener desk;
+    struct streaming *machine; /* whose */
+};
+
+/* A part of the channels: all of them, but for a cluster with several groups (docs/streaming-cluster.md 10).
+ */
+struct service_group {
+    struct streaming *machine;
+    struct replica *replica; /* NULL: no node of a cluster */
 };
 
 struct streaming_service {
     struct store *store;
     struct sharing sharing;
     struct store_files files;
-    struct streaming *machine;
-    struct replica *replica;                                    /* NULL: no node of a cluster */
+    struct service_group groups[STREAMING_GROUPS_MAX]; /* the first one has the clients */
+    uint32_t group_count;
+    bool clustered;
     struct service_listener listeners[STREAMING_REQUEST_KINDS]; /* but for acks */
     struct desk_listener inbox;
     struct alone alone; /* with a server outside only */
@@ -69,6 +79,33 @@ static struct streaming_now now(struct control *control)
 
 /* ---- in ---- */
 
+/* The channel that the subject of a publish names. */
+static struct bytes channel_of(const struct streaming_service *service, struct bytes subject)
+{
+    size_t skip =
+        streaming_subject(service->groups[0].machine, STREAMING_REQUEST_PUBLISH).count - 1; /* '>' */
+    return subject.count <= skip ? TEXT("") : bytes_of(subject.data + skip, subject.count - skip);
+}
+
+/* To the groups that this node leads, of which at most one does something about it: the others are led
+ * elsewhere, where the same has come to. */
+static void request_share(struct control *control, const struct streaming_request *request,
+                          const struct publisher_place *place)
+{
+    struct streaming_service *service = control->streaming;
+    uint32_t first = 0, last = service->group_count - 1;
+    if (request->kind == STREAMING_REQUEST_PUBLISH)
+        first = last = groups_of_channel(channel_of(service, request->subject), service->group_count);
+    for (uint32_t i = first; i <= last; i++) {
+        struct streaming *machine = service->groups[i].machine;
+        if (!streaming_leads(machine))
+            continue;
+        streaming_request(machine, now(control), request);
+        if (UNLIKELY(streaming_busy(machine)) && request->kind == STREAMING_REQUEST_PUBLISH)
+            desk_stall(control, place, STALL_NS);
+    }
+}
+
 static void request_take(struct control *control, struct desk_listener *listener,
                          const struct desk_message *message)
 {
@@ -85,8 +122,12 @@ static void request_take(struct control *control, struct desk_listener *listener
         return;
     if (own->kind == STREAMING_REQUEST_PUBLISH)
         gather_arrived(&service->gather);
-    streaming_request(service->machine, now(control), &request);
-    if (UNLIKELY(streaming_busy(service->machine)))
+    if (service->group_count > 1) {
+        request_share(control, &request, &message->place);
+        return;
+    }
+    streaming_request(service->groups[0].machine, now(control), &request);
+    if (UNLIKELY(streaming_busy(service->groups[0].machine)))
         desk_stall(control, &message->place, STALL_NS);
 }
 
@@ -100,28 +141,29 @@ static void ack_take(struct control *control, struct desk_listener *listener,
         .subject = message->subject,
         .payload = message->payload,
     };
-    (void)listener;
     if (!service->stopping)
-        streaming_request(service->machine, now(control), &request);
+        streaming_request(CONTAINER_OF(listener, struct ack_listener, desk)->machine, now(control), &request);
 }
 
 static void answer_take(struct control *control, struct desk_listener *listener,
                         const struct desk_message *message)
 {
     (void)listener;
-    streaming_answer(control->streaming->machine, now(control), message->subject, message->nobody);
+    /* The first group's machine alone asks. */
+    streaming_answer(control->streaming->groups[0].machine, now(control), message->subject, message->nobody);
 }
 
 /* ---- out ---- */
 
 /* A new ack inbox. False: not yet. */
-static bool inbox_listen(struct control *control, struct bytes subject)
+static bool inbox_listen(struct control *control, struct streaming *machine, struct bytes subject)
 {
     enum err err = ERR_OK;
     struct ack_listener *listener = memory_new(sizeof *listener);
     if (listener == NULL)
         return false;
     listener->desk.taker = ack_take;
+    listener->machine = machine;
     if (desk_listen(control, &listener->desk, subject, &err))
         return true;
     memory_free(listener);
@@ -149,42 +191,43 @@ static void log_output(const struct control *control, const struct streaming_out
 }
 
 /* With those behind it that go to the same subject. */
-static uint32_t publish_do(struct control *control, const struct streaming_output *output)
+static uint32_t publish_do(struct control *control, struct streaming *machine,
+                           const struct streaming_output *output)
 {
     struct bytes bodies[RUN_MOST] = {output->body};
-    uint32_t count = 1 + streaming_output_more(control->streaming->machine, output, bodies + 1, RUN_MOST - 1);
+    uint32_t count = 1 + streaming_output_more(machine, output, bodies + 1, RUN_MOST - 1);
     return count - desk_publish(control, output->via < control->shard_count ? output->via : 0,
                                 output->subject, output->reply, bodies, count);
 }
 
 /* How many are not done, because a mailbox is full: the last that were taken. */
-static uint32_t output_do(struct control *control, const struct streaming_output *output)
+static uint32_t output_do(struct control *control, const struct service_group *group,
+                          const struct streaming_output *output)
 {
     switch (output->kind) {
     case STREAMING_OUTPUT_PUBLISH:
-        return publish_do(control, output);
+        return publish_do(control, group->machine, output);
     case STREAMING_OUTPUT_LISTEN:
-        return !inbox_listen(control, output->subject);
+        return !inbox_listen(control, group->machine, output->subject);
     case STREAMING_OUTPUT_UNLISTEN:
         return !inbox_unlisten(control, output->subject);
     case STREAMING_OUTPUT_LOG:
         log_output(control, output);
         return 0;
     case STREAMING_OUTPUT_PROPOSE: /* of a replicated machine only */
-        return !replica_propose(control->streaming->replica, control->streaming->now, output->body);
+        return !replica_propose(group->replica, control->streaming->now, output->body);
     }
     return 0;
 }
 
 /* True: outputs are left because a mailbox, or Raft, is full. */
-static bool outputs_do(struct control *control)
+static bool outputs_do(struct control *control, const struct service_group *group)
 {
-    struct streaming_service *service = control->streaming;
     struct streaming_output output;
-    while (streaming_output_next(service->machine, &output)) {
-        uint32_t left = output_do(control, &output);
+    while (streaming_output_next(group->machine, &output)) {
+        uint32_t left = output_do(control, group, &output);
         if (left > 0) {
-            streaming_output_back(service->machine, left);
+            streaming_output_back(group->machine, left);
             return true;
         }
     }
@@ -200,8 +243,7 @@ static void io_begin(struct control *control)
     if (service->write.in_flight != 0 || service->sync.in_flight != 0)
         return;
     /* A node's peers wait for it, and it for them: their group is what comes while a sync is under way. */
-    int64_t due_ns =
-        service->replica != NULL ? control->now_ns : gather_due_ns(&service->gather, control->now_ns);
+    int64_t due_ns = service->clustered ? control->now_ns : gather_due_ns(&service->gather, control->now_ns);
     if (due_ns > control->now_ns && store_position(service->store) > store_acknowledged(service->store)) {
         service->write_due_ns = due_ns;
         return;
@@ -250,40 +292,53 @@ void service_completed(struct control *control, const struct loop_completion *co
 
 /* ---- turns ---- */
 
-/* The subjects of requests: all open, or none. False: a mailbox is full. */
-static bool subjects_open(struct control *control, bool open)
+/* The subject of a request: open, or not. False: a mailbox is full. */
+static bool subject_open(struct control *control, enum streaming_request_kind kind, bool open)
 {
     struct streaming_service *service = control->streaming;
+    struct desk_listener *listener = &service->listeners[kind].desk;
+    enum err err = ERR_OK;
+    if ((listener->base.interest != NULL) == open)
+        return true;
+    return open ? desk_listen(control, listener, streaming_subject(service->groups[0].machine, kind), &err)
+                : desk_unlisten(control, listener);
+}
+
+/* All of them, or none. */
+static bool subjects_open(struct control *control, bool open)
+{
     bool done = true;
-    for (uint32_t i = 0; i < STREAMING_REQUEST_ACK; i++) {
-        struct desk_listener *listener = &service->listeners[i].desk;
-        enum err err = ERR_OK;
-        if ((listener->base.interest != NULL) == open)
-            continue;
-        done &= open ? desk_listen(control, listener, streaming_subject(service->machine, i), &err)
-                     : desk_unlisten(control, listener);
-    }
+    for (uint32_t i = 0; i < STREAMING_REQUEST_ACK; i++)
+        done &= subject_open(control, i, open);
     return done;
 }
 
-/* Clients are heard when all that leading takes is done, and are not from the moment when it ends. */
-static bool replica_follow(struct control *control)
+/* Clients are heard when all that leading takes is done, and are not from the moment when it ends. Who leads
+ * any group hears of channels, who leads the first one of clients. */
+static bool replicas_follow(struct control *control)
 {
+    static const bool first_only[STREAMING_REQUEST_ACK] = {[STREAMING_REQUEST_CONNECT] = true,
+                                                           [STREAMING_REQUEST_PING] = true,
+                                                           [STREAMING_REQUEST_CLOSE] = true};
     struct streaming_service *service = control->streaming;
-    bool leads = replica_leads(service->replica) && !service->stopping;
-    if (!subjects_open(control, leads))
-        return false;
-    if (leads)
-        replica_subjects_opened(service->replica);
-    return true;
+    bool any = false, first = replica_leads(service->groups[0].replica) && !service->stopping, done = true;
+    for (uint32_t i = 0; i < service->group_count; i++)
+        any |= replica_leads(service->groups[i].replica) && !service->stopping;
+    for (uint32_t i = 0; i < STREAMING_REQUEST_ACK; i++)
+        done &= subject_open(control, i, first_only[i] ? first : any);
+    for (uint32_t i = 0; i < service->group_count && done && any; i++)
+        replica_subjects_opened(service->groups[i].replica);
+    return done;
 }
 
 /* What was proposed in this turn leaves in it, and is on its way to the disk. */
-static bool replica_step(struct control *control, bool *full)
+static bool replicas_step(struct control *control, bool *full)
 {
     struct streaming_service *service = control->streaming;
-    bool changed = replica_turn(service->replica, service->now);
-    *full = !replica_follow(control) || *full;
+    bool changed = false;
+    for (uint32_t i = 0; i < service->group_count; i++)
+        changed |= replica_turn(service->groups[i].replica, service->now);
+    *full = !replicas_follow(control) || *full;
     io_begin(control);
     return changed;
 }
@@ -291,18 +346,21 @@ static bool replica_step(struct control *control, bool *full)
 bool service_step(struct control *control, bool *retry)
 {
     struct streaming_service *service = control->streaming;
+    bool more = false, full = false;
     if (service == NULL)
         return false;
     struct streaming_now moment = now(control);
     if (store_next_tick_ns(service->store) <= moment.wall_ns)
         store_tick(service->store, moment.wall_ns);
-    if (service->replica != NULL)
-        (void)replica_turn(service->replica, moment);
+    for (uint32_t i = 0; i < service->group_count && service->clustered; i++)
+        (void)replica_turn(service->groups[i].replica, moment);
     io_begin(control);
-    bool more = streaming_step(service->machine, moment);
-    bool full = outputs_do(control);
-    if (service->replica != NULL)
-        more |= replica_step(control, &full);
+    for (uint32_t i = 0; i < service->group_count; i++)
+        more |= streaming_step(service->groups[i].machine, moment);
+    for (uint32_t i = 0; i < service->group_count; i++)
+        full |= outputs_do(control, &service->groups[i]);
+    if (service->clustered)
+        more |= replicas_step(control, &full);
     *retry = *retry || full;
     return more && !full;
 }
@@ -312,9 +370,14 @@ int64_t service_next_ns(const struct control *control)
     const struct streaming_service *service = control->streaming;
     if (service == NULL)
         return INT64_MAX;
-    int64_t machine_ns = streaming_next_ns(service->machine);
-    int64_t replica_ns = service->replica == NULL ? INT64_MAX : replica_next_ns(service->replica);
-    machine_ns = replica_ns < machine_ns ? replica_ns : machine_ns;
+    int64_t machine_ns = INT64_MAX;
+    for (uint32_t i = 0; i < service->group_count; i++) {
+        const struct service_group *group = &service->groups[i];
+        int64_t one_ns = streaming_next_ns(group->machine);
+        int64_t replica_ns = group->replica == NULL ? INT64_MAX : replica_next_ns(group->replica);
+        machine_ns = one_ns < machine_ns ? one_ns : machine_ns;
+        machine_ns = replica_ns < machine_ns ? replica_ns : machine_ns;
+    }
     int64_t tick_ns = store_next_tick_ns(service->store);
     if (tick_ns != INT64_MAX)
         tick_ns = tick_ns - service->now.wall_ns + service->now.now_ns;
@@ -364,8 +427,8 @@ static enum err store_start(struct control *control, struct streaming_service *s
     return err;
 }
 
-static enum err machine_start(struct control *control, struct streaming_service *service, char *why,
-                              size_t why_bytes)
+static enum err machine_start(struct control *control, struct streaming_service *service, uint32_t group,
+                              char *why, size_t why_bytes)
 {
     const struct streaming_options *options = &control->snapshot->options->streaming;
     uint64_t seed = 0;
@@ -387,8 +450,30 @@ static enum err machine_start(struct control *control, struct streaming_service 
         .now = now(control),
         .replicated = options->cluster.on,
         .channels_max = (uint32_t)options->channels_max,
+        .group = group,
+        .group_count = service->group_count,
+        .registry = group == 0 ? NULL : service->groups[0].machine,
     };
-    return streaming_new(&service->machine, &setup, why, why_bytes);
+    return streaming_new(&service->groups[group].machine, &setup, why, why_bytes);
+}
+
+/* The first one first: the others know it. */
+static enum err groups_start(struct control *control, struct streaming_service *service, char *why,
+                             size_t why_bytes)
+{
+    const struct streaming_cluster_options *cluster = &control->snapshot->options->streaming.cluster;
+    enum err err = ERR_OK;
+    service->clustered = cluster->on;
+    service->group_count = cluster->on ? (uint32_t)cluster->groups : 1;
+    for (uint32_t i = 0; i < service->group_count && err == ERR_OK; i++) {
+        struct replica *first = i == 0 ? NULL : service->groups[0].replica;
+        if (cluster->on)
+            err = replica_new(&service->groups[i].replica, control, service->store, first, now(control), why,
+                              why_bytes);
+        if (err == ERR_OK)
+            err = machine_start(control, service, i, why, why_bytes);
+    }
+    return err;
 }
 
 /* Where the service lives: the account of the user that is named, else the global one. NULL: there is no such
@@ -421,11 +506,11 @@ static enum err listeners_start(struct control *control, struct streaming_servic
         service->listeners[i].kind = (uint8_t)i;
     }
     /* Requests: when the node leads; when it is known that nobody else answers them; else now. */
-    if (good && service->replica == NULL)
-        good = control->outer != NULL ? alone_listen(control, &service->alone, service->machine)
+    if (good && !service->clustered)
+        good = control->outer != NULL ? alone_listen(control, &service->alone, service->groups[0].machine)
                                       : subjects_open(control, true);
     service->inbox.taker = answer_take;
-    good = good && desk_listen(control, &service->inbox, streaming_inbox(service->machine), &err);
+    good = good && desk_listen(control, &service->inbox, streaming_inbox(service->groups[0].machine), &err);
     if (!good)
         snprintf(why, why_bytes, "could not subscribe: %s",
                  err == ERR_OK ? "a mailbox is too small" : err_text(err));
@@ -463,14 +548,13 @@ enum err service_start(struct control *control, char *why, size_t why_bytes)
     enum err err = outer_start(control, why, why_bytes);
     if (err == ERR_OK)
         err = store_start(control, service, why, why_bytes);
-    if (err == ERR_OK && options->cluster.on)
-        err = replica_new(&service->replica, control, service->store, now(control), why, why_bytes);
     if (err == ERR_OK)
-        err = machine_start(control, service, why, why_bytes);
+        err = groups_start(control, service, why, why_bytes);
     if (err == ERR_OK)
         err = listeners_start(control, service, why, why_bytes);
-    if (err == ERR_OK && options->cluster.on)
-        err = replica_start(service->replica, service->machine, now(control), why, why_bytes);
+    for (uint32_t i = service->clustered ? service->group_count : 0; i > 0 && err == ERR_OK; i--)
+        err = replica_start(service->groups[i - 1].replica, service->groups[i - 1].machine, now(control), why,
+                            why_bytes);
     if (err != ERR_OK) {
         service_close(control);
         return err;
@@ -484,7 +568,7 @@ enum err service_start(struct control *control, char *why, size_t why_bytes)
 void service_reached(struct control *control)
 {
     const struct streaming_service *service = control->streaming;
-    if (service->replica == NULL)
+    if (!service->clustered)
         alone_ask(control, &control->streaming->alone);
     else
         streaming_banner_ready(control->log, &control->snapshot->options->streaming, service->store);
@@ -511,8 +595,8 @@ void service_stop(struct control *control)
         return;
     control->streaming->stopping = true;
     log_notice(control->log, "STREAM: Shutting down.");
-    if (control->streaming->replica != NULL)
-        replica_stop(control->streaming->replica, now(control));
+    for (uint32_t i = 0; i < control->streaming->group_count && control->streaming->clustered; i++)
+        replica_stop(control->streaming->groups[i].replica, now(control));
 }
 
 void service_close(struct control *control)
@@ -528,8 +612,10 @@ void service_close(struct control *control)
                 service_completed(control, &completion);
         }
     }
-    replica_free(service->replica);
-    streaming_free(service->machine);
+    for (uint32_t i = service->group_count; i > 0; i--) {
+        replica_free(service->groups[i - 1].replica);
+        streaming_free(service->groups[i - 1].machine);
+    }
     if (service->store != NULL && store_close(service->store) != ERR_OK)
         log_error(control->log, "STREAM: not all of the store could be written at the end");
     sharing_close(&service->sharing);
@@ -548,12 +634,32 @@ void service_close(struct control *control)
     control->streaming = NULL;
 }
 
-const struct replica *service_replica(const struct control *control)
+uint32_t service_group_count(const struct control *control)
 {
-    return control->streaming == NULL ? NULL : control->streaming->replica;
+    return control->streaming == NULL ? 0 : control->streaming->group_count;
 }
 
-const struct streaming *service_machine(const struct control *control)
+const struct replica *service_replica(const struct control *control, uint32_t group)
 {
-    return control->streaming == NULL ? NULL : control->streaming->machine;
+    return control->streaming == NULL ? NULL : control->streaming->groups[group].replica;
+}
+
+const struct streaming *service_machine(const struct control *control, uint32_t group)
+{
+    return control->streaming == NULL ? NULL : control->streaming->groups[group].machine;
+}
+
+struct streaming_figures service_figures(const struct control *control)
+{
+    struct streaming_figures all = streaming_figures(service_machine(control, 0));
+    for (uint32_t i = 1; i < service_group_count(control); i++) {
+        struct streaming_figures one = streaming_figures(service_machine(control, i));
+        all.channel_count += one.channel_count;
+        all.subscription_count += one.subscription_count;
+        all.in_messages += one.in_messages;
+        all.in_bytes += one.in_bytes;
+        all.out_messages += one.out_messages;
+        all.out_bytes += one.out_bytes;
+    }
+    return all;
 }

@@ -9,10 +9,10 @@
 
 #include "core/base/err.h"
 #include "core/loop/loop.h"
+#include "shards/streaming/machine.h"
 
 struct control;
 struct streaming_service; /* opaque */
-struct streaming;
 struct replica;
 
 /* Opens the store, recovers and listens, with the lines that tools wait for. When clients can connect
@@ -42,10 +42,16 @@ void service_stop(struct control *control);
 /* Waits for what the ring has of it, writes what is left and frees. Before the loop goes. */
 void service_close(struct control *control);
 
-/* The node of a cluster, for monitoring; NULL: there is none. */
-const struct replica *service_replica(const struct control *control);
+/* How many groups the channels are shared out between; 1 without a cluster, 0: the service is off. */
+uint32_t service_group_count(const struct control *control);
 
-/* The machine, for monitoring; NULL: the service is off. */
-const struct streaming *service_machine(const struct control *control);
+/* A group's replica on this node, for monitoring; NULL: it is no node of a cluster. */
+const struct replica *service_replica(const struct control *control, uint32_t group);
+
+/* Of all groups. */
+struct streaming_figures service_figures(const struct control *control);
+
+/* A group's machine, for monitoring: the first one has the clients. NULL: the service is off. */
+const struct streaming *service_machine(const struct control *control, uint32_t group);
 
 #endif

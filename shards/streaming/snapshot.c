@@ -341,7 +341,7 @@ static enum err channel_take(struct streaming *machine, struct unpacker *from, b
     head.timestamp = unpack_number(from);
     head.first = unpack_number(from);
     head.last = unpack_number(from);
-    if (from->failed || !limits_channel_name_valid(head.name) ||
+    if (from->failed || !limits_channel_name_valid(head.name) || !streaming_owns(machine, head.name) ||
         head.name.count > STORE_CHANNEL_NAME_BYTES_MAX || head.id == 0 || head.last > SEQUENCE_MAX ||
         head.first == 0 || head.first > head.last + 1 || channel_find_any_case(machine, head.name) != NULL)
         return ERR_DAMAGED;
@@ -382,7 +382,7 @@ static enum err others_delete(struct streaming *machine)
     while (store != NULL && err == ERR_OK) {
         struct store_channel *next = store_channel_next(machine->store, store);
         struct stored *stored = store_channel_owner(store);
-        if (stored != NULL && stored->channel == NULL)
+        if (streaming_owns(machine, store_channel_name(store)) && stored != NULL && stored->channel == NULL)
             err = stored_delete(machine, stored);
         store = next;
     }
@@ -415,5 +415,6 @@ enum err streaming_restore(struct streaming *machine, struct streaming_now now, 
         err = others_delete(machine);
     if (err != ERR_OK)
         empty(machine);
+    registry_replaced(machine);
     return err;
 }

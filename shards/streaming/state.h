@@ -11,6 +11,7 @@
 #include "core/loop/timers.h"
 #include "core/subject/index_table.h"
 #include "shards/streaming/command.h"
+#include "shards/streaming/groups.h"
 #include "shards/streaming/machine.h"
 #include "shards/streaming/sequences.h"
 #include "shards/streaming/texts.h"
@@ -45,7 +46,7 @@ struct streaming_client {
     uint32_t connection_hash; /* in machine.connections, when `listed` */
     bool listed;
     bool leaving;         /* the log is to say that it is gone */
-    uint64_t added_index; /* of the entry that added it */
+    uint64_t added_index; /* of the entry that added it; in all groups of the first one's */
     struct list_link all;
     struct list subscriptions; /* by of_client */
     struct timer timer;        /* the next heartbeat, or the end of the wait for its answer */
@@ -214,7 +215,13 @@ struct streaming {
     struct list lacking;    /* channels whose messages the store has not all */
     struct timer progress_timer;
     bool progress_wanted; /* some subscription has much to say */
-    uint8_t last_from;    /* enum output_source, of the last output */
+
+    /* Several groups: the first one has mirrors, each of the others has setup.registry. */
+    struct streaming *mirrors[STREAMING_GROUPS_MAX];
+    uint32_t mirror_count;
+    struct outputs settling; /* answers to connect and close, until all mirrors know */
+    bool registry_stale;     /* a mirror that leads: it is to be compared with the registry */
+    uint8_t last_from;       /* enum output_source, of the last output */
 };
 
 struct wait;
@@ -268,6 +275,37 @@ void client_unlist(struct streaming *machine, struct streaming_client *client);
 /* Committed commands; see replicate.c. */
 void client_add_applied(struct streaming *machine, const struct command *command, const struct wait *wait);
 void client_remove_applied(struct streaming *machine, const struct command *command, const struct wait *wait);
+
+/* What the log is to do with a client's subscriptions is not to be overtaken by what they are sent. */
+void client_settle(struct streaming *machine, struct streaming_client *client);
+/* Its next heartbeat, where heartbeats are this machine's matter. */
+void client_watch(struct streaming *machine, struct streaming_client *client);
+MUST_USE enum err client_put(struct streaming *machine, const struct wire_client_info *info, uint16_t via,
+                             struct streaming_client **added);
+void client_drop(struct streaming *machine, struct streaming_client *client);
+
+/* ---- registry.c: several groups ---- */
+
+/* A machine with a registry begins to follow it, and ends. */
+void registry_attach(struct streaming *machine);
+void registry_detach(struct streaming *machine);
+/* A mirror that leads proposes what it lacks. */
+void registry_step(struct streaming *machine);
+/* The first group: an entry has added or removed a client; all are others now. */
+void registry_added(struct streaming *machine, const struct streaming_client *client);
+void registry_removed(struct streaming *machine, struct bytes id, uint64_t added_index);
+void registry_replaced(struct streaming *machine);
+/* Committed commands of a mirror; see replicate.c. */
+void client_known_applied(struct streaming *machine, const struct command *command);
+void client_gone_applied(struct streaming *machine, const struct command *command);
+/* Room for the body of an answer that goes out when all groups know that the client of that entry is there,
+ * or is not; with one group when the log says so. NULL: as machine_answer(). */
+uint8_t *registry_answer(struct streaming *machine, const struct wait *wait, struct bytes id,
+                         uint64_t added_index, bool there, size_t body_bytes);
+/* Lets go what has waited long enough. */
+void registry_release(struct streaming *machine);
+/* The limit on channels that is left for this group. False: a new one is one too many. */
+bool registry_channels_left(const struct streaming *machine, uint32_t *channels_max);
 
 /* ---- channels.c ---- */
 

@@ -27,10 +27,20 @@ static struct stored *stored_new(struct store_channel *store)
     return stored;
 }
 
+/* The next one that is of this machine's group. */
+static struct store_channel *next(const struct streaming *machine, struct store_channel *store)
+{
+    do
+        store = store_channel_next(machine->store, store);
+    while (store != NULL && !streaming_owns(machine, store_channel_name(store)));
+    return store;
+}
+
 static enum err take(void *context, const struct store_state *state)
 {
-    struct stored *stored = state->channel == NULL ? NULL : store_channel_owner(state->channel);
-    (void)context;
+    const struct streaming *machine = context;
+    bool own = state->channel != NULL && streaming_owns(machine, store_channel_name(state->channel));
+    struct stored *stored = own ? store_channel_owner(state->channel) : NULL;
     if (stored == NULL || state->kind != STORE_STATE_OTHER || !bytes_equal(state->id, record_key))
         return ERR_OK; /* not ours, as all that private channels have */
     struct unpacker from = {.rest = state->parts[0]};
@@ -42,14 +52,14 @@ static enum err take(void *context, const struct store_state *state)
 enum err stored_recover(struct streaming *machine, char *why, size_t why_bytes)
 {
     struct store_channel *store = NULL;
-    while ((store = store_channel_next(machine->store, store)) != NULL) {
+    while ((store = next(machine, store)) != NULL) {
         if (stored_new(store) == NULL)
             return ERR_MEMORY;
     }
     enum err err = store_state_each(machine->store, take, machine);
     if (err == ERR_DAMAGED)
         snprintf(why, why_bytes, "a record of the store is not what a clustered streaming server writes");
-    while (err == ERR_OK && (store = store_channel_next(machine->store, store)) != NULL) {
+    while (err == ERR_OK && (store = next(machine, store)) != NULL) {
         const struct stored *stored = store_channel_owner(store);
         if (stored->id != 0 || store_channel_figures(store).last_sequence == 0)
             continue;
@@ -64,7 +74,7 @@ enum err stored_recover(struct streaming *machine, char *why, size_t why_bytes)
 void stored_close(struct streaming *machine)
 {
     struct store_channel *store = NULL;
-    while ((store = store_channel_next(machine->store, store)) != NULL) {
+    while ((store = next(machine, store)) != NULL) {
         memory_free(store_channel_owner(store));
         store_channel_set_owner(store, NULL);
     }

@@ -295,16 +295,22 @@ void subscribe_request(struct streaming *machine, const struct streaming_request
     struct streaming_client *client = NULL;
     struct bytes none = {NULL, 0}, error = {NULL, 0};
     if (!wire_subscription_request_read(&machine->wire, request->payload, &read)) {
+        if (machine->setup.group != 0)
+            return; /* the first group's leader says so */
         machine_answer_subscription(machine, request, none, streaming_text(STREAMING_SUBSCRIBE_INVALID));
         return;
     }
+    if (!streaming_owns(machine, read.subject))
+        return;
     error = streaming_text(request_fault(&read));
     if (error.count == 0) {
         client = client_find(machine, read.client_id);
+        if (client != NULL)
+            client->via = request->via;
+        else if (machine->setup.registry != NULL) /* on its way here: looked at again behind it in the log */
+            client = client_find(machine->setup.registry, read.client_id);
         if (client == NULL)
             error = streaming_text(STREAMING_CLIENT_UNKNOWN);
-        else
-            client->via = request->via;
     }
     if (client != NULL && machine->setup.replicated) {
         subscribe_propose(machine, request, &read);
@@ -376,14 +382,16 @@ static void subscribe_propose(struct streaming *machine, const struct streaming_
                       .max_in_flight = read->max_in_flight,
                       .ack_wait_seconds = read->ack_wait_seconds,
                       .replace = machine->setup.replace_durable,
-                      .channels_max = machine->setup.channels_max,
                       .subscriptions_max = store_limits_for(machine->store, read->subject).subscriptions_max},
     };
     command.subscribe.start = start_command(machine, read, &command.subscribe.sequence);
     enum streaming_text fault = STREAMING_NONE;
+    bool left = registry_channels_left(machine, &command.subscribe.channels_max);
     ack_inbox_make(machine, ack_inbox);
     if (!durable_name_valid(read))
         fault = STREAMING_DURABLE_NAME_INVALID;
+    else if (!left && channel_find(machine, read->subject) == NULL)
+        fault = STREAMING_CHANNELS_FULL;
     else if (replicate_full(machine))
         fault = STREAMING_BUSY;
     else

@@ -228,7 +228,10 @@ void unsubscribe_request(struct streaming *machine, const struct streaming_reque
     struct bytes none = {NULL, 0};
     struct streaming_subscription *subscription = NULL;
     enum streaming_text text = STREAMING_UNSUBSCRIBE_INVALID;
-    if (wire_unsubscribe_request_read(&machine->wire, request->payload, &read))
+    bool readable = wire_unsubscribe_request_read(&machine->wire, request->payload, &read);
+    if (readable ? !streaming_owns(machine, read.subject) : machine->setup.group != 0)
+        return; /* another group's matter */
+    if (readable)
         text = unsubscribe(machine, &read, request->via, &subscription);
     if (subscription != NULL && machine->setup.replicated) {
         if (leave_propose(machine, request, subscription))

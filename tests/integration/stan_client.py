@@ -184,12 +184,25 @@ class Subscription:
         self.ack_inbox = None
         self.messages = queue.Queue()
         self.raw = queue.Queue()
+        self.early = []  # what came before the answer was read, to be acknowledged then
+        self.lock = threading.Lock()
 
     def take(self, message):
         stored = Stored(message.data)
         self.messages.put(stored)
-        if self.auto and self.ack_inbox:
-            self.ack(stored.sequence)
+        if not self.auto:
+            return
+        with self.lock:
+            if not self.ack_inbox:
+                self.early.append(stored.sequence)
+                return
+        self.ack(stored.sequence)
+
+    def answered(self, ack_inbox):
+        with self.lock:
+            self.ack_inbox = ack_inbox
+        for sequence in self.early:
+            self.ack(sequence)
 
     def ack(self, sequence):
         self.client.nats.publish(self.ack_inbox, encode((1, self.channel), (2, sequence)))
@@ -295,7 +308,7 @@ class Stan:
         fields = decode(answer)
         if 3 in fields:
             raise Refused(fields[3].decode())
-        subscription.ack_inbox = fields[2].decode()
+        subscription.answered(fields[2].decode())
         return subscription
 
     def ping(self):

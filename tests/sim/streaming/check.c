@@ -19,31 +19,31 @@ enum { DURABLE = 1, DURABLE_MEMBER = 3 };
 
 /* ---- one state ---- */
 
-static uint64_t state_of(const struct node *node)
+static uint64_t state_of(const struct part *part)
 {
     uint8_t *bytes = NULL;
     size_t count = 0;
-    ASSERT(streaming_snapshot_write(node->machine, &bytes, &count) == ERR_OK);
+    ASSERT(streaming_snapshot_write(part->machine, &bytes, &count) == ERR_OK);
     uint64_t hash = hash_bytes(bytes_of(bytes, count), 1) | 1;
     memory_free(bytes);
     return hash;
 }
 
 /* Where all is kept: what a channel's limits take away is each node's own. */
-void check_state(struct node *node)
+void check_state(struct part *part)
 {
-    struct world *world = node->world;
-    if (world->weather.forgets || node->applied % 4 != 0)
+    struct world *world = part->node->world;
+    if (world->weather.forgets || part->applied % 4 != 0)
         return;
-    if (node->applied >= STATES_MAX)
+    if (part->applied >= STATES_MAX)
         world_fail(world, "the run is too long");
-    uint64_t *state = &world->states[node->applied], own = state_of(node);
+    uint64_t *state = &world->states[part->group][part->applied], own = state_of(part);
     world->result->counts.compared += *state != 0;
     if (*state == 0)
         *state = own;
     if (*state != own)
-        world_fail(world, "one state: behind entry %llu node %d is not what another was",
-                   (unsigned long long)node->applied, node->slot);
+        world_fail(world, "one state: behind entry %llu of group %u node %d is not what another was",
+                   (unsigned long long)part->applied, part->group, part->node->slot);
 }
 
 /* ---- one content ---- */
@@ -79,14 +79,16 @@ void check_delivery(struct world *world, int channel, uint64_t sequence, struct 
 
 static uint64_t last_of(const struct node *node, int channel)
 {
+    if (node == NULL)
+        return 0;
     struct store_channel *store = store_channel_find(node->store, text(world_channels[channel]));
     return store == NULL ? 0 : store_channel_figures(store).last_sequence;
 }
 
-static const struct node *leader_of(const struct world *world)
+const struct node *check_leader(const struct world *world, uint32_t group)
 {
     for (uint32_t i = 0; i < world->weather.nodes; i++) {
-        if (world->nodes[i].running && world->nodes[i].leads)
+        if (world->nodes[i].running && world->nodes[i].parts[group].leads)
             return &world->nodes[i];
     }
     return NULL;
@@ -101,7 +103,14 @@ static bool all_delivered(const bool *delivered, uint64_t last)
     return true;
 }
 
-static bool clients_at_rest(const struct world *world, const struct node *leader)
+/* As the leader of its group has it. */
+static uint64_t last_at_leader(const struct world *world, int channel)
+{
+    uint32_t group = world_group(world, text(world_channels[channel]));
+    return last_of(check_leader(world, group), channel);
+}
+
+static bool clients_at_rest(const struct world *world)
 {
     for (int i = 0; i < CLIENTS; i++) {
         const struct client *client = &world->clients[i];
@@ -109,31 +118,41 @@ static bool clients_at_rest(const struct world *world, const struct node *leader
             if (client->state != CLIENT_ON || client->holdings[kind].state != HOLDING_LIVE)
                 return false;
             if (kind <= DURABLE &&
-                !all_delivered(client->holdings[kind].delivered, last_of(leader, client_channel(kind))))
+                !all_delivered(client->holdings[kind].delivered, last_at_leader(world, client_channel(kind))))
                 return false;
         }
     }
-    return all_delivered(world->group_delivered, last_of(leader, client_channel(DURABLE_MEMBER)));
+    return all_delivered(world->group_delivered, last_at_leader(world, client_channel(DURABLE_MEMBER)));
 }
 
-bool check_at_rest(struct world *world)
+static bool group_at_rest(const struct world *world, uint32_t group)
 {
-    const struct node *leader = leader_of(world);
+    const struct node *leader = check_leader(world, group);
     struct raft_status status, first;
     if (leader == NULL)
         return false;
-    raft_status(leader->driver.raft, &first);
+    raft_status(leader->parts[group].driver.raft, &first);
     if (!members_settled(world, first.membership))
         return false;
     for (uint32_t i = 0; i < world->weather.nodes; i++) {
         const struct node *node = &world->nodes[i];
-        if (!node->running || node->fetching || (node->leads && node != leader))
+        const struct part *part = &node->parts[group];
+        if (!node->running || part->fetching || (part->leads && node != leader))
             return false;
-        raft_status(node->driver.raft, &status);
+        raft_status(part->driver.raft, &status);
         if (status.term != first.term || status.applied_index != first.last_index)
             return false;
     }
-    return clients_at_rest(world, leader);
+    return true;
+}
+
+bool check_at_rest(struct world *world)
+{
+    for (uint32_t group = 0; group < world->weather.groups; group++) {
+        if (!group_at_rest(world, group))
+            return false;
+    }
+    return clients_at_rest(world);
 }
 
 static void check_channel(struct world *world, const struct node *node, int channel, uint64_t last)
@@ -156,12 +175,12 @@ static void check_channel(struct world *world, const struct node *node, int chan
     }
 }
 
-static void check_node(struct world *world, const struct node *node, const struct node *leader)
+static void check_node(struct world *world, const struct node *node)
 {
     for (uint32_t i = 0; i < world->publish_count; i++)
         world->publishes[i].found = 0;
     for (int channel = 0; channel < KEPT_CHANNELS; channel++) {
-        uint64_t last = last_of(leader, channel);
+        uint64_t last = last_at_leader(world, channel);
         if (last_of(node, channel) != last)
             world_fail(world, "nothing lost: node %d ends %s at another place", node->slot,
                        world_channels[channel]);
@@ -179,32 +198,36 @@ static void check_node(struct world *world, const struct node *node, const struc
     }
 }
 
+static void describe_part(struct world *world, const struct part *part)
+{
+    const struct node *node = part->node;
+    struct raft_status status = {0};
+    if (node->running)
+        raft_status(part->driver.raft, &status);
+    world_trace(
+        world,
+        "%d: id %llu, group %u, running %d, role %d, leads %d, leader %llu, fetching %d, installing %d, term "
+        "%llu, log %llu to %llu, commit %llu, applied %llu",
+        node->slot, (unsigned long long)node->id, part->group, node->running, (int)status.role, part->leads,
+        (unsigned long long)status.leader, part->fetching, part->installing, (unsigned long long)status.term,
+        (unsigned long long)status.first_index, (unsigned long long)status.last_index,
+        (unsigned long long)status.commit_index, (unsigned long long)status.applied_index);
+    for (uint32_t m = 0; status.membership != NULL && m < status.membership->count; m++)
+        world_trace(world, "  member %llu: role %d", (unsigned long long)status.membership->members[m].id,
+                    (int)status.membership->members[m].role);
+}
+
 static void describe(struct world *world)
 {
-    const struct node *leader = leader_of(world);
     for (uint32_t i = 0; i < world->weather.nodes; i++) {
-        const struct node *node = &world->nodes[i];
-        struct raft_status status = {0};
-        if (node->running)
-            raft_status(node->driver.raft, &status);
-        world_trace(
-            world,
-            "%d: id %llu, running %d, role %d, leads %d, leader %llu, fetching %d, installing %d, term %llu, "
-            "log %llu to %llu, commit %llu, applied %llu",
-            node->slot, (unsigned long long)node->id, node->running, (int)status.role, node->leads,
-            (unsigned long long)status.leader, node->fetching, node->installing,
-            (unsigned long long)status.term, (unsigned long long)status.first_index,
-            (unsigned long long)status.last_index, (unsigned long long)status.commit_index,
-            (unsigned long long)status.applied_index);
-        for (uint32_t m = 0; status.membership != NULL && m < status.membership->count; m++)
-            world_trace(world, "  member %llu: role %d", (unsigned long long)status.membership->members[m].id,
-                        (int)status.membership->members[m].role);
+        for (uint32_t group = 0; group < world->weather.groups; group++)
+            describe_part(world, &world->nodes[i].parts[group]);
     }
     for (int i = 0; i < CLIENTS; i++) {
         const struct client *client = &world->clients[i];
         world_trace(world, "client %d: state %d, life %u", i, client->state, client->life);
         for (int kind = 0; kind < KINDS; kind++) {
-            uint64_t last = leader == NULL ? 0 : last_of(leader, client_channel(kind)), lacks = 0;
+            uint64_t last = last_at_leader(world, client_channel(kind)), lacks = 0;
             for (uint64_t at = last; at > 0; at--)
                 lacks = client->holdings[kind].delivered[at] ? lacks : at;
             world_trace(world, "  kind %d: state %d, first it was not sent %llu of %llu", kind,
@@ -215,14 +238,17 @@ static void describe(struct world *world)
 
 void check_end(struct world *world)
 {
-    const struct node *leader = leader_of(world);
     describe(world);
     if (!check_at_rest(world))
         world_fail(world, "progress: long after the last fault the group is not at rest");
     for (uint32_t i = 0; i < world->weather.nodes; i++) {
         const struct node *node = &world->nodes[i];
-        check_node(world, node, leader);
-        if (state_of(node) != state_of(leader))
-            world_fail(world, "one state: in the end nodes %d and %d differ", node->slot, leader->slot);
+        check_node(world, node);
+        for (uint32_t group = 0; group < world->weather.groups; group++) {
+            const struct node *leader = check_leader(world, group);
+            if (state_of(&node->parts[group]) != state_of(&leader->parts[group]))
+                world_fail(world, "one state: in the end nodes %d and %d differ in group %u", node->slot,
+                           leader->slot, group);
+        }
     }
 }

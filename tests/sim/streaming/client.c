@@ -38,14 +38,16 @@ static ProtobufCBinaryData in(const char *words)
     return (ProtobufCBinaryData){.len = strlen(words), .data = data.written};
 }
 
-/* Sends it; the answer will have the number. */
+/* Sends it; the answer will have the number. `channel`: that the subject of a publish names, else NULL. */
 static uint32_t ask(struct world *world, struct client *client, enum streaming_request_kind kind,
-                    const ProtobufCMessage *message)
+                    const char *channel, const ProtobufCMessage *message)
 {
     uint8_t body[BODY_BYTES];
     struct mail mail = {.kind = MAIL_REQUEST, .from = client->slot, .request = kind};
     size_t count = protobuf_c_message_get_packed_size(message);
     ASSERT(count <= sizeof body);
+    if (channel != NULL)
+        snprintf(mail.subject, sizeof mail.subject, "%s", channel);
     (void)protobuf_c_message_pack(message, body);
     struct asked *asked = &client->asked[++client->request % REQUESTS_MAX];
     *asked = (struct asked){.number = client->request, .kind = kind};
@@ -69,7 +71,7 @@ static void connect(struct world *world, struct client *client)
     client->since_ms = world->now_ms;
     for (int kind = 0; kind < KINDS; kind++)
         client->holdings[kind].state = HOLDING_NONE;
-    (void)ask(world, client, STREAMING_REQUEST_CONNECT, &request.base);
+    (void)ask(world, client, STREAMING_REQUEST_CONNECT, NULL, &request.base);
 }
 
 static void publish(struct world *world, struct client *client)
@@ -90,7 +92,7 @@ static void publish(struct world *world, struct client *client)
     request.subject = in(world_channels[channel]);
     request.data = in(data);
     world->result->counts.publishes++;
-    uint32_t asked = ask(world, client, STREAMING_REQUEST_PUBLISH, &request.base);
+    uint32_t asked = ask(world, client, STREAMING_REQUEST_PUBLISH, world_channels[channel], &request.base);
     client->asked[asked % REQUESTS_MAX].publish = number;
 }
 
@@ -119,7 +121,7 @@ static void subscribe(struct world *world, struct client *client, int kind)
     request.max_in_flight = (int32_t)world_pick(world, 1, 40);
     request.ack_wait_in_secs = 1;
     request.start_position = 4 /* from the first */;
-    holding->request = ask(world, client, STREAMING_REQUEST_SUBSCRIBE, &request.base);
+    holding->request = ask(world, client, STREAMING_REQUEST_SUBSCRIBE, NULL, &request.base);
     client->asked[holding->request % REQUESTS_MAX].holding = (uint32_t)kind;
 }
 
@@ -134,7 +136,7 @@ static void leave(struct world *world, struct client *client, int kind)
     request.inbox = in(holding->ack_inbox);
     holding->state = HOLDING_CLOSING;
     holding->since_ms = world->now_ms;
-    holding->request = ask(world, client, STREAMING_REQUEST_SUBSCRIPTION_CLOSE, &request.base);
+    holding->request = ask(world, client, STREAMING_REQUEST_SUBSCRIPTION_CLOSE, NULL, &request.base);
     client->asked[holding->request % REQUESTS_MAX].holding = (uint32_t)kind;
 }
 
@@ -146,7 +148,7 @@ static void close_client(struct world *world, struct client *client)
     request.client_id = in(id);
     client->state = CLIENT_OFF; /* with or without an answer */
     world->result->counts.closes++;
-    (void)ask(world, client, STREAMING_REQUEST_CLOSE, &request.base);
+    (void)ask(world, client, STREAMING_REQUEST_CLOSE, NULL, &request.base);
 }
 
 /* ---- answers ---- */

@@ -71,86 +71,87 @@ static void io_step(struct node *node)
 
 static void send_message(void *self, const struct raft_message *message)
 {
-    struct node *node = self;
-    struct mail mail = {.kind = MAIL_RAFT, .from = node->slot, .to = members_slot(message->to)};
+    struct part *part = self;
+    struct mail mail = {
+        .kind = MAIL_RAFT, .group = part->group, .from = part->node->slot, .to = members_slot(message->to)};
     size_t count = raft_message_bytes(message);
     uint8_t *bytes = memory_new(count);
     ASSERT(bytes != NULL);
-    raft_message_encode(message, 0, bytes);
-    world_mail(node->world, mail, bytes_of(bytes, count));
+    raft_message_encode(message, part->group, bytes);
+    world_mail(part->node->world, mail, bytes_of(bytes, count));
     memory_free(bytes);
 }
 
-static void lead(struct node *node, bool leads)
+static void lead(struct part *part, bool leads)
 {
-    if (node->leads == leads)
+    if (part->leads == leads)
         return;
-    node->leads = leads;
-    node->world->result->counts.leaders += leads;
-    world_trace(node->world, "%d: %s in term %llu", node->slot, leads ? "leads" : "leads no more",
-                (unsigned long long)node->term);
-    streaming_lead(node->machine, world_now(node->world, node), leads);
+    part->leads = leads;
+    part->node->world->result->counts.leaders += leads;
+    world_trace(part->node->world, "%d: %s in term %llu", part->node->slot, leads ? "leads" : "leads no more",
+                (unsigned long long)part->term);
+    streaming_lead(part->machine, world_now(part->node->world, part->node), leads);
 }
 
 static void role_changed(void *self)
 {
-    struct node *node = self;
+    struct part *part = self;
     struct raft_status status;
-    raft_status(node->driver.raft, &status);
+    raft_status(part->driver.raft, &status);
     bool leads = status.role == RAFT_LEADER;
-    if (node->leads && (!leads || status.term != node->term))
-        lead(node, false);
-    node->raft_leads = leads;
-    node->term = status.term;
+    if (part->leads && (!leads || status.term != part->term))
+        lead(part, false);
+    part->raft_leads = leads;
+    part->term = status.term;
     if (status.role == RAFT_HALTED)
-        world_fail(node->world, "node %d: Raft has halted", node->slot);
+        world_fail(part->node->world, "node %d: Raft has halted", part->node->slot);
 }
 
-static void apply_one(struct node *node, uint64_t index, const struct raft_entry *entry)
+static void apply_one(struct part *part, uint64_t index, const struct raft_entry *entry)
 {
-    struct world *world = node->world;
-    bool own = node->raft_leads && entry->term == node->term;
-    bool skips =
-        world->options.sabotage == SABOTAGE_SKIP && node->slot == 1 && !node->leads && world_chance(world, 1);
-    bool twice = world->options.sabotage == SABOTAGE_TWICE && node->slot == 1 && !node->leads &&
+    struct world *world = part->node->world;
+    bool own = part->raft_leads && entry->term == part->term;
+    bool skips = world->options.sabotage == SABOTAGE_SKIP && part->node->slot == 1 && !part->leads &&
+                 world_chance(world, 1);
+    bool twice = world->options.sabotage == SABOTAGE_TWICE && part->node->slot == 1 && !part->leads &&
                  world_chance(world, 1);
     for (int round = 0; entry->kind == RAFT_ENTRY_DATA && !skips && round < 1 + twice; round++) {
-        enum err err =
-            streaming_apply(node->machine, world_now(world, node), index, entry->data, own && node->leads);
+        enum err err = streaming_apply(part->machine, world_now(world, part->node), index, entry->data,
+                                       own && part->leads);
         if (err != ERR_OK)
-            world_fail(world, "node %d: entry %llu cannot be applied: %s", node->slot,
+            world_fail(world, "node %d: entry %llu cannot be applied: %s", part->node->slot,
                        (unsigned long long)index, err_text(err));
     }
-    node->applied = index;
+    part->applied = index;
     if (own)
-        lead(node, true);
-    check_state(node);
+        lead(part, true);
+    check_state(part);
 }
 
 static uint32_t apply(void *self, uint64_t first_index, const struct raft_entry *entries, uint32_t count)
 {
-    struct node *node = self;
-    if (node->fetching)
+    struct part *part = self;
+    if (part->fetching)
         return 0;
     for (uint32_t i = 0; i < count; i++)
-        apply_one(node, first_index + i, &entries[i]);
+        apply_one(part, first_index + i, &entries[i]);
     return count;
 }
 
 static void take_snapshot(void *self, const struct raft_snapshot *snapshot)
 {
-    struct node *node = self;
+    struct part *part = self;
     struct raft_snapshot about = *snapshot;
     uint8_t *bytes = NULL;
     size_t count = 0;
-    if (node->applied != snapshot->index)
-        world_fail(node->world, "node %d: a snapshot of %llu is wanted at %llu", node->slot,
-                   (unsigned long long)snapshot->index, (unsigned long long)node->applied);
-    ASSERT(streaming_snapshot_write(node->machine, &bytes, &count) == ERR_OK);
+    if (part->applied != snapshot->index)
+        world_fail(part->node->world, "node %d: a snapshot of %llu is wanted at %llu", part->node->slot,
+                   (unsigned long long)snapshot->index, (unsigned long long)part->applied);
+    ASSERT(streaming_snapshot_write(part->machine, &bytes, &count) == ERR_OK);
     about.size_bytes = count;
-    node->world->result->counts.snapshots++;
-    if (replica_log_save(&node->log, &about, bytes) != ERR_OK)
-        node->failed_index = snapshot->index;
+    part->node->world->result->counts.snapshots++;
+    if (replica_log_save(&part->log, &about, bytes) != ERR_OK)
+        part->failed_index = snapshot->index;
 }
 
 static void read_state(void *self, const struct raft_read_state *read)
@@ -161,53 +162,56 @@ static void read_state(void *self, const struct raft_read_state *read)
 
 /* ---- snapshots of others ---- */
 
-static void fetch(struct node *node)
+static void fetch(struct part *part)
 {
-    struct world *world = node->world;
+    struct world *world = part->node->world;
     struct streaming_missing missing;
     struct raft_status status;
     uint8_t request[256];
-    if (world->options.sabotage == SABOTAGE_HOLE || !streaming_missing(node->machine, &missing)) {
-        node->fetching = false;
-        if (node->installing && replica_log_install(&node->log) != ERR_OK)
-            world_fail(world, "node %d: a snapshot cannot be saved", node->slot);
-        node->installing = false;
+    if (world->options.sabotage == SABOTAGE_HOLE || !streaming_missing(part->machine, &missing)) {
+        part->fetching = false;
+        if (part->installing && replica_log_install(&part->log) != ERR_OK)
+            world_fail(world, "node %d: a snapshot cannot be saved", part->node->slot);
+        part->installing = false;
         return;
     }
-    if (node->fetch_ms > world->now_ms)
+    if (part->fetch_ms > world->now_ms)
         return;
-    node->fetch_ms = world->now_ms + FETCH_MS;
-    raft_status(node->driver.raft, &status);
+    part->fetch_ms = world->now_ms + FETCH_MS;
+    raft_status(part->driver.raft, &status);
     if (status.leader == 0 || status.leader == status.id)
         return;
     put_u64(request, missing.channel_id);
     put_u64(request + 8, missing.first);
     put_u64(request + 16, missing.last);
     memcpy(request + 24, missing.channel.data, missing.channel.count);
-    struct mail mail = {.kind = MAIL_FETCH, .from = node->slot, .to = members_slot(status.leader)};
+    struct mail mail = {.kind = MAIL_FETCH,
+                        .group = part->group,
+                        .from = part->node->slot,
+                        .to = members_slot(status.leader)};
     world_mail(world, mail, bytes_of(request, 24 + missing.channel.count));
 }
 
-static void restore_step(struct node *node)
+static void restore_step(struct part *part)
 {
-    struct world *world = node->world;
-    if (node->log.install_wanted && !node->installing) {
-        struct bytes incoming = replica_log_incoming(&node->log);
-        uint64_t index = node->log.snapshots.incoming.about.index;
-        enum err err = streaming_restore(node->machine, world_now(world, node), incoming, false);
+    struct world *world = part->node->world;
+    if (part->log.install_wanted && !part->installing) {
+        struct bytes incoming = replica_log_incoming(&part->log);
+        uint64_t index = part->log.snapshots.incoming.about.index;
+        enum err err = streaming_restore(part->machine, world_now(world, part->node), incoming, false);
         if (err != ERR_OK)
-            world_fail(world, "node %d: a leader's snapshot is refused: %s", node->slot, err_text(err));
-        world_trace(world, "%d: installs a snapshot of %llu", node->slot, (unsigned long long)index);
+            world_fail(world, "node %d: a leader's snapshot is refused: %s", part->node->slot, err_text(err));
+        world_trace(world, "%d: installs a snapshot of %llu", part->node->slot, (unsigned long long)index);
         world->result->counts.installs++;
-        node->applied = index;
-        node->installing = node->fetching = true;
-        node->fetch_ms = 0;
+        part->applied = index;
+        part->installing = part->fetching = true;
+        part->fetch_ms = 0;
     }
-    if (node->fetching)
-        fetch(node);
+    if (part->fetching)
+        fetch(part);
 }
 
-static void fetch_asked(struct node *node, const struct mail *mail)
+static void fetch_asked(struct part *part, const struct mail *mail)
 {
     uint8_t *piece = NULL;
     size_t count = 0;
@@ -217,52 +221,67 @@ static void fetch_asked(struct node *node, const struct mail *mail)
         .first = get_u64(mail->bytes + 8),
         .last = get_u64(mail->bytes + 16),
     };
-    if (node->fetching || streaming_fetch(node->machine, &wanted, PIECE_BYTES, &piece, &count) != ERR_OK)
+    if (part->fetching || streaming_fetch(part->machine, &wanted, PIECE_BYTES, &piece, &count) != ERR_OK)
         return;
-    node->world->result->counts.pieces++;
-    struct mail answer = {.kind = MAIL_PIECE, .from = node->slot, .to = mail->from};
-    world_mail(node->world, answer, bytes_of(piece, count));
+    part->node->world->result->counts.pieces++;
+    struct mail answer = {
+        .kind = MAIL_PIECE, .group = part->group, .from = part->node->slot, .to = mail->from};
+    world_mail(part->node->world, answer, bytes_of(piece, count));
     memory_free(piece);
 }
 
 /* ---- mail ---- */
 
-static void raft_take(struct node *node, const struct mail *mail)
+static void raft_take(struct part *part, const struct mail *mail)
 {
-    struct raft_decoded *decoded = &node->decoded;
-    if (raft_message_decode(bytes_of(mail->bytes, mail->count), decoded) != RAFT_DECODED)
-        world_fail(node->world, "a message of Raft does not decode");
-    (void)raft_driver_receive(&node->driver, &decoded->message);
+    struct raft_decoded *decoded = &part->decoded;
+    if (raft_message_decode(bytes_of(mail->bytes, mail->count), decoded) != RAFT_DECODED ||
+        decoded->group != part->group)
+        world_fail(part->node->world, "a message of Raft does not decode");
+    (void)raft_driver_receive(&part->driver, &decoded->message);
+}
+
+/* As the service shares them out: a publish by the channel that its subject names. */
+static void request_take(struct node *node, const struct mail *mail)
+{
+    struct world *world = node->world;
+    struct streaming_request request = {.kind = mail->request,
+                                        .subject = text(mail->subject),
+                                        .reply = text(mail->reply),
+                                        .payload = bytes_of(mail->bytes, mail->count)};
+    uint32_t first = 0, last = world->weather.groups - 1;
+    if (mail->request == STREAMING_REQUEST_PUBLISH)
+        first = last = world_group(world, text(mail->subject));
+    for (uint32_t group = first; group <= last; group++) {
+        if (node->parts[group].leads)
+            streaming_request(node->parts[group].machine, world_now(world, node), &request);
+    }
 }
 
 void node_mail(struct node *node, const struct mail *mail)
 {
     struct streaming_now now = world_now(node->world, node);
+    struct part *part = &node->parts[mail->group];
     struct bytes body = bytes_of(mail->bytes, mail->count);
     if (!node->running || node->paused_ms > node->world->now_ms)
         return; /* what comes meanwhile is lost: harder than a queue */
     switch (mail->kind) {
     case MAIL_RAFT:
-        raft_take(node, mail);
+        raft_take(part, mail);
         return;
     case MAIL_FETCH:
-        fetch_asked(node, mail);
+        fetch_asked(part, mail);
         return;
     case MAIL_PIECE:
-        if (node->fetching && streaming_fill(node->machine, now, body) != ERR_OK)
+        if (part->fetching && streaming_fill(part->machine, now, body) != ERR_OK)
             world_fail(node->world, "node %d: a leader's piece is refused", node->slot);
-        node->fetch_ms = 0;
+        part->fetch_ms = 0;
         return;
-    case MAIL_ANSWER:
-        streaming_answer(node->machine, now, text(mail->subject), mail->nobody);
+    case MAIL_ANSWER: /* the first group asks */
+        streaming_answer(node->parts[0].machine, now, text(mail->subject), mail->nobody);
         return;
     case MAIL_REQUEST:
-        if (node->leads)
-            streaming_request(node->machine, now,
-                              &(struct streaming_request){.kind = mail->request,
-                                                          .subject = text(mail->subject),
-                                                          .reply = text(mail->reply),
-                                                          .payload = body});
+        request_take(node, mail);
         return;
     case MAIL_CLIENT:
         return;
@@ -271,13 +290,13 @@ void node_mail(struct node *node, const struct mail *mail)
 
 /* ---- outputs ---- */
 
-static bool propose(struct node *node, struct bytes command)
+static bool propose(struct part *part, struct bytes command)
 {
     struct raft_entry entry = {.kind = RAFT_ENTRY_DATA, .data = command};
     struct raft_event event = {.kind = RAFT_EVENT_PROPOSE, .propose = {.entries = &entry, .count = 1}};
-    if (!node->leads)
+    if (!part->leads)
         return true;
-    enum raft_result result = raft_driver_step(&node->driver, &event, NULL);
+    enum raft_result result = raft_driver_step(&part->driver, &event, NULL);
     return result != RAFT_BUSY && result != RAFT_NOT_READY;
 }
 
@@ -294,16 +313,17 @@ static void publish(struct node *node, const struct streaming_output *output)
     world_mail(node->world, mail, output->body);
 }
 
-static void outputs_step(struct node *node)
+static void outputs_step(struct part *part)
 {
+    struct node *node = part->node;
     struct streaming_output output;
-    for (int i = 0; i < OUTPUTS_PER_STEP && streaming_output_next(node->machine, &output); i++) {
+    for (int i = 0; i < OUTPUTS_PER_STEP && streaming_output_next(part->machine, &output); i++) {
         if (output.kind == STREAMING_OUTPUT_PUBLISH)
             publish(node, &output);
         else if (output.kind == STREAMING_OUTPUT_LOG)
             world_trace(node->world, "%d: %.*s", node->slot, BYTES_PRINTF(output.body));
-        else if (output.kind == STREAMING_OUTPUT_PROPOSE && !propose(node, output.body)) {
-            streaming_output_back(node->machine, 1);
+        else if (output.kind == STREAMING_OUTPUT_PROPOSE && !propose(part, output.body)) {
+            streaming_output_back(part->machine, 1);
             return;
         }
     }
@@ -315,26 +335,38 @@ void node_step(struct node *node)
 {
     struct world *world = node->world;
     struct streaming_now now = world_now(world, node);
-    for (; node->next_tick_ms <= world->now_ms; node->next_tick_ms += node->tick_ms)
-        raft_driver_tick(&node->driver);
-    if (node->failed_index != 0)
-        raft_driver_snapshot_taken(&node->driver, node->failed_index, 0, ERR_SYSTEM);
-    node->failed_index = 0;
-    restore_step(node);
+    uint32_t groups = world->weather.groups;
+    for (; node->next_tick_ms <= world->now_ms; node->next_tick_ms += node->tick_ms) {
+        for (uint32_t group = 0; group < groups; group++)
+            raft_driver_tick(&node->parts[group].driver);
+    }
+    for (uint32_t group = 0; group < groups; group++) {
+        struct part *part = &node->parts[group];
+        if (part->failed_index != 0)
+            raft_driver_snapshot_taken(&part->driver, part->failed_index, 0, ERR_SYSTEM);
+        part->failed_index = 0;
+        restore_step(part);
+    }
     if (store_next_tick_ns(node->store) <= now.wall_ns)
         store_tick(node->store, now.wall_ns);
-    replica_log_step(&node->log, &node->driver, now.wall_ns);
-    raft_driver_turn(&node->driver);
-    (void)streaming_step(node->machine, now);
-    outputs_step(node);
-    raft_driver_turn(&node->driver);
+    for (uint32_t group = 0; group < groups; group++) {
+        replica_log_step(&node->parts[group].log, &node->parts[group].driver, now.wall_ns);
+        raft_driver_turn(&node->parts[group].driver);
+    }
+    for (uint32_t group = 0; group < groups; group++)
+        (void)streaming_step(node->parts[group].machine, now);
+    for (uint32_t group = 0; group < groups; group++) {
+        outputs_step(&node->parts[group]);
+        raft_driver_turn(&node->parts[group].driver);
+    }
     io_step(node);
 }
 
 /* ---- lives ---- */
 
-static void machine_start(struct node *node)
+static void machine_start(struct part *part)
 {
+    struct node *node = part->node;
     struct world *world = node->world;
     char server_id[8], why[STORE_WHY_BYTES] = "";
     snprintf(server_id, sizeof server_id, "s%d", node->slot);
@@ -349,72 +381,91 @@ static void machine_start(struct node *node)
         .server_id = text(server_id),
         .now = world_now(world, node),
         .replicated = true,
+        .group = part->group,
+        .group_count = world->weather.groups,
+        .registry = part->group == 0 ? NULL : node->parts[0].machine,
     };
-    if (streaming_new(&node->machine, &setup, why, sizeof why) != ERR_OK)
+    if (streaming_new(&part->machine, &setup, why, sizeof why) != ERR_OK)
         world_fail(world, "node %d: the machine does not start: %s", node->slot, why);
-    streaming_set_log(node->machine, node->log.entries);
+    streaming_set_log(part->machine, part->log.entries);
 }
 
 /* A node has all that its own snapshot speaks of: it can come back alone. */
-static void own_restore(struct node *node)
+static void own_restore(struct part *part)
 {
+    struct node *node = part->node;
     struct world *world = node->world;
     struct streaming_missing missing;
     uint8_t *bytes = NULL;
-    const struct raft_snapshot *newest = &node->log.snapshots.newest;
-    if (snapshots_load(&node->log.snapshots, &bytes) != ERR_OK)
+    const struct raft_snapshot *newest = &part->log.snapshots.newest;
+    if (snapshots_load(&part->log.snapshots, &bytes) != ERR_OK)
         world_fail(world, "node %d: its snapshot cannot be read", node->slot);
-    node->applied = newest->index;
+    part->applied = newest->index;
     if (bytes == NULL || world->options.sabotage == SABOTAGE_FORGET) {
         memory_free(bytes);
         return;
     }
     enum err err =
-        streaming_restore(node->machine, world_now(world, node), bytes_of(bytes, newest->size_bytes), true);
+        streaming_restore(part->machine, world_now(world, node), bytes_of(bytes, newest->size_bytes), true);
     memory_free(bytes);
     if (err != ERR_OK)
         world_fail(world, "node %d: its own snapshot is refused: %s", node->slot, err_text(err));
-    if (world->options.sabotage != SABOTAGE_HOLE && streaming_missing(node->machine, &missing))
+    if (world->options.sabotage != SABOTAGE_HOLE && streaming_missing(part->machine, &missing))
         world_fail(world, "node %d: its store lacks %.*s:%llu to %llu of its own snapshot", node->slot,
                    BYTES_PRINTF(missing.channel), (unsigned long long)missing.first,
                    (unsigned long long)missing.last);
-    node->fetching = streaming_missing(node->machine, &missing);
+    part->fetching = streaming_missing(part->machine, &missing);
 }
 
-void node_start(struct node *node)
+static void part_start(struct part *part)
 {
+    struct node *node = part->node;
     struct world *world = node->world;
     struct raft_options options = world->weather.raft;
     struct raft *raft = NULL;
     options.id = node->id;
     options.random_seed = random_next(&world->random);
-    node->raft_leads = node->leads = node->fetching = node->installing = node->io_busy = false;
-    node->term = node->failed_index = 0;
+    part->raft_leads = part->leads = part->fetching = part->installing = false;
+    part->term = part->failed_index = 0;
+    int64_t wall_ns = world_now(world, node).wall_ns;
+    if (replica_log_open(&part->log, node->store, part->group, wall_ns) != ERR_OK ||
+        replica_log_start(&part->log, &options, &raft) != ERR_OK)
+        world_fail(world, "node %d does not start from its log", node->slot);
+    struct raft_storage storage = replica_log_storage(&part->log);
+    struct raft_transport transport = {part, send_message};
+    struct raft_application application = {part, apply, take_snapshot, read_state, role_changed};
+    raft_driver_init(&part->driver, raft, &storage, &transport, &application);
+    machine_start(part);
+    own_restore(part);
+    world_trace(world, "%d: starts behind %llu", node->slot, (unsigned long long)part->applied);
+}
+
+void node_start(struct node *node)
+{
+    struct world *world = node->world;
+    node->io_busy = false;
     store_start(node);
     node->running = true;
-    int64_t wall_ns = world_now(world, node).wall_ns;
-    if (replica_log_open(&node->log, node->store, 0, wall_ns) != ERR_OK ||
-        replica_log_start(&node->log, &options, &raft) != ERR_OK)
-        world_fail(world, "node %d does not start from its log", node->slot);
-    struct raft_storage storage = replica_log_storage(&node->log);
-    struct raft_transport transport = {node, send_message};
-    struct raft_application application = {node, apply, take_snapshot, read_state, role_changed};
-    raft_driver_init(&node->driver, raft, &storage, &transport, &application);
-    machine_start(node);
-    own_restore(node);
+    for (uint32_t group = 0; group < world->weather.groups; group++) {
+        node->parts[group].node = node;
+        node->parts[group].group = group;
+        part_start(&node->parts[group]);
+    }
     node->tick_ms = TICK_MS + (world->weather.skews ? world_pick(world, 0, 4) : 0);
     node->next_tick_ms = world->now_ms + node->tick_ms;
-    world_trace(world, "%d: starts behind %llu", node->slot, (unsigned long long)node->applied);
 }
 
 /* Everything but the disk. */
 static void stop(struct node *node)
 {
-    raft_driver_close(&node->driver);
-    replica_log_close(&node->log);
-    streaming_free(node->machine);
+    for (uint32_t group = node->world->weather.groups; group > 0; group--) {
+        struct part *part = &node->parts[group - 1];
+        raft_driver_close(&part->driver);
+        replica_log_close(&part->log);
+        streaming_free(part->machine);
+        part->machine = NULL;
+    }
     store_abandon(node->store);
-    node->machine = NULL;
     node->store = NULL;
     node->running = false;
 }
@@ -457,10 +508,15 @@ void node_found(struct node *node)
             world_fail(world, "no founders");
     }
     store_start(node);
-    if (replica_log_open(&node->log, node->store, 0, wall_ns) != ERR_OK ||
-        replica_log_found(&node->log, &founders) != ERR_OK || store_flush(node->store, wall_ns) != ERR_OK)
+    for (uint32_t group = world->weather.groups; group > 0; group--) {
+        struct replica_log *log = &node->parts[group - 1].log;
+        if (replica_log_open(log, node->store, group - 1, wall_ns) != ERR_OK ||
+            replica_log_found(log, &founders) != ERR_OK)
+            world_fail(world, "node %d cannot be founded", node->slot);
+        replica_log_close(log);
+    }
+    if (store_flush(node->store, wall_ns) != ERR_OK)
         world_fail(world, "node %d cannot be founded", node->slot);
-    replica_log_close(&node->log);
     store_abandon(node->store);
     sim_disk_kill(node->disk);
     node_start(node);

@@ -3,6 +3,7 @@
 #include "tests/sim/streaming/world.h"
 
 #include "core/base/memory.h"
+#include "shards/streaming/groups.h"
 
 #include <stdarg.h>
 
@@ -38,6 +39,11 @@ uint32_t world_pick(struct world *world, uint32_t least, uint32_t most)
 bool world_chance(struct world *world, uint32_t percent)
 {
     return random_below(&world->random, 100) < percent;
+}
+
+uint32_t world_group(const struct world *world, struct bytes channel)
+{
+    return groups_of_channel(channel, world->weather.groups);
 }
 
 struct streaming_now world_now(const struct world *world, const struct node *node)
@@ -239,6 +245,7 @@ static void draw(struct world *world)
         .changes = world_chance(world, 40),
         .forgets = world_chance(world, 50),
     };
+    weather->groups = world->options.seed % 4 == 3 ? GROUPS_MAX : 1; /* not drawn: what a seed was, it is */
     draw_raft(world, &weather->raft);
 }
 
@@ -272,7 +279,7 @@ static void step(struct world *world)
     }
     for (int i = 0; i < CLIENTS; i++)
         client_step(world, &world->clients[i]);
-    if (world->weather.changes && world->now_ms % 50 == 0)
+    if ((world->weather.changes || world->weather.groups > 1) && world->now_ms % 50 == 0)
         members_step(world);
     if (!world->healed && random_below(&world->random, world->weather.fault_gap_ms) == 0)
         fault(world);

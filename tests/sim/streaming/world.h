@@ -26,6 +26,7 @@ enum {
     PUBLISHES_MAX = 1 << 13,
     REQUESTS_MAX = 1 << 10, /* of a client, that may still be answered */
     STATES_MAX = 1 << 14,
+    GROUPS_MAX = 3, /* of channels, each with a log: one, or so many */
     REASON_BYTES = 240,
     SUBJECT_BYTES = 96,
 };
@@ -76,6 +77,7 @@ struct mail {
     enum mail_kind kind;
     int from, to; /* nodes, or clients, as the kind says */
     enum streaming_request_kind request;
+    uint32_t group; /* of what nodes say to each other */
     bool nobody;
     char subject[SUBJECT_BYTES], reply[SUBJECT_BYTES];
     uint8_t *bytes;
@@ -83,6 +85,21 @@ struct mail {
 };
 
 /* ---- a node ---- */
+
+/* Of one group: its log, its driver and its machine. */
+struct part {
+    struct node *node;
+    uint32_t group;
+    struct streaming *machine;
+    struct replica_log log;
+    struct raft_driver driver;
+    bool raft_leads, leads, fetching, installing;
+    uint64_t term;
+    uint64_t fetch_ms;
+    uint64_t failed_index;
+    uint64_t applied;
+    struct raft_decoded decoded;
+};
 
 struct node {
     struct world *world;
@@ -95,12 +112,7 @@ struct node {
     struct sim_disk *disk;
     struct store *store;
     struct sharing sharing;
-    struct streaming *machine;
-    struct replica_log log;
-    struct raft_driver driver;
-    bool raft_leads, leads, fetching, installing;
-    uint64_t term;
-    uint64_t fetch_ms;
+    struct part parts[GROUPS_MAX];
     uint64_t next_tick_ms;
     uint32_t tick_ms;
     int64_t skew_ns;
@@ -108,10 +120,7 @@ struct node {
     struct store_io io;
     uint64_t io_ms;
     int64_t io_written;
-    uint64_t failed_index;
     uint64_t cut; /* bits of slots that its mail does not reach */
-    uint64_t applied;
-    struct raft_decoded decoded;
 };
 
 /* ---- clients ---- */
@@ -155,7 +164,7 @@ struct publish {
 /* ---- all ---- */
 
 struct weather {
-    uint32_t nodes;
+    uint32_t nodes, groups;
     uint32_t loss_percent, repeat_percent, late_percent, delay_ms, late_ms;
     uint32_t sync_ms, client_gap_ms, fault_gap_ms;
     bool crashes, cuts, pauses, losses, skews, changes;
@@ -178,9 +187,9 @@ struct world {
     struct publish publishes[PUBLISHES_MAX];
     uint32_t publish_count;
     uint32_t contents[KEPT_CHANNELS]
-                     [SEQUENCES_MAX];    /* number and one of what was seen there; 0: nothing yet */
-    bool group_delivered[SEQUENCES_MAX]; /* of the durable group */
-    uint64_t states[STATES_MAX];         /* hash of the machine behind an entry */
+                     [SEQUENCES_MAX];        /* number and one of what was seen there; 0: nothing yet */
+    bool group_delivered[SEQUENCES_MAX];     /* of the durable group */
+    uint64_t states[GROUPS_MAX][STATES_MAX]; /* hash of the machine behind an entry */
 };
 
 void world_run(const struct world_options *options, struct world_result *result);
@@ -203,6 +212,9 @@ void node_replace(struct node *node); /* by one with an empty disk, that is a me
 void node_mail(struct node *node, const struct mail *mail);
 void node_close(struct node *node);
 
+/* The group that a channel is in. */
+uint32_t world_group(const struct world *world, struct bytes channel);
+
 /* members.c */
 int members_slot(uint64_t id);
 void members_step(struct world *world);
@@ -215,7 +227,9 @@ void client_step(struct world *world, struct client *client);
 void client_mail(struct world *world, struct client *client, const struct mail *mail);
 
 /* check.c */
-void check_state(struct node *node);
+void check_state(struct part *part);
+/* Who leads that group; NULL: nobody. */
+const struct node *check_leader(const struct world *world, uint32_t group);
 void check_delivery(struct world *world, int channel, uint64_t sequence, struct bytes data);
 bool check_at_rest(struct world *world);
 void check_end(struct world *world);

@@ -48,6 +48,8 @@ static const struct error_case error_cases[] = {
     {"", ", cluster { raft_commit_timeout: \"999us\" }", "CommitTimeout is too low"},
     {"", ", cluster { trailing_logs: -1 }", "trailing_logs must be from 0 to 1048576"},
     {"", ", cluster { snapshot_entries: 0 }", "snapshot_entries from 1"},
+    {"", ", cluster { groups: 0 }", "groups must be from 1 to 32"},
+    {"--cluster_groups 33", ", cluster {}", "groups must be from 1 to 32"},
     {"", ", cluster { node_id: \"\" }", "a node ID must have from 1 to 64 bytes"},
     {"", ", cluster { peers: a }", "c.conf:1:44: interface conversion"},
     {"", ", cluster { peers: [1] }", "parameter \"peers\" value is expected to be string, got int64"},
@@ -90,6 +92,7 @@ Test(streaming_cluster_options, a_block_means_clustered_with_defaults_that_are_s
     cr_expect_eq(cluster->election_timeout_ns, 2000000000);
     cr_expect_eq(cluster->lease_timeout_ns, 1000000000);
     cr_expect_eq(cluster->trailing_logs, 10240);
+    cr_expect_eq(cluster->groups, 1);
     cr_expect_null(cluster->node_id);
     expect_peers(cluster, "");
     server_options_free(options);
@@ -117,11 +120,13 @@ Test(streaming_cluster_options, peers_come_as_an_array_or_with_commas)
     server_options_free(options);
     options_outcome_close(&outcome);
     options =
-        load("--clustered --cluster_peers a,b,c --cluster_node_id b --cluster_sync=false", "", &outcome);
+        load("--clustered --cluster_peers a,b,c --cluster_node_id b --cluster_sync=false --cluster_groups 3",
+             "", &outcome);
     cr_assert_not_null(options);
     expect_peers(&options->streaming.cluster, "a;b;c;");
     cr_expect_str_eq(options->streaming.cluster.node_id, "b");
     cr_expect(options->streaming.cluster.on && !options->streaming.cluster.sync);
+    cr_expect_eq(options->streaming.cluster.groups, 3);
     server_options_free(options);
     options_outcome_close(&outcome);
 }

@@ -75,6 +75,16 @@ static const struct vector vectors[] = {
       .wall_ns = 1,
       .channel_delete = {.name = TEXT("foo"), .id = 3, .used_index = 200}},
      "01070103666f6f03c801"},
+    {"client known",
+     {.kind = COMMAND_CLIENT_KNOWN,
+      .wall_ns = 1,
+      .client_known = {.info = {.id = TEXT("me"), .heartbeat_inbox = TEXT("hb"), .protocol = 1},
+                       .added_index = 300}},
+     "010801026d65026862000100"
+     "00ac02"},
+    {"client gone",
+     {.kind = COMMAND_CLIENT_GONE, .wall_ns = 1, .client_gone = {.id = TEXT("me"), .added_index = 7}},
+     "010901026d6507"},
 };
 
 static void hex_of(struct bytes from, char *to)
@@ -129,7 +139,7 @@ struct refused {
 static const struct refused refused[] = {
     REFUSED("another version", "\x02\x02\x01\x02me\x07"),
     REFUSED("no kind", "\x01\x00\x01\x02me\x07"),
-    REFUSED("a kind that there is not", "\x01\x08\x01\x02me\x07"),
+    REFUSED("a kind that there is not", "\x01\x0a\x01\x02me\x07"),
     REFUSED("a number in more bytes than it needs", "\x01\x02\x81\x00\x02me\x07"),
     REFUSED("a number above 64 bits", "\x01\x02\x01\x02me\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"),
     REFUSED("a text longer than what is there", "\x01\x02\x01\x7fme\x07"),
