@@ -376,6 +376,7 @@ def lame_duck_is_told_inside_tls(run):
     run.server.process.send_signal(signal.SIGUSR2)
     while not client.read_info().get("ldm"):
         pass
+    run.server.ended = True  # it may be gone as soon as its only client is
 
 
 @case(OWN)
