@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""bench/scrape.py - what it costs to be watched: the server's CPU time for the same messages with and without somebody who
+"""bench/scrape.py - what it costs to be watched: the CPU time of shards for the same messages with and without somebody who
 asks /varz, /connz and /metrics ten times a second, beside 0, 1,000 and 10,000 connections that do nothing.
 
 Pairs of runs, one watched and one not, in turn on one server for each number of connections: a noisy moment hits both of a
 pair, and the median over many pairs of how much more the watched one took is steadier than either. The time of a message,
-whose publisher does not wait, is what throughput is the inverse of. What the pages of figures took of the shards' time is read
-from the server (docs/monitoring.md 2): that figure needs no quiet machine. See docs/benchmarks.md. Only Python's own library
-is used.
+whose publisher does not wait, is what throughput is the inverse of. Before them come rounds of questions with nothing else to
+do: what they take of a shard's CPU time is what they can take of its throughput, and needs no quiet machine. See
+docs/benchmarks.md. Only Python's own library is used.
 """
 import argparse
 import http.client
@@ -28,6 +28,7 @@ from security import cpu_ns  # noqa: E402
 RUN_SECONDS = 120
 TARGETS = ("/varz", "/connz", "/metrics")
 PAUSE_SECONDS = 0.1
+ALONE_SECONDS = 5
 CONNECT = b'CONNECT {"verbose":false,"name":"watched","lang":"python","version":"1"}\r\nPING\r\n'
 
 
@@ -68,8 +69,9 @@ class Watcher(threading.Thread):
             time.sleep(max(0, PAUSE_SECONDS - took))
 
 
-def pages(port):
-    """What pages of figures have taken of the shards' time, in seconds, and the longest."""
+def figures(port):
+    """What the shards have used of CPU time, and pages of figures of theirs, in seconds, and the longest page. Nothing of
+    a server that does not tell."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=RUN_SECONDS)
     connection.request("GET", "/metrics")
     lines = connection.getresponse().read().decode()
@@ -77,17 +79,31 @@ def pages(port):
 
     def values(name):
         return [float(value) for value in re.findall(r"^myelin_shard_%s\{.*\} (\S+)$" % name, lines, re.M)]
-    return sum(values("report_seconds_total")), max(values("report_page_seconds_max"), default=0)
+    return sum(values("cpu_seconds_total")), sum(values("report_seconds_total")), max(values("report_page_seconds_max"), default=0)
 
 
-def once(options, process, port):
-    """The server's CPU time for the messages, and the time from beginning to end, in ns."""
-    before, began = cpu_ns(process.pid), time.monotonic_ns()
+def once(options, process, port, watched_port):
+    """CPU time for the messages, of the shards where the server tells it, else of the server, and the time from beginning to
+    end, in ns."""
+    before, shards, began = cpu_ns(process.pid), figures(watched_port)[0], time.monotonic_ns()
     done = subprocess.run([options.bench, "pubsub", "--size", "16", "--messages", str(options.messages), "--quiet",
                            "--server", "127.0.0.1:%d" % port], capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
+    took = time.monotonic_ns() - began
     if done.returncode != 0:
         raise RuntimeError(done.stderr.strip())
-    return cpu_ns(process.pid) - before, time.monotonic_ns() - began
+    used = 1e9 * (figures(watched_port)[0] - shards)
+    return used if used > 0 else cpu_ns(process.pid) - before, took
+
+
+def alone(watched_port, watcher):
+    """The shards' CPU time for a round of questions while nothing else happens, in seconds: no other work can hide it, and
+    what waking up costs is in it."""
+    before, rounds = figures(watched_port)[0], watcher.rounds
+    watcher.on.set()
+    time.sleep(ALONE_SECONDS)
+    watcher.on.clear()
+    time.sleep(2 * PAUSE_SECONDS)
+    return (figures(watched_port)[0] - before) / max(watcher.rounds - rounds, 1)
 
 
 def shares(pairs):
@@ -103,23 +119,25 @@ def measure(options, path, count):
     try:
         clients = crowd(port, count)
         watcher = Watcher(watched_port)
+        round_seconds = alone(watched_port, watcher)
         cpu, time_taken, span = [], [], 0
-        page_seconds = -pages(watched_port)[0]
+        page_seconds = -figures(watched_port)[1]
         for number in range(options.rounds):
             ran = {}
             for watched in ((False, True), (True, False))[number % 2]:  # whoever comes second gains nothing by it
                 (watcher.on.set if watched else watcher.on.clear)()
-                ran[watched] = once(options, process, port)
+                ran[watched] = once(options, process, port, watched_port)
                 span += ran[watched][1] if watched else 0
             cpu.append((ran[False][0], ran[True][0]))
             time_taken.append((ran[False][1], ran[True][1]))
         watcher.on.clear()
-        taken, longest = pages(watched_port)
+        _, taken, longest = figures(watched_port)
         page_seconds += taken
         without, watched = (statistics.median(pair[key] for pair in cpu) / options.messages for key in (False, True))
         row = [os.path.basename(path), f"{count:,}", f"{without:.1f} ns", f"{watched:.1f} ns", shares(cpu), shares(time_taken),
                f"{1000 * watcher.seconds / max(watcher.rounds, 1):.1f} ms"]
-        row += [f"{100e9 * page_seconds / span:.2f} %", f"{1e6 * longest:.0f} us"] if longest > 0 else ["", ""]
+        row += [f"{1e6 * round_seconds:.0f} us", f"{100 * round_seconds / PAUSE_SECONDS:.2f} %", f"{100e9 * page_seconds / span:.2f} %",
+                f"{1e6 * longest:.0f} us"] if longest > 0 else [""] * 4
         print("| " + " | ".join(row) + " |", flush=True)
         for client in clients:
             client.close()
@@ -132,14 +150,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--server", action="append", help="a server's program; may be given several times (build/myelin)")
     parser.add_argument("--bench", default=os.path.join(root, "build", "myelin-bench"))
-    parser.add_argument("--messages", type=int, default=10000000)
-    parser.add_argument("--rounds", type=int, default=21, help="pairs of runs")
+    parser.add_argument("--messages", type=int, default=5000000)
+    parser.add_argument("--rounds", type=int, default=41, help="pairs of runs")
     parser.add_argument("--connections", type=int, action="append", help="(0, 1000, 10000)")
     options = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    print("| server | idle connections | CPU a message | watched | more CPU a message | more time a message | a round of questions "
-          "| of it pages, of the shards' time | longest page |\n|---|---|---|---|---|---|---|---|---|")
+    print("| server | idle connections | CPU a message | watched | more CPU a message | more time a message | a round of questions takes "
+          "| of a shard's CPU, alone | ten a second | pages, of the shards' time | longest page |\n" + "|---" * 11 + "|")
     for path in options.server or [os.path.join(root, "build", "myelin")]:
         for count in options.connections or [0, 1000, 10000]:
             measure(options, path, count)

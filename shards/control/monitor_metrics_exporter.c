@@ -1,6 +1,6 @@
 /* shards/control/monitor_metrics_exporter.c - what the NATS exporter makes of the documents of monitoring, by
  * its names and labels, so that dashboards for it work without it: of /varz, /connz, /subsz, /routez, /leafz,
- * /healthz, /accountz and /accstatz. In the flow:  metrics_told() -> metrics_add_exported() */
+ * /healthz, /accountz, /accstatz and /jsz. In the flow:  metrics_told() -> metrics_add_exported() */
 #include "core/base/clock.h"
 #include "core/base/version.h"
 #include "shards/control/control_internal.h"
@@ -221,6 +221,27 @@ static void add_texts(struct control *control, struct json_output *out)
     }
 }
 
+/* What it makes of a server without JetStream. */
+static void add_jetstream(struct control *control, struct json_output *out)
+{
+    static const struct metric rows[] = {
+        {"jetstream_server_jetstream_disabled", 1},  {"jetstream_server_total_streams", 0},
+        {"jetstream_server_total_consumers", 0},     {"jetstream_server_total_messages", 0},
+        {"jetstream_server_total_message_bytes", 0}, {"jetstream_server_max_memory", 0},
+        {"jetstream_server_max_storage", 0},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char line[METRICS_LINE_BYTES], name[METRICS_ESCAPED_BYTES];
+        metrics_family(out, rows[i].name, "gauge", strchr(rows[i].name, '_') + 1);
+        int count = snprintf(line, sizeof line, "%s{server_id=\"%s\",server_name=\"", rows[i].name,
+                             control->server_id);
+        json_output_add(out, bytes_of(line, (size_t)count));
+        json_output_add(out, metrics_escaped(text(control->server_name), name));
+        json_output_add(out, TEXT("\",cluster=\"\",domain=\"\",meta_leader=\"\",is_meta_leader=\"true\"}"));
+        metrics_value(out, rows[i].value);
+    }
+}
+
 static void add_requests(struct control *control, struct monitor_task *task)
 {
     size_t count;
@@ -354,6 +375,7 @@ void metrics_add_exported(struct control *control, struct monitor_task *task)
     add_connections(control, &task->document);
     add_configured(control, &task->document);
     add_texts(control, &task->document);
+    add_jetstream(control, &task->document);
     add_requests(control, task);
     add_accounts(control, task);
 }

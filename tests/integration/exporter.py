@@ -91,6 +91,16 @@ def of_gatewayz(gatewayz):
             yield "%s_gateway_%s%s" % (way, key, labels), value
 
 
+def of_jsz(jsz, server_name):
+    """Of a server without JetStream: the exporter takes one without a group for its leader."""
+    labels = '{server_name="%s",cluster="",domain="",meta_leader="",is_meta_leader="true"}' % server_name
+    config = jsz["config"]
+    for name, value in (("jetstream_disabled", jsz["disabled"]), ("total_streams", jsz["streams"]), ("total_consumers", jsz["consumers"]),
+                        ("total_messages", jsz["messages"]), ("total_message_bytes", jsz["bytes"]),
+                        ("max_memory", config["max_memory"]), ("max_storage", config["max_storage"])):
+        yield "jetstream_server_" + name + labels, value
+
+
 def derived(server):
     """All of it, but how often documents were asked for: by name and labels without the server's id."""
     accounts = server.json("/accountz")["accounts"]
@@ -101,8 +111,9 @@ def derived(server):
     parts += [("accountz", of_account(server.json("/accountz?acc=" + name)["account_detail"])) for name in accounts]
     parts += [("healthz" + kind, of_healthz(server.json("/healthz" + parameter))) for kind, parameter in (
         ("", ""), ("_js_enabled_only", "?js-enabled-only=true"), ("_js_server_only", "?js-server-only=true"))]
-    return {"gnatsd_%s_%s" % (endpoint, name): value for endpoint, part in parts for name, value in part
-            if "http_req_stats" not in name}
+    found = {"gnatsd_%s_%s" % (endpoint, name): value for endpoint, part in parts for name, value in part
+             if "http_req_stats" not in name}
+    return {**found, **dict(of_jsz(server.json("/jsz"), server.json("/varz")["server_name"]))}
 
 
 def shown(server):
@@ -115,7 +126,7 @@ def shown(server):
 
 def compared(server):
     expected, found = derived(server), shown(server)
-    of_the_exporter = {name for name in found if name.startswith("gnatsd_") and "http_req_stats" not in name}
+    of_the_exporter = {name for name in found if name.startswith(("gnatsd_", "jetstream_")) and "http_req_stats" not in name}
     volatile = re.compile("_varz_(mem|cpu)$|conn_(uptime|idle|last_activity)_seconds|conn_rtt")
     wrong = ["/metrics: %s is missing" % name for name in expected if name not in found]
     wrong += ["/metrics: %s is not of the exporter" % name for name in sorted(of_the_exporter - set(expected))]
