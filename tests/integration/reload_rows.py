@@ -237,7 +237,7 @@ def debugs(place):
 
 
 def traces(place):
-    return place.said(r"\[TRC\] .* <<- \[PING\]", lambda: settled(place.early))
+    return place.said(r"\[TRC\] .* <<- \[PING\]\n(.*\n)*.* ->> \[PONG\]\n", lambda: settled(place.early))
 
 
 def traces_the_server_itself(place):
