@@ -207,6 +207,8 @@ void client_begin(struct client *client)
 
 static void ping_answer(struct client *client)
 {
+    if (UNLIKELY(client->context->options->trace))
+        client_trace_out(client, "PONG", (struct bytes){0});
     client_write(client, TEXT("PONG\r\n"));
     if (client->connect_received && !client->pong_sent) {
         client->pong_sent = true;

@@ -237,7 +237,7 @@ def debugs(place):
 
 
 def traces(place):
-    return place.said(r"\[TRC\] .* <<- \[PING\]", lambda: settled(place.early))
+    return place.said(r"\[TRC\] .* <<- \[PING\]\n(.*\n)*.* ->> \[PONG\]\n", lambda: settled(place.early))
 
 
 def traces_the_server_itself(place):
@@ -421,6 +421,14 @@ def wants_tls(place):
     return False
 
 
+def certificate(place):
+    """The name in what is shown."""
+    client = Client(place.server).secure(trust(AUTHORITY))
+    subject = dict(part[0] for part in client.socket.getpeercert()["subject"])
+    client.close()
+    return subject["commonName"]
+
+
 def old_version(place):
     return handshake(place, trust(AUTHORITY, maximum_version=ssl.TLSVersion.TLSv1_2)) is not None, \
         handshake(place, trust(AUTHORITY)) is not None
@@ -471,11 +479,17 @@ def pinned(place):
 ZONE_SECONDS = 5 * 3600 + 1800
 AUTHORITY = Authority(FOLDER.name)
 CERT, KEY = AUTHORITY.issue("localhost", names="DNS:localhost,IP:127.0.0.1")
+STAPLED = AUTHORITY.issue("stapled", names="DNS:localhost,IP:127.0.0.1", stapled=True)
 IDENTITIES = {name: AUTHORITY.issue(name, names=f"DNS:{name}") for name in ("alice", "bob")}
 
 
 def tls(more=""):
     return f'tls {{ cert_file: "{CERT}", key_file: "{KEY}"{more} }}'
+
+
+def stapled(more):
+    """One that is to be stapled, and a line."""
+    return tls().replace(CERT, STAPLED[0]).replace(KEY, STAPLED[1]) + "\n" + more
 
 
 def verified(more=""):
@@ -563,6 +577,7 @@ ROWS = [
         curves, [True, True], [False, True]),
     Row("tls handshake_first", tls(), tls(", handshake_first: true"), ("Client TLS handshake first: true", "Client TLS handshake first: false"),
         handshakes_first, False, True, needs=NEWER),
+    Row("ocsp", tls(), stapled("ocsp: false"), ("OCSP", "OCSP"), certificate, "localhost", "stapled"),
     Row("tls verify", tls(), verified(), ("tls = enabled", "tls = enabled"), strangers_shake_hands, (True, True), (False, True)),
     Row("tls pinned_certs", pins("alice", "bob"), pins("bob"), ("1 pinned_certs", "2 pinned_certs"), pinned,
         (["alice", "bob"], []), (["bob"], ["alice"]), needs=OWN),

@@ -9,14 +9,17 @@ as SERVER (make reload-nats) the rows prove themselves; those that its release d
 """
 import concurrent.futures
 import os
+import re
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from reload_rows import (AUTHORITY, DAEMON, FOLDER, NEWER, OWN, ROWS, Place, arrival, login, outcome, own_syslog,  # noqa: E402
-                         settled, text, tls, verified, zone_file)
+                         settled, stapled, text, tls, verified, zone_file)
 from server import PATIENCE, Client, Server  # noqa: E402
 from test_reload import Load  # noqa: E402
+import test_reload_dials  # noqa: E402
+import test_reload_times  # noqa: E402
 
 # option, lines for the file before, lines after, the reason
 REFUSED = [
@@ -53,6 +56,7 @@ REFUSED = [
     ("receive_buffer_bytes", "", "receive_buffer_bytes: 65536", "receive_buffer_bytes: old=32768, new=65536", OWN),
     ("pin", "", "pin: false", "pin: old=true, new=false", OWN),
     ("match_cache_entries", "", "match_cache_entries: 64", "match_cache_entries: old=8192, new=64", OWN),
+    ("ocsp", tls(), stapled(""), "certificate at '.*' has MustStaple", OWN),
     ("two of which one may change", "", "debug: true\nmax_subscriptions: 5", "MaxSubs: old=0, new=5"),
 ]
 
@@ -81,6 +85,11 @@ LOGINS = [
     (users("{user: u, password: p}") + "no_auth_user: u", users(), ["accounts"],
      [(NOBODY, SILENCE, None, VIOLATION), (ONE, SILENCE, None, VIOLATION)]),
 ]
+
+
+PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "configuration.md")
+SEVERAL = {"authorization", "accounts"}  # what is in them has rows, and LOGINS
+HOST_AND_PORT = {"listen", "https", "https_port"}  # written in another way; https excludes http, which all here have
 
 
 class Suite:
@@ -153,6 +162,25 @@ class Suite:
                 for client in bystanders:
                     self.attempt(f"a bystander of the refused {row[0]}", settled, client)
 
+    # ---- what is documented ----
+
+    @staticmethod
+    def documented():
+        """Each option that docs/configuration.md says may change has a row, and so has each that may not."""
+        with open(PAGE, encoding="utf-8") as file:
+            table = file.read().split("\n| Option (aliases)", 1)[1].split("\n\n", 1)[0]
+        said = {}
+        for line in table.split("\n")[2:]:
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            for name in re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", cells[0])):
+                said[name] = cells[-1][:1]
+        assert len(said) > 40, said
+        changed = {row.name.split()[0] for row in ROWS} | {scenario.__name__ for scenario in test_reload_times.SCENARIOS} | \
+            {name.split("_", 1)[1] for name in vars(test_reload_dials) if name.startswith(("case_", "unpooled_"))} | SEVERAL
+        missing = {name for name, kind in said.items() if kind == "y"} - changed
+        missing |= {name for name, kind in said.items() if kind == "n"} - {row[0] for row in REFUSED} - HOST_AND_PORT
+        assert not missing, f"no row for {missing}"
+
     def loaded(self, folder):
         os.environ["TZ"] = ":" + zone_file()
         server = Server(self.program, folder, self.text(""), [])
@@ -216,6 +244,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         suite.loaded(folder)
     suite.logins()
+    suite.attempt("the documentation", suite.documented)
     Server.abandon()
     FOLDER.cleanup()
     print(f"reload of options: {suite.passed} passed, {suite.failed} failed, {suite.left_out} unknown to this release")

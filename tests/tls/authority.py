@@ -19,14 +19,15 @@ class Authority:
         openssl(folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
                 name + ".key", "-out", name + ".pem", "-days", "2", "-subj", "/CN=" + name)
 
-    def issue(self, name, subject=None, names=None, rsa=False, days=2):
-        """A certificate with these subject alternative names; (certificate file, key file)."""
+    def issue(self, name, subject=None, names=None, rsa=False, days=2, stapled=False):
+        """A certificate with these subject alternative names, and the wish to be stapled; (certificate file, key file)."""
         key = ["rsa:2048"] if rsa else ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
         openssl(self.folder, "req", "-newkey", *key, "-nodes", "-keyout", name + ".key", "-out", name + ".csr", "-subj",
                 subject or "/CN=" + name)
         extensions = os.path.join(self.folder, name + ".ext")
         with open(extensions, "w", encoding="ascii") as file:
-            file.write("basicConstraints=CA:FALSE\n" + (f"subjectAltName={names}\n" if names else ""))
+            file.write("basicConstraints=CA:FALSE\n" + (f"subjectAltName={names}\n" if names else "") +
+                       ("tlsfeature=status_request\n" if stapled else ""))
         openssl(self.folder, "x509", "-req", "-in", name + ".csr", "-CA", self.name + ".pem", "-CAkey",
                 self.name + ".key", "-CAcreateserial", "-days", str(days), "-out", name + ".pem", "-extfile", extensions)
         return os.path.join(self.folder, name + ".pem"), os.path.join(self.folder, name + ".key")
