@@ -16,12 +16,26 @@ SWITCHES = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-sh
             "--disable-background-networking", "--disable-component-update"]
 # The network stays what the test gives: nothing but this machine is resolved.
 SWITCHES += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+STARTS = 5  # it takes a free port, and then again, so that somebody may have come between
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
 
 class Browser:
     def __init__(self, chromium, chromedriver):
         self.profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        for left in reversed(range(STARTS)):
+            try:
+                self.start(chromedriver)
+                break
+            except RuntimeError as error:
+                if left == 0 or "Address already in use" not in str(error):
+                    raise
+        options = {"binary": chromium, "args": SWITCHES + ["--user-data-dir=" + self.profile.name]}
+        made = self.call("POST", "/session", {"capabilities": {"alwaysMatch": {
+            "browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}})
+        self.session = "/session/" + made["sessionId"]
+
+    def start(self, chromedriver):
         self.driver = subprocess.Popen([chromedriver, "--port=0"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                        stderr=subprocess.STDOUT, text=True)
         self.address = None
@@ -29,14 +43,11 @@ class Browser:
         while self.address is None:
             line = self.driver.stdout.readline()
             if not line:
+                self.driver.wait()
                 raise RuntimeError("chromedriver does not start: " + "".join(said))
             said.append(line)
             started = re.search(r"started successfully on port (\d+)", line)
             self.address = started and "http://127.0.0.1:" + started.group(1)
-        options = {"binary": chromium, "args": SWITCHES + ["--user-data-dir=" + self.profile.name]}
-        made = self.call("POST", "/session", {"capabilities": {"alwaysMatch": {
-            "browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}})
-        self.session = "/session/" + made["sessionId"]
 
     def call(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """tests/interop/page/run.py SERVER [--pictures FOLDER] - the live page in headless Chromium.
 
-Clicks and types through the page while clients publish, with real neighbours and with made-up ones, in both themes and
-at a phone's width; kills the server under it and starts it again. Nothing may come up on the console. With --pictures
+Clicks and types through the page while clients publish, with real neighbours (super_cluster.py) and with made-up ones, in
+both themes and at a phone's width; kills the server under it and starts it again. Nothing may come up on the console. With --pictures
 the page is also kept as PNGs, for people. Without Chromium it is skipped, but not in CI.
 """
 import http.server
@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "integration"))
+import super_cluster  # noqa: E402
 from browser import Browser  # noqa: E402
 from test_monitoring import Client, Server, wait_for  # noqa: E402
 
@@ -338,6 +339,7 @@ class Test:
         self.base_path()
         self.cluster()
         self.neighbours()
+        super_cluster.play(self)
 
 
 def main():
