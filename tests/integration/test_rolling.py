@@ -4,7 +4,7 @@ node by node, in lame duck mode, while clients work.
 
 Each node in turn is told by `--signal ldm`. Some of its clients go elsewhere when they are told, others wait until they are
 closed. What has to hold: who works at the other nodes loses nothing; who moves when it is told loses nothing either, as
-sender or receiver; what a server has acknowledged arrives, even when it is the last thing that it does; who waits is closed
+sender or receiver; a queue group works each job once while a member moves, but for those on their way to it when it leaves; what a server has acknowledged arrives, even when it is the last thing that it does; who waits is closed
 without an error, one client after the other, and was told where else to go. With --reference also clusters of nats-servers
 alone, which pass it too.
 """
@@ -25,6 +25,7 @@ from test_cluster import Cluster  # noqa: E402
 LAME_DUCK = "lame_duck_grace_period: 1s\nlame_duck_duration: 31s\n"
 WARM = 20  # messages of each sender that are there before the node is told
 PAUSE = 0.01
+GROUP, JOBS = "g", 5  # so many each time
 
 
 def cluster_of(paths):
@@ -85,10 +86,13 @@ class Step:
         self.senders = [Sender(Client(node), "all", b"at%d" % i) for i, node in enumerate(self.others)]
         self.moving = Sender(Client(self.node), "all", b"moving")
         self.staying = Sender(self.stay[0], "all", b"staying")
+        self.workers = [Client(node) for node in cluster.nodes]  # of a queue group
+        self.leaving = self.workers[number]
+        self.jobs, self.at_risk = 0, set()  # how many there have been; which were on their way when a member left
         self.in_time = False
 
     def clients(self):
-        return [self.fixed] + self.old + self.stay + [sender.client for sender in self.all_senders()]
+        return [self.fixed] + self.old + self.stay + [sender.client for sender in self.all_senders()] + self.workers
 
     def all_senders(self):
         return self.senders + [self.moving, self.staying]
@@ -96,6 +100,9 @@ class Step:
     def traffic(self):
         for sender in self.all_senders():
             sender.send()
+        for _ in range(JOBS):
+            self.senders[0].client.publish("work", b"%d" % self.jobs)
+            self.jobs += 1
 
     def until(self, done):
         def looked():
@@ -116,6 +123,8 @@ class Step:
     def run(self):
         for client in [self.fixed] + self.old + self.stay:
             client.subscribe("all")
+        for worker in self.workers:
+            worker.subscribe("work", GROUP)
         self.know_each_other()
         self.until(lambda: all(len(numbers([client], "all", sender.name)) >= WARM for sender in self.all_senders()
                                for client in [self.fixed] + self.old + self.stay))
@@ -123,6 +132,7 @@ class Step:
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         told = self.old + self.stay + [self.moving.client]
         self.until(lambda: all(b'"ldm":true' in client.info for client in told))
+        self.leave_group()
         self.move()
         self.wait_for_the_end()
         self.node.start()
@@ -135,13 +145,38 @@ class Step:
     def know_each_other(self):
         """Nobody's first message shall be lost because the nodes have just met."""
         receivers, senders = [self.fixed] + self.old + self.stay, self.all_senders()
+        for worker in self.workers:
+            worker.subscribe("all")  # behind the group's, so known behind it
 
         def missing():
             return [sender for sender in senders if not all(
-                any(m.subject == "all" and m.body == b"probe " + sender.name for m in client.messages) for client in receivers)]
+                any(m.subject == "all" and m.body == b"probe " + sender.name for m in client.messages) for client in receivers + self.workers)]
 
         pump(self.clients(), lambda: not missing(),
              lambda: [sender.client.publish("all", b"probe " + sender.name) for sender in missing()])
+        for worker in self.workers:
+            worker.unsubscribe(2)
+
+    def worked(self):
+        return [int(m.body) for worker in self.workers for m in worker.messages if m.subject == "work"]
+
+    def leave_group(self):
+        """First the new member, then the end of the old one. Jobs go on meanwhile, but not until the sender's server has
+        heard of it: a job that comes to a server without members is nobody's."""
+        new, sender = self.elsewhere(self.leaving), self.senders[0].client
+        new.subscribe("work", GROUP)
+        self.workers.append(new)
+        self.until(lambda: self.leaving.closed or any(m.subject == "work" for m in new.messages))
+        if self.leaving.closed:
+            self.at_risk = set(range(self.jobs))
+            return
+        self.traffic()
+        self.at_risk = set(range(self.jobs)) - set(self.worked())
+        self.leaving.unsubscribe(1)
+        self.leaving.subscribe("left")
+        pump([self.leaving], lambda: self.leaving.closed or self.leaving.messages[-1].subject == "left",
+             lambda: sender.publish("left", b""), PAUSE)
+        self.leaving.close()
 
     def move(self):
         """Receiver: first the new connection, then the end of the old one. Sender: what it has sent is acknowledged first."""
@@ -176,12 +211,14 @@ class Step:
 
     def check(self):
         """What was sent until now arrives; then who has what."""
+        jobs = self.jobs
         for sender in self.all_senders():
             sender.final = sender.sent
         self.until(lambda: all(numbers([self.fixed], "all", sender.name)[-1:] >= [sender.final - 1]
                                for sender in self.senders + [self.moving]))
         self.until(lambda: all(numbers(self.old[1:], "all", sender.name)[-1:] >= [sender.final - 1]
                                for sender in self.senders + [self.moving]))
+        self.check_jobs(jobs)
         for sender in self.senders:
             if (got := numbers([self.fixed], "all", sender.name))[:sender.final] != list(range(sender.final)):
                 raise Failure("between the others: %d of %d" % (len(got), sender.final))
@@ -196,6 +233,16 @@ class Step:
                 got = numbers([client], "all", sender.name)
                 if got != list(range(got[0], got[0] + len(got))):
                     raise Failure("who stays misses some before its end")
+
+    def check_jobs(self, jobs):
+        wanted = set(range(jobs)) - self.at_risk
+        try:
+            self.until(lambda: wanted <= set(self.worked()))
+        except Failure:
+            raise Failure("of %d jobs are lost: %s .." % (jobs, sorted(wanted - set(self.worked()))[:9])) from None
+        worked = self.worked()
+        if len(set(worked)) != len(worked):
+            raise Failure("%d jobs are done twice" % (len(worked) - len(set(worked))))
 
     def check_moved(self, sender):
         """Where it was and where it went, together, it has everything from its first message on."""
