@@ -298,6 +298,28 @@ Test(replica_log, a_founder_starts_with_its_members)
     scene_end(&scene);
 }
 
+/* One of several groups' logs, when a crash came before the first group's was founded. */
+Test(replica_log, a_log_that_was_only_founded_can_be_founded_anew)
+{
+    struct scene scene;
+    open_scene(&scene);
+    struct raft_membership founders = members();
+    cr_assert_eq(replica_log_forget(&scene.log), ERR_OK);
+    cr_assert_eq(replica_log_found(&scene.log, &founders), ERR_OK);
+    reopen(&scene);
+    cr_assert_eq(replica_log_forget(&scene.log), ERR_OK);
+    cr_expect(replica_log_empty(&scene.log));
+    reopen(&scene);
+    cr_expect(replica_log_empty(&scene.log));
+    cr_assert_eq(replica_log_found(&scene.log, &founders), ERR_OK);
+    struct raft_hard_state voted = {.term = 2, .voted_for = 7};
+    cr_assert_eq(scene.storage.set_hard_state(&scene.log, &voted), ERR_OK);
+    cr_assert_eq(replica_log_forget(&scene.log), ERR_OK);
+    cr_expect_eq(scene.log.hard_state.voted_for, 7, "what it has promised stays");
+    cr_expect_not(replica_log_empty(&scene.log));
+    scene_end(&scene);
+}
+
 Test(replica_log, many_entries_are_read_as_far_as_room_goes)
 {
     struct scene scene;
