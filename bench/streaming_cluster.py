@@ -29,6 +29,7 @@ from streaming import Run, bench  # noqa: E402
 from stan_client import Nats, Stan  # noqa: E402
 
 WAIT_SECONDS = 60
+CATCH_UP_SECONDS = 600
 NODES = ("a", "b", "c")
 DEFAULT_TIMEOUTS = ""
 FAST_TIMEOUTS = ('raft_heartbeat_timeout: "200ms", raft_election_timeout: "200ms", raft_lease_timeout: "100ms", '
@@ -52,14 +53,14 @@ def disk_bytes(folder):
         return int(file.read().split()[6]) * 512
 
 
-def wait_for(predicate, what):
-    end = time.monotonic() + WAIT_SECONDS
+def wait_for(predicate, what, seconds=WAIT_SECONDS):
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
         result = predicate()
         if result:
             return result
         time.sleep(0.005)
-    raise RuntimeError(f"{what}: not within {WAIT_SECONDS} s")
+    raise RuntimeError(f"{what}: not within {seconds} s")
 
 
 class Node:
@@ -245,9 +246,12 @@ def catch_up(options, in_flight):
         done = threading.Event()
 
         def back():
-            wait_for(lambda: away.page().get("raft", {}).get("applied_index", 0) >= applied, "the node is back")
-            during.append(time.monotonic() - begin)
-            done.set()
+            try:
+                wait_for(lambda: away.page().get("raft", {}).get("applied_index", 0) >= applied, "the node is back",
+                         CATCH_UP_SECONDS)
+                during.append(time.monotonic() - begin)
+            finally:
+                done.set()
 
         thread = threading.Thread(target=back, daemon=True)
         thread.start()
@@ -255,6 +259,8 @@ def catch_up(options, in_flight):
         while not done.is_set():
             rates.append(rate(cluster, 1, words))
         thread.join()
+        if not during:
+            raise RuntimeError(f"the node is not back after {CATCH_UP_SECONDS} s")
         return {"seconds": during[0], "MB/s": megabytes / during[0], "rate": statistics.mean(rates) / before}
 
 
@@ -265,7 +271,7 @@ WORKLOADS = {
     "bytes_64": ("the same, 64 each under way", lambda o: written(o, 64)),
     "failover": ("leader killed to next acknowledgement (s), default timeouts", lambda o: failover(o, DEFAULT_TIMEOUTS)),
     "failover_fast": ("the same, fast timeouts", lambda o: failover(o, FAST_TIMEOUTS)),
-    "catch_up": ("a node that lacks 512 MB of 1 KiB messages: until it is back, and the leader's rate meanwhile, of "
+    "catch_up": ("a node that lacks 512 MB (times --scale) of 1 KiB messages: until it is back, and the leader's rate meanwhile, of "
                  "16 publishers with one message each under way", lambda o: catch_up(o, 1)),
     "catch_up_16": ("the same, 16 each under way", lambda o: catch_up(o, 16)),
 }
