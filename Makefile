@@ -390,6 +390,10 @@ bench-floods: build ## a client's latency while others flood the server with han
 bench-streaming: build ## NATS Streaming: Myelin, nats-streaming-server where it was built, and the disk alone
 	python3 bench/streaming.py --bench $(out)/myelin-bench --myelin $(out)/myelin $(BENCH_ARGUMENTS)
 
+.PHONY: bench-streaming-cluster
+bench-streaming-cluster: build ## clustered streaming: rate, bytes of a replica, failover, catching up
+	python3 -B bench/streaming_cluster.py --bench $(out)/myelin-bench --myelin $(out)/myelin $(BENCH_ARGUMENTS)
+
 test_targets += bench-check
 .PHONY: bench-check
 bench-check: $(out)/myelin-bench ## check the load generator against a server that errs on purpose

@@ -331,8 +331,10 @@ static enum err fill(struct stan *stan, struct stan_client *client)
     const struct options *options = stan->options;
     bool publisher = client->connection.role == ROLE_PUBLISHER;
     enum err err = ERR_OK;
+    /* When the time is over the goal is what was sent: nothing may follow, or it would come behind the
+     * goodbye. */
     while (publisher && err == ERR_OK && client->free_count > 0 && stan->engine.now_ns < stan->end_ns &&
-           client->connection.output.count < OUTPUT_BYTES_MAX &&
+           stan->sent < stan->goal && client->connection.output.count < OUTPUT_BYTES_MAX &&
            (stan->goal == UINT64_MAX || client->number < stan->goal)) {
         uint32_t slot = client->free_slots[--client->free_count];
         client->sent_ns[slot] = stan->engine.now_ns;

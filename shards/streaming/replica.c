@@ -240,6 +240,8 @@ bool replica_propose(struct replica *replica, struct streaming_now now, struct b
         replica_abort(replica, "a command is larger than an entry of the log", ERR_INVALID);
         return true;
     case RAFT_OK:
+        replica->giving.proposed_bytes += command.count;
+        break;
     case RAFT_NOT_LEADER: /* the machine hears of it in this turn */
     case RAFT_VIOLATION:
     case RAFT_FAILED:

@@ -65,6 +65,19 @@ struct replica_restore {
     int64_t give_up_ns; /* without any progress until then */
 };
 
+enum { FETCH_REQUEST_BYTES_MAX = 32 + STORE_CHANNEL_NAME_BYTES_MAX };
+
+/* Messages for a peer that lacks them, at a pace that leaves publishers room (replica_restore.c). */
+struct replica_giving {
+    uint64_t proposed_bytes; /* of commands, since from_ns */
+    int64_t from_ns;
+    int64_t bytes_per_second; /* as they came before that */
+    int64_t free_ns;          /* the next piece may leave */
+    uint64_t to;              /* who waits for it; 0: nobody. A second one asks again */
+    size_t request_bytes;
+    uint8_t request[FETCH_REQUEST_BYTES_MAX];
+};
+
 /* What was asked of the leader's subject. */
 struct replica_watch {
     struct desk_listener listener;
@@ -94,6 +107,7 @@ struct replica {
     struct replica_form form; /* the first one's */
     struct replica_balance balance;
     struct replica_restore restore;
+    struct replica_giving giving;
     struct replica_watch watch;
     struct streaming_now now;
     struct random random;

@@ -18,7 +18,13 @@
 #define LEADER_NS (NS_PER_SECOND / 10)  /* until somebody leads */
 #define GIVE_UP_NS (20 * NS_PER_SECOND) /* without any progress */
 
+#define PACE_NS (NS_PER_SECOND / 10) /* over which it is measured how much is published */
+
+static void give(struct replica *replica, uint64_t to_id, struct bytes request);
+
 enum { FIELDS_BYTES = 32, PIECE_BYTES = 256 * 1024 };
+/* A peer gets 3 bytes while publishers bring 2, so that it comes nearer; and no less than 8 MB a second. */
+enum { GIVE_MORE = 3, GIVE_LESS = 2, GIVE_BYTES_PER_SECOND_MIN = 8 * 1024 * 1024 };
 
 /* ---- what is missing ---- */
 
@@ -117,6 +123,24 @@ static void begin_fetching(struct replica *replica)
                BYTES_PRINTF(missing.channel));
 }
 
+/* ---- pace ---- */
+
+/* A piece of `count` bytes has left. Without publishers there is nothing to wait for. */
+static void pace(struct replica *replica, size_t count)
+{
+    struct replica_giving *giving = &replica->giving;
+    int64_t now_ns = replica->now.now_ns, passed_ns = now_ns - giving->from_ns;
+    if (passed_ns >= PACE_NS) {
+        giving->bytes_per_second =
+            (int64_t)((double)giving->proposed_bytes * NS_PER_SECOND / (double)passed_ns);
+        giving->proposed_bytes = 0;
+        giving->from_ns = now_ns;
+    }
+    int64_t rate = giving->bytes_per_second * GIVE_MORE / GIVE_LESS;
+    rate = rate < GIVE_BYTES_PER_SECOND_MIN ? GIVE_BYTES_PER_SECOND_MIN : rate;
+    giving->free_ns = giving->bytes_per_second == 0 ? now_ns : now_ns + (int64_t)count * NS_PER_SECOND / rate;
+}
+
 /* ---- turns ---- */
 
 /* A snapshot has come in. */
@@ -148,23 +172,27 @@ void restore_step(struct replica *replica)
         install(replica);
     if (restore->fetching && restore->next_ns <= replica->now.now_ns)
         fetch(replica);
+    struct replica_giving *giving = &replica->giving;
+    if (giving->to != 0 && giving->free_ns <= replica->now.now_ns) {
+        uint64_t to = giving->to;
+        giving->to = 0;
+        give(replica, to, bytes_of(giving->request, giving->request_bytes));
+    }
 }
 
 int64_t restore_next_ns(const struct replica *replica)
 {
-    return replica->restore.fetching ? replica->restore.next_ns : INT64_MAX;
+    int64_t give_ns = replica->giving.to != 0 ? replica->giving.free_ns : INT64_MAX;
+    int64_t next_ns = replica->restore.fetching ? replica->restore.next_ns : INT64_MAX;
+    return give_ns < next_ns ? give_ns : next_ns;
 }
 
 /* ---- the two ends of a fetch ---- */
 
-void restore_asked(struct replica *replica, uint64_t from, struct bytes request)
+static void give(struct replica *replica, uint64_t to_id, struct bytes request)
 {
     uint8_t *piece = NULL;
     size_t count = 0;
-    if (request.count <= FIELDS_BYTES) {
-        log_error(replica->control->log, "STREAM: Invalid snapshot request, data len=%zu", request.count);
-        return;
-    }
     struct streaming_missing wanted = {
         .channel = bytes_of(request.data + FIELDS_BYTES, request.count - FIELDS_BYTES),
         .channel_id = get_u64(request.data + 8),
@@ -179,12 +207,29 @@ void restore_asked(struct replica *replica, uint64_t from, struct bytes request)
     uint8_t *to = err != ERR_OK ? NULL : peers_reserve(&replica->peers, count);
     if (to != NULL) {
         memcpy(to, piece, count);
-        (void)peers_send(&replica->peers, from, PEERS_PIECE, count);
+        (void)peers_send(&replica->peers, to_id, PEERS_PIECE, count);
     }
     if (err != ERR_OK)
         log_error(replica->control->log, "STREAM: Snapshot restore request error for channel \"%.*s\", %s",
                   BYTES_PRINTF(wanted.channel), err_text(err));
     memory_free(piece);
+    pace(replica, count);
+}
+
+void restore_asked(struct replica *replica, uint64_t from, struct bytes request)
+{
+    struct replica_giving *giving = &replica->giving;
+    if (request.count <= FIELDS_BYTES || request.count > FETCH_REQUEST_BYTES_MAX) {
+        log_error(replica->control->log, "STREAM: Invalid snapshot request, data len=%zu", request.count);
+        return;
+    }
+    if (giving->free_ns <= replica_moment(replica).now_ns) {
+        give(replica, from, request);
+    } else {
+        giving->to = from;
+        giving->request_bytes = request.count;
+        memcpy(giving->request, request.data, request.count);
+    }
 }
 
 void restore_piece(struct replica *replica, struct bytes piece)

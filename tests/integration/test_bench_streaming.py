@@ -51,7 +51,7 @@ class StreamingServer(Server):
     def __init__(self, spoil=lambda kind, n, body: [body], refuse=b""):
         super().__init__()
         self.change, self.refuse, self.last, self.beats = spoil, refuse, 0, 0
-        self.inboxes, self.acknowledged = [], []
+        self.inboxes, self.acknowledged, self.gone = [], [], set()
 
     def publish(self, subject, reply, payload):
         body = payload[:-2]
@@ -64,7 +64,10 @@ class StreamingServer(Server):
             self.inboxes.append(said[4])
             self.send(reply, text(2, b"_INBOX.ack"))
         elif subject == b"_STAN.close":
+            self.gone.add(said[1])
             self.send(reply, b"")
+        elif subject.startswith(b"_STAN.pub.") and said[1] in self.gone:
+            self.send(reply, text(1, said[2]) + text(2, b"who said goodbye publishes"))
         elif subject.startswith(b"_STAN.pub."):
             self.last += 1
             message = b"\x08" + varint(self.last) + text(2, said[3]) + text(4, said[5])
@@ -105,6 +108,12 @@ class Streaming(unittest.TestCase):
         self.assertEqual((report["messages"], report["deliveries"], report["latency_count"]), (301, 301, 301))
         self.assertEqual(server.acknowledged, list(range(1, 302)))
         self.assertEqual(server.beats, 4)
+
+    def test_when_the_time_is_over_all_that_was_sent_is_acknowledged_before_the_goodbyes(self):
+        done = run(StreamingServer(), "stan-pub", "--duration", "0.3", "--publishers", "3", "--in-flight", "7")
+        self.assertEqual(done.returncode, 0, done)
+        report = json.loads(done.stdout)
+        self.assertEqual(report["messages"], report["latency_count"])
 
     def test_a_lost_message_is_noticed(self):
         self.expect("message 52 of bench came behind message 50",
