@@ -128,13 +128,13 @@ void latency_answers_account_set(const struct shard *shard, struct shard_account
 
 /* ---- what is told ---- */
 
-/* To the shard that waits. */
-static void tell_shard(struct shard *shard, const struct shard_account *account, uint32_t to,
+/* To the shard that waits. False: no room. Without memory the sample has no responder. */
+static bool tell_shard(struct shard *shard, const struct shard_account *account, uint32_t to,
                        const struct message *message)
 {
     struct responder *responder = responder_new(message->publisher);
     if (responder == NULL)
-        return;
+        return true;
     struct mail_responder mail = {
         .kind = MAIL_RESPONDER,
         .reply_count = (uint32_t)message->subject.count,
@@ -147,8 +147,8 @@ static void tell_shard(struct shard *shard, const struct shard_account *account,
     if (!whole)
         mail.block = block_take(&shard->context.pool.blocks, bytes);
     uint32_t record_bytes = (uint32_t)(whole ? sizeof mail + bytes : sizeof mail);
-    uint8_t *record =
-        !whole && mail.block == NULL ? NULL : post_reserve(&shard->post, to, record_bytes, true);
+    bool made = whole || mail.block != NULL;
+    uint8_t *record = made ? post_reserve(&shard->post, to, record_bytes, false) : NULL;
     if (record != NULL) {
         memcpy(record, &mail, sizeof mail);
         uint8_t *at = whole ? record + sizeof mail : mail.block->bytes;
@@ -159,6 +159,7 @@ static void tell_shard(struct shard *shard, const struct shard_account *account,
         block_release(&shard->context.pool.blocks, mail.block);
     }
     memory_free(responder);
+    return record != NULL || !made;
 }
 
 void latency_answers_mail(struct shard *shard, const uint8_t *bytes)
@@ -219,24 +220,23 @@ static void tell_server(struct shard *shard, const struct measured_request *requ
     memory_free(responder);
 }
 
-void latency_answers_publishing(struct shard *shard, const struct shard_account *account,
+bool latency_answers_publishing(struct shard *shard, const struct shard_account *account,
                                 const struct message *message)
 {
     if (LIKELY(!reply_is_measured(message->subject)))
-        return;
+        return true;
     uint32_t hash, to = replies_shard_of(shard, message->subject);
     if (to == shard->post.self)
-        return;
-    if (to != SHARDS_MAX) {
-        tell_shard(shard, account, to, message);
-        return;
-    }
+        return true;
+    if (to != SHARDS_MAX)
+        return tell_shard(shard, account, to, message);
     struct measured_request *request = find(shard, message->publisher->cid, message->subject, &hash);
     if (request == NULL)
-        return;
+        return true;
     if (request->until_ns > shard->context.now_ns)
         tell_server(shard, request, message->publisher);
     drop(&shard->answers, request);
+    return true;
 }
 
 void latency_answers_close(struct shard *shard)

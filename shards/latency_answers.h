@@ -6,7 +6,7 @@
  *                 for another shard of this server -> MAIL_RESPONDER -> latency_answers_mail() there
  *                 for another server -> latency_half_write() -> `$SYS.LATENCY.M2.<hash>`, as nats-server does
  * At the bounds: ANSWERS_MAX requests of other servers that a shard remembers, the oldest is forgotten; a
- * mailbox that is full to its spare part: the sample has no responder. Thread: the shard's. */
+ * full mailbox holds the answer back as it does any message. Thread: the shard's. */
 #ifndef SHARDS_LATENCY_ANSWERS_H
 #define SHARDS_LATENCY_ANSWERS_H
 
@@ -31,9 +31,9 @@ void latency_answers_delivered(struct shard *shard, struct client *client, struc
                                struct bytes reply);
 
 /* A client of this account is about to publish that: if it answers a measured request, whoever measures is
- * told. May be called again for the same message. */
-void latency_answers_publishing(struct shard *shard, const struct shard_account *account,
-                                const struct message *message);
+ * told. May be called again for the same message. False: the mailbox is full; ask again. */
+MUST_USE bool latency_answers_publishing(struct shard *shard, const struct shard_account *account,
+                                         const struct message *message);
 
 /* A MAIL_RESPONDER. */
 void latency_answers_mail(struct shard *shard, const uint8_t *mail);
