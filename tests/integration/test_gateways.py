@@ -22,11 +22,12 @@ from test_routes import Peer  # noqa: E402
 
 
 class GatewayPeer(Peer):
-    """A real server's own messages in the system account are not looked at."""
+    """What goes on in the system account by itself is not looked at: messages, and what servers want for a while."""
 
     def line(self):
-        while (line := super().line()) is not None and re.match(rb"[RH]MSG \$SYS ", line):
-            self.body(int(line.split()[-1]))
+        while (line := super().line()) is not None and re.match(rb"([RH]MSG|RS[+-]) \$SYS ", line):
+            if not line.startswith(b"RS"):
+                self.body(int(line.split()[-1]))
         return line
 
 
@@ -174,6 +175,7 @@ def quiet(peer, client):
         pass
     peer.socket.settimeout(WAIT_SECONDS)
     rest = peer.buffer.replace(b"PING\r\n", b"").replace(b"PONG\r\n", b"")
+    rest = re.sub(rb"RS[+-] \$SYS [^\r]*\r\n", b"", rest)
     while (own := re.match(rb"[RH]MSG \$SYS [^\r]* (\d+)\r\n", rest)):
         rest = rest[own.end() + int(own.group(1)) + 2:]
     peer.buffer = b""
