@@ -490,6 +490,7 @@ test_targets += gateway-check
 .PHONY: gateway-check
 gateway-check: $(out)/myelin ## the gateway port by a scripted peer; clusters of one to three nodes joined by gateways; a thousand accounts in all modes
 	python3 -B tests/integration/test_gateways.py $(out)/myelin
+	python3 -B tests/integration/test_gateway_members.py $(out)/myelin
 	python3 -B tests/integration/test_supercluster.py $(out)/myelin $(GATEWAY_ARGUMENTS)
 	python3 -B tests/integration/test_gateway_modes.py $(out)/myelin $(nats_server)
 

@@ -250,7 +250,7 @@ static void info_said(struct control *control, struct cluster_route *route, stru
             return;
     } else {
         if (info.gateway.count > 0)
-            gateways_told(control, &info);
+            gateways_told(control, &info, member->info.server_id);
         if (info.gateway.count == 0 && !bytes_equal(info.server_id, member->info.server_id)) {
             told_of(control, &info);
         } else if (info.gateway.count == 0 && member_said_again(control, member, &document, &info)) {

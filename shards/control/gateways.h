@@ -146,8 +146,8 @@ void gateways_tell_route(struct control *control, struct cluster_route *route);
 /* Members have come or gone. */
 void gateways_cluster_changed(struct control *control);
 
-/* Another server of the own cluster told of a cluster. */
-void gateways_told(struct control *control, const struct route_info *info);
+/* Another server of the own cluster, with the id `from`, told of a cluster. */
+void gateways_told(struct control *control, const struct route_info *info, struct bytes from);
 
 /* Once a turn: what found no room before. True: some of it is left. */
 bool gateways_step(struct control *control);

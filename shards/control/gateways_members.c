@@ -199,8 +199,6 @@ static void learned(struct control *control, struct bytes name, struct bytes url
         gateways_addresses_add(control, cluster, urls);
         return;
     }
-    if (options->reject_unknown && gateways_configured(control, name) == 0)
-        return;
     cluster = gateways_cluster_new(control, name);
     if (cluster == NULL)
         return;
@@ -208,17 +206,17 @@ static void learned(struct control *control, struct bytes name, struct bytes url
     gateways_dial_in(control, cluster, 0);
 }
 
-void gateways_told(struct control *control, const struct route_info *info)
+void gateways_told(struct control *control, const struct route_info *info, struct bytes from)
 {
     if (control->gateways.clusters == NULL)
         log_error(control->log,
                   "Received information about gateway \"%.*s\" from %.*s, but gateway is not configured",
-                  BYTES_PRINTF(info->gateway), BYTES_PRINTF(info->server_id));
+                  BYTES_PRINTF(info->gateway), BYTES_PRINTF(from));
     else if (info->gateway_command == GATEWAY_COMMAND_GOSSIP)
         learned(control, info->gateway, info->gateway_urls);
     else
         log_error(control->log, "Unknown command %lld from server %.*s", (long long)info->gateway_command,
-                  BYTES_PRINTF(info->server_id));
+                  BYTES_PRINTF(from));
 }
 
 /* ---- INFO ---- */
@@ -353,8 +351,12 @@ static void outbound_first(struct control *control, struct gateway_link *link, c
 static void outbound_again(struct control *control, struct gateway_link *link, const struct route_info *info)
 {
     bool own = bytes_equal(info->gateway, text(link->cluster->name));
+    bool refused =
+        control->snapshot->options->gateway.reject_unknown &&
+        gateways_configured(control, info->gateway) == 0; /* members of the own cluster are believed */
     if (info->gateway_command == GATEWAY_COMMAND_GOSSIP && !own) {
-        learned(control, info->gateway, info->gateway_urls);
+        if (!refused)
+            learned(control, info->gateway, info->gateway_urls);
     } else if (info->gateway_command == GATEWAY_COMMAND_NONE && own) {
         gateways_addresses_replace(control, link->cluster, info->gateway_urls);
         gossip_to_cluster(control, link->cluster);

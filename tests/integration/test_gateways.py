@@ -22,11 +22,12 @@ from test_routes import Peer  # noqa: E402
 
 
 class GatewayPeer(Peer):
-    """A real server's own messages in the system account are not looked at."""
+    """What goes on in the system account by itself is not looked at: messages, and what servers want for a while."""
 
     def line(self):
-        while (line := super().line()) is not None and re.match(rb"[RH]MSG \$SYS ", line):
-            self.body(int(line.split()[-1]))
+        while (line := super().line()) is not None and re.match(rb"([RH]MSG|RS[+-]) \$SYS ", line):
+            if not line.startswith(b"RS"):
+                self.body(int(line.split()[-1]))
         return line
 
 
@@ -74,14 +75,14 @@ def info_of(line):
 class World:
     """One server GA, a listener that it may dial as GF, and peers that end with the case."""
 
-    def __init__(self, path, extra="", dials=False, top="", shards=2):
+    def __init__(self, path, extra="", dials=False, top="", shards=2, alone=False):
         ports = free_ports(3)
         self.ours = "myelin" in os.path.basename(path)
         self.listener = socket.create_server(("127.0.0.1", 0))  # lives from here on, so that no port is taken twice
         self.listener.settimeout(WAIT_SECONDS)
         self.port = self.listener.getsockname()[1]
         remotes = f'{{name: GF, url: "nats://127.0.0.1:{self.port}"}}' if dials else ""
-        gateway = f'gateway {{ name: GA, listen: "127.0.0.1:{ports[2]}"\ngateways: [{remotes}]\n{extra}\n}}\n'
+        gateway = "" if alone else f'gateway {{ name: GA, listen: "127.0.0.1:{ports[2]}"\ngateways: [{remotes}]\n{extra}\n}}\n'
         self.node = Node(path, "A", ports[0], ports[1], ["--shards", str(shards)] if self.ours else [], "",
                          ACCOUNTS + top + gateway)
         self.node.cluster_name = "GA"
@@ -105,12 +106,12 @@ class World:
         self.peers.append(peer)
         return peer
 
-    def dial(self):
-        """To the gateway port, which may open a moment behind the clients'."""
+    def dial(self, port=None):
+        """To the gateway port, or that of routes: they may open a moment behind the clients'."""
         end = time.monotonic() + WAIT_SECONDS
         while True:
             try:
-                return self.keep(socket.create_connection(("127.0.0.1", self.gateway_port), timeout=WAIT_SECONDS))
+                return self.keep(socket.create_connection(("127.0.0.1", port or self.gateway_port), timeout=WAIT_SECONDS))
             except ConnectionRefusedError:
                 if time.monotonic() > end:
                     raise
@@ -174,6 +175,7 @@ def quiet(peer, client):
         pass
     peer.socket.settimeout(WAIT_SECONDS)
     rest = peer.buffer.replace(b"PING\r\n", b"").replace(b"PONG\r\n", b"")
+    rest = re.sub(rb"RS[+-] \$SYS [^\r]*\r\n", b"", rest)
     while (own := re.match(rb"[RH]MSG \$SYS [^\r]* (\d+)\r\n", rest)):
         rest = rest[own.end() + int(own.group(1)) + 2:]
     peer.buffer = b""
@@ -908,7 +910,8 @@ row_two_addresses.dials = True
 def run(path, row, making):
     """What went wrong, or None."""
     with making:  # ports are looked for just before they are needed, by one at a time
-        world = World(path, getattr(row, "extra", ""), getattr(row, "dials", False), getattr(row, "top", ""))
+        world = World(path, getattr(row, "extra", ""), getattr(row, "dials", False), getattr(row, "top", ""),
+                      alone=getattr(row, "alone", False))
     began = time.monotonic()
     if getattr(row, "ours", False) and not world.ours:
         return row, world, 0, None
@@ -920,12 +923,13 @@ def run(path, row, making):
         return row, world, time.monotonic() - began, error or "something"
 
 
-def main():
+def main(title, names):
+    """Runs all rows among these names; which other suites have too."""
     path = os.path.abspath(sys.argv[1])
     only = next((word for word in sys.argv[2:] if word != "-v"), "")
     failed = passed = 0
     verbose = "-v" in sys.argv
-    rows = [value for name, value in sorted(globals().items()) if name.startswith("row_") and callable(value)]
+    rows = [value for name, value in sorted(names.items()) if name.startswith("row_") and callable(value)]
     making = threading.Lock()
     wanted = [row for row in rows if only in row.__name__]
     with concurrent.futures.ThreadPoolExecutor(6) as pool:  # most of them wait for timers
@@ -937,9 +941,9 @@ def main():
                 passed += 1
                 if verbose:
                     print(f"ok {row.__name__} ({seconds:.1f} s)", flush=True)
-    print(f"gateways: {passed} passed, {failed} failed")
+    print(f"{title}: {passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("gateways", globals()))
