@@ -18,7 +18,7 @@ set -euo pipefail
 
 readonly CLIENT_SECONDS=120
 readonly NODE_VERSION_MIN=20
-readonly cluster_clients="go js"
+readonly cluster_clients="c go js"
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 here=$root/tests/interop
