@@ -5,6 +5,7 @@
 #
 # NAME-tls runs the same scenarios with TLS and certificates on both sides, which are made for the run. stan-NAME runs those
 # of the NATS Streaming client of that language; the server is started through a link named nats-streaming-server.
+# stan-cluster runs those clients together against a cluster whose leaders are killed (tests/interop/cluster).
 #
 # For each client: builds or installs it below build/interop, starts the server on a free loopback port, runs the
 # client's scenarios against it within CLIENT_SECONDS, and checks that the server is still alive behind them. The
@@ -17,6 +18,7 @@ set -euo pipefail
 
 readonly CLIENT_SECONDS=120
 readonly NODE_VERSION_MIN=20
+readonly cluster_clients="c go js"
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 here=$root/tests/interop
@@ -157,6 +159,35 @@ run_client_streaming() {
     run_client "$1"
 }
 
+# The streaming clients together. One whose toolchain is missing is left out.
+run_cluster() {
+    local client name=stan-cluster status=0 reason
+    local -a command=() clients=()
+    echo "== $name"
+    for client in $cluster_clients; do
+        reason=
+        if ! "prepare_$client" >"$work/$name.prepare" 2>&1; then
+            cat "$work/$name.prepare"
+            reason="could not be built or installed"
+        fi
+        if [[ -z $reason ]]; then
+            clients+=("$client=${command[*]} --history")
+        elif [[ -n ${CI:-} ]]; then
+            echo "$name: FAILED: $client: $reason"
+            failed=$((failed + 1))
+        else
+            echo "$name: $client skipped: $reason"
+            skipped=$((skipped + 1))
+        fi
+    done
+    ((${#clients[@]} > 0)) || return 0
+    timeout -k 5 "$CLIENT_SECONDS" python3 -B "$here/cluster/run.py" "$server_binary" "${clients[@]}" \
+        >"$work/$name.out" 2>"$work/$name.err" || status=$?
+    cat "$work/$name.out"
+    ((status == 0)) || tail -n 60 "$work/$name.err"
+    add_summary "$name" "$status"
+}
+
 # Adds the figures of the client's closing line to the sums.
 add_summary() {
     local name=$1 status=$2 summary
@@ -221,7 +252,7 @@ run_client() {
 }
 
 if (($# < 1)); then
-    echo "usage: $0 SERVER_BINARY [[stan-]c|go|js|py[-tls] ...]" >&2
+    echo "usage: $0 SERVER_BINARY [[stan-]c|go|js|py[-tls] | stan-cluster ...]" >&2
     exit 2
 fi
 server_binary=$(command -v "$1" || true)
@@ -233,12 +264,13 @@ server_binary=$(realpath "$server_binary")
 shift
 mkdir -p "$work"
 clients=("$@")
-((${#clients[@]} > 0)) || clients=(c go js py c-tls go-tls js-tls py-tls stan-c stan-go stan-js stan-py)
+((${#clients[@]} > 0)) || clients=(c go js py c-tls go-tls js-tls py-tls stan-c stan-go stan-js stan-py stan-cluster)
 for client in "${clients[@]}"; do
     case $client in
     c | go | js | py) run_client "$client" ;;
     c-tls | go-tls | js-tls | py-tls) run_client_secure "${client%-tls}" ;;
     stan-c | stan-go | stan-js | stan-py) run_client_streaming "$client" ;;
+    stan-cluster) run_cluster ;;
     *)
         echo "$0: there is no client $client" >&2
         exit 2

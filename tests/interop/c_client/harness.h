@@ -74,4 +74,8 @@ void scenario_stream_redelivery(struct run *run);
 void scenario_stream_clients(struct run *run);
 void scenario_stream_restart(struct run *run);
 
+/* Something else: publishes and subscribes in the channel `name` of a cluster, prints what happens, and obeys
+ * stdin until its end; tests/interop/go/history.go describes both. Returns the program's exit code. */
+int history_play(const char *urls, const char *name);
+
 #endif

@@ -2,7 +2,7 @@
  * Usage: c-client [--streaming] URL [SERVER_BINARY]. Prints a line per scenario, then "N passed, N failed, N
  * skipped"; the exit code is 0 only when nothing failed. --streaming: those of NATS Streaming. MYELIN_FLAGS
  * holds further words for the server that reconnect starts; INTEROP_TLS names a folder with certificates, and
- * then all connections use TLS. */
+ * then all connections use TLS. c-client --history URLS NAME is something else: history.c. */
 #include "tests/interop/c_client/harness.h"
 
 #include <arpa/inet.h>
@@ -69,6 +69,10 @@ static _Noreturn void server_exec(const char *binary, uint16_t port, const char 
 int main(int argument_count, char **arguments)
 {
     const struct scenario *scenario = plain_scenarios;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (argument_count == 4 && strcmp(arguments[1], "--history") == 0) {
+        return history_play(arguments[2], arguments[3]);
+    }
     if (argument_count > 1 && strcmp(arguments[1], "--streaming") == 0) {
         scenario = streaming_scenarios;
         argument_count--;
@@ -82,7 +86,6 @@ int main(int argument_count, char **arguments)
     int passed = 0;
     int failed = 0;
     int skipped = 0;
-    setvbuf(stdout, NULL, _IOLBF, 0);
     for (; scenario->name != NULL; scenario++) {
         if (scenario->needs_binary && run.server_binary == NULL) {
             printf("skipped %s: no server binary was given\n", scenario->name);

@@ -3,6 +3,7 @@
 // Usage: interop-go [--streaming] URL [SERVER_BINARY]. Prints a line per scenario, then "N passed, N failed, N skipped";
 // the exit code is 0 only when nothing failed. MYELIN_FLAGS holds further words for the server that reconnect starts;
 // INTEROP_TLS names a folder with certificates, and then all connections use TLS. --streaming: stan.go's scenarios.
+// interop-go --history URLS NAME is something else: history.go.
 package main
 
 import (
@@ -142,6 +143,9 @@ func killServer(command *exec.Cmd) {
 
 func main() {
 	words, chosen := os.Args[1:], scenarios
+	if len(words) == 3 && words[0] == "--history" {
+		playHistory(words[1], words[2])
+	}
 	if len(words) > 0 && words[0] == "--streaming" {
 		words, chosen = words[1:], streamingScenarios
 	}

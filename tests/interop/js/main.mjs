@@ -2,7 +2,12 @@
 //
 // Usage: node main.mjs [--streaming] URL [SERVER_BINARY]. Prints a line per scenario, then "N passed, N failed,
 // N skipped"; the exit code is 0 only when nothing failed. MYELIN_FLAGS holds further words for the server that reconnect
-// starts. --streaming: stan.js's scenarios.
+// starts. --streaming: stan.js's scenarios. main.mjs --history URLS NAME is something else: history.mjs.
+if (process.argv[2] === "--history") {
+  const { playHistory } = await import("./history.mjs");
+  await playHistory(process.argv[3], process.argv[4]);
+  process.exit(0);
+}
 const streaming = process.argv[2] === "--streaming";
 const { scenarios } = await import(streaming ? "./streaming.mjs" : "./scenarios.mjs");
 const [url, binary] = process.argv.slice(streaming ? 3 : 2);

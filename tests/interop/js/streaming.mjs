@@ -19,7 +19,7 @@ const afterKill = 20;
 const reconnectMs = 15000;
 
 /** Waits for one of the events of `source`; "error" and "timeout" are failures. */
-async function event(source, name) {
+export async function event(source, name) {
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(), waitMs);
   try {
@@ -38,7 +38,7 @@ function asError(reason) {
 }
 
 /** A streaming connection, which is closed whatever happens. */
-async function connect(run, client, options = {}) {
+export async function connect(run, client, options = {}) {
   const connection = stan.connect(clusterId, client, { url: run.url, ...options });
   let open = true;
   connection.on("close", () => (open = false));
