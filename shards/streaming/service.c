@@ -83,6 +83,7 @@ bool service_step(struct control *control, bool *retry)
     struct streaming_now moment = service_now(control);
     if (store_next_tick_ns(service->store) <= moment.wall_ns)
         store_tick(service->store, moment.wall_ns);
+    chores_begin(&service->chores, control->loop);
     for (uint32_t i = 0; i < service->group_count && service->clustered; i++)
         (void)replica_turn(service->groups[i].replica, moment);
     service_io_begin(control);
@@ -235,6 +236,7 @@ enum err service_start(struct control *control, char *why, size_t why_bytes)
     service->write_due_ns = INT64_MAX;
     service->write.kind = CONTROL_OP_STORE;
     service->sync.kind = CONTROL_OP_STORE;
+    service->chores.op.kind = CONTROL_OP_STORE;
     log_notice(control->log, "STREAM: Recovering the state...");
     enum err err = outer_start(control, why, why_bytes);
     if (err == ERR_OK)
@@ -296,7 +298,7 @@ void service_close(struct control *control)
     struct loop_completion completion;
     if (service == NULL)
         return;
-    while (service->write.in_flight + service->sync.in_flight > 0) {
+    while (service->write.in_flight + service->sync.in_flight + service->chores.op.in_flight > 0) {
         loop_wait(control->loop, -1);
         while (loop_next(control->loop, &completion)) {
             if (completion.op->kind == CONTROL_OP_STORE)

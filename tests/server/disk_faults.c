@@ -10,6 +10,7 @@
  * the rest fsync-eio     the sync behind a write of its own says EIO write-eio     half of the bytes, and EIO
  *   write-enospc  nothing, and ENOSPC
  *   write-short   a third of the bytes, and so many are said
+ *   make-enospc   the room for a new file is not there
  *   torn          some of the sectors that the write covers, in no order; then the process dies
  *   end-eio       the sync behind the last blocking write, when the server ends, says EIO
  * Only the control core writes files through its ring, so one thread is here at a time; the others pass. */
@@ -132,6 +133,8 @@ static void look_at_submissions(struct io_uring *ring)
             look_at_write(sqe);
         else if (sqe->opcode == IORING_OP_FSYNC && wanted("fsync-eio"))
             fail(sqe, -EIO);
+        else if (sqe->opcode == IORING_OP_FALLOCATE && wanted("make-enospc"))
+            fail(sqe, -ENOSPC);
     }
 }
 
