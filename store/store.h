@@ -134,6 +134,8 @@ struct store_channel *store_private_next(const struct store *store, const struct
 /* All channels in the order of their creation: NULL gives the first, the last gives NULL. */
 struct store_channel *store_channel_next(const struct store *store, const struct store_channel *channel);
 uint32_t store_channel_count(const struct store *store);
+/* Whether channels_max of them are there: why store_channel_create() said ERR_FULL, or not. */
+bool store_channels_full(const struct store *store);
 struct bytes store_channel_name(const struct store_channel *channel);
 const struct store_limits *store_channel_limits(const struct store_channel *channel);
 /* Those that a channel of this name would have. */
