@@ -237,6 +237,17 @@ def the_id_of_a_live_client_is_taken(scene):
     client.publish(f"{scene.name}.c")
 
 
+@case("plain", 15)
+def clients_that_lost_their_connections_come_back_at_once(scene):
+    clients = [scene.stan(f"-{i}") for i in range(10)]
+    for client in clients:
+        client.nats.close()
+    with concurrent.futures.ThreadPoolExecutor(10) as pool:
+        back = list(pool.map(lambda i: scene.stan(f"-{i}", connection_id=b"again%d" % i), range(10)))
+    for client in back:
+        client.publish(f"{scene.name}.c")
+
+
 @case("plain", 16)
 def the_id_of_a_client_that_is_gone_is_free(scene):
     first = scene.stan()
@@ -347,6 +358,19 @@ def a_publish_without_reply_is_stored(scene):
     equal((message.data, message.fields[3]), (b"data", b"reply"), "message")
 
 
+@case("plain", 40)
+def a_delivery_comes_before_the_acknowledgement_of_its_publish(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    subscription = client.subscribe(channel)
+    order = queue.Queue()
+    subscription.take = lambda message: order.put("delivery")
+    client.nats.subscribe(subscription.inbox, subscription.take)
+    client.nats.subscribe(client.ack_inbox, lambda message: order.put("acknowledgement"))
+    for _ in range(20):
+        client.publish(channel)
+        equal([order.get(timeout=stan_client.WAIT) for _ in range(2)], ["delivery", "acknowledgement"], "order")
+
+
 # ---- channels (24.5) ----
 
 @case("plain", 41)
@@ -423,6 +447,25 @@ def sequences_outside_the_bounds_are_near_enough(scene):
     subscription = client.subscribe("ten", start=SEQUENCE, sequence=1)
     equal(subscription.next().sequence, last - 9, "below")
     subscription.end()
+
+
+@case("limits", 81)
+def a_durable_that_was_away_goes_on_at_the_first_that_is_left(scene):
+    """81, 82: of a durable, and of a group whose member is stalled."""
+    client = scene.stan()
+    client.publish("ten")
+    durable = client.subscribe("ten", durable="d", start=LAST)
+    last = durable.next().sequence
+    durable.ack(last)
+    durable.end(close=True)
+    stalled = client.subscribe("ten", group="g", durable="q", in_flight=1, start=LAST)
+    equal(stalled.next().sequence, last, "the group's first")
+    client.publish_all("ten", [b"x"] * 15)
+    stalled.end(close=True)
+    for more in ({"durable": "d"}, {"group": "g", "durable": "q"}):
+        resumed = client.subscribe("ten", start=NEW_ONLY, **more)
+        equal([m.sequence for m in resumed.next_all(10)], list(range(last + 6, last + 16)), more)
+        resumed.end()
 
 
 # ---- subscribe (24.6) ----
@@ -509,6 +552,19 @@ def everything_arrives_once_in_order(scene):
     equal([m.timestamp for m in messages], sorted(m.timestamp for m in messages), "timestamps")
 
 
+@case("plain", 76)
+def who_subscribes_while_others_publish_misses_nothing(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    waiting = [client.publish_later(channel, b"%d" % i) for i in range(300)]
+    subscription = scene.stan("2").subscribe(channel, start=FIRST, in_flight=1000)
+    waiting += [client.publish_later(channel, b"%d" % i) for i in range(300, 600)]
+    for done in waiting:
+        equal(done.get(timeout=stan_client.WAIT), "", "acknowledgement")
+    messages = subscription.next_all(600)
+    equal([m.data for m in messages], [b"%d" % i for i in range(600)], "data")
+    true(not any(m.redelivered for m in messages), "flags")
+
+
 @case("plain", 77)
 def the_window_holds(scene):
     client, channel = scene.stan(), f"{scene.name}.c"
@@ -522,6 +578,20 @@ def the_window_holds(scene):
     for message in first:
         subscription.ack(message.sequence)
     equal([m.sequence for m in subscription.next_all(9)], list(range(12, 21)), "after acks")
+
+
+@case("plain", 78)
+def with_a_window_of_one_the_next_waits_for_the_ack(scene):
+    client, channel = scene.stan(), f"{scene.name}.c"
+    for more in ({}, {"durable": "d"}):
+        subscription = client.subscribe(channel, in_flight=1, **more)
+        client.publish_all(channel, [b"x"] * 2)
+        first = subscription.next()
+        true(subscription.silent(), f"{more}: beyond the window")
+        subscription.ack(first.sequence)
+        second = subscription.next()
+        equal((second.sequence, second.redelivered), (first.sequence + 1, False), more)
+        subscription.end()
 
 
 # ---- acks and redelivery (24.9) ----
@@ -553,9 +623,10 @@ def acks_nobody_knows_are_harmless(scene):
     subscription.ack(1)
     subscription.ack(1)
     subscription.ack(99)
-    client.nats.publish(subscription.ack_inbox, encode((1, "no.such.channel"), (2, 1)))
+    client.nats.publish(subscription.ack_inbox, encode((1, "no.such.channel"), (2, 7)))
     client.publish(channel)
     equal(subscription.next().sequence, 2, "next")
+    true("Unable to process ack seq=7, channel no.such.channel not found" in scene.server.log(), "the log's line")
 
 
 @case("plain", 97)
@@ -617,6 +688,22 @@ def what_is_pending_comes_before_what_is_new(scene):
     equal([m.sequence for m in messages], list(range(1, 51)), "pending")
     true(all(m.redelivered for m in messages), "flags")
     true(resumed.silent(), "new ones beyond the window")
+
+
+@case("plain", 103)
+def what_was_acknowledged_does_not_come_however_often_it_is_resumed(scene):
+    """127 too: an acknowledgement just before the close counts."""
+    client, channel = scene.stan(), f"{scene.name}.c"
+    inboxes = set()
+    for turn in range(1, 11):
+        subscription = client.subscribe(channel, durable="d")
+        inboxes.add(subscription.ack_inbox)
+        client.publish(channel)
+        message = subscription.next()
+        equal((message.sequence, message.redelivered), (turn, False), "message")
+        subscription.ack(message.sequence)
+        subscription.end(close=True)
+    equal(len(inboxes), 10, "ack inboxes")
 
 
 @case("plain", 104)
@@ -738,6 +825,31 @@ def who_leaves_leaves_its_messages_to_the_others(scene):
     true(all(m.redelivered for m in messages), "flags")
 
 
+@case("plain", 118)
+def members_that_died_with_messages_get_all_when_they_are_back(scene):
+    channel = f"{scene.name}.c"
+    more = {"group": "g", "durable": "d", "in_flight": 1, "ack_wait": 60}
+    members = [scene.stan(f"-{i}") for i in range(2)]
+    first = [member.subscribe(channel, **more) for member in members]
+    scene.stan("-publisher").publish_all(channel, [b"x"] * 20)
+    for subscription in first:
+        subscription.next()
+    for member in members:
+        member.nats.close()
+    back = [scene.stan(f"-{i}", connection_id=b"again%d" % i).subscribe(channel, **more) for i in range(2)]
+    seen, deadline = set(), time.monotonic() + stan_client.WAIT
+    while len(seen) < 20:
+        true(time.monotonic() < deadline, f"only {seen}")
+        for subscription in back:
+            try:
+                sequence = subscription.messages.get(timeout=0.01).sequence
+            except queue.Empty:
+                continue
+            seen.add(sequence)
+            subscription.ack(sequence)
+    equal(seen, set(range(1, 21)), "all")
+
+
 @case("plain", 119)
 def a_late_ack_counts_where_the_message_is_now(scene):
     client, channel = scene.stan(), f"{scene.name}.c"
@@ -760,6 +872,21 @@ def counts_go_on_over_all_members(scene):
         member.messages = arrivals
     client.publish(channel)
     equal([arrivals.get(timeout=stan_client.WAIT).count for _ in range(4)], [0, 1, 2, 3], "counts")
+
+
+@case("plain", 123)
+def what_a_closed_client_owed_goes_to_the_other_member(scene):
+    channel = f"{scene.name}.c"
+    more = {"group": "g", "durable": "d", "in_flight": 200, "ack_wait": 60}
+    leaving = scene.stan("-leaving")
+    member = leaving.subscribe(channel, **more)
+    leaving.publish_all(channel, [b"x"] * 100)
+    member.next_all(100)
+    staying = scene.stan("-staying").subscribe(channel, **more)
+    leaving.close()
+    messages = staying.next_all(100)
+    equal(sorted(m.sequence for m in messages), list(range(1, 101)), "moved")
+    true(all(m.redelivered and m.count == 1 for m in messages), "flags")
 
 
 # ---- unsubscribe and close (24.12) ----
@@ -785,6 +912,19 @@ def the_delivery_inbox_names_a_subscription_too(scene):
     subscription.end(close=True, inbox=subscription.inbox)
     client.publish(channel)
     true(subscription.silent(), "still there")
+
+
+@case("plain", 129)
+def after_a_close_nothing_comes_and_there_is_nothing_to_close(scene):
+    """129, 130"""
+    client, channel = scene.stan(), f"{scene.name}.c"
+    subscription = client.subscribe(channel)
+    client.publish(channel)
+    subscription.next()
+    subscription.end(close=True)
+    client.publish(channel)
+    true(subscription.silent(), "something came")
+    refused("stan: invalid subscription", subscription.end, True)
 
 
 # ---- heartbeats (24.3) ----
@@ -914,6 +1054,12 @@ def process_cases():
             done = subprocess.run([link, flag], capture_output=True, text=True, timeout=stan_client.WAIT, check=True)
             true(re.fullmatch(r"nats-streaming-server version 0\.25\.6, nats-server: v\S+\n", done.stdout), done.stdout)
         Stan(Nats(server.port), "me").publish("foo")
+        server.process.send_signal(signal.SIGUSR2)
+        client = Stan(Nats(server.port), "other")
+        client.publish("foo")
+        # Stopped under load: it ends in order, whatever is under way.
+        for _ in range(2000):
+            client.publish_later("foo", b"x")
         equal(server.stop(signal.SIGTERM), 143, "exit code after SIGTERM")
         true("Shutting down" in server.log(), "the line about the end")
     finally:

@@ -141,6 +141,21 @@ def the_place_of_a_group_outlives_the_member_that_had_it(home):
 
 
 @case
+def a_window_that_was_full_is_full_after_the_restart(home):
+    """134, 137: the acks that were under way open it."""
+    client = Stan(home.nats(), "me")
+    subscription = client.subscribe("foo", in_flight=2, ack_wait=60)
+    client.publish_all("foo", [b"x"] * 6)
+    equal([m.sequence for m in subscription.next_all(2)], [1, 2], "before")
+    home.restart()
+    client.move(home.nats(), subscription)
+    true(subscription.silent(), "beyond the window")
+    for sequence in (1, 2):
+        subscription.ack(sequence)
+    equal([(m.sequence, m.redelivered) for m in subscription.next_all(2)], [(3, False), (4, False)], "after")
+
+
+@case
 def another_cluster_id_is_refused(home):
     """139"""
     Stan(home.nats(), "me").publish("foo")
