@@ -183,6 +183,13 @@ static const struct security_account *account_of(const struct control *control)
     return security_account_of(&security->accounts, user);
 }
 
+/* Whether there may be another server of our cluster id that clients would reach as well. */
+static bool others_reached(const struct control *control)
+{
+    const struct server_options *options = control->snapshot->options;
+    return control->outer != NULL || options->cluster.port != 0 || options->gateway.given;
+}
+
 static enum err listeners_start(struct control *control, struct streaming_service *service, char *why,
                                 size_t why_bytes)
 {
@@ -199,8 +206,8 @@ static enum err listeners_start(struct control *control, struct streaming_servic
     }
     /* Requests: when the node leads; when it is known that nobody else answers them; else now. */
     if (good && !service->clustered)
-        good = control->outer != NULL ? alone_listen(control, &service->alone, service->groups[0].machine)
-                                      : subjects_open(control, true);
+        good = others_reached(control) ? alone_listen(control, &service->alone, service->groups[0].machine)
+                                       : subjects_open(control, true);
     service->inbox.taker = service_answer_take;
     good = good && desk_listen(control, &service->inbox, streaming_inbox(service->groups[0].machine), &err);
     if (!good)
@@ -252,9 +259,11 @@ enum err service_start(struct control *control, char *why, size_t why_bytes)
         service_close(control);
         return err;
     }
-    post_flush(&control->post);
-    if (control->outer == NULL)
+    if (control->outer == NULL && !service->clustered && others_reached(control))
+        alone_ask(control, &service->alone, true);
+    else if (control->outer == NULL)
         streaming_banner_ready(control->log, options, service->store);
+    post_flush(&control->post);
     return ERR_OK;
 }
 
@@ -262,7 +271,7 @@ void service_reached(struct control *control)
 {
     const struct streaming_service *service = control->streaming;
     if (!service->clustered)
-        alone_ask(control, &control->streaming->alone);
+        alone_ask(control, &control->streaming->alone, false);
     else
         streaming_banner_ready(control->log, &control->snapshot->options->streaming, service->store);
 }

@@ -42,7 +42,7 @@ struct streaming_service {
     bool clustered;
     struct service_listener listeners[STREAMING_REQUEST_KINDS]; /* but for acks */
     struct desk_listener inbox;
-    struct alone alone; /* with a server outside only */
+    struct alone alone; /* where others can be reached */
     struct loop_op write;
     struct loop_op sync;
     struct store_io io; /* under way */

@@ -1076,6 +1076,33 @@ def process_cases():
         true(text in done.stdout + done.stderr, f"{flags}: {done.stdout + done.stderr}")
 
 
+NETWORK = 'cluster {{ name: net, listen: "127.0.0.1:-1", routes: [{}] }}\nstreaming {{ cluster_id: "{}" }}\n'
+
+
+def another_of_the_same_id_is_found():
+    """146, of Myelin alone: the original is answered that nobody is there before its routes are made."""
+    first = Server(config=NETWORK.format("", "here"))
+    try:
+        port = re.findall(r"Listening for route connections on \S+:(\d+)", first.log())[-1]
+        route = f'"nats://127.0.0.1:{port}"'
+        try:
+            Server(config=NETWORK.format(route, "here")).stop()
+            raise Failure("a second one has started")
+        except Failure as error:
+            true('STREAM: Failed to start: discovered another streaming server with cluster ID "here"' in str(error),
+                 str(error))
+        there = Server(config=NETWORK.format(route, "there"))
+        try:
+            for server, cluster in ((first, "here"), (there, "there"), (first, "there")):
+                Stan(Nats(server.port), "me" + str(server.port), cluster=cluster).publish("foo")
+        finally:
+            there.stop(signal.SIGKILL)
+            there.remove()
+    finally:
+        first.stop(signal.SIGKILL)
+        first.remove()
+
+
 SERVERS = {
     "plain": {},
     "replace": {"flags": ["-replace_durable"]},
@@ -1132,6 +1159,9 @@ def main():
     if options.only is None:
         process_cases()
         passed += 1
+        if os.path.basename(BINARY) == "myelin":
+            another_of_the_same_id_is_found()
+            passed += 1
     print(f"streaming with {STORE}: {passed} passed, {failed} failed")
     sys.exit(failed > 0)
 
