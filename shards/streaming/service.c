@@ -262,7 +262,7 @@ enum err service_start(struct control *control, char *why, size_t why_bytes)
     if (control->outer == NULL && !service->clustered && others_reached(control))
         alone_ask(control, &service->alone, true);
     else if (control->outer == NULL)
-        streaming_banner_ready(control->log, options, service->store);
+        streaming_banner_ready(control->log, options, service->store, service->groups[0].machine);
     post_flush(&control->post);
     return ERR_OK;
 }
@@ -273,7 +273,8 @@ void service_reached(struct control *control)
     if (!service->clustered)
         alone_ask(control, &control->streaming->alone, false);
     else
-        streaming_banner_ready(control->log, &control->snapshot->options->streaming, service->store);
+        streaming_banner_ready(control->log, &control->snapshot->options->streaming, service->store,
+                               service->groups[0].machine);
 }
 
 void service_alone_due(struct control *control)
@@ -288,7 +289,8 @@ void service_alone(struct control *control)
         control_end(control, 1);
         return;
     }
-    streaming_banner_ready(control->log, &control->snapshot->options->streaming, control->streaming->store);
+    streaming_banner_ready(control->log, &control->snapshot->options->streaming, control->streaming->store,
+                           control->streaming->groups[0].machine);
 }
 
 void service_stop(struct control *control)

@@ -24,6 +24,7 @@ import urllib.error
 import urllib.request
 
 import stan_client
+import stan_log_lines
 import stan_metrics
 import stan_start_lines
 from stan_client import FIRST, LAST, NEW_ONLY, SEQUENCE, TIME_DELTA, Nats, Refused, Stan, decode, encode
@@ -1065,9 +1066,14 @@ def process_cases():
     finally:
         server.stop(signal.SIGKILL)
         server.remove()
-    server = Server()
-    equal(server.stop(signal.SIGINT), 0, "exit code after SIGINT")
-    server.remove()
+    server = Server(flags=["-SDV"])
+    try:
+        stan_log_lines.play(server.port)
+        equal(server.stop(signal.SIGINT), 0, "exit code after SIGINT")
+        equal(stan_log_lines.wrong(server.log()), None, "line of the log")
+    finally:
+        server.stop(signal.SIGKILL)
+        server.remove()
     for flags, text in ((["-st", "nothing"], "store type"), (["-st", "FILE"], "root directory must be specified"),
                         (["-mc", "-1"], "max channels limit cannot be negative (-1)")):
         done = subprocess.run([BINARY, *(["--streaming"] if os.path.basename(BINARY) == "myelin" else []), *flags],
