@@ -21,7 +21,7 @@ import time
 
 import stan_client
 from stan_client import FIRST, Nats, Refused, Stan
-from test_streaming import Failure, equal, true
+from stan_cases import Failure, equal, true
 from test_streaming_restart import Publisher, read_all
 
 DISK_MB, DISK_MORE_MB, SEGMENT_MB = 12, 48, 2

@@ -18,9 +18,8 @@ import time
 import shutil
 
 import stan_client
-import test_streaming
 from stan_client import FIRST, NEW_ONLY, Nats, Refused, Stan
-from test_streaming import Failure, Server, equal, refused, true
+from stan_cases import Failure, Server, Under, equal, refused, true
 
 CASES = []
 
@@ -279,7 +278,7 @@ def main():
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--only", help="cases with this word in their name")
     options = parser.parse_args()
-    test_streaming.BINARY = os.path.abspath(options.binary)
+    Under.binary = os.path.abspath(options.binary)
     passed = failed = 0
     for function in [] if options.kills_only else CASES:
         if options.only is not None and options.only not in function.__name__:
