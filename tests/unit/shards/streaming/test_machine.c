@@ -84,6 +84,25 @@ Test(streaming, an_answered_heartbeat_forgives_the_failed_ones)
     scene_close(&scene);
 }
 
+Test(streaming, a_ping_of_a_client_whose_heartbeats_failed_brings_one_at_once)
+{
+    static const uint8_t ping[] = {0x0a, 2, 'm', 'e'};
+    struct scene scene;
+    scene_open(&scene, NULL);
+    scene_connect(&scene, "me");
+    scene_request(&scene, STREAMING_REQUEST_PING, "", "pong", ping, sizeof ping);
+    scene_wait(&scene, 1);
+    cr_expect_eq(scene_count(&scene, "hb.me"), 0, "none has failed");
+    scene_wait(&scene, 29999);
+    scene_wait(&scene, 10000);
+    cr_assert_eq(scene_count(&scene, "hb.me"), 1);
+    scene_request(&scene, STREAMING_REQUEST_PING, "", "pong", ping, sizeof ping);
+    scene_wait(&scene, 1);
+    cr_expect_eq(scene_count(&scene, "hb.me"), 2);
+    cr_expect_eq(scene_count(&scene, "pong"), 2);
+    scene_close(&scene);
+}
+
 Test(streaming, a_heartbeat_that_finds_nobody_has_failed_at_once)
 {
     struct scene scene;
@@ -296,6 +315,37 @@ Test(streaming, an_unused_channel_goes_when_its_time_is_over)
     cr_expect_eq(streaming_figures(scene.machine).channel_count, 1);
     scene_wait(&scene, 1);
     cr_expect_eq(streaming_figures(scene.machine).channel_count, 0);
+    scene_close(&scene);
+}
+
+/* Neither a durable that is away, nor its client's end by heartbeats, nor a restart. */
+Test(streaming, an_unused_channel_is_kept_by_nothing_that_is_not_there)
+{
+    struct scene scene = scene_new();
+    char ack[SCENE_TEXT_BYTES];
+    struct store_options options = {.limits = {.inactivity_max_ns = 1000000000}};
+    struct scene_wish durable = plain;
+    durable.durable = "d";
+    scene_open_file_as(&scene, &options);
+    scene_connect(&scene, "me");
+    scene_subscribe(&scene, &durable, ack);
+    scene_wait(&scene, 29999);
+    cr_expect_eq(streaming_figures(scene.machine).channel_count, 1, "it is there");
+    cr_expect_str_eq(scene_unsubscribe(&scene, "me", "foo", ack, true), "");
+    scene_wait(&scene, 1000);
+    cr_expect_eq(streaming_figures(scene.machine).channel_count, 0, "it is away");
+    scene_subscribe(&scene, &plain, ack);
+    for (int tens = 0; tens < 12; tens++)
+        scene_wait(&scene, 10000);
+    cr_expect_eq(streaming_figures(scene.machine).client_count, 0);
+    cr_expect_eq(streaming_figures(scene.machine).channel_count, 0, "its client is gone");
+    scene_connect(&scene, "me");
+    scene_publish(&scene, "me", "foo");
+    scene_restart(&scene);
+    scene_wait(&scene, 999);
+    cr_expect_eq(streaming_figures(scene.machine).channel_count, 1);
+    scene_wait(&scene, 1);
+    cr_expect_eq(streaming_figures(scene.machine).channel_count, 0, "found again, and not used");
     scene_close(&scene);
 }
 
