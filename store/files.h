@@ -57,4 +57,10 @@ MUST_USE enum err store_files_open_to_look(struct store_files *files, const char
                                            size_t why_bytes);
 void store_files_close(struct store_files *files);
 
+/* The folder's descriptor, of files that store_files_open() has opened: for an owner who makes a store's
+ * calls itself (store_chore_begin()), and how a file is to be opened then. */
+int store_files_folder(const struct store_files *files);
+int store_files_flags(enum store_open_mode mode);
+enum { STORE_FILE_MODE = 0640 };
+
 #endif

@@ -25,13 +25,16 @@ static int result_of(int result)
     return result < 0 ? -errno : result;
 }
 
+int store_files_flags(enum store_open_mode mode)
+{
+    int flags = mode == STORE_OPEN_READ ? O_RDONLY : O_RDWR;
+    return (mode == STORE_OPEN_CREATE ? flags | O_CREAT | O_EXCL : flags) | O_CLOEXEC;
+}
+
 static int real_open(void *host, const char *name, enum store_open_mode mode)
 {
     const struct folder *folder = host;
-    int flags = mode == STORE_OPEN_READ ? O_RDONLY : O_RDWR;
-    if (mode == STORE_OPEN_CREATE)
-        flags |= O_CREAT | O_EXCL;
-    return result_of(openat(folder->fd, name, flags | O_CLOEXEC, 0640));
+    return result_of(openat(folder->fd, name, store_files_flags(mode), STORE_FILE_MODE));
 }
 
 static void real_close(void *host, int file)
@@ -125,7 +128,7 @@ static int real_lock(void *host, int64_t *owner)
 {
     struct folder *folder = host;
     *owner = 0;
-    int fd = openat(folder->fd, lock_name, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    int fd = openat(folder->fd, lock_name, O_RDWR | O_CREAT | O_CLOEXEC, STORE_FILE_MODE);
     if (fd < 0)
         return -errno;
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -204,6 +207,12 @@ enum err store_files_open(struct store_files *files, const char *path, char *why
 enum err store_files_open_to_look(struct store_files *files, const char *path, char *why, size_t why_bytes)
 {
     return folder_open(files, path, why, why_bytes);
+}
+
+int store_files_folder(const struct store_files *files)
+{
+    const struct folder *folder = files->host;
+    return folder->fd;
 }
 
 void store_files_close(struct store_files *files)

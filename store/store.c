@@ -99,6 +99,7 @@ static enum err log_open(struct store *store, const struct store_options *option
         .verify = options->verify,
         .cut_damaged_tail = options->cut_damaged_tail,
         .read_only = options->read_only,
+        .outside_bytes_min = options->outside_bytes_min,
     };
     enum err err = wal_open(&store->wal, &log, &(struct wal_visitor){store_visit, store}, why, why_bytes);
     if (err != ERR_OK)
@@ -189,6 +190,16 @@ bool store_io_begin(struct store *store, int64_t now_ns, struct store_io *io)
 void store_io_done(struct store *store, int64_t now_ns, int64_t written, int synced)
 {
     wal_io_done(store->wal, now_ns, written, synced);
+}
+
+bool store_chore_begin(struct store *store, struct store_chore *what)
+{
+    return store->wal != NULL && wal_chore_begin(store->wal, what);
+}
+
+void store_chore_done(struct store *store, int64_t now_ns, int64_t result)
+{
+    wal_chore_done(store->wal, now_ns, result);
 }
 
 enum err store_flush(struct store *store, int64_t now_ns)

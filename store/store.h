@@ -50,6 +50,8 @@ struct store_options {
     bool cut_damaged_tail; /* --file_truncate_bad_eof: give up what lies behind the first damage */
     bool read_only;        /* for tools: recovers, and changes nothing on disk */
     uint32_t salt;         /* 0: random; a simulator gives one, so that a run can be repeated */
+    /* Segments of at least so many bytes are made and given up by store_chore_begin(); 0: none are. */
+    uint32_t outside_bytes_min;
 };
 
 /* Opens and recovers. What the limits do not allow any more is dropped before it returns. On error *store is
@@ -90,6 +92,16 @@ bool store_io_begin(struct store *store, int64_t now_ns, struct store_io *io);
  * again with store_tick(); other errors end the store: store_failed(). */
 void store_io_done(struct store *store, int64_t now_ns, int64_t written, int synced);
 
+/* Files of the log are made before they are needed, and given up when they are not, by calls of which each
+ * may take milliseconds. False: there is nothing to do, or one is under way. Else the owner makes the call,
+ * while appends, writes and reads go on, and answers by store_chore_done(): what the call had for a result,
+ * or -errno. Ask again then. What is not done in time is waited for by writes only. */
+bool store_chore_begin(struct store *store, struct store_chore *what);
+void store_chore_done(struct store *store, int64_t now_ns, int64_t result);
+
+/* The call, blocking, for owners without a ring. */
+int64_t store_chore_do(const struct store_files *files, const struct store_chore *what);
+
 /* Blocking: does all that is pending through store_files. For tests and tools. */
 MUST_USE enum err store_flush(struct store *store, int64_t now_ns);
 
@@ -122,6 +134,8 @@ struct store_channel *store_private_next(const struct store *store, const struct
 /* All channels in the order of their creation: NULL gives the first, the last gives NULL. */
 struct store_channel *store_channel_next(const struct store *store, const struct store_channel *channel);
 uint32_t store_channel_count(const struct store *store);
+/* Whether channels_max of them are there: why store_channel_create() said ERR_FULL, or not. */
+bool store_channels_full(const struct store *store);
 struct bytes store_channel_name(const struct store_channel *channel);
 const struct store_limits *store_channel_limits(const struct store_channel *channel);
 /* Those that a channel of this name would have. */

@@ -235,6 +235,11 @@ static enum err create(struct store *store, struct bytes name, int64_t now_ns, s
     return ERR_OK;
 }
 
+bool store_channels_full(const struct store *store)
+{
+    return store->channels_max != 0 && store_channel_count(store) >= store->channels_max;
+}
+
 enum err store_channel_create(struct store *store, struct bytes name, int64_t now_ns,
                               struct store_channel **out)
 {
@@ -243,7 +248,7 @@ enum err store_channel_create(struct store *store, struct bytes name, int64_t no
         return ERR_INVALID;
     if (find(store, name) != NULL)
         return ERR_EXISTS;
-    if (store->channels_max != 0 && store_channel_count(store) >= store->channels_max)
+    if (store_channels_full(store))
         return ERR_FULL;
     return create(store, name, now_ns, out);
 }

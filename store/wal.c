@@ -36,6 +36,8 @@ static void wal_free(struct wal *wal)
         if (wal->segments[i].file >= 0)
             wal->options.files.calls->close(wal->options.files.host, wal->segments[i].file);
     }
+    if (wal->chore.step > WAL_STEP_OPEN && wal->chore.step <= WAL_STEP_MADE)
+        wal->options.files.calls->close(wal->options.files.host, wal->chore.file);
     for (uint32_t i = 0; wal->windows != NULL && i < wal->window_count; i++)
         memory_free(wal->windows[i].bytes);
     memory_free(wal->windows);
@@ -160,6 +162,7 @@ enum err wal_close(struct wal *wal)
         if (err == ERR_OK && wal->claimed < wal->last_record_end &&
             wal_append(wal, WAL_NEEDED, RECORD_MARK, 0, TEXT(""), TEXT(""), &position) == ERR_OK)
             err = wal_flush(wal, wal->last_tick_ns);
+        wal_chores_finish(wal, wal->last_tick_ns);
         wal->options.files.calls->unlock(wal->options.files.host);
     }
     wal_free(wal);
@@ -352,6 +355,14 @@ static enum err seal_write(struct wal *wal)
     return err;
 }
 
+/* One that is needed at once: its file is there, or announced. */
+static enum err segment_begin(struct wal *wal, uint32_t capacity)
+{
+    if (!wal_chores_outside(wal) || capacity != wal->options.segment_bytes)
+        return wal_segment_make(wal, capacity);
+    return wal->disk_full || wal_segment_making(wal) != NULL ? ERR_FULL : wal_segment_announce(wal);
+}
+
 /* Ends the segment and goes on in the next, where a record of `size` bytes fits. */
 static enum err rotate(struct wal *wal, uint32_t size)
 {
@@ -364,7 +375,7 @@ static enum err rotate(struct wal *wal, uint32_t size)
     if (wal_segment_prepared(wal) && wal->segments[wal->active + 1].capacity < wanted)
         err = wal_segment_unmake(wal);
     if (err == ERR_OK && !wal_segment_prepared(wal))
-        err = wal_segment_make(wal, capacity);
+        err = segment_begin(wal, capacity);
     if (err == ERR_OK && wal->entry_count > 0)
         err = index_write(wal);
     if (err == ERR_OK)
@@ -385,7 +396,7 @@ static enum err bulk_room(struct wal *wal, uint64_t needed)
     uint32_t reserve = segment->capacity / 8 < WAL_RESERVE_BYTES ? segment->capacity / 8 : WAL_RESERVE_BYTES;
     if (wal_segment_prepared(wal) || needed + reserve <= segment->capacity - segment->end)
         return ERR_OK;
-    return wal->disk_full ? ERR_FULL : wal_segment_make(wal, wal->options.segment_bytes);
+    return wal->disk_full ? ERR_FULL : segment_begin(wal, wal->options.segment_bytes);
 }
 
 enum err wal_append(struct wal *wal, enum wal_class class, enum record_type type, uint32_t channel,

@@ -46,6 +46,8 @@ struct wal_options {
     bool verify;   /* recovery reads all records, not the indexes */
     bool cut_damaged_tail;
     bool read_only; /* changes nothing on disk: for tools */
+    /* Segments of at least so many bytes are made and given up by wal_chore_begin(); 0: none are. */
+    uint32_t outside_bytes_min;
 };
 
 /* One record as recovery sees it. From an index: a message without its data. RECORD_SHARED comes as a message
@@ -114,6 +116,32 @@ struct store_io {
 
 bool wal_io_begin(struct wal *wal, int64_t now_ns, struct store_io *io);
 void wal_io_done(struct wal *wal, int64_t now_ns, int64_t written, int synced);
+
+/* ---- files that are made and given up: see store_chore_begin() and store_chore_done() in store.h ---- */
+
+enum store_chore_kind {
+    STORE_CHORE_CREATE,  /* `name`, as STORE_OPEN_CREATE does; the result is the descriptor */
+    STORE_CHORE_OPEN,    /* `name`, likewise as STORE_OPEN_WRITE */
+    STORE_CHORE_RESERVE, /* `bytes` for `file` */
+    STORE_CHORE_WRITE,   /* `part` to `file` at `offset`, and sync it; the result is how much */
+    STORE_CHORE_RENAME,  /* `name` to `to` */
+    STORE_CHORE_REMOVE,  /* `name` */
+    STORE_CHORE_SYNC_FOLDER,
+};
+
+/* One call. What it points to stays until it is done. */
+struct store_chore {
+    enum store_chore_kind kind;
+    int file;
+    const char *name;
+    const char *to;
+    const struct iovec *part;
+    uint64_t offset;
+    uint64_t bytes;
+};
+
+bool wal_chore_begin(struct wal *wal, struct store_chore *what);
+void wal_chore_done(struct wal *wal, int64_t now_ns, int64_t result);
 
 /* Blocking: writes and syncs all, whatever the policy. */
 MUST_USE enum err wal_flush(struct wal *wal, int64_t now_ns);

@@ -27,6 +27,7 @@ struct wal_segment {
     uint64_t live_bytes; /* of records, and their entries, that the owner needs */
     uint64_t used_at;    /* when its descriptor was last used, in uses */
     int file;            /* -1: not open */
+    bool making;         /* announced, the last one: its file is not there, so nothing is written to it yet */
 };
 
 /* A piece of the log in memory; stays until it is written, and then as long as there is room for it. */
@@ -48,6 +49,37 @@ struct wal_window {
 struct wal_spare {
     uint32_t number;
     uint32_t capacity;
+};
+
+struct wal_name {
+    char text[STORE_FILE_NAME_BYTES_MAX];
+};
+
+enum wal_chore_step {
+    WAL_STEP_NONE,
+    WAL_STEP_CREATE, /* of a segment: its file, or */
+    WAL_STEP_OPEN,   /* a spare that becomes it; */
+    WAL_STEP_RESERVE,
+    WAL_STEP_HEADER,
+    WAL_STEP_NAME,
+    WAL_STEP_MADE,
+    WAL_STEP_KEEP, /* of the oldest: it becomes a spare, or */
+    WAL_STEP_REMOVE,
+    WAL_STEP_DROPPED,
+};
+
+/* A file that is made or given up, and how far that is: see wal_chore.c. */
+struct wal_chore {
+    enum wal_chore_step step; /* that is to be done, or under way */
+    struct wal_name name;     /* what it is called now, */
+    struct wal_name to;       /* and in the end */
+    uint32_t capacity;
+    uint32_t filled;
+    uint32_t written; /* of the header */
+    int file;         /* -1: none yet; the chore's until it is done */
+    bool keep;
+    uint8_t header[SEGMENT_HEADER_BYTES];
+    struct iovec part;
 };
 
 struct wal {
@@ -95,6 +127,10 @@ struct wal {
     int64_t last_sync_ns;
     int64_t retry_ns;
     int64_t last_tick_ns;
+
+    /* ---- files ---- */
+    struct wal_chore chore; /* in the owner's time */
+    bool chore_busy;        /* a step of it is under way */
 
     /* ---- space ---- */
     uint32_t clean_offset; /* in the oldest segment; 0: not begun */
@@ -144,31 +180,50 @@ static inline uint64_t wal_segment_live_bytes(const struct wal_segment *segment)
 struct wal_segment *wal_segment_find(const struct wal *wal, uint32_t number);
 
 /* "0000002a.wal" */
-struct wal_name {
-    char text[STORE_FILE_NAME_BYTES_MAX];
-};
 struct wal_name wal_segment_name(uint32_t number);
 struct wal_name wal_spare_name(uint32_t number);
 
 /* A place in the table behind the last. */
 MUST_USE enum err wal_segment_add(struct wal *wal, const struct wal_segment *segment);
 
-/* Makes the file of the next segment: on disk, with its header, before any record goes there. ERR_FULL: no
- * room, disk_full is set; ERR_SYSTEM, ERR_MEMORY. */
-MUST_USE enum err wal_segment_make(struct wal *wal, uint32_t capacity);
-
 /* Takes the prepared one back. */
 MUST_USE enum err wal_segment_unmake(struct wal *wal);
 
-/* Whether a segment behind the active one is there. */
+/* Whether a segment behind the active one is there, or announced. */
 bool wal_segment_prepared(const struct wal *wal);
 
 /* A descriptor to read from; closes another one if there are many. */
 MUST_USE enum err wal_segment_open(struct wal *wal, struct wal_segment *segment);
 void wal_segment_close(struct wal *wal, struct wal_segment *segment);
 
-/* The oldest one goes, or becomes a spare. */
+/* ---- wal_chore.c ---- */
+
+/* Says what went wrong with a file. ERR_FULL: no room, disk_full is set; ERR_SYSTEM. */
+MUST_USE enum err wal_segment_failed(struct wal *wal, const char *what, struct wal_name name, int result);
+
+/* Makes the file of the next segment, here and now: on disk, with its header, before any record goes there.
+ * ERR_FULL: no room, disk_full is set, or another one is being made; ERR_SYSTEM, ERR_MEMORY. */
+MUST_USE enum err wal_segment_make(struct wal *wal, uint32_t capacity);
+
+/* The oldest one goes, or becomes a spare, here and now. */
 MUST_USE enum err wal_segment_drop_oldest(struct wal *wal);
+
+/* Whether files are made and given up by wal_chore_begin(). */
+bool wal_chores_outside(const struct wal *wal);
+
+/* There will be a next segment, of the usual size: records may be appended to it. None is being made. */
+MUST_USE enum err wal_segment_announce(struct wal *wal);
+
+/* The one that is announced and not there yet; NULL: none. */
+struct wal_segment *wal_segment_making(const struct wal *wal);
+
+/* Does here and now what is left of chores; none is under way. */
+void wal_chores_finish(struct wal *wal, int64_t now_ns);
+
+/* ---- wal_io.c ---- */
+
+/* Nothing is acknowledged from here on. */
+void wal_fail(struct wal *wal);
 
 /* ---- wal.c ---- */
 

@@ -87,10 +87,13 @@ bool wal_io_begin(struct wal *wal, int64_t now_ns, struct store_io *io)
 {
     if (wal->io_busy || wal->failed || wal->stalled)
         return false;
+    struct wal_segment *segment = wal_segment_find(wal, position_segment(wal->written));
+    ASSERT(segment != NULL);
+    if (segment->making)
+        return false;
+    ASSERT(segment->file >= 0);
     *io = (struct store_io){.parts = wal->parts, .offset = position_offset(wal->written)};
     gather(wal, io);
-    struct wal_segment *segment = wal_segment_find(wal, position_segment(wal->written));
-    ASSERT(segment != NULL && segment->file >= 0);
     /* A segment is safe before anything of the next one is written: recovery counts on it. */
     bool ends = position_offset(wal->io_end) == segment->capacity;
     io->sync = wal->io_end > wal->synced && (ends || sync_due(wal, now_ns));
@@ -105,11 +108,16 @@ bool wal_io_begin(struct wal *wal, int64_t now_ns, struct store_io *io)
     return true;
 }
 
+void wal_fail(struct wal *wal)
+{
+    wal->acknowledged_at_failure = wal_acknowledged(wal);
+    wal->failed = true;
+}
+
 static void fail(struct wal *wal, const char *what, int64_t result)
 {
     struct wal_name name = wal_segment_name(position_segment(wal->written));
-    wal->acknowledged_at_failure = wal_acknowledged(wal);
-    wal->failed = true;
+    wal_fail(wal);
     wal_say(wal, "unable to %s %s at offset %u: %s; nothing is acknowledged any more", what, name.text,
             position_offset(wal->written), errno_text(result < 0 ? (int)-result : EIO).text);
 }
@@ -121,15 +129,11 @@ static void synced_up_to(struct wal *wal, int64_t now_ns, uint64_t position)
     wal->syncs++;
     if (wal->synced == wal->end)
         wal->sync_wanted = false;
-    if (wal->retire_end == 0 || wal->synced < wal->retire_end)
+    if (wal->retire_end == 0 || wal->synced < wal->retire_end || wal_chores_outside(wal))
         return;
     wal->retire_end = 0;
     /* What happens to it is told by wal_why(); a file that stays costs room only. */
-    if (wal_segment_drop_oldest(wal) == ERR_OK) {
-        wal->retired_segments++;
-        wal->clean_offset = 0;
-        wal->retry_ns = 0; /* there may be room now */
-    }
+    (void)!wal_segment_drop_oldest(wal);
 }
 
 void wal_io_done(struct wal *wal, int64_t now_ns, int64_t written, int synced)
@@ -167,13 +171,24 @@ void wal_io_done(struct wal *wal, int64_t now_ns, int64_t written, int synced)
         synced_up_to(wal, now_ns, wal->io_end);
 }
 
+/* What is to be written next goes to a file that is not there yet. */
+static bool waits_for_file(const struct wal *wal)
+{
+    const struct wal_segment *making = wal_segment_making(wal);
+    return making != NULL && making->number == position_segment(wal->written);
+}
+
 enum err wal_flush(struct wal *wal, int64_t now_ns)
 {
     const struct store_files *files = &wal->options.files;
     wal->sync_wanted = wal->synced < wal->end;
     wal->stalled = false;
     struct store_io io;
-    while (wal_io_begin(wal, now_ns, &io)) {
+    for (;;) {
+        if (waits_for_file(wal))
+            wal_chores_finish(wal, now_ns);
+        if (!wal_io_begin(wal, now_ns, &io))
+            break;
         int64_t written = 0;
         if (io.part_count > 0)
             written = files->calls->write(files->host, io.file, io.parts, io.part_count, io.offset);
@@ -193,7 +208,8 @@ enum err wal_flush(struct wal *wal, int64_t now_ns)
 static bool wants_segment(const struct wal *wal)
 {
     const struct wal_segment *segment = &wal->segments[wal->active];
-    return !wal_segment_prepared(wal) && segment->end > segment->capacity / 2;
+    return !wal_segment_prepared(wal) && wal_segment_making(wal) == NULL &&
+           segment->end > segment->capacity / 2;
 }
 
 /* Everything is on disk, but no record says so yet. */
@@ -209,10 +225,13 @@ void wal_tick(struct wal *wal, int64_t now_ns)
         wal->stalled = false;
         wal->disk_full = false;
     }
-    if (!wal->failed && !wal->disk_full && wants_segment(wal) &&
-        wal_segment_make(wal, wal->options.segment_bytes) != ERR_OK) {
-        wal->disk_full = true; /* or it cannot be made for another reason: wal_why() says it */
-        wal->retry_ns = now_ns + WAL_RETRY_NS;
+    if (!wal->failed && !wal->disk_full && wants_segment(wal)) {
+        enum err err = wal_chores_outside(wal) ? wal_segment_announce(wal)
+                                               : wal_segment_make(wal, wal->options.segment_bytes);
+        if (err != ERR_OK) {
+            wal->disk_full = true; /* or it cannot be made for another reason: wal_why() says it */
+            wal->retry_ns = now_ns + WAL_RETRY_NS;
+        }
     }
     uint64_t position = 0;
     bool at_rest = wal->end == wal->end_at_tick && now_ns - wal->last_tick_ns >= WAL_AT_REST_NS;

@@ -303,6 +303,41 @@ void loop_sync(struct loop *loop, struct loop_op *op, int fd)
     launch(sqe, op, false);
 }
 
+void loop_sync_whole(struct loop *loop, struct loop_op *op, int fd)
+{
+    struct io_uring_sqe *sqe = entry(loop);
+    io_uring_prep_fsync(sqe, fd, 0);
+    launch(sqe, op, false);
+}
+
+void loop_open_at(struct loop *loop, struct loop_op *op, int folder, const char *name, int flags, mode_t mode)
+{
+    struct io_uring_sqe *sqe = entry(loop);
+    io_uring_prep_openat(sqe, folder, name, flags, mode);
+    launch(sqe, op, false);
+}
+
+void loop_reserve(struct loop *loop, struct loop_op *op, int fd, uint64_t bytes)
+{
+    struct io_uring_sqe *sqe = entry(loop);
+    io_uring_prep_fallocate(sqe, fd, 0, 0, (off_t)bytes);
+    launch(sqe, op, false);
+}
+
+void loop_rename_at(struct loop *loop, struct loop_op *op, int folder, const char *from, const char *to)
+{
+    struct io_uring_sqe *sqe = entry(loop);
+    io_uring_prep_renameat(sqe, folder, from, folder, to, 0);
+    launch(sqe, op, false);
+}
+
+void loop_remove_at(struct loop *loop, struct loop_op *op, int folder, const char *name)
+{
+    struct io_uring_sqe *sqe = entry(loop);
+    io_uring_prep_unlinkat(sqe, folder, name, 0);
+    launch(sqe, op, false);
+}
+
 void loop_send(struct loop *loop, struct loop_op *op, int fd, const struct iovec *parts, uint32_t count)
 {
     ASSERT(count >= 1 && count <= LOOP_SEND_PARTS_MAX);

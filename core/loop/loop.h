@@ -67,6 +67,16 @@ void loop_write_through(struct loop *loop, struct loop_op *op, int fd, const str
                         uint32_t count, uint64_t offset);
 /* Completes when the file's data are on disk (fdatasync). */
 void loop_sync(struct loop *loop, struct loop_op *op, int fd);
+/* The same with all that the system knows of it: for folders, whose names these are. */
+void loop_sync_whole(struct loop *loop, struct loop_op *op, int fd);
+/* Calls with the names of a folder, or with a file's size: the kernel makes them elsewhere, because they may
+ * take milliseconds. Texts stay in place until it completes; the result of loop_open_at() is the descriptor.
+ */
+void loop_open_at(struct loop *loop, struct loop_op *op, int folder, const char *name, int flags,
+                  mode_t mode);
+void loop_reserve(struct loop *loop, struct loop_op *op, int fd, uint64_t bytes); /* from its beginning on */
+void loop_rename_at(struct loop *loop, struct loop_op *op, int folder, const char *from, const char *to);
+void loop_remove_at(struct loop *loop, struct loop_op *op, int folder, const char *name);
 /* Asks for the end of `target`, which then completes with -ECANCELED (or with what it had). */
 void loop_cancel(struct loop *loop, struct loop_op *target);
 

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { REQUEST_BYTES_MAX = 1024 };
+enum { REQUEST_BYTES_MAX = 1024, ASKS = 10 };
 #define ANSWER_NS (250 * NS_PER_MS)
 
 /* A protobuf text field of less than 2^14 bytes; what does not fit is left out, and refused by who reads it.
@@ -47,7 +47,7 @@ static void answer_take(struct control *control, struct desk_listener *listener,
                         const struct desk_message *message)
 {
     struct alone *alone = CONTAINER_OF(listener, struct alone, listener);
-    if (alone->known)
+    if (alone->known || (message->nobody && alone->asks_left > 0))
         return;
     known(control, alone);
     if (message->nobody) {
@@ -78,9 +78,10 @@ bool alone_listen(struct control *control, struct alone *alone, const struct str
     return desk_listen(control, &alone->listener, bytes_of(alone->inbox, sizeof alone->inbox), &err);
 }
 
-void alone_ask(struct control *control, struct alone *alone)
+/* The next time, of those that are left. */
+static void ask_once(struct control *control, struct alone *alone, int64_t wait_ns)
 {
-    bool asked = timers_set(&control->timers, &alone->timer, control->now_ns + ANSWER_NS) == ERR_OK &&
+    bool asked = timers_set(&control->timers, &alone->timer, control->now_ns + wait_ns) == ERR_OK &&
                  ask(control, alone, STREAMING_REQUEST_CONNECT, bytes_of(alone->inbox, sizeof alone->inbox));
     if (asked)
         return;
@@ -88,10 +89,21 @@ void alone_ask(struct control *control, struct alone *alone)
     control_end(control, 1);
 }
 
+void alone_ask(struct control *control, struct alone *alone, bool again)
+{
+    alone->asks_left = again ? ASKS - 1 : 0;
+    ask_once(control, alone, again ? ANSWER_NS / ASKS : ANSWER_NS);
+}
+
 void alone_due(struct control *control, struct alone *alone)
 {
     if (alone->known)
         return;
+    if (alone->asks_left > 0) {
+        alone->asks_left--;
+        ask_once(control, alone, ANSWER_NS / ASKS);
+        return;
+    }
     known(control, alone);
     service_alone(control);
 }

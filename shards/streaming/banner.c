@@ -73,8 +73,26 @@ static void rule_rows(struct log *log, const struct store_limits_rule *rule)
             rule->inactivity_max_ns == 0, false);
 }
 
+static void subject_rows(struct log *log, const struct streaming *machine)
+{
+    static const struct {
+        const char *words;
+        enum streaming_request_kind kind;
+    } subjects[] = {
+        {"Discover subject:          ", STREAMING_REQUEST_CONNECT},
+        {"Publish subject:           ", STREAMING_REQUEST_PUBLISH},
+        {"Subscribe subject:         ", STREAMING_REQUEST_SUBSCRIBE},
+        {"Subscription Close subject:", STREAMING_REQUEST_SUBSCRIPTION_CLOSE},
+        {"Unsubscribe subject:       ", STREAMING_REQUEST_UNSUBSCRIBE},
+        {"Close subject:             ", STREAMING_REQUEST_CLOSE},
+    };
+    for (size_t i = 0; i < COUNT_OF(subjects); i++)
+        log_line(log, LOG_DEBUG, "STREAM: %s %.*s", subjects[i].words,
+                 BYTES_PRINTF(streaming_subject(machine, subjects[i].kind)));
+}
+
 void streaming_banner_ready(struct log *log, const struct streaming_options *options,
-                            const struct store *store)
+                            const struct store *store, const struct streaming *machine)
 {
     char value[VALUE_BYTES];
     uint32_t channels = store_channel_count(store);
@@ -82,6 +100,8 @@ void streaming_banner_ready(struct log *log, const struct streaming_options *opt
         log_notice(log, "STREAM: Recovered %u channel(s)", channels);
     else
         log_notice(log, "STREAM: No recovered state");
+    if (options->debug)
+        subject_rows(log, machine);
     log_notice(log, "STREAM: Message store is %s", store_kind_name(store));
     if (options->store == STREAMING_STORE_FILE)
         log_notice(log, "STREAM: Store location: %s", options->folder);

@@ -5,6 +5,7 @@
 #define SHARDS_STREAMING_BANNER_H
 
 #include "core/base/log.h"
+#include "shards/streaming/machine.h"
 #include "shards/streaming/options.h"
 #include "store/store.h"
 
@@ -14,8 +15,8 @@ enum { STREAMING_SERVER_ID_BYTES = 22 };
 /* Who starts. */
 void streaming_banner_start(struct log *log, const struct streaming_options *options, struct bytes server_id);
 
-/* What the store has, what it may have, and that all is ready. */
+/* What the store has, what it may have, and that all is ready; for debugging the subjects too. */
 void streaming_banner_ready(struct log *log, const struct streaming_options *options,
-                            const struct store *store);
+                            const struct store *store, const struct streaming *machine);
 
 #endif

@@ -174,8 +174,9 @@ struct streaming_channel *channel_open(struct streaming *machine, struct bytes n
             machine_log(machine, LOG_NOTICE, "Channel \"%.*s\" has been created", BYTES_PRINTF(name));
             return channel;
         }
-        *error = err == ERR_FULL && !store_disk_full(machine->store) ? streaming_text(STREAMING_CHANNELS_FULL)
-                                                                     : machine_store_text(machine, err);
+        *error = err == ERR_FULL && store_channels_full(machine->store)
+                     ? streaming_text(STREAMING_CHANNELS_FULL)
+                     : machine_store_text(machine, err);
     }
     machine_log(machine, LOG_ERROR, "Creating channel \"%.*s\" failed: %.*s", BYTES_PRINTF(name),
                 BYTES_PRINTF(*error));

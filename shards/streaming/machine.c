@@ -17,18 +17,34 @@ uint32_t machine_hash(const struct streaming *machine, struct bytes bytes)
     return (uint32_t)hash_bytes(bytes, machine->hash_seed);
 }
 
-void machine_log(struct streaming *machine, enum log_level level, const char *format, ...)
+/* A line among outputs; whether it found room. */
+static bool log_put(struct outputs *outputs, uint64_t position, enum log_level level, const char *format,
+                    va_list arguments)
 {
     char line[LINE_BYTES_MAX];
-    va_list arguments;
-    va_start(arguments, format);
     int count = vsnprintf(line, sizeof line, format, arguments);
-    va_end(arguments);
     size_t bytes = count < 0 ? 0 : (size_t)count < sizeof line ? (size_t)count : sizeof line - 1;
     struct streaming_output output = {.kind = STREAMING_OUTPUT_LOG, .level = (uint8_t)level};
-    uint8_t *body = outputs_put(&machine->outputs, &output, bytes, 0);
+    uint8_t *body = outputs_put(outputs, &output, bytes, position);
     if (body != NULL)
         memcpy(body, line, bytes);
+    return body != NULL;
+}
+
+void machine_log(struct streaming *machine, enum log_level level, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)log_put(&machine->outputs, 0, level, format, arguments);
+    va_end(arguments);
+}
+
+void machine_log_held(struct streaming *machine, enum log_level level, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    machine->held_put += log_put(&machine->held, store_position(machine->store), level, format, arguments);
+    va_end(arguments);
 }
 
 uint8_t *machine_publish(struct streaming *machine, uint16_t via, struct bytes subject, struct bytes reply,

@@ -247,7 +247,12 @@ void publish_request(struct streaming *machine, const struct streaming_request *
     enum err err = channel == NULL ? ERR_OK : apply_publish(machine, channel, &publish);
     if (err != ERR_OK)
         error = machine_store_text(machine, err);
-    acknowledge(machine, request, publish.guid, channel == NULL || err != ERR_OK ? error : TEXT(""));
+    bool stored = channel != NULL && err == ERR_OK;
+    acknowledge(machine, request, publish.guid, stored ? TEXT("") : error);
+    if (UNLIKELY(machine->setup.trace) && stored && request->reply.count > 0)
+        machine_log_held(machine, LOG_TRACE, "[Client:%.*s] Acking Publisher subj=%.*s guid=%.*s",
+                         BYTES_PRINTF(publish.client_id), BYTES_PRINTF(publish.subject),
+                         BYTES_PRINTF(publish.guid));
 }
 
 /* ---- the replicated log ---- */

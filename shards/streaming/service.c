@@ -83,6 +83,7 @@ bool service_step(struct control *control, bool *retry)
     struct streaming_now moment = service_now(control);
     if (store_next_tick_ns(service->store) <= moment.wall_ns)
         store_tick(service->store, moment.wall_ns);
+    chores_begin(&service->chores, control->loop);
     for (uint32_t i = 0; i < service->group_count && service->clustered; i++)
         (void)replica_turn(service->groups[i].replica, moment);
     service_io_begin(control);
@@ -182,6 +183,13 @@ static const struct security_account *account_of(const struct control *control)
     return security_account_of(&security->accounts, user);
 }
 
+/* Whether there may be another server of our cluster id that clients would reach as well. */
+static bool others_reached(const struct control *control)
+{
+    const struct server_options *options = control->snapshot->options;
+    return control->outer != NULL || options->cluster.port != 0 || options->gateway.given;
+}
+
 static enum err listeners_start(struct control *control, struct streaming_service *service, char *why,
                                 size_t why_bytes)
 {
@@ -198,8 +206,8 @@ static enum err listeners_start(struct control *control, struct streaming_servic
     }
     /* Requests: when the node leads; when it is known that nobody else answers them; else now. */
     if (good && !service->clustered)
-        good = control->outer != NULL ? alone_listen(control, &service->alone, service->groups[0].machine)
-                                      : subjects_open(control, true);
+        good = others_reached(control) ? alone_listen(control, &service->alone, service->groups[0].machine)
+                                       : subjects_open(control, true);
     service->inbox.taker = service_answer_take;
     good = good && desk_listen(control, &service->inbox, streaming_inbox(service->groups[0].machine), &err);
     if (!good)
@@ -235,6 +243,7 @@ enum err service_start(struct control *control, char *why, size_t why_bytes)
     service->write_due_ns = INT64_MAX;
     service->write.kind = CONTROL_OP_STORE;
     service->sync.kind = CONTROL_OP_STORE;
+    service->chores.op.kind = CONTROL_OP_STORE;
     log_notice(control->log, "STREAM: Recovering the state...");
     enum err err = outer_start(control, why, why_bytes);
     if (err == ERR_OK)
@@ -250,9 +259,11 @@ enum err service_start(struct control *control, char *why, size_t why_bytes)
         service_close(control);
         return err;
     }
+    if (control->outer == NULL && !service->clustered && others_reached(control))
+        alone_ask(control, &service->alone, true);
+    else if (control->outer == NULL)
+        streaming_banner_ready(control->log, options, service->store, service->groups[0].machine);
     post_flush(&control->post);
-    if (control->outer == NULL)
-        streaming_banner_ready(control->log, options, service->store);
     return ERR_OK;
 }
 
@@ -260,9 +271,10 @@ void service_reached(struct control *control)
 {
     const struct streaming_service *service = control->streaming;
     if (!service->clustered)
-        alone_ask(control, &control->streaming->alone);
+        alone_ask(control, &control->streaming->alone, false);
     else
-        streaming_banner_ready(control->log, &control->snapshot->options->streaming, service->store);
+        streaming_banner_ready(control->log, &control->snapshot->options->streaming, service->store,
+                               service->groups[0].machine);
 }
 
 void service_alone_due(struct control *control)
@@ -277,7 +289,8 @@ void service_alone(struct control *control)
         control_end(control, 1);
         return;
     }
-    streaming_banner_ready(control->log, &control->snapshot->options->streaming, control->streaming->store);
+    streaming_banner_ready(control->log, &control->snapshot->options->streaming, control->streaming->store,
+                           control->streaming->groups[0].machine);
 }
 
 void service_stop(struct control *control)
@@ -296,7 +309,7 @@ void service_close(struct control *control)
     struct loop_completion completion;
     if (service == NULL)
         return;
-    while (service->write.in_flight + service->sync.in_flight > 0) {
+    while (service->write.in_flight + service->sync.in_flight + service->chores.op.in_flight > 0) {
         loop_wait(control->loop, -1);
         while (loop_next(control->loop, &completion)) {
             if (completion.op->kind == CONTROL_OP_STORE)

@@ -6,6 +6,7 @@
 
 #include "shards/control/control_internal.h"
 #include "shards/streaming/alone.h"
+#include "shards/streaming/chores.h"
 #include "shards/streaming/gather.h"
 #include "shards/streaming/groups.h"
 #include "shards/streaming/machine.h"
@@ -41,10 +42,11 @@ struct streaming_service {
     bool clustered;
     struct service_listener listeners[STREAMING_REQUEST_KINDS]; /* but for acks */
     struct desk_listener inbox;
-    struct alone alone; /* with a server outside only */
+    struct alone alone; /* where others can be reached */
     struct loop_op write;
     struct loop_op sync;
     struct store_io io; /* under way */
+    struct chores chores;
     int64_t written;
     struct gather gather;
     int64_t write_due_ns; /* of a write that waits for publishers; INT64_MAX: none does */

@@ -38,21 +38,29 @@ void service_io_begin(struct control *control)
         store_io_done(service->store, service->now.wall_ns, 0, 0);
 }
 
+static void failed_look(const struct control *control)
+{
+    if (!store_failed(control->streaming->store))
+        return;
+    log_fatal(control->log, "STREAM: unable to flush msg store: %s", store_error(control->streaming->store));
+    abort(); /* what a sync that failed has left on the disk nobody knows: the next start looks */
+}
+
 static void io_done(struct control *control, int synced)
 {
     struct streaming_service *service = control->streaming;
     store_io_done(service->store, service_now(control).wall_ns, service->written, synced);
     gather_done(&service->gather, control->now_ns, service->io.sync);
-    if (!store_failed(service->store))
-        return;
-    log_fatal(control->log, "STREAM: unable to flush msg store: %s", store_error(service->store));
-    abort(); /* what a sync that failed has left on the disk nobody knows: the next start looks */
+    failed_look(control);
 }
 
 void service_completed(struct control *control, const struct loop_completion *completion)
 {
     struct streaming_service *service = control->streaming;
-    if (completion->op == &service->sync) {
+    if (completion->op == &service->chores.op) {
+        chores_done(&service->chores, control->loop, service_now(control).wall_ns, completion->result);
+        failed_look(control);
+    } else if (completion->op == &service->sync) {
         io_done(control, completion->result);
     } else {
         service->written = completion->result;
@@ -83,6 +91,7 @@ enum err service_store_start(struct control *control, struct streaming_service *
         .rules = options->rules,
         .rule_count = options->rule_count,
         .cut_damaged_tail = options->cut_damaged_tail,
+        .outside_bytes_min = CHORES_SEGMENT_BYTES_MIN,
     };
     enum err err = ERR_OK;
     if (options->cluster.on) { /* the machine counts channels: their number has to be the same on each node */
@@ -103,5 +112,7 @@ enum err service_store_start(struct control *control, struct streaming_service *
         struct store_sharing sharing = sharing_of(&service->sharing);
         store_set_sharing(service->store, &sharing);
     }
+    service->chores.store = service->store;
+    service->chores.files = &service->files;
     return err;
 }

@@ -140,6 +140,7 @@ struct streaming_subscription {
     uint8_t *texts; /* of info */
     int64_t ack_wait_ns;
     uint64_t resume_sequence; /* while resuming: sent again up to here */
+    bool resumed;             /* its client has come back to what was there */
     bool recovered;           /* came with the store, so not all that is pending is due at once */
     uint64_t start_after;     /* responses of machine.held that must be out before it starts */
     uint8_t state;            /* enum subscription_state */
@@ -152,6 +153,9 @@ struct streaming_subscription {
     uint16_t addition_bytes;
     uint8_t addition[ACK_ADDITION_BYTES_MAX]; /* sent and acknowledged since the store was told last */
 };
+
+/* As the wire has it. */
+enum start_position { START_NEW_ONLY, START_LAST, START_TIME_DELTA, START_SEQUENCE, START_FIRST };
 
 /* A message that is in the store but not safe yet. */
 struct append {
@@ -232,6 +236,9 @@ uint32_t machine_hash(const struct streaming *machine, struct bytes bytes);
 
 /* A line for the log. */
 void machine_log(struct streaming *machine, enum log_level level, const char *format, ...) PRINTF_LIKE(3, 4);
+/* The same, behind the answers that wait for the store. */
+void machine_log_held(struct streaming *machine, enum log_level level, const char *format, ...)
+    PRINTF_LIKE(3, 4);
 
 /* A body to publish without waiting for the disk. NULL: memory is out. */
 uint8_t *machine_publish(struct streaming *machine, uint16_t via, struct bytes subject, struct bytes reply,
@@ -354,6 +361,17 @@ void subscription_settle(struct streaming *machine, struct streaming_subscriptio
 
 /* A subscription goes offline when it is a durable and not to be forgotten, else it is gone. */
 void subscription_leave(struct streaming *machine, struct streaming_subscription *subscription, bool forget);
+
+/* The moment that a request by time means. */
+int64_t start_moment_ns(const struct streaming *machine, const struct wire_subscription_request *request);
+
+/* ---- subscription_log.c ---- */
+
+/* It has begun, or come back; it is about to leave, and to be forgotten perhaps. */
+void subscription_log_begun(struct streaming *machine, const struct streaming_subscription *subscription,
+                            const struct wire_subscription_request *request);
+void subscription_log_left(struct streaming *machine, const struct streaming_subscription *subscription,
+                           bool forget);
 
 /* ---- subscriptions.c: the objects, and their records in the store ---- */
 

@@ -8,7 +8,6 @@
 
 #include <stdio.h>
 
-enum start_position { START_NEW_ONLY, START_LAST, START_TIME_DELTA, START_SEQUENCE, START_FIRST };
 enum { START_POSITIONS = START_FIRST + 1, ACK_INBOX_RANDOM = 22, ACK_INBOX_BYTES = 7 + ACK_INBOX_RANDOM };
 
 /* ---- validation ---- */
@@ -30,13 +29,20 @@ static enum streaming_text request_fault(const struct wire_subscription_request 
 
 /* ---- where to start ---- */
 
+int64_t start_moment_ns(const struct streaming *machine, const struct wire_subscription_request *request)
+{
+    int64_t moment_ns;
+    if (__builtin_sub_overflow(machine->now.wall_ns, request->start_delta_ns, &moment_ns))
+        return request->start_delta_ns < 0 ? INT64_MAX : INT64_MIN;
+    return moment_ns;
+}
+
 /* The sequence before the first one to be delivered. */
 static uint64_t start_of(const struct streaming *machine, const struct streaming_channel *channel,
                          const struct wire_subscription_request *request)
 {
     struct store_channel_figures figures = channel_figures(channel);
     uint64_t first = figures.first_sequence, last = figures.last_sequence, at = 0;
-    int64_t moment_ns;
     if (machine->setup
             .replicated) { /* the same on every node: where the store begins is not, and does not matter */
         first = 1;
@@ -55,26 +61,10 @@ static uint64_t start_of(const struct streaming *machine, const struct streaming
         at = request->start_sequence;
         return at < first ? first - 1 : at > last ? last : at - 1;
     case START_TIME_DELTA:
-        if (__builtin_sub_overflow(machine->now.wall_ns, request->start_delta_ns, &moment_ns))
-            moment_ns = request->start_delta_ns < 0 ? INT64_MAX : INT64_MIN;
-        at = store_sequence_at_time(channel->store, moment_ns);
+        at = store_sequence_at_time(channel->store, start_moment_ns(machine, request));
         return at == 0 ? 0 : at - 1;
     }
     return last;
-}
-
-static void start_log(struct streaming *machine, const struct streaming_subscription *subscription,
-                      const char *verb, const struct wire_subscription_request *request)
-{
-    static const char *const starts[START_POSITIONS] = {"new-only", "last message", "from time",
-                                                        "from sequence", "from beginning"};
-    machine_log(
-        machine, LOG_DEBUG,
-        "[Client:%.*s] %s %s%ssubscription, subject=%.*s, inbox=%.*s, subid=%llu, sending %s, seq=%llu",
-        BYTES_PRINTF(request->client_id), verb, request->durable_name.count > 0 ? "durable " : "",
-        request->group.count > 0 ? "queue " : "", BYTES_PRINTF(subscription->channel->name),
-        BYTES_PRINTF(subscription->info.inbox), (unsigned long long)subscription->info.id,
-        starts[request->start_position], (unsigned long long)subscription->info.last_sent + 1);
 }
 
 static void subscribe_propose(struct streaming *machine, const struct streaming_request *request,
@@ -123,6 +113,7 @@ static enum err apply_resume(struct streaming *machine, struct streaming_subscri
         if (err == ERR_OK) {
             memory_free(texts);
             subscription->said_last_sent = info->last_sent;
+            subscription->resumed = true;
             return ERR_OK;
         }
     }
@@ -282,7 +273,7 @@ static void subscribed(struct streaming *machine, const struct streaming_request
     struct bytes none = {NULL, 0};
     subscription->silent = subscription->client->failed_count > 0;
     machine_answer_subscription(machine, request, subscription->info.ack_inbox, none);
-    start_log(machine, subscription, subscription->pending.count > 0 ? "Resumed" : "Started new", read);
+    subscription_log_begun(machine, subscription, read);
     subscription->start_after = machine->held_put;
     list_push_last(&machine->starting, &subscription->starting);
 }

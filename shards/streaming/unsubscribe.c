@@ -137,10 +137,7 @@ static void group_leave(struct streaming *machine, struct streaming_subscription
 void subscription_leave(struct streaming *machine, struct streaming_subscription *subscription, bool forget)
 {
     struct streaming_channel *channel = subscription->channel;
-    machine_log(machine, LOG_DEBUG, "[Client:%.*s] %s subscription, subject=%.*s, inbox=%.*s, subid=%llu",
-                BYTES_PRINTF(subscription->info.client_id),
-                subscription->info.durable && !forget ? "Suspended" : "Removed", BYTES_PRINTF(channel->name),
-                BYTES_PRINTF(subscription->info.inbox), (unsigned long long)subscription->info.id);
+    subscription_log_left(machine, subscription, forget);
     if (subscription->group == NULL) {
         progress_undo(machine, subscription);
         progress_forget(subscription);

@@ -16,16 +16,19 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import stan_client
 from stan_client import FIRST, Nats, Refused, Stan
-from test_streaming import Failure, equal, true
+from stan_cases import Failure, equal, true
 from test_streaming_restart import Publisher, read_all
 
 DISK_MB, DISK_MORE_MB, SEGMENT_MB = 12, 48, 2
 BODY = b"x" * 30000
-TORN = 8
+TORN, KILLS = 8, 3
+# What is published to this channel passes through, and files of the log with it.
+CONFIG = 'streaming { store_limits { channels { "passing": { max_msgs: 5 } } } }'
 BINARY = LIBRARY = None
 
 
@@ -63,7 +66,11 @@ class Home:
         self.disk = disk
         self.folder = disk.folder if disk else tempfile.mkdtemp(prefix="faults-")
         self.store = os.path.join(self.folder, "store")
-        command = [BINARY, "--streaming", "-a", "127.0.0.1", "-p", "-1", "-st", "FILE", "-dir", self.store,
+        config = tempfile.NamedTemporaryFile("w", prefix="faults-conf-")
+        self.config = config  # goes with this object
+        config.write(CONFIG)
+        config.flush()
+        command = [BINARY, "-c", config.name, "-a", "127.0.0.1", "-p", "-1", "-st", "FILE", "-dir", self.store,
                    "-file_slice_max_bytes", f"{SEGMENT_MB}MB", "-hbi", "60s", *flags]
         self.command = disk.inside(*command) if disk else command
         self.wish = os.path.join(self.folder, "fault")
@@ -291,6 +298,53 @@ def writes_that_are_torn_at_sectors(home):
     crowd.check()
 
 
+def last_file(home):
+    return max(name for name in os.listdir(home.store) if name.endswith(".wal"))
+
+
+def flood(home, stop):
+    """Large messages, of which few are kept, until the server is gone."""
+    try:
+        client = Stan(Nats(home.port), "flood", connection_id=os.urandom(8))
+        while not stop.is_set() and client.nats.thread.is_alive():
+            for done in [client.publish_later("passing", 8 * BODY) for _ in range(16)]:
+                while client.nats.thread.is_alive() and not stop.is_set():
+                    try:
+                        done.get(timeout=0.1)
+                        break
+                    except queue.Empty:
+                        pass
+        client.nats.close()
+    except (OSError, Refused, queue.Empty):
+        pass
+
+
+def files_that_come_and_go(home):
+    """They are made and given up while messages go on, and the process dies at any moment of that; or there is no room."""
+    crowd = Crowd(home)
+    for turn in range(KILLS):
+        stop = threading.Event()
+        flooding = threading.Thread(target=flood, args=(home, stop), daemon=True)
+        crowd.begin()
+        flooding.start()
+        if turn % 2:
+            home.fault("make-enospc")
+        for _ in range(2):
+            name = last_file(home)
+            deadline = time.monotonic() + stan_client.WAIT
+            while last_file(home) == name:
+                true(time.monotonic() < deadline and home.process.poll() is None, "no new file")
+                time.sleep(0.0005 * turn)
+        crowd.some_more()
+        home.stop()
+        stop.set()
+        flooding.join(timeout=stan_client.WAIT)
+        crowd.end()
+        home.start()
+    true(int(last_file(home)[:8], 16) - len([n for n in os.listdir(home.store) if n.endswith(".wal")]) > 2, "none was given up")
+    crowd.check()
+
+
 def a_sync_that_fails_at_the_very_end(home):
     crowd = Crowd(home)
     crowd.begin()
@@ -350,6 +404,7 @@ CASES = (  # with flags of the server
     (a_write_that_fails,),
     (short_writes_and_a_moment_without_room,),
     (writes_that_are_torn_at_sectors,),
+    (files_that_come_and_go, "-file_slice_max_bytes", "8MB"),
     # With something that waits for its sync: else the end may have nothing to do.
     (a_sync_that_fails_at_the_very_end, "-file_sync=false", "-file_auto_sync", "1h"),
     (bits_that_flip,),

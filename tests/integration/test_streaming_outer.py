@@ -19,9 +19,8 @@ import threading
 import time
 
 import stan_client
-import test_streaming
 from stan_client import FIRST, Nats, Refused, Stan
-from test_streaming import Failure, Server, equal, true
+from stan_cases import Failure, Server, Under, equal, true
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tls"))
 from authority import Authority  # pylint: disable=wrong-import-position,import-error
@@ -421,7 +420,7 @@ def main():
     parser.add_argument("outer", nargs="*")
     parser.add_argument("--only", help="cases with this word in their name")
     options = parser.parse_args()
-    MYELIN = test_streaming.BINARY = os.path.abspath(options.binary)
+    MYELIN = Under.binary = os.path.abspath(options.binary)
     passed = failed = 0
     for binary in [MYELIN, *options.outer]:
         for function in CASES:

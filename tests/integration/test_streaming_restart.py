@@ -18,9 +18,8 @@ import time
 import shutil
 
 import stan_client
-import test_streaming
 from stan_client import FIRST, NEW_ONLY, Nats, Refused, Stan
-from test_streaming import Failure, Server, equal, refused, true
+from stan_cases import Failure, Server, Under, equal, refused, true
 
 CASES = []
 
@@ -138,6 +137,21 @@ def the_place_of_a_group_outlives_the_member_that_had_it(home):
     client.publish("foo")
     message = other.next()
     equal((message.sequence, message.redelivered), (3, False), "next")
+
+
+@case
+def a_window_that_was_full_is_full_after_the_restart(home):
+    """134, 137: the acks that were under way open it."""
+    client = Stan(home.nats(), "me")
+    subscription = client.subscribe("foo", in_flight=2, ack_wait=60)
+    client.publish_all("foo", [b"x"] * 6)
+    equal([m.sequence for m in subscription.next_all(2)], [1, 2], "before")
+    home.restart()
+    client.move(home.nats(), subscription)
+    true(subscription.silent(), "beyond the window")
+    for sequence in (1, 2):
+        subscription.ack(sequence)
+    equal([(m.sequence, m.redelivered) for m in subscription.next_all(2)], [(3, False), (4, False)], "after")
 
 
 @case
@@ -264,7 +278,7 @@ def main():
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--only", help="cases with this word in their name")
     options = parser.parse_args()
-    test_streaming.BINARY = os.path.abspath(options.binary)
+    Under.binary = os.path.abspath(options.binary)
     passed = failed = 0
     for function in [] if options.kills_only else CASES:
         if options.only is not None and options.only not in function.__name__:

@@ -10,6 +10,7 @@
  * the rest fsync-eio     the sync behind a write of its own says EIO write-eio     half of the bytes, and EIO
  *   write-enospc  nothing, and ENOSPC
  *   write-short   a third of the bytes, and so many are said
+ *   make-enospc   the room for a new file is not there, nor for the header of one that was used before
  *   torn          some of the sectors that the write covers, in no order; then the process dies
  *   end-eio       the sync behind the last blocking write, when the server ends, says EIO
  * Only the control core writes files through its ring, so one thread is here at a time; the others pass. */
@@ -110,7 +111,7 @@ static void look_at_write(struct io_uring_sqe *sqe)
     size_t bytes = parts_bytes((const struct iovec *)(uintptr_t)sqe->addr, sqe->len);
     if (wanted("torn"))
         tear(sqe);
-    if (wanted("write-enospc")) {
+    if (wanted("write-enospc") || (sqe->off == 0 && wanted("make-enospc"))) {
         fail(sqe, -ENOSPC);
     } else if (wanted("write-eio")) {
         write_some(sqe, bytes / 2);
@@ -132,6 +133,8 @@ static void look_at_submissions(struct io_uring *ring)
             look_at_write(sqe);
         else if (sqe->opcode == IORING_OP_FSYNC && wanted("fsync-eio"))
             fail(sqe, -EIO);
+        else if (sqe->opcode == IORING_OP_FALLOCATE && wanted("make-enospc"))
+            fail(sqe, -ENOSPC);
     }
 }
 

@@ -31,13 +31,17 @@ static struct store_limits_rule scene_rules[] = {
      .subscriptions_max = LIMIT_INHERITED},
 };
 
-static void scene_begin(struct scene *scene, uint64_t seed)
+/* Whether files are made by the store itself, or step by step between operations. */
+enum files_made { AT_ONCE, IN_STEPS };
+
+static void scene_begin(struct scene *scene, uint64_t seed, enum files_made files)
 {
     *scene = (struct scene){.world = world_new(seed)};
     random_seed(&scene->random, seed);
     scene->world.options.limits.messages_max = 12;
     scene->world.options.rules = scene_rules;
     scene->world.options.rule_count = 1;
+    scene->world.options.outside_bytes_min = files == IN_STEPS ? WAL_SEGMENT_BYTES_MIN : 0;
 }
 
 static enum err state_operation(struct scene *scene, struct store_channel *channel)
@@ -136,10 +140,23 @@ static void acknowledge(struct scene *scene)
         scene->acknowledged++;
 }
 
-/* What is seen after each operation, from a run in which nothing goes wrong: the model. */
-static void scene_rehearse(struct scene *scene, uint64_t seed)
+/* Some of the calls by which files are made and given up. */
+static void do_chores(struct scene *scene)
 {
-    scene_begin(scene, seed);
+    struct world *world = &scene->world;
+    struct store_chore chore;
+    if (world->options.outside_bytes_min == 0)
+        return;
+    for (uint32_t steps = random_below(&scene->random, 3); steps > 0; steps--) {
+        if (store_chore_begin(world->store, &chore))
+            store_chore_done(world->store, world->now_ns, store_chore_do(&world->options.files, &chore));
+    }
+}
+
+/* What is seen after each operation, from a run in which nothing goes wrong: the model. */
+static void scene_rehearse(struct scene *scene, uint64_t seed, enum files_made files)
+{
+    scene_begin(scene, seed, files);
     cr_assert_eq(world_open(&scene->world), ERR_OK, "%s", scene->world.why);
     cr_assert_eq(world_digest(&scene->world, &scene->digests[0]), ERR_OK);
     for (uint32_t i = 1; i <= OPERATIONS; i++) {
@@ -150,6 +167,7 @@ static void scene_rehearse(struct scene *scene, uint64_t seed)
             cr_assert_eq(world_flush(&scene->world), ERR_OK);
             store_tick(scene->world.store, scene->world.now_ns);
         }
+        do_chores(scene);
     }
     struct store_figures figures = store_figures(scene->world.store);
     cr_assert_gt(figures.retired_segments, 1, "the scene is too small to try cleaning");
@@ -169,6 +187,7 @@ static void scene_play(struct scene *scene)
             (void)!world_flush(&scene->world);
             store_tick(scene->world.store, scene->world.now_ns);
         }
+        do_chores(scene);
         acknowledge(scene);
         if (scene->world.disk->dead || store_failed(scene->world.store))
             return;
@@ -233,8 +252,11 @@ static void check_second_cut(struct scene *scene)
 static void check_goes_on(struct scene *scene)
 {
     uint64_t before = 0, after = 0;
-    for (int i = 0; i < 40; i++)
+    for (int i = 0; i < 40; i++) {
         cr_assert_eq(world_append(&scene->world, channel_names[i % 2], 2000), ERR_OK);
+        if (i % 20 == 0)
+            cr_assert_eq(world_flush(&scene->world), ERR_OK);
+    }
     cr_assert_eq(world_digest(&scene->world, &before), ERR_OK);
     cr_assert_eq(world_restart(&scene->world), ERR_OK, "%s", scene->world.why);
     cr_assert_eq(world_digest(&scene->world, &after), ERR_OK);
@@ -242,13 +264,14 @@ static void check_goes_on(struct scene *scene)
 }
 
 /* Runs the scene with a fault at each step in turn. */
-static void every_step(uint64_t seed, enum sim_fault fault, enum wal_sync sync, uint32_t stride)
+static void every_step(uint64_t seed, enum sim_fault fault, enum wal_sync sync, uint32_t stride,
+                       enum files_made files)
 {
     static struct scene model, scene;
-    scene_rehearse(&model, seed);
+    scene_rehearse(&model, seed, files);
     for (uint32_t at = 1;; at += stride) {
         cr_assert_lt(at, STEPS_MAX);
-        scene_begin(&scene, seed);
+        scene_begin(&scene, seed, files);
         random_seed(&scene.world.disk->random, seed * 1000 + at);
         scene.world.options.sync = sync;
         scene.world.options.sync_interval_ns = 50;
@@ -275,29 +298,39 @@ static void every_step(uint64_t seed, enum sim_fault fault, enum wal_sync sync, 
 
 Test(crash, a_power_cut_at_every_step_loses_nothing_that_was_acknowledged)
 {
-    every_step(1, SIM_CRASH, WAL_SYNC_ALWAYS, 1);
-    every_step(2, SIM_CRASH, WAL_SYNC_ALWAYS, 3);
-    every_step(3, SIM_CRASH, WAL_SYNC_ALWAYS, 3);
+    every_step(1, SIM_CRASH, WAL_SYNC_ALWAYS, 1, AT_ONCE);
+    every_step(2, SIM_CRASH, WAL_SYNC_ALWAYS, 3, AT_ONCE);
+    every_step(3, SIM_CRASH, WAL_SYNC_ALWAYS, 3, AT_ONCE);
 }
 
 Test(crash, a_process_that_dies_at_every_step_loses_nothing_that_was_acknowledged_whatever_the_policy)
 {
-    every_step(4, SIM_CRASH, WAL_SYNC_INTERVAL, 3);
-    every_step(5, SIM_CRASH, WAL_SYNC_NEVER, 3);
+    every_step(4, SIM_CRASH, WAL_SYNC_INTERVAL, 3, AT_ONCE);
+    every_step(5, SIM_CRASH, WAL_SYNC_NEVER, 3, AT_ONCE);
 }
 
 Test(crash, writes_and_syncs_that_fail_lose_nothing_that_was_acknowledged)
 {
-    every_step(6, SIM_EIO, WAL_SYNC_ALWAYS, 2);
+    every_step(6, SIM_EIO, WAL_SYNC_ALWAYS, 2, AT_ONCE);
 }
 
 Test(crash, a_disk_that_is_full_loses_nothing_that_was_acknowledged)
 {
-    every_step(7, SIM_NO_SPACE, WAL_SYNC_ALWAYS, 3);
-    every_step(8, SIM_NO_SPACE_ON, WAL_SYNC_ALWAYS, 3);
+    every_step(7, SIM_NO_SPACE, WAL_SYNC_ALWAYS, 3, AT_ONCE);
+    every_step(8, SIM_NO_SPACE_ON, WAL_SYNC_ALWAYS, 3, AT_ONCE);
 }
 
 Test(crash, short_writes_are_carried_on)
 {
-    every_step(9, SIM_SHORT, WAL_SYNC_ALWAYS, 2);
+    every_step(9, SIM_SHORT, WAL_SYNC_ALWAYS, 2, AT_ONCE);
+}
+
+Test(crash, files_that_are_made_in_steps_lose_nothing_that_was_acknowledged)
+{
+    every_step(10, SIM_CRASH, WAL_SYNC_ALWAYS, 2, IN_STEPS);
+    every_step(11, SIM_CRASH, WAL_SYNC_NEVER, 3, IN_STEPS);
+    every_step(12, SIM_EIO, WAL_SYNC_ALWAYS, 2, IN_STEPS);
+    every_step(13, SIM_NO_SPACE, WAL_SYNC_ALWAYS, 3, IN_STEPS);
+    every_step(14, SIM_NO_SPACE_ON, WAL_SYNC_ALWAYS, 3, IN_STEPS);
+    every_step(15, SIM_SHORT, WAL_SYNC_ALWAYS, 3, IN_STEPS);
 }

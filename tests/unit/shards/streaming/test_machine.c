@@ -32,6 +32,18 @@ static void expect_sequences(const struct scene *scene, const char *inbox, const
 
 /* ---- clients ---- */
 
+Test(streaming, while_the_holder_of_an_id_is_asked_others_do_not_wait)
+{
+    struct scene scene;
+    scene_open(&scene, NULL);
+    scene_connect(&scene, "me");
+    cr_expect_null(scene_connect(&scene, "me"), "the answer waits");
+    cr_expect_str_eq(scene_connect(&scene, "other"), "");
+    cr_expect_str_eq(scene_publish(&scene, "other", "foo"), "");
+    cr_expect_eq(streaming_figures(scene.machine).client_count, 2);
+    scene_close(&scene);
+}
+
 Test(streaming, a_silent_client_is_removed_after_so_many_heartbeats)
 {
     struct scene scene;
@@ -69,6 +81,25 @@ Test(streaming, an_answered_heartbeat_forgives_the_failed_ones)
         streaming_answer(scene.machine, scene.now, text(beat->reply), false);
     }
     cr_expect_eq(streaming_figures(scene.machine).client_count, 1);
+    scene_close(&scene);
+}
+
+Test(streaming, a_ping_of_a_client_whose_heartbeats_failed_brings_one_at_once)
+{
+    static const uint8_t ping[] = {0x0a, 2, 'm', 'e'};
+    struct scene scene;
+    scene_open(&scene, NULL);
+    scene_connect(&scene, "me");
+    scene_request(&scene, STREAMING_REQUEST_PING, "", "pong", ping, sizeof ping);
+    scene_wait(&scene, 1);
+    cr_expect_eq(scene_count(&scene, "hb.me"), 0, "none has failed");
+    scene_wait(&scene, 29999);
+    scene_wait(&scene, 10000);
+    cr_assert_eq(scene_count(&scene, "hb.me"), 1);
+    scene_request(&scene, STREAMING_REQUEST_PING, "", "pong", ping, sizeof ping);
+    scene_wait(&scene, 1);
+    cr_expect_eq(scene_count(&scene, "hb.me"), 2);
+    cr_expect_eq(scene_count(&scene, "pong"), 2);
     scene_close(&scene);
 }
 
@@ -287,6 +318,37 @@ Test(streaming, an_unused_channel_goes_when_its_time_is_over)
     scene_close(&scene);
 }
 
+/* Neither a durable that is away, nor its client's end by heartbeats, nor a restart. */
+Test(streaming, an_unused_channel_is_kept_by_nothing_that_is_not_there)
+{
+    struct scene scene = scene_new();
+    char ack[SCENE_TEXT_BYTES];
+    struct store_options options = {.limits = {.inactivity_max_ns = 1000000000}};
+    struct scene_wish durable = plain;
+    durable.durable = "d";
+    scene_open_file_as(&scene, &options);
+    scene_connect(&scene, "me");
+    scene_subscribe(&scene, &durable, ack);
+    scene_wait(&scene, 29999);
+    cr_expect_eq(streaming_figures(scene.machine).channel_count, 1, "it is there");
+    cr_expect_str_eq(scene_unsubscribe(&scene, "me", "foo", ack, true), "");
+    scene_wait(&scene, 1000);
+    cr_expect_eq(streaming_figures(scene.machine).channel_count, 0, "it is away");
+    scene_subscribe(&scene, &plain, ack);
+    for (int tens = 0; tens < 12; tens++)
+        scene_wait(&scene, 10000);
+    cr_expect_eq(streaming_figures(scene.machine).client_count, 0);
+    cr_expect_eq(streaming_figures(scene.machine).channel_count, 0, "its client is gone");
+    scene_connect(&scene, "me");
+    scene_publish(&scene, "me", "foo");
+    scene_restart(&scene);
+    scene_wait(&scene, 999);
+    cr_expect_eq(streaming_figures(scene.machine).channel_count, 1);
+    scene_wait(&scene, 1);
+    cr_expect_eq(streaming_figures(scene.machine).channel_count, 0, "found again, and not used");
+    scene_close(&scene);
+}
+
 struct start_case {
     const char *name;
     int32_t start;
@@ -357,6 +419,73 @@ Test(streaming, nothing_is_answered_or_delivered_before_it_is_on_disk)
     expect_sequences(&scene, "in", "1");
     cr_assert_eq(scene.count, 3);
     cr_expect_str_eq(scene.outputs[0].subject, "in", "the delivery comes before the acknowledgement");
+    scene_close(&scene);
+}
+
+/* Appends behind the machine's back until the store takes no more. */
+static void fill_store(struct scene *scene)
+{
+    static const uint8_t data[60000];
+    struct store_channel *channel = NULL;
+    enum err err = store_channel_create(scene->store, TEXT("fill"), scene->now.wall_ns, &channel);
+    for (size_t bytes = sizeof data; bytes > 0; bytes /= 2) {
+        uint64_t sequence;
+        do {
+            err = err != ERR_OK ? err
+                                : store_append(scene->store, channel, bytes_of(data, bytes),
+                                               scene->now.wall_ns, &sequence);
+        } while (err == ERR_OK);
+        cr_assert_eq(err, ERR_FULL);
+        err = ERR_OK;
+    }
+}
+
+/* Answers that say that the store is full. */
+static uint32_t refusals(const struct scene *scene)
+{
+    static const char words[] = "stan: too much waits for the store";
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < scene->count; i++)
+        count +=
+            strncmp(scene->outputs[i].subject, "answer.", 7) == 0 &&
+            memmem(scene->outputs[i].body, scene->outputs[i].body_bytes, words, sizeof words - 1) != NULL;
+    return count;
+}
+
+Test(streaming, a_store_that_takes_no_more_refuses_each_request_and_nothing_is_changed)
+{
+    struct scene scene = scene_new();
+    struct store_options small = {.buffer_bytes_max = 65536};
+    char ack[SCENE_TEXT_BYTES], second[SCENE_TEXT_BYTES];
+    scene_open_file_as(&scene, &small);
+    scene_connect(&scene, "me");
+    scene_subscribe(&scene, &plain, ack);
+    scene_publish(&scene, "me", "foo");
+    struct streaming_figures before = streaming_figures(scene.machine);
+    scene.syncs = false;
+    fill_store(&scene);
+    struct scene_wish durable = plain;
+    durable.durable = "d";
+    durable.inbox = "durable";
+    scene_forget(&scene);
+    scene_connect(&scene, "you");
+    scene_publish(&scene, "me", "foo");
+    scene_publish(&scene, "me", "new");
+    scene_subscribe(&scene, &durable, second);
+    struct streaming_figures after = streaming_figures(scene.machine);
+    cr_expect_eq(after.client_count, before.client_count);
+    cr_expect_eq(after.subscription_count, before.subscription_count);
+    scene.syncs = true;
+    scene_step(&scene);
+    cr_expect_eq(refusals(&scene), 4);
+    cr_expect_eq(scene_count(&scene, "in") + scene_count(&scene, "durable"), 0);
+    scene_forget(&scene);
+    cr_expect_str_eq(scene_publish(&scene, "you", "foo"), "stan: invalid publish request");
+    cr_expect_str_eq(scene_connect(&scene, "you"), "");
+    cr_expect_str_eq(scene_publish(&scene, "you", "foo"), "");
+    expect_sequences(&scene, "in", "2"); /* the sequence of what was refused */
+    cr_expect_str_eq(scene_subscribe(&scene, &durable, second), "");
+    expect_sequences(&scene, "durable", "1 2");
     scene_close(&scene);
 }
 
