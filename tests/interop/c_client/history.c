@@ -413,7 +413,8 @@ static bool history_replay(struct history *h)
 }
 
 /* On a thread of the library. The pipe holds some 2,000 events, more than can be on their way while the loop
- * waits for an answer: the publishes and the deliveries of two windows, and the 1,024 messages of a reader. */
+ * waits for an answer: the publishes and the deliveries of two windows, and the 1,024 messages of a reader.
+ */
 static void event_send(const struct history *h, struct event event)
 {
     if (write(h->ends[1], &event, sizeof(event)) != (ssize_t)sizeof(event)) {
