@@ -1,7 +1,7 @@
 /* tests/interop/c_client/history.c - what tests/interop/go/history.go does, by libnats: a publisher and a
  * durable subscriber that go on while leaders of a cluster die. In the flow: main() -> history_play(); the
- * library's threads
- * -> a pipe of events -> history_play()'s loop, which prints, acknowledges and publishes, and obeys stdin. */
+ * library's threads -> a pipe of events -> history_loop(), which prints, acknowledges and publishes, and
+ * obeys stdin. */
 #include "tests/interop/c_client/streaming.h"
 
 #include <poll.h>
@@ -15,6 +15,7 @@ enum {
     AHEAD_COUNT = 200,   /* acknowledged publishes in front of the slower durable */
     ACK_WAIT_MS = 1000,  /* then a publish has failed; a delivery is repeated */
     POLL_MS = 20,        /* then a publish that was refused at once is followed by the next */
+    ANSWER_MS = 10000,   /* in which a client that connects is answered */
     RECONNECT_MS = 50,   /* between two tries, for as long as it takes */
     PING_S = 1,          /* the least that there is */
     PINGS_OUT_MAX = 100, /* there may be no leader for a moment */
@@ -129,6 +130,7 @@ static bool history_subscribe(struct history *h)
     return good;
 }
 
+/* Asks again where nobody answers. */
 static stanConnection *history_connect(struct history *h, const char *client)
 {
     char id[CLIENT_BYTES];
@@ -136,7 +138,13 @@ static stanConnection *history_connect(struct history *h, const char *client)
     stanConnection *connection = NULL;
     snprintf(id, sizeof(id), "%s-%s", h->name, client);
     if (EXPECT_OK(&h->run, history_options(h, &options))) {
-        EXPECT_OK(&h->run, stanConnection_Connect(&connection, "test-cluster", id, options));
+        int64_t give_up_ms = now_ms() + ANSWER_MS;
+        natsStatus status = stanConnection_Connect(&connection, "test-cluster", id, options);
+        while (status != NATS_OK && now_ms() < give_up_ms) {
+            sleep_ms(POLL_MS);
+            status = stanConnection_Connect(&connection, "test-cluster", id, options);
+        }
+        EXPECT_STATUS(&h->run, status, NATS_OK);
     }
     stanConnOptions_Destroy(options);
     return connection;

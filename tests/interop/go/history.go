@@ -45,16 +45,24 @@ func say(format string, arguments ...any) {
 	fmt.Printf(format+"\n", arguments...)
 }
 
-// connect opens a client that looks for another server for as long as it takes.
+// connect opens a client that looks for another server for as long as it takes, and asks again where nobody answers: its
+// first request has one try, and there may be no leader at that moment.
 func (h *history) connect(client string) stan.Conn {
 	plain, err := nats.Connect(h.r.url, nats.ReconnectWait(50*time.Millisecond), nats.ReconnectJitter(0, 0),
 		nats.MaxReconnects(-1))
 	h.r.ok(err, "connect")
-	return h.r.stan(h.name+"-"+client, stan.NatsConn(plain), stan.Pings(streamingPing, streamingPings),
-		stan.PubAckWait(historyAckWait), stan.SetConnectionLostHandler(func(_ stan.Conn, err error) {
-			fmt.Fprintf(os.Stderr, "%s: connection lost: %v\n", client, err)
-			os.Exit(1)
-		}))
+	for started := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		connection, err := stan.Connect(clusterID, h.name+"-"+client, stan.NatsConn(plain),
+			stan.Pings(streamingPing, streamingPings), stan.PubAckWait(historyAckWait),
+			stan.SetConnectionLostHandler(func(_ stan.Conn, err error) {
+				fmt.Fprintf(os.Stderr, "%s: connection lost: %v\n", client, err)
+				os.Exit(1)
+			}))
+		if err == nil {
+			return connection
+		}
+		h.r.must(time.Since(started) < startWithin, "connect %s: %v", client, err)
+	}
 }
 
 func (h *history) subscribe() {

@@ -1,11 +1,13 @@
 // What ../go/history.go does, by stan.js: `main.mjs --history URLS NAME`.
 import readline from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
+import { must } from "./harness.mjs";
 import { connect, event } from "./streaming.mjs";
 
 const window = 16; // publishes that wait for their acknowledgement
 const ahead = 200; // acknowledged publishes in front of the slower durable
 const ackWaitMs = 1000; // then a publish has failed; a delivery is repeated
+const answerMs = 10000; // in which a client that connects is answered
 const durables = [
   { name: "one", inFlight: 1 },
   { name: "many", inFlight: 64 },
@@ -34,9 +36,14 @@ class History {
     this.stopping = false;
   }
 
-  /** A client that looks for another server for as long as it takes. */
+  /** A client that looks for another server for as long as it takes, and asks again where nobody answers. */
   async connect(client) {
-    const opened = await connect(this.run, `${this.name}-${client}`, this.options);
+    let opened;
+    for (const giveUp = Date.now() + answerMs; opened === undefined; ) {
+      opened = await connect(this.run, `${this.name}-${client}`, this.options).catch((error) =>
+        must(Date.now() < giveUp, `connect ${client}: ${error}`),
+      );
+    }
     opened.connection.on("connection_lost", (error) => {
       console.error(`${client}: connection lost: ${error}`);
       process.exit(1);
