@@ -3,6 +3,7 @@
 routes and its gateway connections: the rows of spec/gateways.md 21 that stand on both (numbers in the names), and what of
 sections 13 to 16 a peer can bring about. Runs against nats-server too, for proof of the rows.
 """
+import base64
 import os
 import re
 import select
@@ -71,6 +72,60 @@ def next_message(peer, line, body=b"x"):
 def handled(peer):
     if not peer.open_after(b""):
         raise Failure("the connection went")
+
+
+class Told:
+    """What an inbound connection makes of what it is told, as a nats-server would."""
+
+    def __init__(self):
+        self.plain, self.groups, self.states = set(), set(), {}
+
+    def take(self, line):
+        words = line.split(b" ", 2)
+        if words[0] == b"INFO" and b'"gateway_cmd_payload"' in line:
+            info = info_of(line)
+            self.states[base64.b64decode(info["gateway_cmd_payload"]).decode()] = info["gateway_cmd"]
+        elif words[:2] in ([b"RS+", b"APP"], [b"RS-", b"APP"]):
+            pattern = re.sub(rb" 1$", b"", words[2])
+            known = self.groups if b" " in pattern else self.plain
+            if words[0] == b"RS-":
+                known.discard(pattern)
+            elif known is self.groups or "APP" in self.states:  # before the list begins it would not be heard
+                known.add(pattern)
+
+
+def row_15_long_lists_while_they_change(world):
+    """More than is told in one turn, most of it of a member; it changes while it is told."""
+    count, mine = 60000, range(300)
+    client, route = Client(world.node), member(world)
+    sids = [client.subscribe(f"long.{n}") for n in mine]
+    for n in mine:
+        client.subscribe(f"long.{n}", "q")
+    route.send(b"".join(b"RS+ APP long.%d\r\n" % n for n in range(count)))
+    route.send(b"".join(b"RS+ APP long.%d q 1\r\n" % n for n in range(200, 500)))
+    client.flush()
+    handled(route)
+    gateway, _ = world.inbound()
+    told = Told()
+    while "APP" not in told.states:
+        told.take(gateway.line())
+    # Not there any more, but here; not here any more, but there; not there any more either.
+    moves, ends = range(10000, 20000), range(0, 300, 2)
+    client.send(b"".join(b"SUB long.%d m%d\r\n" % (n, n) for n in moves))
+    route.send(b"".join(b"RS- APP long.%d\r\n" % n for n in moves))
+    client.send(b"".join(b"UNSUB %d\r\n" % sids[n] for n in ends))
+    route.send(b"".join(b"RS- APP long.%d\r\n" % n for n in ends[::2]))
+    client.subscribe("done.here")  # what is told of one server or shard is in order: so these are last
+    route.send(b"RS+ APP done.there\r\n")
+    plain = {b"long.%d" % n for n in set(range(count)) - set(ends[::2])} | {b"done.here", b"done.there"}
+    groups = {b"long.%d q" % n for n in range(500)}
+    states = dict.fromkeys(("$G", "$SYS", "APP", "OTHER", "SVC", "CLI"), 3)
+    while (told.states, told.plain, told.groups) != (states, plain, groups):
+        line = gateway.line()
+        if line is None:
+            raise Failure("it ended")
+        told.take(line)
+    quiet(gateway, client)
 
 
 def row_20_a_member_wants(world):
