@@ -159,9 +159,9 @@ def row_21_26_one_hop(world):
     told_until_end_of(into, "APP")
     route, client = member(world), Client(world.node)
     client.subscribe("m.*")
-    client.flush()
+    into.until(r"^RS\+ APP m\.\*$")
     route.send(b"RS+ APP m.*\r\nRS+ APP m.* q 1\r\n")
-    into.until("m")
+    into.until(r"^RS\+ APP m\.\* q 1$")
     handled(route)
     route.buffer = b""
     into.send(b"RMSG APP m.1 1\r\nx\r\nRMSG APP m.2 | q 1\r\nx\r\nHMSG APP m.3 rep 12 13\r\nNATS/1.0\r\n\r\nx\r\n")
@@ -206,10 +206,9 @@ def row_39_members_share_what_comes_in(world):
     told_until_end_of(gateway, "APP")
     route, client = member(world), Client(world.node)
     client.subscribe("shared", "q")
-    client.flush()
     for weight in (1, 3):
-        route.send(b"RS+ APP shared q %d\r\nPING\r\n" % weight)
-        peer_has_taken(route)
+        route.send(b"RS+ APP shared q %d\r\nRS+ APP weight.%d\r\n" % (weight, weight))
+        gateway.until(f"weight.{weight}")
         client.messages.clear()
         route.buffer = b""
         gateway.send(b"RMSG APP shared | q 1\r\nx\r\n" * 400)
@@ -236,7 +235,8 @@ def row_46_answers_for_a_member(world):
     told_until_end_of(gateway, "APP")
     route, client = member(world), Client(world.node)
     client.subscribe("ib.*")
-    client.flush()
+    for peer in (gateway, route):
+        peer.until(r"^RS\+ APP ib")
     away = f"_GR_.{hash_of('GA')}.{hash_of(MEMBER)}.ib.1".encode()
     gateway.send(b"RMSG APP %s 1\r\nx\r\nHMSG APP %s 12 13\r\nNATS/1.0\r\n\r\nx\r\nRMSG APP %s re.ply 1\r\nx\r\n" % ((away,) * 3))
     next_message(route, b"RMSG APP %s 1" % away)
@@ -255,7 +255,7 @@ def row_49_who_else_wants_the_answer(world):
     told_until_end_of(into, "APP")
     client = Client(world.node)
     client.subscribe("ib.*")
-    client.flush()
+    into.until(r"^RS\+ APP ib")
     own = f"_GR_.{hash_of('GA')}.{hash_of(first['server_id'])}.".encode()
     into.send(b"RMSG APP %s_R_.abcdef.x 1\r\nx\r\nRMSG APP %sib.1 1\r\nx\r\n" % (own, own))
     next_message(out, b"RMSG APP ib.1 1")
@@ -271,7 +271,7 @@ def row_50_the_reply_to_a_reply(world):
     first = info_of(world.dial().line())
     client = Client(world.node)
     client.subscribe("work")
-    client.flush()
+    into.until(r"^RS\+ APP work")
     away = f"_GR_.{hash_of('GF')}.abcdef._INBOX.1".encode()
     into.send(b"RMSG APP work %s 1\r\nx\r\n" % away)
     pump([client], lambda: client.messages)
@@ -486,8 +486,9 @@ def row_12_services_are_of_the_requestors_server(world):
     exporter, importer = Client(world.node, "svc"), Client(world.node, "cli")
     exporter.subscribe("svc.req")
     importer.subscribe("my.req")
-    for client in (exporter, importer):
-        client.flush()
+    wanted = {b"RS+ SVC svc.req", b"RS+ CLI my.req"}
+    while wanted:
+        wanted.discard(gateway.until(r"^RS\+ (SVC|CLI) ").string)
     gateway.send(b"RMSG CLI my.req rep 1\r\n1\r\nRMSG SVC svc.req rep 1\r\n2\r\n")
     pump([exporter, importer], lambda: exporter.messages and importer.messages)
     expect([(m.subject, m.reply, m.body) for m in exporter.messages], [("svc.req", "rep", b"2")])
@@ -500,7 +501,7 @@ def row_70_a_member_without_gateways(world):
     client.subscribe("svc")
     client.subscribe("_GR_.>")
     client.subscribe("ib.*")
-    client.flush()
+    route.until(r"^RS\+ APP ib")
     route.send(gossip("GX", 5))
     wait_said(world, f'Received information about gateway "GX" from {MEMBER}, but gateway is not configured')
     away = f"_GR_.{hash_of('GA')}.abcdef.".encode()
