@@ -157,8 +157,10 @@ struct gateways_loss {
 };
 void gateways_tell_forgotten(void *context, struct bytes pattern, struct bytes queue, bool last);
 
-/* All that is wanted, for an inbound connection that has just been registered. */
+/* All that is wanted, for an inbound connection that has just been registered, as far as one turn goes; and
+ * the next turn's part, as long as route_walks() says so. */
 void gateways_tell_all(struct shard *shard, struct route_connection *connection);
+void gateways_tell_on(struct shard *shard, struct route_connection *connection);
 
 /* The snapshot is new, `before` are the old one's accounts: inbound connections are told of those that it
  * adds. */

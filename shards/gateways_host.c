@@ -303,6 +303,7 @@ void gateways_connection_closed(struct shard *shard, struct route_connection *co
     if (connection->gateway_inbound)
         gateways->inbound_count--;
     connection->gateway_inbound = false;
+    connection->gateway_telling = (struct gateway_telling){0};
     if (connection->gateway == ROUTE_NONE)
         return;
     gateways->up &= ~(1ULL << connection->gateway);

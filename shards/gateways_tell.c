@@ -1,6 +1,7 @@
 /* shards/gateways_tell.c - what this cluster wants, as other clusters hear it (spec/gateways.md 8.6, 8.7, 9);
  * see gateways.h. The interest of this server's shards and that of all routed servers stand in two indexes;
- * told is when their sum begins or ends. Every inbound connection is told everything from its beginning. */
+ * told is when their sum begins or ends. Every inbound connection is told everything from its beginning, by a
+ * walk in steps, so that a million patterns hold up nobody. */
 #include "shards/gateways.h"
 
 #include "core/base/log.h"
@@ -10,7 +11,11 @@
 #include "shards/route_connection.h"
 #include "shards/shard.h"
 
-enum { COMMAND_BYTES = 4096, PAYLOAD_BYTES = 2048 };
+enum {
+    COMMAND_BYTES = 4096,
+    PAYLOAD_BYTES = 2048,
+    TELL_PATTERNS_MAX = 2000, /* in a turn: some 0.2 ms */
+};
 
 static const struct bytes plainly = {NULL, 0};
 
@@ -29,10 +34,15 @@ static struct route_connection *next_inbound(struct shard *shard, struct route_c
 void gateways_tell(struct shard *shard, const struct shard_account *account, struct bytes pattern,
                    struct bytes queue, uint32_t before, uint32_t now, uint32_t other)
 {
-    if (other > 0 || (before > 0) == (now > 0) || account->host.configured == NULL)
+    if ((before > 0) == (now > 0) || account->host.configured == NULL)
         return;
-    for (struct route_connection *at = next_inbound(shard, NULL); at != NULL; at = next_inbound(shard, at))
-        route_tell_interest(&at->route, account->host.configured->name, pattern, queue, now > 0);
+    for (struct route_connection *at = next_inbound(shard, NULL); at != NULL; at = next_inbound(shard, at)) {
+        /* Of a peer that is still being told all, nobody knows whether it has heard of the other ones': they
+         * may go before the walk is there, and these have come behind it. */
+        bool tell = other == 0 || (now > 0 && at->gateway_telling.going);
+        if (tell)
+            route_tell_interest(&at->route, account->host.configured->name, pattern, queue, now > 0);
+    }
 }
 
 void gateways_tell_forgotten(void *context, struct bytes pattern, struct bytes queue, bool last)
@@ -45,28 +55,49 @@ void gateways_tell_forgotten(void *context, struct bytes pattern, struct bytes q
 
 /* ---- everything ---- */
 
-static void tell_queues(struct route_connection *connection, struct bytes name, struct index *index,
-                        const struct index *told)
+/* One step of a walk: `told` is the index that was walked before, with what needs not be told again. */
+struct telling {
+    struct route_connection *connection;
+    struct bytes account;
+    const struct index *told;
+    uint32_t left; /* what this turn may still look at */
+};
+
+static void tell(const struct telling *telling, struct bytes pattern, struct bytes queue)
 {
-    for (struct interest *at = index_next(index, NULL); at != NULL; at = index_next(index, at)) {
-        for (const struct queue_group *group = at->groups; group != NULL; group = group->next_in_interest) {
-            struct bytes pattern = interest_pattern(at), queue = queue_group_name(group);
-            bool wanted = group->members.count + group->remote_total > 0;
-            if (wanted && (told == NULL || index_wanted(told, pattern, queue) == 0))
-                route_tell_interest(&connection->route, name, pattern, queue, 1);
-        }
+    if (telling->told == NULL || index_wanted(telling->told, pattern, queue) == 0)
+        route_tell_interest(&telling->connection->route, telling->account, pattern, queue, 1);
+}
+
+static void tell_queues(void *context, struct interest *interest)
+{
+    struct telling *telling = context;
+    telling->left -= telling->left > 0;
+    for (const struct queue_group *group = interest->groups; group != NULL; group = group->next_in_interest) {
+        if (group->members.count + group->remote_total > 0)
+            tell(telling, interest_pattern(interest), queue_group_name(group));
     }
 }
 
-static void tell_plain(struct route_connection *connection, struct bytes name, struct index *index,
-                       const struct index *told)
+static void tell_plain(void *context, struct interest *interest)
 {
-    for (struct interest *at = index_next(index, NULL); at != NULL; at = index_next(index, at)) {
-        struct bytes pattern = interest_pattern(at);
-        bool wanted = at->plain.count > 0 || at->remote_shards != 0;
-        if (wanted && (told == NULL || index_wanted(told, pattern, plainly) == 0))
-            route_tell_interest(&connection->route, name, pattern, plainly, 1);
-    }
+    struct telling *telling = context;
+    telling->left -= telling->left > 0;
+    if (interest->plain.count > 0 || interest->remote_shards != 0)
+        tell(telling, interest_pattern(interest), plainly);
+}
+
+/* False: the turn is over before the index is. */
+static bool tell_index(struct telling *telling, const struct index *index, index_visit *visit,
+                       uint32_t *cursor)
+{
+    do {
+        if (telling->left == 0)
+            return false;
+        telling->left--;
+        *cursor = index_step(index, *cursor, visit, telling);
+    } while (*cursor != 0);
+    return true;
 }
 
 static void tell_command(struct shard *shard, struct route_connection *connection, struct bytes account,
@@ -89,38 +120,63 @@ static const struct shard_account *met(const struct shard *shard, const struct s
     return configured->id < shard->accounts.capacity ? shard->accounts.by_id[configured->id] : NULL;
 }
 
-/* Its plain interest, between the two commands; empty accounts are named too. */
-static void tell_account(struct shard *shard, struct route_connection *connection,
+/* Goes on with one account: its queue groups, or its plain interest between the two commands; empty accounts
+ * are named too. What changes meanwhile is told at once, by gateways_tell(), and what the walk meets is as it
+ * is then: so the last word about a pattern is the right one, and one that is said twice does no harm. False:
+ * the turn is over before the account is. */
+static bool tell_account(struct shard *shard, struct telling *telling, struct gateway_telling *at,
                          const struct security_account *configured)
 {
     const struct shard_account *account = met(shard, configured);
-    tell_command(shard, connection, configured->name, GATEWAY_COMMAND_LIST_BEGINS);
-    if (account != NULL) {
-        tell_plain(connection, configured->name, account->index, NULL);
-        if (account->remote != NULL)
-            tell_plain(connection, configured->name, account->remote, account->index);
-    }
-    tell_command(shard, connection, configured->name, GATEWAY_COMMAND_LIST_ENDS);
+    index_visit *visit = at->lists ? tell_plain : tell_queues;
+    telling->account = configured->name;
+    if (at->lists && !at->began)
+        tell_command(shard, telling->connection, configured->name, GATEWAY_COMMAND_LIST_BEGINS);
+    at->began = true;
+    telling->told = NULL;
+    if (account != NULL && !at->routed && !tell_index(telling, account->index, visit, &at->cursor))
+        return false;
+    at->routed = true;
+    telling->told = account == NULL ? NULL : account->index;
+    if (account != NULL && account->remote != NULL &&
+        !tell_index(telling, account->remote, visit, &at->cursor))
+        return false;
+    if (at->lists)
+        tell_command(shard, telling->connection, configured->name, GATEWAY_COMMAND_LIST_ENDS);
+    at->began = at->routed = false;
+    return true;
 }
 
-static void tell_account_queues(const struct shard *shard, struct route_connection *connection,
-                                const struct security_account *configured)
+/* The same at once. */
+static void tell_whole_account(struct shard *shard, struct route_connection *connection, bool lists,
+                               const struct security_account *configured)
 {
-    const struct shard_account *account = met(shard, configured);
-    if (account == NULL)
-        return;
-    tell_queues(connection, configured->name, account->index, NULL);
-    if (account->remote != NULL)
-        tell_queues(connection, configured->name, account->remote, account->index);
+    struct gateway_telling at = {.lists = lists};
+    struct telling telling = {.connection = connection};
+    do {
+        telling.left = UINT32_MAX;
+    } while (!tell_account(shard, &telling, &at, configured));
+}
+
+void gateways_tell_on(struct shard *shard, struct route_connection *connection)
+{
+    const struct security_accounts *accounts = &shard->context.security->accounts;
+    struct gateway_telling *at = &connection->gateway_telling;
+    struct telling telling = {.connection = connection, .left = TELL_PATTERNS_MAX};
+    while (at->going) {
+        for (; at->account < accounts->count; at->account++) {
+            if (telling.left == 0 || !tell_account(shard, &telling, at, accounts->all[at->account]))
+                return;
+            telling.left -= telling.left > 0; /* an empty one costs something too */
+        }
+        *at = (struct gateway_telling){.going = !at->lists, .lists = true}; /* of all accounts groups first */
+    }
 }
 
 void gateways_tell_all(struct shard *shard, struct route_connection *connection)
 {
-    const struct security_accounts *accounts = &shard->context.security->accounts;
-    for (uint32_t i = 0; i < accounts->count; i++)
-        tell_account_queues(shard, connection, accounts->all[i]);
-    for (uint32_t i = 0; i < accounts->count; i++)
-        tell_account(shard, connection, accounts->all[i]);
+    connection->gateway_telling = (struct gateway_telling){.going = true};
+    gateways_tell_on(shard, connection);
 }
 
 static bool was_there(const struct security_accounts *accounts, uint32_t id)
@@ -171,8 +227,12 @@ void gateways_snapshot_use(struct shard *shard, const struct security_accounts *
             continue;
         for (struct route_connection *at = next_inbound(shard, NULL); at != NULL;
              at = next_inbound(shard, at)) {
-            tell_account_queues(shard, at, accounts->all[i]);
-            tell_account(shard, at, accounts->all[i]);
+            tell_whole_account(shard, at, false, accounts->all[i]);
+            tell_whole_account(shard, at, true, accounts->all[i]);
         }
+    }
+    for (struct route_connection *at = next_inbound(shard, NULL); at != NULL; at = next_inbound(shard, at)) {
+        if (at->gateway_telling.going) /* accounts have other places now: once more, which does no harm */
+            at->gateway_telling = (struct gateway_telling){.going = true};
     }
 }

@@ -488,7 +488,10 @@ void remotes_step(struct shard *shard)
         if (connection->waits_for_forgetting && !still_forgetting(shard, connection))
             route_connection_resume(shard, connection);
         if (route_walks(connection)) {
-            remotes_tell_step(shard, connection);
+            if (connection->gateway_telling.going)
+                gateways_tell_on(shard, connection);
+            else
+                remotes_tell_step(shard, connection);
             route_connection_resume(shard, connection);
         }
         route_connection_step(shard, connection);

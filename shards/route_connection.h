@@ -39,6 +39,16 @@ struct route_telling {
     struct route_walk at;
 };
 
+/* How far an inbound connection of another cluster has been told what this one wants. */
+struct gateway_telling {
+    bool going;
+    bool lists;       /* all queue groups are told: now account by account the rest */
+    bool began;       /* with that account, */
+    bool routed;      /* whose own index is done: now that of the routes */
+    uint32_t account; /* its place among all, */
+    uint32_t cursor;  /* and where in that index (index_step()) */
+};
+
 /* How far what a peer said is looked at that it may not want any more. */
 struct route_dropping {
     bool going;
@@ -82,6 +92,7 @@ struct route_connection {
     bool
         waits_for_forgetting; /* it is not read from before what others with its number wanted is forgotten */
     struct route_telling telling;
+    struct gateway_telling gateway_telling;
     struct route_dropping dropping;
     struct gateway_unknown *gateway_unknown; /* NULL: none yet */
     /* Accounts that it spoke of lately, by a hash of the name; forgotten with a new snapshot. */
@@ -97,7 +108,8 @@ static inline struct route_connection *route_connection_of(struct route *route)
 static inline bool route_walks(const struct route_connection *connection)
 {
     return connection->state == ROUTE_CONNECTION_OPEN &&
-           (connection->telling.all || connection->telling.changes || connection->dropping.going);
+           (connection->telling.all || connection->telling.changes || connection->dropping.going ||
+            connection->gateway_telling.going);
 }
 
 /* Makes a connection of what the control core sends, and greets. Takes socket and greeting. NULL: no memory,

@@ -3,6 +3,7 @@
 routes and its gateway connections: the rows of spec/gateways.md 21 that stand on both (numbers in the names), and what of
 sections 13 to 16 a peer can bring about. Runs against nats-server too, for proof of the rows.
 """
+import base64
 import os
 import re
 import select
@@ -73,6 +74,60 @@ def handled(peer):
         raise Failure("the connection went")
 
 
+class Told:
+    """What an inbound connection makes of what it is told, as a nats-server would."""
+
+    def __init__(self):
+        self.plain, self.groups, self.states = set(), set(), {}
+
+    def take(self, line):
+        words = line.split(b" ", 2)
+        if words[0] == b"INFO" and b'"gateway_cmd_payload"' in line:
+            info = info_of(line)
+            self.states[base64.b64decode(info["gateway_cmd_payload"]).decode()] = info["gateway_cmd"]
+        elif words[:2] in ([b"RS+", b"APP"], [b"RS-", b"APP"]):
+            pattern = re.sub(rb" 1$", b"", words[2])
+            known = self.groups if b" " in pattern else self.plain
+            if words[0] == b"RS-":
+                known.discard(pattern)
+            elif known is self.groups or "APP" in self.states:  # before the list begins it would not be heard
+                known.add(pattern)
+
+
+def row_15_long_lists_while_they_change(world):
+    """More than is told in one turn, most of it of a member; it changes while it is told."""
+    count, mine = 60000, range(300)
+    client, route = Client(world.node), member(world)
+    sids = [client.subscribe(f"long.{n}") for n in mine]
+    for n in mine:
+        client.subscribe(f"long.{n}", "q")
+    route.send(b"".join(b"RS+ APP long.%d\r\n" % n for n in range(count)))
+    route.send(b"".join(b"RS+ APP long.%d q 1\r\n" % n for n in range(200, 500)))
+    client.flush()
+    handled(route)
+    gateway, _ = world.inbound()
+    told = Told()
+    while "APP" not in told.states:
+        told.take(gateway.line())
+    # Not there any more, but here; not here any more, but there; not there any more either.
+    moves, ends = range(10000, 20000), range(0, 300, 2)
+    client.send(b"".join(b"SUB long.%d m%d\r\n" % (n, n) for n in moves))
+    route.send(b"".join(b"RS- APP long.%d\r\n" % n for n in moves))
+    client.send(b"".join(b"UNSUB %d\r\n" % sids[n] for n in ends))
+    route.send(b"".join(b"RS- APP long.%d\r\n" % n for n in ends[::2]))
+    client.subscribe("done.here")  # what is told of one server or shard is in order: so these are last
+    route.send(b"RS+ APP done.there\r\n")
+    plain = {b"long.%d" % n for n in set(range(count)) - set(ends[::2])} | {b"done.here", b"done.there"}
+    groups = {b"long.%d q" % n for n in range(500)}
+    states = dict.fromkeys(("$G", "$SYS", "APP", "OTHER", "SVC", "CLI"), 3)
+    while (told.states, told.plain, told.groups) != (states, plain, groups):
+        line = gateway.line()
+        if line is None:
+            raise Failure("it ended")
+        told.take(line)
+    quiet(gateway, client)
+
+
 def row_20_a_member_wants(world):
     """Told is what the whole cluster wants, once."""
     gateway, _ = world.inbound()
@@ -104,9 +159,9 @@ def row_21_26_one_hop(world):
     told_until_end_of(into, "APP")
     route, client = member(world), Client(world.node)
     client.subscribe("m.*")
-    client.flush()
+    into.until(r"^RS\+ APP m\.\*$")
     route.send(b"RS+ APP m.*\r\nRS+ APP m.* q 1\r\n")
-    into.until("m")
+    into.until(r"^RS\+ APP m\.\* q 1$")
     handled(route)
     route.buffer = b""
     into.send(b"RMSG APP m.1 1\r\nx\r\nRMSG APP m.2 | q 1\r\nx\r\nHMSG APP m.3 rep 12 13\r\nNATS/1.0\r\n\r\nx\r\n")
@@ -151,10 +206,9 @@ def row_39_members_share_what_comes_in(world):
     told_until_end_of(gateway, "APP")
     route, client = member(world), Client(world.node)
     client.subscribe("shared", "q")
-    client.flush()
     for weight in (1, 3):
-        route.send(b"RS+ APP shared q %d\r\nPING\r\n" % weight)
-        peer_has_taken(route)
+        route.send(b"RS+ APP shared q %d\r\nRS+ APP weight.%d\r\n" % (weight, weight))
+        gateway.until(f"weight.{weight}")
         client.messages.clear()
         route.buffer = b""
         gateway.send(b"RMSG APP shared | q 1\r\nx\r\n" * 400)
@@ -181,7 +235,8 @@ def row_46_answers_for_a_member(world):
     told_until_end_of(gateway, "APP")
     route, client = member(world), Client(world.node)
     client.subscribe("ib.*")
-    client.flush()
+    for peer in (gateway, route):
+        peer.until(r"^RS\+ APP ib")
     away = f"_GR_.{hash_of('GA')}.{hash_of(MEMBER)}.ib.1".encode()
     gateway.send(b"RMSG APP %s 1\r\nx\r\nHMSG APP %s 12 13\r\nNATS/1.0\r\n\r\nx\r\nRMSG APP %s re.ply 1\r\nx\r\n" % ((away,) * 3))
     next_message(route, b"RMSG APP %s 1" % away)
@@ -200,7 +255,7 @@ def row_49_who_else_wants_the_answer(world):
     told_until_end_of(into, "APP")
     client = Client(world.node)
     client.subscribe("ib.*")
-    client.flush()
+    into.until(r"^RS\+ APP ib")
     own = f"_GR_.{hash_of('GA')}.{hash_of(first['server_id'])}.".encode()
     into.send(b"RMSG APP %s_R_.abcdef.x 1\r\nx\r\nRMSG APP %sib.1 1\r\nx\r\n" % (own, own))
     next_message(out, b"RMSG APP ib.1 1")
@@ -216,7 +271,7 @@ def row_50_the_reply_to_a_reply(world):
     first = info_of(world.dial().line())
     client = Client(world.node)
     client.subscribe("work")
-    client.flush()
+    into.until(r"^RS\+ APP work")
     away = f"_GR_.{hash_of('GF')}.abcdef._INBOX.1".encode()
     into.send(b"RMSG APP work %s 1\r\nx\r\n" % away)
     pump([client], lambda: client.messages)
@@ -285,7 +340,7 @@ def row_59_members_come_and_go(world):
 
 def row_76_forgotten_and_found(world):
     """A cluster that nobody configured is forgotten when no address of it answers, and comes back when it dials."""
-    listener = another(world)
+    listener, looks = another(world), []
     port = listener.getsockname()[1]
 
     def comes(to):
@@ -302,8 +357,9 @@ def row_76_forgotten_and_found(world):
         peer, _ = world.inbound("GY", name="Y", gateway_urls=[])
         lines = told_until_end_of(peer, "APP")
         client = Client(world.node)
-        client.subscribe("told")
-        while (line := peer.line()) != b"RS+ APP told":
+        looks.append(None)
+        client.subscribe(f"told.{len(looks)}")  # the last one's may still be there
+        while (line := peer.line()) != b"RS+ APP told.%d" % len(looks):
             lines.append(line)
         handled(peer)
         lines.append(peer.buffer)
@@ -410,13 +466,42 @@ row_13_lame_duck.dials = True
 row_13_lame_duck.top = 'lame_duck_grace_period: "25s"\nlame_duck_duration: "60s"\n'
 
 
+def row_7_a_peer_without_headers(world):
+    out, _ = world.outbound(headers=False)
+    listing(out, "h")
+    client = Client(world.node)
+    client.publish("h", b"x", "rep", b"NATS/1.0\r\na: b\r\n\r\n")
+    next_message(out, b"RMSG APP h rep 1")
+    client.publish("h", b"", None, b"NATS/1.0\r\n\r\n")
+    next_message(out, b"RMSG APP h 0", b"")
+
+
+row_7_a_peer_without_headers.dials = True
+
+
+def row_12_services_are_of_the_requestors_server(world):
+    """What comes for an importer's subject from another cluster has been served there."""
+    gateway, _ = world.inbound()
+    told_until_end_of(gateway, "SVC")
+    exporter, importer = Client(world.node, "svc"), Client(world.node, "cli")
+    exporter.subscribe("svc.req")
+    importer.subscribe("my.req")
+    wanted = {b"RS+ SVC svc.req", b"RS+ CLI my.req"}
+    while wanted:
+        wanted.discard(gateway.until(r"^RS\+ (SVC|CLI) ").string)
+    gateway.send(b"RMSG CLI my.req rep 1\r\n1\r\nRMSG SVC svc.req rep 1\r\n2\r\n")
+    pump([exporter, importer], lambda: exporter.messages and importer.messages)
+    expect([(m.subject, m.reply, m.body) for m in exporter.messages], [("svc.req", "rep", b"2")])
+    expect([(m.subject, m.reply, m.body) for m in importer.messages], [("my.req", "rep", b"1")])
+
+
 def row_70_a_member_without_gateways(world):
     """It says so when others tell of clusters; what answers for other clusters is an ordinary subject here."""
     route, client = member(world), Client(world.node)
     client.subscribe("svc")
     client.subscribe("_GR_.>")
     client.subscribe("ib.*")
-    client.flush()
+    route.until(r"^RS\+ APP ib")
     route.send(gossip("GX", 5))
     wait_said(world, f'Received information about gateway "GX" from {MEMBER}, but gateway is not configured')
     away = f"_GR_.{hash_of('GA')}.abcdef.".encode()
