@@ -459,9 +459,10 @@ partition-check: $(out)/myelin ## clusters and super-clusters whose network brea
 
 test_targets += imports-check
 .PHONY: imports-check
-imports-check: $(out)/myelin ## imports at their bounds, and which are refused; latency samples of services, over shards and servers
+imports-check: $(out)/myelin ## imports and their bounds, mappings for clusters, latency samples of services, over shards and servers
 	python3 -B tests/integration/test_imports.py $(out)/myelin
 	python3 -B tests/integration/test_import_rules.py $(out)/myelin $(if $(filter check,$(VARIANT)),$(nats_server))
+	python3 -B tests/integration/test_mappings.py $(out)/myelin $(nats_server) $(newest_nats_server)
 	python3 -B tests/integration/test_latency.py $(out)/myelin $(nats_server) $(newest_nats_server)
 
 # Compared with the nats-server that is installed, and with the newest one where bench/compare.py has built it.

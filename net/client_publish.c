@@ -154,8 +154,9 @@ static enum mapping_result map(struct client *client, const struct mapping *mapp
 {
     struct session_context *context = client->context;
     size_t count = 0;
-    enum mapping_result result = mapping_apply(mapping, message->subject, &context->random,
-                                               context->mapped_subject, TRANSFORM_SUBJECT_BYTES_MAX, &count);
+    enum mapping_result result =
+        mapping_apply(mapping, message->subject, context->info->cluster, &context->random,
+                      context->mapped_subject, TRANSFORM_SUBJECT_BYTES_MAX, &count);
     if (result == MAPPING_TO)
         message->subject = bytes_of(context->mapped_subject, count);
     else if (result == MAPPING_LOST)

@@ -118,8 +118,8 @@ static bool mapped(struct shard *shard, struct calls *calls, const struct shard_
     size_t count = 0;
     if (mapping == NULL)
         return true;
-    switch (mapping_apply(mapping, *subject, &shard->context.random, out, SCRATCH_BYTES - calls->scratch_used,
-                          &count)) {
+    switch (mapping_apply(mapping, *subject, shard->info.cluster, &shard->context.random, out,
+                          SCRATCH_BYTES - calls->scratch_used, &count)) {
     case MAPPING_SAME:
         return true;
     case MAPPING_LOST:

@@ -32,6 +32,15 @@ static uint32_t weight_of(const struct mapping_destination *destinations, uint32
     return weight;
 }
 
+/* How many are for a cluster. */
+static uint32_t named_count(const struct mapping_destination *destinations, uint32_t count)
+{
+    uint32_t named = 0;
+    for (uint32_t i = 0; i < count; i++)
+        named += destinations[i].cluster.count > 0;
+    return named;
+}
+
 static bool source_listed(const struct mapping_destination *destinations, uint32_t count, struct bytes source)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -76,7 +85,9 @@ bool mapping_compile(struct mapping *mapping, struct bytes source,
     }
     *mapping = (struct mapping){.source = bytes_of(copy, source.count), .targets = targets};
     mapping->wildcard = subject_has_wildcard(source);
-    mapping->steady = count <= 1;
+    uint32_t named = named_count(destinations, count);
+    mapping->clustered = named > 0;
+    mapping->steady = count <= 1 && !mapping->clustered;
     if (fail_duplicate(destinations, count, source, why, why_bytes))
         return false;
     bool lossy = source_listed(destinations, count, source);
@@ -111,6 +122,9 @@ bool mapping_compile(struct mapping *mapping, struct bytes source,
             targets[mapping->target_count++] =
                 (struct mapping_target){.cluster = target->cluster, .up_to = MAPPING_WEIGHT_WHOLE};
     }
+    /* In no cluster that is named, and there is nothing for the others: the subject stays. */
+    if (named > 0 && named == count && !lossy)
+        targets[mapping->target_count++] = (struct mapping_target){.up_to = MAPPING_WEIGHT_WHOLE};
     return true;
 }
 
@@ -125,22 +139,29 @@ const struct mapping *mappings_find(const struct mappings *mappings, struct byte
     return NULL;
 }
 
-enum mapping_result mapping_apply(const struct mapping *mapping, struct bytes subject, struct random *random,
-                                  uint8_t *out, size_t capacity, size_t *count)
+/* Whose targets count on a server of that cluster. */
+static struct bytes group_of(const struct mapping *mapping, struct bytes cluster)
+{
+    for (uint32_t i = 0; mapping->clustered && i < mapping->target_count; i++) {
+        if (bytes_equal(mapping->targets[i].cluster, cluster))
+            return cluster;
+    }
+    return (struct bytes){NULL, 0};
+}
+
+enum mapping_result mapping_apply(const struct mapping *mapping, struct bytes subject, struct bytes cluster,
+                                  struct random *random, uint8_t *out, size_t capacity, size_t *count)
 {
     uint32_t draw = mapping->steady ? 0 : random_below(random, MAPPING_WEIGHT_WHOLE);
-    bool general = false;
+    struct bytes group = group_of(mapping, cluster);
     for (uint32_t i = 0; i < mapping->target_count; i++) {
         const struct mapping_target *target = &mapping->targets[i];
-        if (target->cluster.count > 0)
-            continue; /* this server is in none */
-        general = true;
-        if (draw >= target->up_to)
+        if (draw >= target->up_to || !bytes_equal(target->cluster, group))
             continue;
         if (target->transform == NULL)
             return MAPPING_SAME;
         *count = transform_apply(target->transform, subject, random, out, capacity);
         return *count == 0 ? MAPPING_LOST : MAPPING_TO;
     }
-    return general ? MAPPING_LOST : MAPPING_SAME;
+    return mapping->target_count == 0 ? MAPPING_SAME : MAPPING_LOST;
 }

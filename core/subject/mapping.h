@@ -15,13 +15,13 @@ enum { MAPPING_WEIGHT_WHOLE = 100 };
 /* As the configuration has it. */
 struct mapping_destination {
     struct bytes subject;
-    struct bytes cluster; /* empty: for all */
+    struct bytes cluster; /* empty: for servers whose cluster is not among the others' */
     uint8_t weight;       /* percent */
 };
 
 struct mapping_target {
     const struct transform *transform; /* NULL: the message is published as it is */
-    struct bytes cluster;              /* empty: for all; others wait for clusters to be built */
+    struct bytes cluster;              /* empty: of servers whose cluster has no targets of its own */
     uint8_t up_to;                     /* taken when the draw is below, of the same cluster's in this order */
 };
 
@@ -29,8 +29,9 @@ struct mapping {
     struct bytes source;
     const struct mapping_target *targets;
     uint32_t target_count;
-    bool wildcard; /* in the source */
-    bool steady;   /* the same subject always becomes the same: no draw */
+    bool wildcard;  /* in the source */
+    bool clustered; /* some targets are for a cluster */
+    bool steady;    /* the same subject always becomes the same: no draw, no cluster's name that may change */
 };
 
 struct mappings {
@@ -53,8 +54,10 @@ enum mapping_result {
     MAPPING_LOST, /* to nobody: the draw fell beside all destinations, or the new subject is too long */
 };
 
-/* What becomes of a subject that mappings_find() found this mapping for; `out` has `capacity` bytes. */
-enum mapping_result mapping_apply(const struct mapping *mapping, struct bytes subject, struct random *random,
-                                  uint8_t *out, size_t capacity, size_t *count);
+/* What becomes of a subject that mappings_find() found this mapping for, on a server of the cluster with that
+ * name (empty: of none): its cluster's targets count when there are any, else those for no cluster. `out` has
+ * `capacity` bytes. */
+enum mapping_result mapping_apply(const struct mapping *mapping, struct bytes subject, struct bytes cluster,
+                                  struct random *random, uint8_t *out, size_t capacity, size_t *count);
 
 #endif

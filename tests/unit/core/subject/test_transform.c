@@ -226,13 +226,13 @@ Test(transform, a_source_of_too_many_tokens_is_refused)
     }
 
 /* How often of 10,000 draws the subject becomes `b`, `c`, stays, or is lost. */
-static void draw(const struct mapping *mapping, uint32_t counts[4])
+static void draw(const struct mapping *mapping, struct bytes cluster, uint32_t counts[4])
 {
     struct random random = {7};
     for (int i = 0; i < 10000; i++) {
         uint8_t out[64];
         size_t count = 0;
-        switch (mapping_apply(mapping, TEXT("a"), &random, out, sizeof out, &count)) {
+        switch (mapping_apply(mapping, TEXT("a"), cluster, &random, out, sizeof out, &count)) {
         case MAPPING_TO:
             counts[out[0] == 'b' ? 0 : out[0] == 'c' ? 1 : 2]++;
             break;
@@ -243,6 +243,15 @@ static void draw(const struct mapping *mapping, uint32_t counts[4])
             counts[3]++;
             break;
         }
+    }
+}
+
+static void expect_counts(const uint32_t counts[4], const uint32_t percent[4], size_t row)
+{
+    for (int j = 0; j < 4; j++) {
+        double expected = percent[j] * 100.0;
+        cr_expect(counts[j] >= expected * 0.9 - 0.5 && counts[j] <= expected * 1.1 + 0.5,
+                  "row %zu, %d: %u of %.0f", row, j, counts[j], expected);
     }
 }
 
@@ -261,8 +270,6 @@ static const struct {
      false}, /* listed itself: the rest is lost */
     {{{T("b"), T(""), 0}}, 1, {0, 0, 100, 0}, false},
     {{{T("a"), T(""), 0}}, 1, {0, 0, 0, 100}, false},
-    {{{T("b"), T("east"), 100}, {T("c"), T(""), 40}}, 2, {0, 40, 60, 0}, false}, /* another cluster's */
-    {{{T("b"), T("east"), 100}}, 1, {0, 0, 100, 0}, true},
 };
 
 Test(transform, weights_are_kept_and_the_rest_stays)
@@ -275,11 +282,42 @@ Test(transform, weights_are_kept_and_the_rest_stays)
                                   &arena, why, sizeof why),
                   "%s", why);
         cr_expect_eq(mapping.steady, weighted[i].steady, "row %zu", i);
-        draw(&mapping, counts);
-        for (int j = 0; j < 4; j++) {
-            double expected = weighted[i].percent[j] * 100.0;
-            cr_expect(counts[j] >= expected * 0.9 - 0.5 && counts[j] <= expected * 1.1 + 0.5,
-                      "row %zu, %d: %u of %.0f", i, j, counts[j], expected);
+        draw(&mapping, TEXT(""), counts);
+        expect_counts(counts, weighted[i].percent, i);
+    }
+}
+
+static const struct {
+    struct mapping_destination destinations[3];
+    uint32_t count;
+    uint32_t in_east[4], elsewhere[4]; /* percent: to b, to c, the same, lost */
+} clustered[] = {
+    {{{T("b"), T("east"), 100}, {T("c"), T(""), 40}}, 2, {100, 0, 0, 0}, {0, 40, 60, 0}},
+    {{{T("c"), T(""), 100}, {T("b"), T("east"), 100}}, 2, {100, 0, 0, 0}, {0, 100, 0, 0}},
+    {{{T("b"), T("east"), 100}}, 1, {100, 0, 0, 0}, {0, 0, 100, 0}},
+    {{{T("b"), T("east"), 30}}, 1, {30, 0, 70, 0}, {0, 0, 100, 0}},
+    {{{T("b"), T("east"), 30}, {T("c"), T("east"), 50}}, 2, {30, 50, 20, 0}, {0, 0, 100, 0}},
+    {{{T("b"), T("west"), 100}, {T("c"), T("east"), 40}}, 2, {0, 40, 60, 0}, {0, 0, 100, 0}},
+    {{{T("b"), T("east"), 0}}, 1, {0, 0, 100, 0}, {0, 0, 100, 0}},
+    /* The source is listed: what is left is lost, for all clusters. */
+    {{{T("a"), T("east"), 40}, {T("b"), T("east"), 40}}, 2, {40, 0, 40, 20}, {0, 0, 0, 100}},
+    {{{T("a"), T(""), 40}, {T("b"), T("east"), 40}}, 2, {40, 0, 0, 60}, {0, 0, 40, 60}},
+};
+
+Test(transform, destinations_of_the_own_cluster_take_the_place_of_the_others)
+{
+    for (size_t i = 0; i < COUNT_OF(clustered); i++) {
+        struct mapping mapping;
+        char why[256] = "";
+        static const char *const names[] = {"east", "", "eas", "eastern", "north"};
+        cr_assert(mapping_compile(&mapping, TEXT("a"), clustered[i].destinations, clustered[i].count, false,
+                                  &arena, why, sizeof why),
+                  "%s", why);
+        cr_expect_not(mapping.steady, "row %zu: the cluster's name may change", i);
+        for (size_t k = 0; k < COUNT_OF(names); k++) {
+            uint32_t counts[4] = {0};
+            draw(&mapping, bytes_of(names[k], strlen(names[k])), counts);
+            expect_counts(counts, k == 0 ? clustered[i].in_east : clustered[i].elsewhere, i);
         }
     }
 }
