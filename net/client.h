@@ -60,7 +60,8 @@ struct client {
     uint8_t login;         /* enum authenticate_who: as what it came in */
     uint8_t closed_reason; /* enum closed_reason */
     uint8_t pings_unanswered;
-    bool login_again; /* the options changed while its password was being checked */
+    bool login_again;  /* the options changed while its password was being checked */
+    bool login_stands; /* it is `user`, proven; before that it only says so */
     bool connect_received;
     bool pong_sent;    /* the first PONG after CONNECT is out: async INFO may follow */
     bool blocked;      /* the host was full: bytes are not taken */

@@ -131,6 +131,7 @@ static bool user_take(struct client *client, const struct security_user *user)
 static void login_done(struct client *client)
 {
     connect_forget_secrets(&client->connect);
+    client->login_stands = true;
     if (connect_names_account(&client->connect)) {
         login_failed(client);
         return;
@@ -179,7 +180,7 @@ static enum handled login_decide(struct client *client)
 {
     struct credentials credentials = client_credentials(client);
     struct authentication login;
-    client->login_again = false;
+    client->login_again = client->login_stands = false;
     enum authenticate_verdict verdict = authenticate(client->context->security, &credentials, &login);
     client->user = login.user;
     client->login = (uint8_t)login.who;
@@ -347,6 +348,7 @@ void client_enter_unannounced(struct client *client)
         return;
     }
     client->login = (uint8_t)login.who;
+    client->login_stands = true;
     client_move(client, CLIENT_ACTIVE);
     client_timer_set(client, client->context->now_ns + client->context->options->ping_interval_ns);
     if (client->state != CLIENT_CLOSED)

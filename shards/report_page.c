@@ -45,10 +45,11 @@ struct bytes report_client_user(const struct client *client)
     return connect_user(&client->connect);
 }
 
-/* One that was closed before it entered its account is listed there all the same. */
+/* One that was closed between its login and entering its account is listed there all the same; one that only
+ * named a user of it, and did not prove to be him, is where it was. */
 struct bytes report_client_account(const struct client *client)
 {
-    if (client->user != NULL && client->user->account != NULL)
+    if (client->login_stands && client->user != NULL && client->user->account != NULL)
         return client->user->account->name;
     if (client->account == NULL || client->account->configured == NULL)
         return TEXT("$G");

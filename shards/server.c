@@ -324,6 +324,16 @@ static bool server_announce(struct server *server, const cpu_set_t *allowed)
     return true;
 }
 
+/* Those that would end the process by default and mean nothing to a server: what others send by mistake, and
+ * clocks that the parent has set (an alarm() goes on behind exec()). nats-server lives on at each as well.
+ * SIGXFSZ: a file size limit is a full disk to the log, which counts what it loses. */
+static void signals_ignore(void)
+{
+    static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU, SIGIO, SIGPWR};
+    for (size_t i = 0; i < COUNT_OF(ignored); i++)
+        signal(ignored[i], SIG_IGN);
+}
+
 int server_run(const struct server_setup *setup)
 {
     struct server server = {.setup = setup};
@@ -332,8 +342,7 @@ int server_run(const struct server_setup *setup)
     int exit_code = 1;
     control_signals(&signals);
     pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before any thread: they all inherit it */
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a file size limit is a full disk to the log, which counts what it loses */
+    signals_ignore();
     CPU_ZERO(&allowed);
     if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
         CPU_SET(0, &allowed);

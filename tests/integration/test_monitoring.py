@@ -182,6 +182,8 @@ def wait_for(what, happened):
 
 # ---- the workload ----
 
+WRONG = {"pass": "wrong"}  # of a user that there is
+
 class Client:
     def __init__(self, server, user, name, tls=None, **options):
         self.socket = socket.create_connection(("127.0.0.1", server.client_port), timeout=PATIENCE_SECONDS)
@@ -195,7 +197,7 @@ class Client:
             connect = {"verbose": False, "pedantic": False, "user": user, "pass": user, "name": name, "lang": "py",
                        "version": "0.1", "protocol": 1, "headers": True, **options}
             self.say("CONNECT %s\r\n" % json.dumps(connect))
-            if user != "wrong" and not connect.get("no_responders"):
+            if connect["pass"] != "wrong" and not connect.get("no_responders"):
                 self.sync()  # nats-server books what comes with CONNECT on another account
 
     def say(self, words):
@@ -242,6 +244,7 @@ def workload(server):
     kept.run("SUB gone.> 7\r\n")
     kept.close()
     Client(server, "wrong", "intruder").until_closed()
+    Client(server, "a", "thief", **WRONG).until_closed()
     for name, words in (("unknown", "NONSENSE\r\n"), ("large", "PUB foo 1001\r\n"), ("line", "PUB %s 1\r\n" % ("x" * 5000))):
         client = Client(server, "a", name)
         client.say(words)
@@ -250,7 +253,7 @@ def workload(server):
     reset = Client(server, "a", "reset")
     reset.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     reset.close()
-    wait_for("eight closed connections are listed", lambda: server.json("/connz?state=closed")["total"] == 8)
+    wait_for("nine closed connections are listed", lambda: server.json("/connz?state=closed")["total"] == 9)
     return [worker, plain, importer, publisher]
 
 

@@ -148,6 +148,23 @@ def each_end(world, word, way, code):
     return None
 
 
+# None of them means anything to a server, and each of them ends a process that does not say so.
+DEAF = ("SIGPIPE", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGXCPU", "SIGXFSZ", "SIGIO", "SIGPWR", "SIGWINCH")
+
+
+def lives_on(world):
+    server = world.server()
+    client = login(server, "witness")
+    for name in DEAF:
+        server.process.send_signal(getattr(signal, name))
+        settled(client)  # a thread that serves clients would have died with it
+    world.sent("reload" + world.ways(server)[0])
+    trapped(server, "hangup", 1)
+    settled(client)
+    assert server.count("Trapped") == 1, server.lines
+    return server
+
+
 def ended(server, code):
     found = server.process.wait(PATIENCE)
     assert found == code, f"it ended with {found}, not {code}"
@@ -213,6 +230,7 @@ def runs(program):
     yield reload_by_each_way,
     yield a_log_is_rotated,
     yield lame_duck,
+    yield lives_on,
     yield what_cannot_be_meant,
     yield each_end, "quit", 0, 0
     yield each_end, "quit", 1, 0

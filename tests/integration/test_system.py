@@ -28,6 +28,7 @@ http: "127.0.0.1:-1"
 server_name: compared
 server_tags: ["region:eu", "zone:1"]
 max_payload: 1000
+authorization { users: [{user: g, password: g}] }
 accounts {
   A {
     users: [{user: a, password: a},
@@ -225,7 +226,8 @@ def compare_answers(reference, myelin, newest):
         client.close()
     for _, asker, _ in (theirs, ours):
         asker.close()
-    return found + ["of the reference: " + line for line in check_users(reference, newest)]
+    return found + ["of the reference: " + line for line in
+                    check_users(reference, newest) + (check_wrong_logins(reference) if newest else [])]
 
 
 # ---- events ----
@@ -259,7 +261,7 @@ def conns(account):
     return ["$SYS.SERVER.ACCOUNT.%s.CONNS" % account, "$SYS.ACCOUNT.%s.SERVER.CONNS" % account]
 
 
-def happenings(server):
+def happenings(server, strangers_tail):
     """What is published while clients come and go, step by step."""
     steps = []
     watch = Watch(server)
@@ -271,7 +273,9 @@ def happenings(server):
     client.close()
     steps.append(watch.wait("$SYS.ACCOUNT.A.DISCONNECT", *conns("A")))
     monitoring.Client(server, "wrong", "intruder").until_closed()
-    steps.append(watch.wait("$SYS.SERVER.ID.CLIENT.AUTH.ERR"))
+    steps.append(watch.wait("$SYS.SERVER.ID.CLIENT.AUTH.ERR", *strangers_tail))
+    monitoring.Client(server, "a", "thief", **monitoring.WRONG).until_closed()  # it is in A as little as the intruder
+    steps.append(watch.wait("$SYS.SERVER.ID.CLIENT.AUTH.ERR", *strangers_tail))
     watch.client.publish("$SYS.REQ.SERVER.PING", b"")
     steps.append(watch.wait("$SYS.SERVER.ID.STATSZ"))
     watch.client.close()
@@ -281,7 +285,8 @@ def happenings(server):
 def compare_happenings(reference, myelin, newest):
     """Of each step: the same subjects, and events of each with the same members."""
     found = []
-    for theirs, ours in zip(happenings(reference), happenings(myelin)):
+    tail = ["$SYS.ACCOUNT.$G.DISCONNECT"]  # 2.9 tells nobody of $G
+    for theirs, ours in zip(happenings(reference, tail if newest else []), happenings(myelin, tail)):
         subjects = [{subject for subject, _ in events
                      if (newest or ".$G." not in subject) and ".SYS." not in subject} for events in (theirs, ours)]
         if subjects[0] - {"$SYS.SERVER.ID.STATSZ"} != subjects[1] - {"$SYS.SERVER.ID.STATSZ"}:
@@ -344,6 +349,33 @@ def check_users(server, newest):
     return found
 
 
+def check_wrong_logins(server):
+    """Who only names a user is not in his account: that is told where he was, in $G. For nats-server since 2.10."""
+    found, watch = [], Watch(server)
+    inside = {account: connect(server, user) for account, user in (("$G", "g"), ("A", "a"), ("B", "b"))}
+    for client in inside.values():
+        client.subscribe("$SYS.ACCOUNT.CLIENT.AUTH.ERR")
+        client.flush()
+    watch.client.flush()
+    watch.client.messages = []
+    for count, user in enumerate(("a", "b", "wrong"), 1):
+        monitoring.Client(server, user, "thief", **monitoring.WRONG).until_closed()
+        pump([inside["$G"]], lambda: len(inside["$G"].messages) >= count)
+        events = watch.wait("$SYS.SERVER.ID.CLIENT.AUTH.ERR", "$SYS.ACCOUNT.$G.DISCONNECT")
+        events += [parsed(message, watch.server_id) for message in inside["$G"].messages[count - 1:]]
+        shown = sorted((subject, event["client"]["acc"], event["client"]["user"], event["reason"]) for subject, event in events)
+        if shown != [(subject, "$G", user, "Authentication Failure") for subject in (
+                "$SYS.ACCOUNT.$G.DISCONNECT", "$SYS.ACCOUNT.CLIENT.AUTH.ERR", "$SYS.SERVER.ID.CLIENT.AUTH.ERR")]:
+            found.append("wrong login of %s: %s" % (user, shown))
+    for account in ("A", "B"):
+        inside[account].flush()
+        if inside[account].messages:
+            found.append("wrong logins: %s is told %s" % (account, inside[account].messages))
+    for client in (watch.client, *inside.values()):
+        client.close()
+    return found
+
+
 def check_orders(server):
     """A client is told to go elsewhere, then kicked; the configuration is read again, or refused."""
     found = []
@@ -353,9 +385,6 @@ def check_orders(server):
             found.append("orders: " + what)
 
     system, watch, victim = connect(server, "s"), Watch(server), connect(server, "b")
-    inside = connect(server, "b")
-    inside.subscribe("$SYS.ACCOUNT.CLIENT.AUTH.ERR")
-    inside.flush()
     here = "$SYS.REQ.SERVER.%s." % watch.server_id
     order = '{"cid": %d}' % number_of(victim)
     expect("LDM is done", list(system.json(here + "LDM", order)) == ["server"])
@@ -373,7 +402,7 @@ def check_orders(server):
     expect("RELOAD of what is wrong is refused: %s" % answer, answer.get("error", {}).get("code") == 500)
     numbers = [json.loads(message.body)["server"]["seq"] for message in system.messages if b'"server"' in message.body]
     expect("numbers grow", numbers == sorted(set(numbers)))
-    for client in (system, watch.client, inside):
+    for client in (system, watch.client):
         client.close()
     return found
 
@@ -699,6 +728,7 @@ def main():
     myelin = monitoring.Server(program, CONFIG)
     try:
         results.append(("Myelin's users", check_users(myelin, True)))
+        results.append(("Myelin's wrong logins", check_wrong_logins(myelin)))
         for path in references:
             for what, check in (("compared", compare_answers), ("events compared", compare_happenings)):
                 results.append(with_both(path, program, what, check))
