@@ -61,7 +61,82 @@ void accountz_told(struct control *control, struct monitor_task *task)
     task->done = true;
 }
 
-/* Weights add up, as the draw sees them; a target without a transform keeps the subject. */
+/* A pattern as a mapping's destination that keeps the subject: its `*` are `$1`, `$2`. Cut at the end of
+ * `out`, as the key is. */
+static struct bytes kept_subject(struct bytes source, char out[HTTP_PARAMETER_BYTES])
+{
+    enum { NUMBER_BYTES = 12 };
+    size_t count = 0;
+    unsigned number = 0;
+    for (size_t i = 0; i < source.count && count + NUMBER_BYTES < HTTP_PARAMETER_BYTES; i++) {
+        bool first = i == 0 || source.data[i - 1] == '.';
+        bool last = i + 1 == source.count || source.data[i + 1] == '.';
+        if (source.data[i] == '*' && first && last)
+            count += (size_t)snprintf(out + count, NUMBER_BYTES, "$%u", ++number);
+        else
+            out[count++] = (char)source.data[i];
+    }
+    return bytes_of(out, count);
+}
+
+/* What a target has of its cluster's 100: how much more it goes up to than the one before it. */
+static uint32_t weight_of(const struct mapping *mapping, uint32_t at)
+{
+    const struct mapping_target *target = &mapping->targets[at];
+    for (uint32_t i = at; i > 0; i--) {
+        if (bytes_equal(mapping->targets[i - 1].cluster, target->cluster))
+            return (uint32_t)target->up_to - mapping->targets[i - 1].up_to;
+    }
+    return target->up_to;
+}
+
+static void put_target(struct json_output *document, const struct mapping *mapping, uint32_t at,
+                       uint32_t up_to)
+{
+    char kept[HTTP_PARAMETER_BYTES];
+    const struct mapping_target *target = &mapping->targets[at];
+    json_put_object(document, NULL);
+    json_put_text(document, "subject",
+                  target->transform == NULL ? kept_subject(mapping->source, kept)
+                                            : target->transform->destination);
+    json_put_unsigned(document, "weight", up_to);
+    json_put_text_some(document, "cluster", target->cluster);
+    json_put_object_end(document);
+}
+
+/* The targets of one cluster, the lightest first, with weights that add up, as nats-server keeps them. A walk
+ * for each weight that there is: weights that differ and make up 100 are 14 at most, 0 among them. */
+static void put_cluster(struct json_output *document, const struct mapping *mapping, struct bytes cluster)
+{
+    uint32_t up_to = 0;
+    for (uint32_t weight = 0, next; weight <= MAPPING_WEIGHT_WHOLE; weight = next) {
+        next = MAPPING_WEIGHT_WHOLE + 1;
+        for (uint32_t i = 0; i < mapping->target_count; i++) {
+            uint32_t of_this = weight_of(mapping, i);
+            if (of_this < weight || !bytes_equal(mapping->targets[i].cluster, cluster))
+                continue;
+            if (of_this > weight)
+                next = of_this < next ? of_this : next;
+            else
+                put_target(document, mapping, i, up_to += weight);
+        }
+    }
+}
+
+/* First those for all clusters, then those for each. */
+static void put_targets(struct json_output *document, const struct mapping *mapping)
+{
+    put_cluster(document, mapping, (struct bytes){NULL, 0});
+    for (uint32_t i = 0; i < mapping->target_count; i++) {
+        struct bytes cluster = mapping->targets[i].cluster;
+        uint32_t first = 0;
+        while (!bytes_equal(mapping->targets[first].cluster, cluster))
+            first++;
+        if (first == i && cluster.count > 0)
+            put_cluster(document, mapping, cluster);
+    }
+}
+
 static void put_mappings(struct json_output *document, const struct mappings *mappings)
 {
     if (mappings->count == 0)
@@ -72,15 +147,7 @@ static void put_mappings(struct json_output *document, const struct mappings *ma
         char source[HTTP_PARAMETER_BYTES];
         snprintf(source, sizeof source, "%.*s", BYTES_PRINTF(mapping->source));
         json_put_array(document, source);
-        for (uint32_t k = 0; k < mapping->target_count; k++) {
-            const struct mapping_target *target = &mapping->targets[k];
-            json_put_object(document, NULL);
-            json_put_text(document, "subject",
-                          target->transform == NULL ? mapping->source : target->transform->destination);
-            json_put_int(document, "weight", target->up_to);
-            json_put_text_some(document, "cluster", target->cluster);
-            json_put_object_end(document);
-        }
+        put_targets(document, mapping);
         json_put_array_end(document);
     }
     json_put_object_end(document);
@@ -88,7 +155,6 @@ static void put_mappings(struct json_output *document, const struct mappings *ma
 
 static void put_approval(struct json_output *document, const struct account_approval *approval)
 {
-    json_put_unsigned_some(document, "account_token_position", approval->token_position);
     if (approval->account_count == 0)
         return;
     json_put_array(document, "approved_accounts");
@@ -97,11 +163,11 @@ static void put_approval(struct json_output *document, const struct account_appr
     json_put_array_end(document);
 }
 
-static void put_latency(struct json_output *document, const struct service_latency *latency)
+static void put_latency(struct json_output *document, const char *key, const struct service_latency *latency)
 {
     if (latency->subject.count == 0)
         return;
-    json_put_object(document, "service_latency");
+    json_put_object(document, key);
     if (latency->headers)
         json_put_text(document, "sampling", TEXT("headers"));
     else
@@ -123,7 +189,7 @@ static void put_exports(struct json_output *document, const struct security_acco
         json_put_text(document, "subject", service->subject);
         json_put_text(document, "type", TEXT("service"));
         json_put_text(document, "response_type", text(responses[service->response]));
-        put_latency(document, &service->latency);
+        put_latency(document, "service_latency", &service->latency);
         put_approval(document, &service->approval);
         json_put_object_end(document);
     }
@@ -144,7 +210,6 @@ static void put_import_end(struct json_output *document, const char *type, bool 
     json_put_bool(document, "invalid", false);
     json_put_bool(document, "share", share);
     json_put_bool(document, "tracking", false);
-    json_put_object_end(document);
 }
 
 static void put_service(struct json_output *document, const struct service_import *service)
@@ -155,6 +220,8 @@ static void put_service(struct json_output *document, const struct service_impor
     json_put_text(document, "to", service->local);
     json_put_text(document, "local_subject", service->local);
     put_import_end(document, "service", service->share);
+    put_latency(document, "latency", &service->exported->latency);
+    json_put_object_end(document);
 }
 
 static void put_imports(struct json_output *document, const struct security_account *account)
@@ -169,6 +236,7 @@ static void put_imports(struct json_output *document, const struct security_acco
         json_put_text(document, "account", stream->account->name);
         json_put_text(document, "local_subject", stream->local);
         put_import_end(document, "stream", false);
+        json_put_object_end(document);
     }
     for (uint32_t i = 0; i < account->service_import_count; i++)
         put_service(document, &account->service_imports[i]);

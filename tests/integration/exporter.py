@@ -1,7 +1,8 @@
 """What the Prometheus exporter of NATS derives from monitoring's documents, by its rules: names, labels and values.
 
 A number of /varz, /subsz and /routez becomes a metric by the path of its keys; a text becomes one only where the exporter knows
-the key, a moment in milliseconds, anything else as the label of a 1. The other documents have tables of their own.
+the key, a moment in milliseconds, anything else as the label of a 1. A list, such as that of routes, becomes nothing. The other
+documents have tables of their own.
 """
 import datetime
 import re

@@ -31,12 +31,26 @@ max_payload: 1000
 accounts {
   A {
     users: [{user: a, password: a}]
-    exports: [{service: "svc.a"}, {stream: "st.>"}]
-    mappings: {"m.x": [{destination: "m.y", weight: 50%}, {destination: "m.z", weight: 50%}]}
+    exports: [
+      {service: "svc.a"}, {service: "svc.slow", accounts: [B], latency: {sampling: 50%, subject: "lat.a"}}, {service: "tok.*", account_token_position: 2}
+      {service: "svc.many", response: stream, threshold: "2s"}, {service: "svc.some", latency: {sampling: headers, subject: "lat.b"}}
+      {service: "svc.parts", response: chunked}, {stream: "st.>"}, {stream: "tok.s.*", account_token_position: 3}, {stream: "st2", accounts: [B]}
+    ]
+    mappings: {
+      "m.x": [{destination: "m.y", weight: 50%}, {destination: "m.z", weight: 50%}]
+      "m.order": [{destination: "m.a", weight: 50%}, {destination: "m.b", weight: 30%}, {destination: "m.c", weight: 20%}]
+      "m.*.rest.*": [{destination: "m.$2.$1", weight: 30%}, {destination: "n.$1.$2", weight: 5%}]
+      "m.near": [{destination: "m.c1", weight: 60%, cluster: C1}, {destination: "m.c2", weight: 20%, cluster: C1}, {destination: "m.all", weight: 10%}]
+      "m.plain": "m.other"
+    }
   }
   B {
     users: [{user: b, password: b}]
-    imports: [{service: {account: A, subject: "svc.a"}, to: "local.svc"}, {stream: {account: A, subject: "st.>"}, prefix: "imp"}]
+    imports: [
+      {service: {account: A, subject: "svc.a"}, to: "local.svc"}, {stream: {account: A, subject: "st.>"}, prefix: "imp"}
+      {service: {account: A, subject: "svc.slow"}}, {service: {account: A, subject: "svc.some"}, share: true}
+      {service: {account: A, subject: "svc.many"}}, {stream: {account: A, subject: "st2"}}
+    ]
   }
   SYS { users: [{user: s, password: s}] }
 }
@@ -356,6 +370,8 @@ def without_internal(document, value):
                                        not item.get("to", "").startswith("$SYS.")), key=lambda item: (item["type"], item["subject"]))
                 if not detail[part]:
                     del detail[part]
+        if "mappings" in detail:  # Myelin lists them as they are tried
+            detail["mappings"] = dict(sorted(detail["mappings"].items()))
         if "accounts" in value:
             value["accounts"].sort()
     if document.startswith("/accstatz"):

@@ -10,6 +10,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import exporter  # noqa: E402
 from test_monitoring import Client, Comparison, Server, VOLATILE, wait_for  # noqa: E402
 
 # What may come in or go out is listed, so that no traffic of nats-server's own services is counted.
@@ -225,6 +226,7 @@ def check_figures(program):
         expect("/metrics", 'myelin_route_out_messages_total{rid="%d",remote_id="%s",remote_name="two"} 500\n' %
                (entries["two"]["rid"], entries["two"]["remote_id"]) in metrics)
         expect("/metrics has as many routes as there are", metrics.count("myelin_route_rtt_seconds{") == 2)
+        found.extend(exporter.differences(one))
         for listener in listeners:
             listener.close()
         wait_for("nothing is wanted any more", lambda: told() == {"two": 0, "three": 0})
