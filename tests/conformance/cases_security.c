@@ -23,6 +23,14 @@
 
 static const struct conformance_case rows[] = {
     /* ---- who may come in ---- */
+    {.spec = "security 1",
+     .name = "where_nobody_has_to_log_in_any_credentials_do",
+     .steps = STEPS(CONNECT(0, NONE), INFO_WAS(0, "!auth_required !nonce"), SEND(0, LOGIN("no", "body")),
+                    ALIVE(0))},
+    {.spec = "security 2",
+     .name = "where_nobody_has_to_log_in_a_subscription_needs_no_connect",
+     .steps = STEPS(CONNECT(0, NONE), SEND(0, "SUB foo 1\r\nPUB foo 1\r\nx\r\n"),
+                    EXPECT(0, "+OK\r\n+OK\r\nMSG foo 1 1\r\nx\r\n"), ALIVE(0))},
     {.spec = "security 3",
      .name = "credentials_are_right_or_refused",
      .configuration = ON_SINGLE_USER,

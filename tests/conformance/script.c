@@ -16,7 +16,8 @@ enum {
     SHOWN_BYTES = 360,    /* of expected and received bytes, in a failure */
     FRAMES_MAX = 32,      /* in one EXPECT_UNORDERED */
     SEGMENT_PAUSE_MS = 1, /* between two segments that the server shall read one by one */
-    RELOAD_PAUSE_MS = 300,
+    RELOAD_PATIENCE_MS = 20000,
+    RELOAD_POLL_MS = 5,
     SETTLE_MS = 2 /* after a case: time for the server to forget its connections */
 };
 
@@ -244,11 +245,17 @@ static bool run_silence(struct run *run, int peer, int ms)
 
 static bool run_reload(struct run *run, const char *configuration)
 {
+    int before = server_reload_count(run->server);
+    int64_t deadline_ns = peer_deadline(RELOAD_PATIENCE_MS);
     if (server_rewrite(run->server, configuration) != ERR_OK)
         return run_fail(run, "the configuration could not be replaced");
     if (!run_signal(run, SIGHUP))
         return false;
-    peer_pause(RELOAD_PAUSE_MS);
+    while (server_reload_count(run->server) == before) {
+        if (!server_alive(run->server) || clock_monotonic_ns() >= deadline_ns)
+            return run_fail(run, "the server says nothing of its reload");
+        peer_pause(RELOAD_POLL_MS);
+    }
     return true;
 }
 

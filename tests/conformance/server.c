@@ -77,6 +77,25 @@ enum err server_rewrite(const struct server *server, const char *configuration)
     return err;
 }
 
+int server_reload_count(const struct server *server)
+{
+    char path[SERVER_PATH_BYTES + 16];
+    char *line = NULL;
+    size_t line_bytes = 0;
+    int count = 0;
+    (void)snprintf(path, sizeof path, "%s/server.log", server->directory);
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        return 0;
+    while (getline(&line, &line_bytes, file) > 0) {
+        count += strstr(line, "Reloaded server configuration") != NULL ||
+                 strstr(line, "Failed to reload server configuration") != NULL;
+    }
+    free(line); /* getline() has it from malloc */
+    (void)fclose(file);
+    return count;
+}
+
 bool server_alive(struct server *server)
 {
     if (server->pid == 0)

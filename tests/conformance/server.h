@@ -27,6 +27,10 @@ MUST_USE enum err server_start(struct server *server, const char *program, const
 /* Replaces the configuration file of a running server, with the ports it has. */
 MUST_USE enum err server_rewrite(const struct server *server, const char *configuration);
 
+/* How often its log says that a reload is over, done or refused. Both servers say so when the new
+ * configuration is in force everywhere. */
+int server_reload_count(const struct server *server);
+
 /* Whether it still runs; `exit_status` is set when not. */
 bool server_alive(struct server *server);
 
