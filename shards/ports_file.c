@@ -49,12 +49,14 @@ static bool is_internet(const struct sockaddr *address)
     return address != NULL && (address->sa_family == AF_INET || address->sa_family == AF_INET6);
 }
 
-/* One URL for each address of each local interface. */
-static void urls_of_interfaces(struct json_writer *json, const struct listener *listener)
+/* One URL for each address of each local interface. Where they cannot be asked for, `error` says why. */
+static void urls_of_interfaces(struct json_writer *json, const struct listener *listener, int *error)
 {
     struct ifaddrs *first = NULL;
-    if (getifaddrs(&first) != 0)
+    if (getifaddrs(&first) != 0) {
+        *error = errno;
         return; /* an empty list says that nothing is known */
+    }
     for (const struct ifaddrs *at = first; at != NULL; at = at->ifa_next) {
         if (is_internet(at->ifa_addr))
             url_write(json, at->ifa_addr, listener);
@@ -73,18 +75,18 @@ static void urls_of_host(struct json_writer *json, const struct listener *listen
     freeaddrinfo(found);
 }
 
-static void urls_write(struct json_writer *json, const struct listener *listener)
+static void urls_write(struct json_writer *json, const struct listener *listener, int *error)
 {
     json_write_key(json, listener->key);
     json_write_array_begin(json);
     if (wildcard(listener->host))
-        urls_of_interfaces(json, listener);
+        urls_of_interfaces(json, listener, error);
     else
         urls_of_host(json, listener);
     json_write_array_end(json);
 }
 
-static size_t content_make(const struct ports_file *ports, char *content)
+static size_t content_make(const struct ports_file *ports, char *content, int *interfaces_error)
 {
     struct json_writer json;
     const struct listener clients = {"nats", ports->tls ? "tls" : "nats", ports->host, ports->port};
@@ -94,11 +96,11 @@ static size_t content_make(const struct ports_file *ports, char *content)
                                     ports->cluster_port};
     json_writer_init(&json, content, CONTENT_BYTES_MAX);
     json_write_object_begin(&json);
-    urls_write(&json, &clients);
+    urls_write(&json, &clients, interfaces_error);
     if (ports->http_port != 0)
-        urls_write(&json, &monitoring);
+        urls_write(&json, &monitoring, interfaces_error);
     if (ports->cluster_port != 0)
-        urls_write(&json, &routes);
+        urls_write(&json, &routes, interfaces_error);
     json_write_object_end(&json);
     return json_writer_count(&json);
 }
@@ -128,7 +130,8 @@ enum err ports_file_write(const struct ports_file *ports, char *path, size_t pat
 {
     char content[CONTENT_BYTES_MAX];
     char draft[4096 + 8];
-    size_t count = content_make(ports, content);
+    int interfaces_error = 0;
+    size_t count = content_make(ports, content, &interfaces_error);
     int path_count =
         snprintf(path, path_bytes, "%s/%s_%ld.ports", ports->directory, ports->program, (long)getpid());
     int draft_count = snprintf(draft, sizeof draft, "%s.new", path);
@@ -140,6 +143,10 @@ enum err ports_file_write(const struct ports_file *ports, char *path, size_t pat
         error = write_whole(draft, content, count);
     if (error == 0 && rename(draft, path) != 0)
         error = errno;
+    why[0] = 0;
+    if (error == 0 && interfaces_error != 0)
+        snprintf(why, why_bytes, "Addresses of the interfaces are unknown, the ports file lists none: %s",
+                 errno_text(interfaces_error).text);
     if (error == 0)
         return ERR_OK;
     snprintf(why, why_bytes, "Error writing ports file (%s): open %s: %s", path, path,

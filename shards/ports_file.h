@@ -24,7 +24,8 @@ struct ports_file {
     bool cluster_tls;
 };
 
-/* Writes it and says where in `path`. ERR_SYSTEM: `why` is the line for the log, `path` is empty. */
+/* Writes it and says where in `path`. ERR_SYSTEM: `why` is the line for the log, `path` is empty. ERR_OK:
+ * `why` is empty, or a warning of what the file could not be told. */
 MUST_USE enum err ports_file_write(const struct ports_file *ports, char *path, size_t path_bytes, char *why,
                                    size_t why_bytes);
 

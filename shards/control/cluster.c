@@ -4,6 +4,7 @@
 
 #include "core/base/check.h"
 #include "core/base/clock.h"
+#include "core/base/errno_text.h"
 #include "core/base/log.h"
 #include "core/base/memory.h"
 #include "core/base/version.h"
@@ -81,12 +82,18 @@ static void url_add(struct cluster *cluster, const char *host, uint16_t port)
 }
 
 /* Addresses by which somebody else can reach this host. */
-static void urls_of_interfaces(struct cluster *cluster, uint16_t port)
+static void urls_of_interfaces(struct control *control)
 {
+    struct cluster *cluster = &control->cluster;
     struct ifaddrs *first = NULL;
     char text[INET6_ADDRSTRLEN];
-    if (getifaddrs(&first) != 0)
+    uint16_t port = control->port;
+    if (getifaddrs(&first) != 0) {
+        log_warning(control->log,
+                    "Addresses of the interfaces are unknown, clients of the cluster are told none: %s",
+                    errno_text(errno).text);
         return;
+    }
     for (const struct ifaddrs *at = first; at != NULL; at = at->ifa_next) {
         if (at->ifa_addr == NULL || (at->ifa_flags & IFF_LOOPBACK) != 0)
             continue;
@@ -124,7 +131,7 @@ static bool local_urls_make(struct control *control, char *why, size_t why_bytes
         return good;
     }
     if (wildcard(options->host))
-        urls_of_interfaces(cluster, control->port);
+        urls_of_interfaces(control);
     else
         url_add(cluster, options->host, control->port);
     return true;

@@ -50,6 +50,8 @@ void control_ports_file_write(struct control *control)
     };
     if (ports_file_write(&ports, control->ports_path, sizeof control->ports_path, why, sizeof why) != ERR_OK)
         log_error(control->log, "%s", why);
+    else if (why[0] != 0)
+        log_warning(control->log, "%s", why);
 }
 
 void control_ports_file_remove(struct control *control)

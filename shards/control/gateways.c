@@ -5,6 +5,7 @@
 
 #include "core/base/check.h"
 #include "core/base/clock.h"
+#include "core/base/errno_text.h"
 #include "core/base/log.h"
 #include "core/base/memory.h"
 #include "core/base/version.h"
@@ -55,12 +56,15 @@ static bool wildcard(const char *host)
 }
 
 /* The first address by which somebody else can reach this host; else the one of loopback. */
-static void first_address(char *host, size_t host_bytes)
+static void first_address(struct log *log, char *host, size_t host_bytes)
 {
     struct ifaddrs *first = NULL;
     snprintf(host, host_bytes, "127.0.0.1");
-    if (getifaddrs(&first) != 0)
+    if (getifaddrs(&first) != 0) {
+        log_warning(log, "Addresses of the interfaces are unknown, gateways are told %s: %s", host,
+                    errno_text(errno).text);
         return;
+    }
     for (const struct ifaddrs *at = first; at != NULL; at = at->ifa_next) {
         uint16_t port;
         if (at->ifa_addr == NULL || (at->ifa_flags & IFF_LOOPBACK) != 0 || at->ifa_addr->sa_family != AF_INET)
@@ -83,7 +87,7 @@ static bool advertise_make(struct control *control, char *why, size_t why_bytes)
     if (options->advertise != NULL && options->advertise[0] != 0) {
         good = cluster_address_split(text(options->advertise), &arena, &host, &port) && port > 0;
     } else if (wildcard(host)) {
-        first_address(found, sizeof found);
+        first_address(control->log, found, sizeof found);
         host = found;
     }
     if (good) {

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """tests/integration/test_service.py SERVER - what a service manager is told: systemd's protocol, with a socket of the test's.
 
-Also what the unit promises: SIGHUP reloads, SIGUSR2 goes through lame duck mode, SIGINT ends at once.
+Also what the unit promises: SIGHUP reloads, SIGUSR2 goes through lame duck mode, SIGINT ends at once; and what becomes
+of a server that a unit keeps from asking for the host's addresses.
 """
 import os
 import re
@@ -88,9 +89,52 @@ def nobody(program, folder):
     assert server.stop() is None
 
 
+# Before the server: each socket() of AF_NETLINK (16) is refused, as a unit's RestrictAddressFamilies does it.
+WITHOUT_NETLINK = """#!PYTHON -B
+import ctypes, errno, os, platform, struct, sys
+
+class Program(ctypes.Structure):
+    _fields_ = [("count", ctypes.c_ushort), ("rows", ctypes.c_char_p)]
+
+number = {"x86_64": 41, "aarch64": 198}[platform.machine()]  # socket()
+rows = [(0x20, 0, 0, 0), (0x15, 0, 3, number), (0x20, 0, 0, 16), (0x15, 0, 1, 16),
+        (0x06, 0, 0, 0x00050000 | errno.EAFNOSUPPORT), (0x06, 0, 0, 0x7fff0000)]
+code = b"".join(struct.pack("HBBI", *row) for row in rows)
+prctl = ctypes.CDLL(None, use_errno=True).prctl
+none = ctypes.c_ulong(0)
+assert prctl(38, ctypes.c_ulong(1), none, none, none) == 0  # no new privileges
+assert prctl(22, ctypes.c_ulong(2), ctypes.byref(Program(len(rows), code)), none, none) == 0, ctypes.get_errno()
+os.execv("SERVER", ["SERVER", *sys.argv[1:]])
+"""
+EVERYWHERE = """
+ports_file_dir: "FOLDER"
+cluster { name: C, listen: "127.0.0.1:-1" }
+gateway { name: C, listen: "0.0.0.0:-1" }
+"""
+UNKNOWN = "Addresses of the interfaces are unknown"
+
+
+def no_addresses(program, folder):
+    """A unit that does not let the interfaces be asked for: the log says so once in each place, the server goes on."""
+    os.environ.pop("NOTIFY_SOCKET", None)
+    wrapper = os.path.join(folder, "wrapper")
+    with open(wrapper, "w", encoding="ascii") as file:
+        file.write(WITHOUT_NETLINK.replace("PYTHON", sys.executable).replace("SERVER", program))
+    os.chmod(wrapper, 0o755)
+    configuration = EVERYWHERE.replace("FOLDER", folder)
+    for path, count in ((wrapper, 1), (program, 0)):
+        server = Server(path, folder, configuration, ["-a", "0.0.0.0", "-p", "-1"])
+        Client(server).hello().close()
+        for place in ("clients of the cluster are told none", "gateways are told 127.0.0.1", "the ports file lists none"):
+            if count > 0:
+                server.expect(f"[WRN] {UNKNOWN}, {place}: address family not supported by protocol")
+            assert server.count(f"{UNKNOWN}, {place}") == count, server.lines
+        assert server.stop() is None
+
+
 def main():
     passed = failed = 0
-    for scenario in (life, lame_duck, nobody):
+    for scenario in (life, lame_duck, nobody, no_addresses):
         with tempfile.TemporaryDirectory() as folder:
             try:
                 scenario(os.path.abspath(sys.argv[1]), folder)
