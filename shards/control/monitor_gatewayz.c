@@ -283,8 +283,8 @@ static void document_begin(struct control *control, struct monitor_task *task)
     monitor_put_now(document, control);
     if (options->given) {
         json_put_text(document, "name", text(options->name));
-        json_put_text(document, "host", text(options->host == NULL ? "0.0.0.0" : options->host));
-        json_put_int(document, "port", control->gateways.port);
+        json_put_text(document, "host", text(control->gateways.host)); /* as other clusters are told */
+        json_put_int(document, "port", control->gateways.advertised_port);
     } else {
         task->gatewayz.name.count = 0; /* both are empty, whatever is asked for */
     }

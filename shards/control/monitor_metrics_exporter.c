@@ -91,7 +91,7 @@ static void add_varz(struct control *control, struct monitor_task *task)
         {"gnatsd_varz_out_msgs", (double)all.out_messages},
         {"gnatsd_varz_ping_interval", (double)net->ping_interval_ns},
         {"gnatsd_varz_ping_max", (double)net->ping_max},
-        {"gnatsd_varz_port", (double)control->port},
+        {"gnatsd_varz_port", (double)control->snapshot->info.port},
         {"gnatsd_varz_remotes", (double)cluster_remote_count(control)},
         {"gnatsd_varz_routes", (double)cluster_registered_count(control)},
         {"gnatsd_varz_slow_consumers", (double)sums.slow_consumers},

@@ -206,8 +206,8 @@ static void put_configuration(struct json_output *document, const struct control
     const struct server_options *options = control->snapshot->options;
     bool https = options->https_port != 0;
     bool any = https || options->http_port != 0;
-    json_put_text(document, "host", text(options->host));
-    json_put_int(document, "port", control->port);
+    json_put_text(document, "host", control->snapshot->info.host); /* as clients are told */
+    json_put_int(document, "port", control->snapshot->info.port);
     json_put_true(document, "auth_required", authenticate_info_required(&options->security));
     json_put_true(document, "tls_required", options->net.tls.on && !options->net.allow_non_tls);
     json_put_true(document, "tls_verify", options->net.tls.on && options->net.tls.verify);

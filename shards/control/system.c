@@ -295,7 +295,7 @@ void system_put_server(struct json_output *document, struct control *control, co
     const struct server_options *options = control->snapshot->options;
     json_put_object(document, key);
     json_put_text(document, "name", text(control->server_name));
-    json_put_text(document, "host", text(options->host));
+    json_put_text(document, "host", control->snapshot->info.host);
     json_put_text(document, "id", text(control->server_id));
     json_put_text_some(document, "cluster", control_cluster_name(control));
     json_put_text(document, "ver", TEXT(MYELIN_NATS_VERSION));

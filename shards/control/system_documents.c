@@ -160,7 +160,7 @@ static void idz_begin(struct control *control, struct monitor_task *task)
 {
     json_put_object(&task->document, NULL);
     json_put_text(&task->document, "name", text(control->server_name));
-    json_put_text(&task->document, "host", text(control->snapshot->options->host));
+    json_put_text(&task->document, "host", control->snapshot->info.host);
     json_put_text(&task->document, "id", text(control->server_id));
     json_put_object_end(&task->document);
     task->done = true;

@@ -65,7 +65,8 @@ bool system_options_match(const struct control *control, const struct system_opt
     struct bytes cluster = control_cluster_name(control);
     if (!matches(text(control->server_name), options->server_name, options->exact_match) ||
         !matches(cluster, options->cluster, options->exact_match) ||
-        !matches(text(own->host), options->host, options->exact_match) || options->domain.count > 0)
+        !matches(control->snapshot->info.host, options->host, options->exact_match) ||
+        options->domain.count > 0)
         return false;
     const uint8_t *at = options->tags.data, *end = at + options->tags.count;
     while (at < end) {

@@ -544,6 +544,7 @@ listen: "127.0.0.1:-1"
 ports_file_dir: "%(folder)s"
 %(lines)s
 """
+ADVERTISING = "accounts { SYS { users: [{user: s, password: s}] } }\nsystem_account: SYS"
 
 
 def certificate(folder):
@@ -621,6 +622,20 @@ def check_places(program):
         answer = server.raw((b"GET /accountz HTTP/1.1\r\nHost: x\r\n\r\n" * 50) +
                             b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         expect("fifty pipelined requests", answer.count(b"HTTP/1.1 200 ") == 51)
+        server.stop()
+
+        lines = 'http: "127.0.0.1:-1"\nclient_advertise: "10.9.8.7:4333"\ngateway { name: C, listen: "127.0.0.1:-1", advertise: "10.9.8.6" }\n'
+        server = Server(program, PLACES % {"folder": folder, "lines": lines + ADVERTISING})
+        varz, gatewayz = server.json("/varz"), server.json("/gatewayz")
+        expect("/varz shows where clients are sent", (varz["host"], varz["port"]) == ("10.9.8.7", 4333))
+        expect("/gatewayz shows where clusters are sent", (gatewayz["host"], gatewayz["port"]) == ("10.9.8.6", varz["gateway"]["port"]))
+        expect("/varz shows where it listens for these", varz["gateway"]["host"] == "127.0.0.1" and varz["gateway"]["port"] > 0)
+        asker = Client(server, "s", "asker")
+        asker.say("SUB hosts 1\r\nPUB $SYS.REQ.SERVER.PING hosts 15\r\n{\"host\":\"10.9\"}\r\n")
+        while not (line := asker.stream.readline()).startswith(b"{"):
+            pass
+        expect("the system account is told so, and may ask for it", json.loads(line)["server"]["host"] == "10.9.8.7")
+        asker.close()
         server.stop()
 
         for lines, why in (('http: "127.0.0.1:-1"\nhttps_port: 27998\n' + tls, "can't specify both HTTP (-1) and HTTPs (27998) ports"),
