@@ -27,8 +27,7 @@ enum {
     CROWD_ABOVE_FILES = 400,
     CONNECT_PATIENCE_MS = 1000,
     FILES_PATIENCE_MS = 8000,
-    FILES_SPARE = 3,          /* a server may keep an event or a timer more than at the start */
-    SERVED_PATIENCE_MS = 2000 /* a round trip of those who behave; far above the usual, for busy machines */
+    FILES_SPARE = 3 /* a server may keep an event or a timer more than at the start */
 };
 
 /* Many connections, outside of the eight of a run. */
@@ -155,8 +154,7 @@ static bool bad_day_wrong_logins(struct run *run)
     for (int i = 0; ok && i < 20; i++)
         ok = witness_served(run);
     ok = ok && run_connect(run, 1, NONE) &&
-         run_send(run, 1, "CONNECT {\"verbose\":false,\"user\":\"bob\",\"pass\":\"right\"}\r\n") &&
-         run_alive(run, 1);
+         run_send(run, 1, "CONNECT {\"verbose\":false,\"user\":\"bob\",\"pass\":\"right\"}\r\n");
     for (int i = 0; ok && i < crowd.count; i++) {
         size_t matched = 0;
         int64_t deadline_ns = peer_deadline(PEER_PATIENCE_MS);
@@ -165,6 +163,7 @@ static bool bad_day_wrong_logins(struct run *run)
         if (!ok)
             run_fail(run, "wrong login %d was not refused", i);
     }
+    ok = ok && run_alive(run, 1); /* asked last: each of them has its own time to be judged in */
     peer_leave(&run->peers[1]);
     crowd_close(&crowd, false);
     return ok && witness_end(run, files);
@@ -299,16 +298,12 @@ static bool witness_begin(struct run *run, int *files)
     return *files > 0 || run_fail(run, "the server's descriptors cannot be counted");
 }
 
-/* A message to itself and a PONG, in reasonable time. */
+/* A message to itself and a PONG, however busy the machine is. That it is served before a crowd that came
+ * first, tests/tls/rows_attacks.py tells by the order in which answers come. */
 static bool witness_served(struct run *run)
 {
-    int64_t began_ns = clock_monotonic_ns();
-    if (!run_send(run, 0, "PUB witness 2\r\nok\r\n") || !run_expect(run, 0, "MSG witness 1 2\r\nok\r\n") ||
-        !run_alive(run, 0))
-        return false;
-    int64_t took_ms = (clock_monotonic_ns() - began_ns) / NS_PER_MS;
-    return took_ms <= SERVED_PATIENCE_MS ||
-           run_fail(run, "a client that behaves waited %lld ms for a round trip", (long long)took_ms);
+    return run_send(run, 0, "PUB witness 2\r\nok\r\n") && run_expect(run, 0, "MSG witness 1 2\r\nok\r\n") &&
+           run_alive(run, 0);
 }
 
 /* The witness is served, and the server comes back to the descriptors that it had. */
