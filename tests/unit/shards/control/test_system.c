@@ -43,7 +43,7 @@ static void begin(void)
         accounts[i] = (struct security_account){.name = text(names[i]), .id = i, .number = i};
         all[i] = &accounts[i];
     }
-    options.host = "127.0.0.1";
+    snapshot.info.host = TEXT("127.0.0.1");
     options.security.accounts =
         (struct security_accounts){.all = all, .count = ACCOUNTS_MAX, .system = &accounts[ACCOUNTS_MAX - 1]};
     cr_assert_eq(system_init(control), ERR_OK);
