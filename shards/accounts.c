@@ -88,11 +88,11 @@ static int64_t connections_most(const struct shard_account *account)
     return account->host.configured == NULL ? -1 : account->host.configured->limits.connections;
 }
 
-static uint64_t clients_elsewhere(const struct shard *shard, const struct shard_account *account,
-                                  uint32_t from)
+/* On shards from that one on, without the own one; `end` shard_count + 1: on other servers too. */
+static uint64_t clients_elsewhere(const struct shard_account *account, uint32_t from, uint32_t end)
 {
     uint64_t count = 0;
-    for (uint32_t i = from; account->others != NULL && i < shard->shard_count; i++)
+    for (uint32_t i = from; account->others != NULL && i < end; i++)
         count += account->others[i];
     return count;
 }
@@ -122,7 +122,8 @@ enum host_result accounts_enter(struct shard *shard, struct client *client,
     if (client->account == &entered->host)
         return HOST_DONE;
     int64_t most = connections_most(entered);
-    if (most >= 0 && entered->client_count + clients_elsewhere(shard, entered, 0) >= (uint64_t)most)
+    uint64_t elsewhere = clients_elsewhere(entered, 0, shard->shard_count + 1);
+    if (most >= 0 && entered->client_count + elsewhere >= (uint64_t)most)
         return HOST_FULL;
     accounts_leave(shard, client);
     entered->client_count++;
@@ -153,14 +154,15 @@ void accounts_counts_tell(struct shard *shard)
     }
 }
 
-/* Closes the newest clients of this shard that are too many; those of higher shards go first. */
+/* Closes the newest clients of this shard that are too many; those of higher shards go first. Another server
+ * does the same by itself: each closes of its own what is too many over all of them, as nats-server does. */
 static void surplus_close(struct shard *shard, struct shard_account *account)
 {
     int64_t most = connections_most(account);
     if (most < 0)
         return;
-    uint64_t higher = clients_elsewhere(shard, account, shard->post.self + 1);
-    uint64_t total = account->client_count + clients_elsewhere(shard, account, 0);
+    uint64_t higher = clients_elsewhere(account, shard->post.self + 1, shard->shard_count);
+    uint64_t total = account->client_count + clients_elsewhere(account, 0, shard->shard_count + 1);
     uint64_t surplus = total > (uint64_t)most ? total - (uint64_t)most : 0;
     surplus = surplus > higher ? surplus - higher : 0;
     for (struct list_link *at = shard->connections.ends.previous, *before = NULL;
@@ -179,9 +181,10 @@ void accounts_count_take(struct shard *shard, uint32_t from, uint32_t id, uint32
 {
     struct shard_account *account = accounts_get(shard, id);
     if (account != NULL && account->others == NULL)
-        account->others = memory_new(shard->shard_count * sizeof *account->others);
+        account->others = memory_new((shard->shard_count + 1) * sizeof *account->others);
     if (account == NULL || account->others == NULL)
         return; /* without memory its limit is this shard's alone */
+    ASSERT(from <= shard->shard_count);
     account->others[from] = count;
     surplus_close(shard, account);
 }

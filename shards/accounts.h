@@ -36,7 +36,8 @@ struct shard_account {
     uint32_t shadow_count;    /* of its clients, in the indexes of exporters: shadows.h */
     uint32_t reply_count;     /* that its requesters wait for: replies.h */
     uint32_t client_count;    /* of this shard */
-    uint32_t *others;         /* [shard]: their clients, as they told; NULL: none has told */
+    uint32_t *others;         /* [shard]: their clients, as they told, and behind them [shard_count] those
+                                 of all other servers, as the control core told; NULL: none has told */
     struct list_link telling; /* in shard.telling while the others do not know client_count */
     struct list_link changed; /* in shard.system.changed while the control core is to know that it has */
     struct reply_prefix *reply_prefix; /* as an exporter; made with its first request */
@@ -60,14 +61,14 @@ MUST_USE struct shard_account *accounts_get(struct shard *shard, uint32_t id);
 MUST_USE struct shard_account *accounts_open(struct shard *shard, const struct security_account *account);
 
 /* A client enters an account, or leaves it because it is closed. HOST_FULL: it has as many connections as it
- * may, over all shards as far as they have told; when two shards have let one in at the same time, the newest
- * of the higher shard goes. */
+ * may, over all shards and servers as far as they have told; when two shards have let one in at the same
+ * time, the newest of the higher shard goes; when two servers have, the newest of each. */
 enum host_result accounts_enter(struct shard *shard, struct client *client,
                                 const struct security_account *configured, struct host_account **account);
 void accounts_leave(struct shard *shard, struct client *client);
 
 /* Tells the other shards how many clients the accounts with a limit have here, as far as mailboxes have room;
- * takes what another one tells. */
+ * takes what another one tells, or, from the control core, how many they have on other servers. */
 void accounts_counts_tell(struct shard *shard);
 void accounts_count_take(struct shard *shard, uint32_t from, uint32_t id, uint32_t count);
 

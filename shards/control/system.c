@@ -104,6 +104,7 @@ void system_close(struct control *control)
         memory_free(outgoing);
     }
     system_surveys_close(control);
+    system_counts_close(system);
     memory_free(system->peers);
     memory_free(system->changed);
     memory_free(system->pattern);
@@ -132,11 +133,27 @@ static void queue(struct system *system, struct system_request *request)
     system->waiting_bytes += request->bytes;
 }
 
+static void take_at_once(struct control *control, const struct mail_system_request *mail, const uint8_t *from)
+{
+    const uint8_t *body = from + mail->subject_count + mail->reply_count + mail->header_bytes;
+    const struct system_request request = {
+        .service = system_service_of(mail->number),
+        .subject = bytes_of(from, mail->subject_count),
+        .body = bytes_of(body, mail->total_bytes - mail->header_bytes),
+    };
+    request.service->take(control, &request);
+}
+
 void system_mail_request(struct control *control, const uint8_t *bytes)
 {
     struct system *system = &control->system;
     struct mail_system_request mail;
     memcpy(&mail, bytes, sizeof mail);
+    if (system_service_of(mail.number)->at_once) {
+        take_at_once(control, &mail, mail.block != NULL ? mail.block->bytes : bytes + sizeof mail);
+        block_release(&control->blocks, mail.block);
+        return;
+    }
     size_t count = (size_t)mail.subject_count + mail.reply_count + mail.total_bytes;
     bool room = system->waiting_count < SYSTEM_WAITING_MAX &&
                 system->waiting_bytes + count <= SYSTEM_WAITING_BYTES_MAX;
@@ -275,7 +292,7 @@ bool system_step(struct control *control)
 {
     struct system *system = &control->system;
     struct list_link *at;
-    bool told = services_tell(control);
+    bool left = system_counts_step(control) || !services_tell(control);
     while ((at = list_first(&system->outbox)) != NULL) {
         struct outgoing *outgoing = LIST_ELEMENT(at, struct outgoing, link);
         if (!put(control, &outgoing->mail))
@@ -285,7 +302,7 @@ bool system_step(struct control *control)
         memory_free(outgoing);
     }
     system->outbox_lost = 0;
-    return !told;
+    return left;
 }
 
 /* ---- this server ---- */

@@ -35,6 +35,9 @@ enum {
     SYSTEM_ID_BYTES = 56,
 };
 
+/* Where others answer how many clients an account has, below the server's own inbox. */
+#define SYSTEM_COUNTS_INBOX "CONNS"
+
 /* One that waits to be worked on, or is. Its texts follow it in memory. */
 struct system_request {
     struct list_link waiting; /* in system.waiting until it is begun */
@@ -54,6 +57,15 @@ struct system_request {
 struct system_peer {
     char id[SYSTEM_ID_BYTES];
     int64_t heard_ns;
+    uint32_t *clients; /* by account's id, as it told: system_counts.c; owned, NULL: it told none */
+    uint32_t account_capacity;
+};
+
+/* An account's clients on all other servers. */
+struct system_elsewhere {
+    uint64_t count;
+    uint64_t untold; /* bits: shards that `told` has not gone to, for want of room */
+    uint32_t told;
 };
 
 struct system {
@@ -73,6 +85,8 @@ struct system {
     uint32_t peer_count;
     uint8_t *changed; /* by account's id, whether its clients have: system_events.c; owned */
     uint32_t account_capacity;
+    struct system_elsewhere *elsewhere; /* by account's id; owned */
+    uint32_t elsewhere_capacity;
     uint32_t service_next; /* of those that the shard was not told yet */
     struct list surveys;   /* struct system_survey, of system_subscribers.c; the oldest first */
     uint32_t survey_count;
@@ -80,6 +94,8 @@ struct system {
     char *pattern;          /* scratch for patterns */
     bool on;                /* there is a system account */
     bool services_told;
+    bool counts_wanted; /* with the next heartbeat others are asked for their accounts' clients */
+    bool counts_owed;   /* some of `elsewhere` is untold */
     bool changes_asked; /* a request of the server's own that looks at `changed` waits */
 };
 
@@ -154,5 +170,21 @@ void system_reloaded(struct control *control, const struct server_options *befor
 void system_peer_statsz(struct control *control, const struct system_request *request);
 void system_peer_gone(struct control *control, const struct system_request *request);
 void system_peers_forget(struct control *control);
+/* NULL: it has not been heard of. */
+struct system_peer *system_peer_find(struct system *system, struct bytes id);
+
+/* ---- clients of accounts on other servers (system_counts.c) ---- */
+
+/* What another server says of one account: an event, or the answer to system_counts_ask(). */
+void system_counts_take(struct control *control, const struct system_request *request);
+/* Asks all servers for the accounts that have a limit, if a server is new. */
+void system_counts_ask(struct control *control);
+/* That server is gone, and so are its clients. */
+void system_counts_forget(struct control *control, struct system_peer *peer);
+/* Limits may be new: tells the shards what they need to know now. */
+void system_counts_reloaded(struct control *control);
+/* What found no room before. True: some of it is left. */
+bool system_counts_step(struct control *control);
+void system_counts_close(struct system *system);
 
 #endif

@@ -283,7 +283,7 @@ static struct bytes peer_id(const struct system_request *request)
     return bytes_of(rest.data, count);
 }
 
-static struct system_peer *peer_find(struct system *system, struct bytes id)
+struct system_peer *system_peer_find(struct system *system, struct bytes id)
 {
     for (uint32_t i = 0; i < system->peer_count; i++) {
         if (bytes_equal(bytes_of(system->peers[i].id, SYSTEM_ID_BYTES), id))
@@ -306,6 +306,7 @@ static void greet(struct control *control)
 
 void system_reloaded(struct control *control, const struct server_options *before)
 {
+    system_counts_reloaded(control);
     if (!server_options_same_labels(before, control->snapshot->options))
         greet(control);
 }
@@ -317,24 +318,32 @@ void system_peer_statsz(struct control *control, const struct system_request *re
     struct bytes id = peer_id(request);
     if (id.count != SYSTEM_ID_BYTES || bytes_equal(id, text(control->server_id)))
         return;
-    struct system_peer *peer = peer_find(system, id);
+    struct system_peer *peer = system_peer_find(system, id);
     if (peer == NULL && system->peers == NULL)
         system->peers = memory_new(SYSTEM_PEERS_MAX * sizeof *system->peers);
     if (peer == NULL && system->peers != NULL && system->peer_count < SYSTEM_PEERS_MAX) {
         peer = &system->peers[system->peer_count++];
+        *peer = (struct system_peer){0};
         memcpy(peer->id, id.data, SYSTEM_ID_BYTES);
+        system->counts_wanted = true;
         greet(control);
     }
     if (peer != NULL)
         peer->heard_ns = control->now_ns;
 }
 
+static void peer_forget(struct control *control, struct system_peer *peer)
+{
+    system_counts_forget(control, peer);
+    *peer = control->system.peers[--control->system.peer_count];
+}
+
 void system_peer_gone(struct control *control, const struct system_request *request)
 {
     struct system *system = &control->system;
-    struct system_peer *peer = peer_find(system, peer_id(request));
+    struct system_peer *peer = system_peer_find(system, peer_id(request));
     if (peer != NULL)
-        *peer = system->peers[--system->peer_count];
+        peer_forget(control, peer);
 }
 
 /* A server that says nothing for five heartbeats is lost. */
@@ -343,7 +352,7 @@ void system_peers_forget(struct control *control)
     struct system *system = &control->system;
     for (uint32_t i = system->peer_count; i > 0; i--) {
         if (control->now_ns - system->peers[i - 1].heard_ns > PEER_LOST_NS)
-            system->peers[i - 1] = system->peers[--system->peer_count];
+            peer_forget(control, &system->peers[i - 1]);
     }
 }
 

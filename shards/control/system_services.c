@@ -84,6 +84,14 @@ static const struct system_service services[] = {
     {.name = "*", .places = SYSTEM_AT_INBOX, .take = system_survey_answered},
     {.name = "$SYS.SERVER.*.STATSZ", .places = SYSTEM_AT_PEERS, .take = system_peer_statsz},
     {.name = "$SYS.SERVER.*.SHUTDOWN", .places = SYSTEM_AT_PEERS, .take = system_peer_gone},
+    {.name = "$SYS.SERVER.ACCOUNT.*.CONNS",
+     .places = SYSTEM_AT_PEERS,
+     .take = system_counts_take,
+     .at_once = true},
+    {.name = SYSTEM_COUNTS_INBOX ".*",
+     .places = SYSTEM_AT_INBOX,
+     .take = system_counts_take,
+     .at_once = true},
 };
 
 /* What the server asks itself; nobody is answered. */
@@ -221,6 +229,7 @@ static void broadcast(struct control *control, struct monitor_task *task)
     wrap(control, task, "statsz", &whole);
     system_say(control, bytes_of(subject, (size_t)count), &whole);
     json_output_close(&whole);
+    system_counts_ask(control);
 }
 
 static void answer_data(struct control *control, struct monitor_task *task, const char *key)

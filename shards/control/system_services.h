@@ -51,6 +51,7 @@ struct system_service {
     const struct monitor_endpoint *endpoint;
     bool accounts_listed; /* `accounts` is a list, else a flag */
     bool words;           /* a request's body is not options: its endpoint reads it */
+    bool at_once;         /* `take` does not stand in line: they come many together, and are soon done */
     void (*take)(struct control *control, const struct system_request *request);
 };
 

@@ -487,6 +487,7 @@ def check_start(program):
 ACCOUNTS = """
 accounts {
     APP { users = [ {user: app, password: app} ] }
+    LIMITED { users = [ {user: lim, password: lim} ], limits { max_connections: 2 } }
     SYS { users = [ {user: sys, password: sys} ] }
 }
 system_account: SYS
@@ -506,6 +507,81 @@ def answers_of_all(asker, subject, count, good=lambda answer: True):
 
     pump([asker], lambda: len(now()) == count and all(good(answer) for answer in now().values()), again, 0.3)
     return now()
+
+
+def knock(node):
+    """A client of the account with a limit; None: it is refused."""
+    client, said = socket.create_connection(("127.0.0.1", node.port), timeout=monitoring.PATIENCE_SECONDS), b""
+    client.sendall(b'CONNECT {"verbose":false,"user":"lim","pass":"lim"}\r\nPING\r\n')
+    try:
+        while b"PONG" not in said and (more := client.recv(4096)):
+            said += more
+    except ConnectionResetError:
+        pass
+    if b"PONG" in said:
+        return client
+    client.close()
+    if b"maximum account active connections exceeded" not in said:
+        raise Failure("%s refuses with %r" % (node.name, said[-200:]))
+    return None
+
+
+def counts_known(nodes, askers, ids, name, count):
+    """Waits until all servers have heard that this one has so many clients of that account, and have acted on it: then
+    what they are asked afterwards is answered."""
+    def last(asker):
+        events = [json.loads(m.body) for m in asker.messages if m.subject == "$SYS.SERVER.ACCOUNT.LIMITED.CONNS"]
+        return [event["conns"] for event in events if event["server"]["name"] == name][-1:]
+
+    pump(askers, lambda: all(last(asker) == [count] for asker in askers))
+    for node, asker in zip(nodes, askers):
+        asker.json("$SYS.REQ.SERVER.%s.VARZ" % ids[node.name])
+
+
+def check_limit(nodes, askers, ids):
+    """An account's max_connections holds over all servers: what is wrong; and clients of the last one, as many as may be."""
+    found, first, second, last = [], nodes[0], nodes[1], nodes[-1]
+
+    def expect(node, good, what):
+        client = knock(node)
+        if (client is not None) != good:
+            found.append("limit: %s %s a client: %s" % (node.name, "refuses" if good else "lets in", what))
+        return client
+
+    for asker in askers:
+        asker.subscribe("$SYS.SERVER.ACCOUNT.LIMITED.CONNS")
+        asker.flush()
+    clients = [expect(first, True, "the first ones") for _ in range(2)]
+    counts_known(nodes, askers, ids, first.name, 2)
+    for node in (second, last, first):
+        expect(node, False, "%s has two" % first.name)
+    clients.pop().close()
+    counts_known(nodes, askers, ids, first.name, 1)
+    clients.append(expect(second, True, "one has gone"))
+    counts_known(nodes, askers, ids, second.name, 1)
+    for node in nodes:
+        expect(node, False, "two servers have one each")
+    for node, client in zip((first, second), clients):
+        client.close()
+        counts_known(nodes, askers, ids, node.name, 0)
+    clients = [expect(last, True, "all have gone") for _ in range(2)]
+    counts_known(nodes, askers, ids, last.name, 2)
+    expect(first, False, "%s has two" % last.name)
+    return found, clients
+
+
+def check_surplus(nodes, askers, ids):
+    """Two servers let somebody in at the same time: as soon as one hears of it, it closes its own newest."""
+    clients = [knock(nodes[0]) for _ in range(2)]
+    event = {"server": {"name": nodes[1].name, "id": ids[nodes[1].name]}, "acc": "LIMITED", "conns": 1}
+    askers[0].publish("$SYS.SERVER.ACCOUNT.LIMITED.CONNS", json.dumps(event).encode())
+    said = b""
+    while more := clients[1].recv(4096):
+        said += more
+    clients[0].sendall(b"PING\r\n")
+    if b"maximum account active connections exceeded" not in said or clients[0].recv(4096) != b"PONG\r\n":
+        return ["limit: not the newest is closed: %r" % said]
+    return []
 
 
 def check_cluster(programs):
@@ -554,6 +630,8 @@ def check_cluster(programs):
                 infos = [json.loads(message.body) for message in user.answers(inbox)]
                 expect("only its own server knows a user", [info["server"]["name"] for info in infos] == [node.name])
 
+        wrong, clients = check_limit(nodes, askers, ids)
+        found += wrong
         askers[0].subscribe("$SYS.SERVER.*.SHUTDOWN")
         askers[0].flush()
         askers[0].messages = []
@@ -564,6 +642,10 @@ def check_cluster(programs):
                                       for message in askers[0].messages))
         for asker in askers:
             answers_of_all(asker, "$SYS.REQ.SERVER.PING", count - 1, lambda a: a["statsz"]["active_servers"] == count - 1)
+        if nodes[0].ours and nodes[1].ours:
+            found += check_surplus(nodes, askers, ids)
+        else:
+            expect("the clients of a server that has gone do not count", knock(nodes[0]) is not None)
     except Failure as error:
         found.append("cluster of %s: %s" % (programs, error))
     finally:

@@ -1,6 +1,7 @@
 /* Tests shards/control/system.c and system_events.c: when heartbeats go out and whom they are about, and the
- * last words of a server. Method: a control core without threads; time is a number, the test takes out the
- * timers that are due and reads the mailbox of shard 0, through which all is published. */
+ * last words of a server; system_counts.c: how many clients accounts have on other servers. Method: a control
+ * core without threads; time is a number, the test takes out the timers that are due and reads the mailbox of
+ * shard 0, through which all is published. */
 #include "shards/control/system.h"
 
 #include "core/base/clock.h"
@@ -207,6 +208,175 @@ Test(system, a_heartbeat_of_accounts_is_for_listeners_and_other_servers)
     work(&system_endpoint_own_accounts, false);
     heard = said();
     cr_expect_gt(heard->count, 0);
+    free(heard);
+}
+
+/* ---- clients on other servers ---- */
+
+#define PEER_1 "N1111111111111111111111111111111111111111111111111111111"
+#define PEER_2 "N2222222222222222222222222222222222222222222222222222222"
+enum { LIMITED = 5, LIMIT = 10 };
+
+static void only_one_is_limited(void)
+{
+    for (uint32_t i = 0; i < ACCOUNTS_MAX; i++)
+        accounts[i].limits.connections = i == LIMITED ? LIMIT : -1;
+}
+
+typedef void peer_taker(struct control *control, const struct system_request *request);
+
+static void peer_says(const char *id, const char *what, peer_taker *taker)
+{
+    char subject[128];
+    snprintf(subject, sizeof subject, "$SYS.SERVER.%s.%s", id, what);
+    const struct system_request request = {.subject = text(subject)};
+    taker(control, &request);
+}
+
+/* By mail, as it comes: with a reply and headers between subject and body, which are not to be taken for it.
+ */
+static void peer_has(const char *id, const char *account, const char *clients)
+{
+    uint8_t bytes[sizeof(struct mail_system_request) + 512];
+    char words[512];
+    int count = snprintf(words, sizeof words,
+                         "subjectreplyheaders{\"server\":{\"name\":\"x\",\"id\":\"%s\",\"seq\":1},"
+                         "\"acc\":\"%s\",\"conns\":%s,\"leafnodes\":0}",
+                         id, account, clients);
+    struct mail_system_request mail = {.kind = MAIL_SYSTEM_REQUEST,
+                                       .subject_count = 7,
+                                       .reply_count = 5,
+                                       .header_bytes = 7,
+                                       .total_bytes = (uint32_t)count - 12};
+    while (strcmp(system_service_of(mail.number)->name, "$SYS.SERVER.ACCOUNT.*.CONNS") != 0)
+        mail.number++;
+    memcpy(bytes, &mail, sizeof mail);
+    memcpy(bytes + sizeof mail, words, (size_t)count);
+    system_mail_request(control, bytes);
+    cr_expect_eq(control->system.waiting_count, 0, "it stands in line");
+}
+
+struct counted {
+    struct mail_account_count last;
+    uint32_t mails;
+};
+
+static void take_count(void *context, uint32_t from, const uint8_t *bytes, uint32_t count)
+{
+    struct counted *counted = context;
+    (void)from, (void)count;
+    if (bytes[0] != MAIL_ACCOUNT_COUNT)
+        return;
+    memcpy(&counted->last, bytes, sizeof counted->last);
+    counted->mails++;
+}
+
+/* Whether the shard was told just that since the last call; -1: nothing. */
+static bool shard_hears(int64_t clients)
+{
+    struct counted counted = {0};
+    post_flush(&control->post);
+    post_drain(&shard, take_count, &counted);
+    if (clients < 0)
+        return counted.mails == 0;
+    return counted.mails == 1 && counted.last.account == LIMITED && counted.last.count == clients;
+}
+
+/* Two servers that have been heard of, and the greetings for them forgotten. */
+static void two_peers(void)
+{
+    only_one_is_limited();
+    peer_says(PEER_1, "STATSZ", system_peer_statsz);
+    peer_says(PEER_2, "STATSZ", system_peer_statsz);
+    for (struct list_link *at; (at = list_first(&control->system.waiting)) != NULL;) {
+        list_remove(at);
+        control->system.waiting_count--;
+        system_request_free(LIST_ELEMENT(at, struct system_request, waiting));
+    }
+}
+
+Test(system, shards_hear_how_many_clients_a_limited_account_has_on_all_other_servers)
+{
+    two_peers();
+    peer_has(PEER_1, "A5", "3");
+    cr_expect(shard_hears(3));
+    peer_has(PEER_2, "A5", "4");
+    cr_expect(shard_hears(7));
+    peer_has(PEER_2, "A5", "4");
+    cr_expect(shard_hears(-1), "the same again");
+    peer_has(PEER_1, "A5", "1");
+    cr_expect(shard_hears(5));
+    peer_has(PEER_1, "A6", "3");
+    cr_expect(shard_hears(-1), "it has no limit");
+    peer_has(PEER_1, "A5", "5000000000");
+    cr_expect(shard_hears(UINT32_MAX));
+    peer_has(PEER_1, "A5", "0");
+    cr_expect(shard_hears(4));
+}
+
+Test(system, what_makes_no_sense_or_comes_from_nobody_does_not_count)
+{
+    static const char unknown[] = "N3333333333333333333333333333333333333333333333333333333";
+    two_peers();
+    peer_has(unknown, "A5", "3");
+    peer_has("N1", "A5", "3");
+    peer_has(PEER_1, "NOPE", "3");
+    peer_has(PEER_1, "A5", "-1");
+    peer_has(PEER_1, "A5", "\"3\"");
+    peer_has(PEER_1, "A5", "3}");
+    cr_expect(shard_hears(-1));
+}
+
+Test(system, the_clients_of_a_server_that_is_gone_do_not_count)
+{
+    two_peers();
+    peer_has(PEER_1, "A99", "1"); /* one table is longer than the other */
+    peer_has(PEER_1, "A5", "3");
+    peer_has(PEER_2, "A5", "4");
+    cr_expect_not(shard_hears(-1));
+    peer_says(PEER_1, "SHUTDOWN", system_peer_gone);
+    cr_expect(shard_hears(4));
+    control->now_ns += 151 * NS_PER_SECOND;
+    system_peers_forget(control);
+    cr_expect(shard_hears(0));
+    cr_expect_eq(control->system.peer_count, 0);
+}
+
+Test(system, a_limit_that_a_reload_brings_counts_what_was_told_before)
+{
+    two_peers();
+    accounts[LIMITED].limits.connections = -1;
+    peer_has(PEER_1, "A5", "3");
+    cr_expect(shard_hears(-1));
+    accounts[LIMITED].limits.connections = LIMIT;
+    system_reloaded(control, &options);
+    cr_expect(shard_hears(3));
+}
+
+Test(system, a_count_waits_for_room_and_is_the_last_one_then)
+{
+    uint8_t filler[sizeof(struct mail_account_count)] = {MAIL_SYSTEM_SERVICES};
+    two_peers();
+    while (control_put(control, 0, filler, sizeof filler))
+        ;
+    peer_has(PEER_1, "A5", "3");
+    peer_has(PEER_1, "A5", "2");
+    cr_expect(system_counts_step(control), "there is no room");
+    cr_expect(shard_hears(-1));
+    cr_expect_not(system_counts_step(control));
+    cr_expect(shard_hears(2));
+}
+
+Test(system, when_a_server_is_new_all_are_asked_for_limited_accounts_once)
+{
+    two_peers();
+    system_counts_ask(control);
+    system_counts_ask(control);
+    struct said *heard = said();
+    cr_assert_eq(heard->count, 1);
+    cr_expect_str_eq(heard->subjects[0], "$SYS.REQ.ACCOUNT.A5.CONNS");
+    cr_expect_not_null(strstr(heard->bodies[0], "\"acc\":\"A5\"}"), "%s", heard->bodies[0]);
+    cr_expect_not_null(strstr(heard->bodies[0], "\"server\":{\"name\":\"N1\""), "%s", heard->bodies[0]);
     free(heard);
 }
 
