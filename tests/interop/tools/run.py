@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""tests/interop/tools/run.py MYELIN - the `nats` command-line tool against Myelin's system account (docs/events.md).
+"""tests/interop/tools/run.py MYELIN - the `nats` command-line tool against Myelin's system account (docs/events.md), and
+nats-top against its monitoring port.
 
-Rows for one server, and rows for a cluster of two, which is asked by one of them. Builds the tool below build/interop unless it is there. Each row is a command and what it has to print; a row fails when the
-tool says something else or fails. Without go, or where the tool cannot be built, all is skipped with the reason; where
-CI is set that is a failure, because there nobody would notice.
+Rows for one server, and rows for a cluster of two, which is asked by one of them. Builds the tools below build/interop
+unless they are there. Each row is a command and what it has to print; a row fails when the tool says something else or
+fails. Without go, or where `nats` cannot be built, all is skipped with the reason; where CI is set that is a failure,
+because there nobody would notice. nats-top is left out with the reason wherever its module cannot be had.
 """
 import os
 import re
@@ -79,6 +81,30 @@ CLUSTER_ROWS = [
 ]
 MESSAGES = 2000
 
+# What nats-top prints once, as text and as values with a delimiter, for every order that it has.
+TOP_MODULE = "github.com/nats-io/nats-top"
+TOP_BUILD_SECONDS = 120
+TOP_SORTS = ("cid", "subs", "pending", "msgs_to", "msgs_from", "bytes_to", "bytes_from", "uptime", "last", "idle")
+TOP_ROWS = [
+    ("-b -u", r"NATS server version 2\.\d+\.\d+ [\s\S]*ID: +ID\n[\s\S]*In: +Msgs: 3 +Bytes: 6 [\s\S]*Out: +Msgs: 2 +Bytes: 4 "
+              r"[\s\S]*Connections Polled: 2\n[\s\S]* victim +1 +0 +2 +3 +4 +6 +py +0\.1 +\S+ +\S[^\n]* a\.>"),
+] + [("-l , -sort " + order, r"Connections Polled:,2\n[\s\S]*,victim,1,0,2,3,4,6,py,0\.1,") for order in TOP_SORTS]
+
+
+def build_top():
+    """The path of nats-top, and why there is none."""
+    path = os.path.join(root, "build", "interop", "nats-top")
+    if os.path.exists(path):
+        return path, None
+    try:
+        done = subprocess.run(["go", "build", "-o", path, TOP_MODULE], capture_output=True, text=True, check=False,
+                              cwd=os.path.join(root, "tests", "interop", "tools", "top"), timeout=TOP_BUILD_SECONDS)
+    except subprocess.TimeoutExpired:
+        return None, "its modules do not come"
+    if done.returncode != 0:
+        return None, (done.stderr.strip().splitlines() or ["go says nothing"])[-1]
+    return path, None
+
 
 def build():
     """The tool's path, and why there is none."""
@@ -105,7 +131,7 @@ def start(tool, server, user, words):
 class Results:
     passed, failed = 0, 0
 
-    def row(self, what, process, expected):
+    def row(self, what, process, expected, tool="nats"):
         """Waits for a command's end, and looks at what it has printed."""
         try:
             out, err = process.communicate(timeout=COMMAND_SECONDS)
@@ -115,7 +141,7 @@ class Results:
         good = process.returncode == 0 and re.search(expected, out + err)
         self.passed += bool(good)
         self.failed += not good
-        print("%s nats %s" % ("ok" if good else "FAILED", what))
+        print("%s %s %s" % ("ok" if good else "FAILED", tool, what))
         if not good:
             print("exit code %d\n%s\n%s" % (process.returncode, out, err))
 
@@ -163,6 +189,26 @@ def cluster(tool, program, results):
         second.stop()
 
 
+def top(program, results):
+    path, reason = build_top()
+    if path is None:
+        print("nats-top: left out: " + reason)
+        return
+    server = Server(program, CONFIG)
+    try:
+        victim, other = Client(server, "a", "victim"), Client(server, "a", "other")
+        victim.say("SUB a.> 1\r\nPUB a.b 2\r\nhi\r\nPUB a.c 2\r\nhi\r\nPUB c 2\r\nhi\r\n")
+        victim.sync()
+        for words, expected in TOP_ROWS:
+            command = [path, "-s", "127.0.0.1", "-m", str(server.http_port), "-o", "-", "-r", "1", "-d", "1"] + words.split()
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            results.row(words, process, expected.replace("ID\\n", server.json("/varz")["server_id"] + "\\n"), "nats-top")
+        for client in (victim, other):
+            client.close()
+    finally:
+        server.stop()
+
+
 def main():
     tool, reason = build()
     if tool is None:
@@ -171,6 +217,7 @@ def main():
     results = Results()
     alone(tool, sys.argv[1], results)
     cluster(tool, sys.argv[1], results)
+    top(sys.argv[1], results)
     print("%d passed, %d failed, 0 skipped" % (results.passed, results.failed))
     return 1 if results.failed else 0
 
