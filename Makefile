@@ -472,6 +472,7 @@ monitoring-check: $(out)/myelin ## compare monitoring with nats-server's, key by
 	python3 tests/integration/test_monitoring.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
 	python3 -B tests/integration/test_metrics.py $(out)/myelin
 	python3 tests/integration/test_top.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
+	python3 -B tests/integration/test_monitoring_port.py $(out)/myelin
 	python3 -B tests/integration/test_routez.py $(out)/myelin $(nats_server) $(wildcard build/nats-server-current/nats-server)
 	python3 -B tests/integration/test_connz.py $(out)/myelin
 
