@@ -1,6 +1,6 @@
 /* shards/control/monitor_metrics.c - /metrics: the text format of Prometheus 0.0.4. First what the NATS
- * exporter derives, by its names (monitor_metrics_exporter.c, monitor_metrics_gateways.c), then Myelin's own
- * figures of routes and of each shard. */
+ * exporter derives, by its names (monitor_metrics_exporter.c, monitor_metrics_gateways.c,
+ * monitor_metrics_routes.c, there with Myelin's own of routes), then the figures of each shard. */
 #include "shards/control/monitor_metrics.h"
 
 #include "core/base/clock.h"
@@ -40,58 +40,6 @@ struct bytes metrics_escaped(struct bytes value, char out[METRICS_ESCAPED_BYTES]
         out[count++] = byte == '\n' ? 'n' : byte;
     }
     return bytes_of(out, count);
-}
-
-/* ---- routes ---- */
-
-struct route_row {
-    const char *name;
-    const char *type;
-    const char *help;
-    size_t offset; /* of a uint64_t, or an int64_t, in struct report_route */
-    double scale;
-};
-
-#define ROUTE(field) offsetof(struct report_route, field)
-
-static const struct route_row route_rows[] = {
-    {"myelin_route_in_messages_total", "counter", "Messages from that server.", ROUTE(in_messages), 1},
-    {"myelin_route_in_bytes_total", "counter", "Bytes of these.", ROUTE(in_bytes), 1},
-    {"myelin_route_out_messages_total", "counter", "Messages to that server.", ROUTE(out_messages), 1},
-    {"myelin_route_out_bytes_total", "counter", "Bytes of these.", ROUTE(out_bytes), 1},
-    {"myelin_route_pending_bytes", "gauge", "Bytes that wait for its socket.", ROUTE(pending_bytes), 1},
-    {"myelin_route_subscriptions", "gauge", "Patterns and groups that it wants.", ROUTE(subscriptions), 1},
-    {"myelin_route_rtt_seconds", "gauge", "The last round trip; 0 before the first.", ROUTE(rtt_ns), 1e-9},
-};
-
-/* name{rid="5",remote_id="...",remote_name="..."} value */
-static void add_route_value(struct control *control, struct json_output *out, const struct route_row *row,
-                            const struct report_route *figures)
-{
-    char line[METRICS_LINE_BYTES], name[METRICS_ESCAPED_BYTES];
-    int64_t value;
-    const struct cluster_route *route = cluster_route_find(control, figures->rid);
-    if (route == NULL || route->member == CLUSTER_NO_MEMBER)
-        return;
-    const struct route_info *info = &control->cluster.members[route->member].info;
-    memcpy(&value, (const uint8_t *)figures + row->offset, sizeof value);
-    int count = snprintf(line, sizeof line, "%s{rid=\"%" PRIu64 "\",remote_id=\"", row->name, figures->rid);
-    json_output_add(out, bytes_of(line, (size_t)count));
-    json_output_add(out, metrics_escaped(info->server_id, name));
-    json_output_add(out, TEXT("\",remote_name=\""));
-    json_output_add(out, metrics_escaped(info->server_name, name));
-    json_output_add(out, TEXT("\"}"));
-    metrics_value(out, (double)value * row->scale);
-}
-
-static void add_routes(struct control *control, struct monitor_task *task)
-{
-    struct json_output *out = &task->document;
-    for (size_t row = 0; row < COUNT_OF(route_rows) && task->routes.count > 0; row++) {
-        metrics_family(out, route_rows[row].name, route_rows[row].type, route_rows[row].help);
-        for (uint32_t i = 0; i < task->routes.count; i++)
-            add_route_value(control, out, &route_rows[row], &task->routes.all[i].figures);
-    }
 }
 
 /* ---- the engine ---- */
@@ -230,7 +178,7 @@ void metrics_told(struct control *control, struct monitor_task *task)
     json_output_add(out, bytes_of(line, (size_t)count));
     metrics_add_exported(control, task);
     metrics_add_gateways(control, task);
-    add_routes(control, task);
+    metrics_add_routes(control, task);
     add_shards(control, task);
     metrics_add_streaming(control, task);
     task->content_type = "text/plain; version=0.0.4; charset=utf-8";

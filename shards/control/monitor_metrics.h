@@ -27,6 +27,9 @@ struct bytes metrics_escaped(struct bytes value, char out[METRICS_ESCAPED_BYTES]
 void metrics_add_exported(struct control *control, struct monitor_task *task);
 void metrics_add_gateways(struct control *control, struct monitor_task *task);
 
+/* Of each route in task->routes what the exporter makes of it, and our own; nothing where there are none. */
+void metrics_add_routes(struct control *control, struct monitor_task *task);
+
 /* What the streaming service has (docs/streaming.md 8); nothing when it is off. */
 void metrics_add_streaming(struct control *control, struct monitor_task *task);
 

@@ -157,16 +157,14 @@ static void route_begin(struct control *control, struct monitor_task *task, cons
     json_put_unsigned(document, "subscriptions", figures->subscriptions);
 }
 
-/* What is in use now; s2_auto is none of them. */
-static void put_compression(const struct control *control, struct json_output *document,
-                            const struct cluster_route *route, const struct report_route *figures)
+struct bytes monitor_route_compression(const struct control *control, const struct cluster_route *route,
+                                       const struct report_route *figures)
 {
     const struct route_compression *options = &control->snapshot->options->cluster.compression;
     enum route_compression_mode mode = (enum route_compression_mode)route->compression;
-    struct bytes name = TEXT("not supported");
-    if (mode != ROUTE_COMPRESSION_NOT_SUPPORTED)
-        name = route_compression_name(route_compression_level(options, mode, figures->rtt_ns));
-    json_put_text(document, "compression", name);
+    if (mode == ROUTE_COMPRESSION_NOT_SUPPORTED)
+        return TEXT("not supported");
+    return route_compression_name(route_compression_level(options, mode, figures->rtt_ns));
 }
 
 static void route_end(struct control *control, struct monitor_task *task, const struct monitor_route *route)
@@ -180,7 +178,8 @@ static void route_end(struct control *control, struct monitor_task *task, const 
         json_put_text(&task->document, "account",
                       cluster_pool_account(&control->snapshot->options->cluster.pool, known->line));
     if (member)
-        put_compression(control, &task->document, known, &route->figures);
+        json_put_text(&task->document, "compression",
+                      monitor_route_compression(control, known, &route->figures));
     json_put_object_end(&task->document);
 }
 

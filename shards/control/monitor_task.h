@@ -12,6 +12,7 @@
 #include "shards/post.h"
 
 struct control;
+struct cluster_route;
 
 /* The figures of all shards together. */
 struct monitor_figures {
@@ -208,6 +209,10 @@ void monitor_totals_ask(struct control *control, struct monitor_task *task);
 void monitor_totals_page(struct monitor_task *task, const struct mail_report *mail);
 /* The routes of all shards, likewise. */
 void monitor_routes_ask(struct control *control, struct monitor_task *task);
+/* What compresses a route now; s2_auto is no answer. */
+struct bytes monitor_route_compression(const struct control *control, const struct cluster_route *route,
+                                       const struct report_route *figures);
+
 void monitor_routes_page(struct control *control, struct monitor_task *task, uint32_t from,
                          const struct mail_report *mail);
 /* Spaces per level of the document: over HTTP people read it. */

@@ -1,8 +1,8 @@
 """What the Prometheus exporter of NATS derives from monitoring's documents, by its rules: names, labels and values.
 
 A number of /varz, /subsz and /routez becomes a metric by the path of its keys; a text becomes one only where the exporter knows
-the key, a moment in milliseconds, anything else as the label of a 1. A list, such as that of routes, becomes nothing. The other
-documents have tables of their own.
+the key, a moment in milliseconds, anything else as the label of a 1. A list becomes nothing. The other documents, and each route
+of /routez, have tables of their own.
 """
 import datetime
 import re
@@ -92,6 +92,18 @@ def of_gatewayz(gatewayz):
             yield "%s_gateway_%s%s" % (way, key, labels), value
 
 
+def of_routes(routez):
+    for route in routez["routes"]:
+        rid = 'rid="%d"' % route["rid"]
+        yield 'route_info{%s,%s}' % (rid, ",".join('%s="%s"' % (key, route.get(key, "")) for key in (
+            "remote_id", "remote_name", "account", "ip", "compression"))), 1
+        values = {"subscriptions": route["subscriptions"], "uptime_seconds": span_seconds(route["uptime"]),
+                  "rtt_seconds": duration_seconds(route["rtt"]),
+                  **{key: route[key] for key in ("in_msgs", "out_msgs", "in_bytes", "out_bytes")}}
+        for key, value in values.items():
+            yield "route_%s{%s}" % (key, rid), value
+
+
 def of_jsz(jsz, server_name):
     """Of a server without JetStream: the exporter takes one without a group for its leader."""
     labels = '{server_name="%s",cluster="",domain="",meta_leader="",is_meta_leader="true"}' % server_name
@@ -106,7 +118,7 @@ def derived(server):
     """All of it, but how often documents were asked for: by name and labels without the server's id."""
     accounts = server.json("/accountz")["accounts"]
     parts = [("varz", flattened(server.json("/varz"))), ("subsz", flattened(server.json("/subsz"))),
-             ("routez", flattened(server.json("/routez"))), ("connz", of_connz(server.json("/connz"))),
+             ("routez", [*flattened(server.json("/routez")), *of_routes(server.json("/routez"))]), ("connz", of_connz(server.json("/connz"))),
              ("leafz", [("conn_nodes_total", server.json("/leafz")["leafnodes"])]),
              ("accstatz", of_accstatz(server.json("/accstatz?unused=1"))), ("gatewayz", of_gatewayz(server.json("/gatewayz")))]
     parts += [("accountz", of_account(server.json("/accountz?acc=" + name)["account_detail"])) for name in accounts]
@@ -128,7 +140,7 @@ def shown(server):
 def compared(server):
     expected, found = derived(server), shown(server)
     of_the_exporter = {name for name in found if name.startswith(("gnatsd_", "jetstream_")) and "http_req_stats" not in name}
-    volatile = re.compile("_varz_(mem|cpu)$|conn_(uptime|idle|last_activity)_seconds|conn_rtt")
+    volatile = re.compile("_varz_(mem|cpu)$|(conn|route)_(uptime|idle|last_activity|rtt)_seconds|conn_rtt")
     wrong = ["/metrics: %s is missing" % name for name in expected if name not in found]
     wrong += ["/metrics: %s is not of the exporter" % name for name in sorted(of_the_exporter - set(expected))]
     return wrong + ["/metrics: %s is %s, not %s" % (name, found[name], value) for name, value in expected.items()
