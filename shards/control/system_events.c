@@ -306,6 +306,8 @@ static void greet(struct control *control)
 
 void system_reloaded(struct control *control, const struct server_options *before)
 {
+    if (!control->system.on)
+        return;
     system_counts_reloaded(control);
     if (!server_options_same_labels(before, control->snapshot->options))
         greet(control);

@@ -359,8 +359,18 @@ def refused_logins_do_nothing(program, folder):
     return server
 
 
+def labels_change_without_a_system_account(program, folder):
+    """Nobody hears of a server's tags then, in a cluster or not."""
+    lines = 'no_system_account: true\ncluster { name: C, listen: "127.0.0.1:-1" }\nserver_tags: ["%s"]\n'
+    server = Server(program, folder, lines % "before")
+    server.reload(lines % "behind")
+    server.reload(lines % "before")  # it is still there
+    return server
+
+
 SCENARIOS = (users_come_go_and_change, permissions_change, imports_and_mappings_change, certificates_are_rotated,
-             a_wrong_file_changes_nothing, logins_under_way, refused_logins_do_nothing)
+             a_wrong_file_changes_nothing, logins_under_way, refused_logins_do_nothing,
+             labels_change_without_a_system_account)
 
 
 def main():
