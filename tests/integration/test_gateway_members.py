@@ -30,21 +30,26 @@ def gossip(gateway, port, server_id="GW" + MEMBER):
     return info_line(gateway, port, server_id=server_id, gateway_cmd=1)
 
 
+def lines_until(peer, wanted):
+    """What the peer is told up to that line, and the line."""
+    lines = []
+    while not lines or lines[-1] != wanted:
+        line = peer.line()
+        if line is None:
+            raise Failure(f"it ended before {wanted}: {lines[-5:]}")
+        lines.append(line)
+    return lines
+
+
 def member(world, letter="M", **more):
     """A route, registered, and what it was told."""
     peer = world.dial(world.node.cluster_port)
     peer.send(test_routes.connect_line(letter * 56, "GA") + route_info(letter, **more))
     mark = Client(world.node)
     mark.subscribe(f"mark.{letter}")
-    peer.burst = []
-    while not (peer.burst and f"mark.{letter}".encode() in peer.burst[-1]):
-        line = peer.line()
-        if line is None:
-            raise Failure(f"a member was closed: {peer.burst[-5:]}")
-        peer.burst.append(line)
+    peer.burst = lines_until(peer, b"RS+ APP mark.%s" % letter.encode())
     mark.close()
-    while peer.burst[-1] != b"RS- APP mark.%s" % letter.encode():
-        peer.burst.append(peer.line())
+    peer.burst += lines_until(peer, b"RS- APP mark.%s" % letter.encode())
     return peer
 
 
@@ -108,7 +113,10 @@ def row_15_long_lists_while_they_change(world):
     gateway, _ = world.inbound()
     told = Told()
     while "APP" not in told.states:
-        told.take(gateway.line())
+        line = gateway.line()
+        if line is None:
+            raise Failure("it ended before the list")
+        told.take(line)
     # Not there any more, but here; not here any more, but there; not there any more either.
     moves, ends = range(10000, 20000), range(0, 300, 2)
     client.send(b"".join(b"SUB long.%d m%d\r\n" % (n, n) for n in moves))
@@ -359,8 +367,7 @@ def row_76_forgotten_and_found(world):
         client = Client(world.node)
         looks.append(None)
         client.subscribe(f"told.{len(looks)}")  # the last one's may still be there
-        while (line := peer.line()) != b"RS+ APP told.%d" % len(looks):
-            lines.append(line)
+        lines += lines_until(peer, b"RS+ APP told.%d" % len(looks))
         handled(peer)
         lines.append(peer.buffer)
         client.close()
