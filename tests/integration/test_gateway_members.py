@@ -14,9 +14,9 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import test_gateways  # noqa: E402
 import test_routes  # noqa: E402
-from cluster_client import WAIT_SECONDS, Client, Failure, pump  # noqa: E402
+from cluster_client import WAIT_SECONDS, Client, Failure, pump, until_said  # noqa: E402
 from test_gateways import (command, connect_line, expect, hash_of, info_line, info_of, peer_has_taken, quiet,  # noqa: E402
-                           told_until_end_of, wait_said)
+                           told_until_end_of)
 
 MEMBER = "M" * 56
 
@@ -399,7 +399,7 @@ def row_16_an_address_that_does_not_answer(world):
     peer.line()
     peer.send(connect_line("GX", name="X" * 56) + info_line("GX", port, name="X"))
     told_until_end_of(peer, "APP")
-    wait_said(world, f'Error connecting to implicit gateway "GX" (127.0.0.1:{port})')
+    until_said(world.node, re.escape(f'Error connecting to implicit gateway "GX" (127.0.0.1:{port})'))
     client = Client(world.node)
     client.subscribe("one.way")
     expect(peer.until("one.way").string, b"RS+ APP one.way")
@@ -510,7 +510,7 @@ def row_70_a_member_without_gateways(world):
     client.subscribe("ib.*")
     route.until(r"^RS\+ APP ib")
     route.send(gossip("GX", 5))
-    wait_said(world, f'Received information about gateway "GX" from {MEMBER}, but gateway is not configured')
+    until_said(world.node, f'Received information about gateway "GX" from {MEMBER}, but gateway is not configured')
     away = f"_GR_.{hash_of('GA')}.abcdef.".encode()
     route.send(b"RMSG APP svc %sib.1 1\r\nx\r\nRMSG APP %sib.2 1\r\nx\r\n" % (away, away))
     pump([client], lambda: len(client.messages) == 2)
