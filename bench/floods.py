@@ -158,13 +158,14 @@ def varz(port):
 
 def client_start(options, port, watched_port, certificate):
     """The process of the client, once both of its connections are there and talk."""
-    before = varz(watched_port)["total_connections"]
+    before = varz(watched_port)
     client = subprocess.Popen([options.bench, "request", "--server", f"127.0.0.1:{port}", "--user", "plain", "--pass", "secret",
                                *certificate.of_bench(), "--rate", str(options.rate), "--timeout", "60", "--messages",
                                str(int(options.rate * options.seconds)), "--json", "--quiet"],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while varz(watched_port)["total_connections"] < before + 2 or varz(watched_port)["in_msgs"] == 0:
-        if client.poll() is not None:
+    while client.poll() is None:
+        now = varz(watched_port)
+        if now["total_connections"] >= before["total_connections"] + 2 and now["in_msgs"] > before["in_msgs"]:
             break
         time.sleep(0.01)
     return client

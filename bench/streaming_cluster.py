@@ -13,7 +13,6 @@ import queue
 import re
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "integration"))
+from cluster_client import free_ports  # noqa: E402
 from compare import MYELIN, stop  # noqa: E402
 from streaming import Run, bench  # noqa: E402
 from stan_client import Nats, Stan  # noqa: E402
@@ -34,16 +34,6 @@ NODES = ("a", "b", "c")
 DEFAULT_TIMEOUTS = ""
 FAST_TIMEOUTS = ('raft_heartbeat_timeout: "200ms", raft_election_timeout: "200ms", raft_lease_timeout: "100ms", '
                  'raft_commit_timeout: "20ms",')
-
-
-def free_ports(count):
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def disk_bytes(folder):
@@ -111,15 +101,20 @@ class Cluster:
             self.nodes.append(Node(self, name, ports[3 * i:3 * i + 3]))
 
     def __enter__(self):
-        for node in self.nodes:
-            node.start()
-        wait_for(lambda: len([m for m in self.leader().page().get("raft", {}).get("members", [])
-                              if m["voter"] and m.get("lag", 0) == 0]) == len(NODES), "all vote")
+        try:
+            for node in self.nodes:
+                node.start()
+            wait_for(lambda: len([m for m in self.leader().page().get("raft", {}).get("members", [])
+                                  if m["voter"] and m.get("lag", 0) == 0]) == len(NODES), "all vote")
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
         for node in self.nodes:
-            stop(node.process)
+            if node.process is not None:
+                stop(node.process)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def leader(self):
@@ -143,7 +138,7 @@ class Cluster:
         def same():
             pages = [node.page().get("raft", {}) for node in self.nodes]
             return len({page.get("applied_index") for page in pages}) == 1 and all(
-                page.get("applied_index") == page.get("last_index") for page in pages)
+                "applied_index" in page and page["applied_index"] == page.get("last_index") for page in pages)
         wait_for(same, "all nodes have the same")
 
 
@@ -290,8 +285,8 @@ def options_parse():
     options = parser.parse_args()
     options.only = options.only.split(",") if options.only else list(WORKLOADS)
     options.myelin = os.path.abspath(options.myelin)
-    if any(name not in WORKLOADS for name in options.only) or options.rounds < 1 or options.scale <= 0:
-        parser.error(f"workloads are {', '.join(WORKLOADS)}; rounds and scale are above 0")
+    if any(name not in WORKLOADS for name in options.only) or options.rounds < 1 or options.kills < 1 or options.scale <= 0:
+        parser.error(f"workloads are {', '.join(WORKLOADS)}; rounds, kills and scale are above 0")
     return options
 
 

@@ -277,6 +277,15 @@ class Node:
         return code
 
 
+def until_said(node, pattern, count=1):
+    """Waits until the node's log has so many places that match."""
+    end = time.monotonic() + WAIT_SECONDS
+    while len(re.findall(pattern, node.said())) < count:
+        if time.monotonic() > end:
+            raise Failure(f"{node.name} does not say {pattern} {count} times: {node.said()[-2000:]}")
+        time.sleep(0.01)
+
+
 class Nodes:
     """Servers that start and end together; a subclass makes `nodes`."""
 

@@ -84,7 +84,9 @@ class Server:
         while "Streaming Server is ready" not in self.log():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop(signal.SIGKILL)
-                raise Failure("the server did not start:\n" + self.log())
+                said = self.log()
+                self.remove()
+                raise Failure("the server did not start:\n" + said)
             time.sleep(0.01)
         self.port = int(re.findall(r"Listening for client connections on \S+:(\d+)", self.log())[-1])
 

@@ -14,9 +14,9 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import test_gateways  # noqa: E402
 import test_routes  # noqa: E402
-from cluster_client import WAIT_SECONDS, Client, Failure, pump  # noqa: E402
+from cluster_client import WAIT_SECONDS, Client, Failure, pump, until_said  # noqa: E402
 from test_gateways import (command, connect_line, expect, hash_of, info_line, info_of, peer_has_taken, quiet,  # noqa: E402
-                           told_until_end_of, wait_said)
+                           told_until_end_of)
 
 MEMBER = "M" * 56
 
@@ -30,21 +30,26 @@ def gossip(gateway, port, server_id="GW" + MEMBER):
     return info_line(gateway, port, server_id=server_id, gateway_cmd=1)
 
 
+def lines_until(peer, wanted):
+    """What the peer is told up to that line, and the line."""
+    lines = []
+    while not lines or lines[-1] != wanted:
+        line = peer.line()
+        if line is None:
+            raise Failure(f"it ended before {wanted}: {lines[-5:]}")
+        lines.append(line)
+    return lines
+
+
 def member(world, letter="M", **more):
     """A route, registered, and what it was told."""
     peer = world.dial(world.node.cluster_port)
     peer.send(test_routes.connect_line(letter * 56, "GA") + route_info(letter, **more))
     mark = Client(world.node)
     mark.subscribe(f"mark.{letter}")
-    peer.burst = []
-    while not (peer.burst and f"mark.{letter}".encode() in peer.burst[-1]):
-        line = peer.line()
-        if line is None:
-            raise Failure(f"a member was closed: {peer.burst[-5:]}")
-        peer.burst.append(line)
+    peer.burst = lines_until(peer, b"RS+ APP mark.%s" % letter.encode())
     mark.close()
-    while peer.burst[-1] != b"RS- APP mark.%s" % letter.encode():
-        peer.burst.append(peer.line())
+    peer.burst += lines_until(peer, b"RS- APP mark.%s" % letter.encode())
     return peer
 
 
@@ -108,7 +113,10 @@ def row_15_long_lists_while_they_change(world):
     gateway, _ = world.inbound()
     told = Told()
     while "APP" not in told.states:
-        told.take(gateway.line())
+        line = gateway.line()
+        if line is None:
+            raise Failure("it ended before the list")
+        told.take(line)
     # Not there any more, but here; not here any more, but there; not there any more either.
     moves, ends = range(10000, 20000), range(0, 300, 2)
     client.send(b"".join(b"SUB long.%d m%d\r\n" % (n, n) for n in moves))
@@ -359,8 +367,7 @@ def row_76_forgotten_and_found(world):
         client = Client(world.node)
         looks.append(None)
         client.subscribe(f"told.{len(looks)}")  # the last one's may still be there
-        while (line := peer.line()) != b"RS+ APP told.%d" % len(looks):
-            lines.append(line)
+        lines += lines_until(peer, b"RS+ APP told.%d" % len(looks))
         handled(peer)
         lines.append(peer.buffer)
         client.close()
@@ -392,7 +399,7 @@ def row_16_an_address_that_does_not_answer(world):
     peer.line()
     peer.send(connect_line("GX", name="X" * 56) + info_line("GX", port, name="X"))
     told_until_end_of(peer, "APP")
-    wait_said(world, f'Error connecting to implicit gateway "GX" (127.0.0.1:{port})')
+    until_said(world.node, re.escape(f'Error connecting to implicit gateway "GX" (127.0.0.1:{port})'))
     client = Client(world.node)
     client.subscribe("one.way")
     expect(peer.until("one.way").string, b"RS+ APP one.way")
@@ -503,7 +510,7 @@ def row_70_a_member_without_gateways(world):
     client.subscribe("ib.*")
     route.until(r"^RS\+ APP ib")
     route.send(gossip("GX", 5))
-    wait_said(world, f'Received information about gateway "GX" from {MEMBER}, but gateway is not configured')
+    until_said(world.node, f'Received information about gateway "GX" from {MEMBER}, but gateway is not configured')
     away = f"_GR_.{hash_of('GA')}.abcdef.".encode()
     route.send(b"RMSG APP svc %sib.1 1\r\nx\r\nRMSG APP %sib.2 1\r\nx\r\n" % (away, away))
     pump([client], lambda: len(client.messages) == 2)

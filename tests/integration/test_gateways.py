@@ -17,7 +17,7 @@ import time
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cluster_client import ACCOUNTS, WAIT_SECONDS, Client, Failure, Node, free_ports, pump  # noqa: E402
+from cluster_client import ACCOUNTS, WAIT_SECONDS, Client, Failure, Node, free_ports, pump, until_said  # noqa: E402
 from test_routes import Peer  # noqa: E402
 
 
@@ -846,14 +846,6 @@ def varz_of(world):
         return json.loads(reply.read())
 
 
-def wait_said(world, words):
-    end = time.monotonic() + WAIT_SECONDS
-    while words not in world.node.said():
-        if time.monotonic() > end:
-            raise Failure(f"not said: {words}")
-        time.sleep(0.01)
-
-
 def row_slow_is_counted(world):
     """A connection whose peer does not read is slow until it has caught up, and closed when nothing goes out at all."""
     out, _ = world.outbound()
@@ -863,7 +855,7 @@ def row_slow_is_counted(world):
     peer_has_taken(out)
     for _ in range(300):  # more than sockets hold
         client.publish("bulk", b"x" * 100000)
-    wait_said(world, "Gateway connection closed: Slow Consumer (Write Deadline)")
+    until_said(world.node, r"Gateway connection closed: Slow Consumer \(Write Deadline\)")
     varz = varz_of(world)
     slow = {"clients": 0, "routes": 0, "gateways": varz["slow_consumers"], "leafs": 0}  # each time, unlike routes
     if varz["slow_consumers"] < 1 or varz.get("slow_consumer_stats", slow) != slow:
@@ -879,7 +871,7 @@ def row_stale_is_counted(world):
     """A peer that answers no PING is counted with the gateways."""
     world.listener.close()  # so that there is no second connection
     world.inbound()
-    wait_said(world, "Gateway connection closed: Stale Connection")
+    until_said(world.node, "Gateway connection closed: Stale Connection")
     varz = varz_of(world)
     stale = {"clients": 0, "routes": 0, "gateways": 1, "leafs": 0}
     expect([varz.get("stale_connections", 1), varz.get("stale_connection_stats", stale)], [1, stale])

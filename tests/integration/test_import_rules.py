@@ -6,10 +6,9 @@ nats-servers are the proof of the rows.
 import os
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tls"))
-from server import PATIENCE, Client, Server  # noqa: E402
+from server import PATIENCE, Client, Server, run_scenarios  # noqa: E402
 
 ACCOUNTS = """accounts {
  A { users: [ {user: a, password: p} ], exports: [%s], imports: [%s] }
@@ -115,21 +114,5 @@ def own_name_is_taken(program, folder):
         assert not problem, problem
 
 
-def main():
-    failed = 0
-    scenarios = (refused_at_the_start, refused_at_a_reload, own_name_is_taken)
-    for program in map(os.path.abspath, sys.argv[1:]):
-        for scenario in scenarios:
-            with tempfile.TemporaryDirectory(prefix="myelin-imports-") as folder:
-                try:
-                    scenario(program, folder)
-                except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
-                    failed += 1
-                    print(f"FAILED {scenario.__name__} with {program}: {str(error)[:2000]}")
-    count = len(scenarios) * len(sys.argv[1:])
-    print(f"import rules: {count - failed} passed, {failed} failed")
-    return 1 if failed or count == 0 else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_scenarios("import rules", (refused_at_the_start, refused_at_a_reload, own_name_is_taken), [os.path.abspath(path) for path in sys.argv[1:]]))

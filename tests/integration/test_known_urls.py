@@ -4,7 +4,6 @@ verify_cert_and_check_known_urls and verify_and_map of `cluster` and `gateway`. 
 host of a configured URL, or the user of `authorization`, or do not, and between nodes, each OTHER among them. Runs against nats-server too, for proof of the rows.
 """
 import os
-import re
 import shutil
 import socket
 import ssl
@@ -17,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import test_gateways  # noqa: E402
 import test_routes  # noqa: E402
 from authority import Authority  # noqa: E402
-from cluster_client import ACCOUNTS, WAIT_SECONDS, Client, Failure, Node, free_ports, pump  # noqa: E402
+from cluster_client import ACCOUNTS, Client, Failure, Node, Nodes, free_ports, pump, until_said  # noqa: E402
 
 # The host of the URL that is known is 127.0.0.1. Only DNS names count, also for an address.
 NAMES = [("DNS:127.0.0.1", True), ("DNS:other.test,DNS:127.0.0.1", True), ("DNS:*.0.0.1", True), ("IP:127.0.0.1", False),
@@ -163,28 +162,13 @@ def peers_of_gateways_by_user(path, certificates):
 
 # ---- nodes ----
 
-class Nodes:
+class Pair(Nodes):
     def __init__(self, nodes):
         self.nodes = nodes
 
     def __enter__(self):
-        for node in self.nodes:
-            node.start()
+        super().__enter__()
         return self.nodes
-
-    def __exit__(self, kind, value, trace):
-        if kind:
-            print("\n".join(node.said()[-1500:] for node in self.nodes if node.log), file=sys.stderr)
-        for node in self.nodes:
-            node.stop()
-
-
-def until_said(node, words):
-    end = time.monotonic() + WAIT_SECONDS
-    while not re.search(words, node.said()):
-        if time.monotonic() > end:
-            raise Failure(f"{node.name} does not say {words}")
-        time.sleep(0.01)
 
 
 def nodes_of_a_cluster(paths, certificates):
@@ -193,7 +177,7 @@ def nodes_of_a_cluster(paths, certificates):
     nodes = [Node(path, "AB"[i], ports[2 * i], ports[2 * i + 1], extra=certificates.block(), accounts=ACCOUNTS)
              for i, path in enumerate(paths)]
     nodes[1].routes = [ports[1]]
-    with Nodes(nodes) as (one, other):
+    with Pair(nodes) as (one, other):
         until_said(one, "authentication error|Authorization Violation|Authentication Failure")
         one.routes = [ports[3]]
         test_routes.expect("reloaded", True, one.reload()[0])
@@ -208,7 +192,7 @@ def nodes_of_a_cluster_by_user(paths, certificates):
     nodes = [Node(path, "AB"[i], ports[2 * i], ports[2 * i + 1], extra=block + login_of("CN=somebody"), accounts=ACCOUNTS)
              for i, path in enumerate(paths)]
     nodes[1].routes = [ports[1]]
-    with Nodes(nodes) as (one, other):
+    with Pair(nodes) as (one, other):
         until_said(one, "authentication error|Authorization Violation|Authentication Failure")
         one.extra = block + login_of("CN=known")
         test_routes.expect("reloaded", True, one.reload()[0])
@@ -231,7 +215,7 @@ def nodes_of_two_clusters(paths, certificates, block=None):
         node = Node(path, "AB"[i], ports[3 * i], ports[3 * i + 1], accounts=ACCOUNTS + gateway)
         node.cluster_name = f"G{i}"
         nodes.append(node)
-    with Nodes(nodes) as (one, other):
+    with Pair(nodes) as (one, other):
         test_routes.linked(one, other)
         test_routes.linked(other, one)
 

@@ -16,7 +16,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import test_monitoring as monitoring  # noqa: E402
-from cluster_client import Client, Failure, Node, free_ports, pump  # noqa: E402
+from cluster_client import Client, Failure, Node, Nodes, free_ports, pump  # noqa: E402
 from test_system import ACCOUNTS, Asker, answers_of_all, compare_value  # noqa: E402
 
 LAME_DUCK = "lame_duck_grace_period: 10ms\nlame_duck_duration: 30s\n"
@@ -30,7 +30,7 @@ def milliseconds(since, until):
     return (end - begin) / datetime.timedelta(milliseconds=1)
 
 
-class Pair:
+class Pair(Nodes):
     """A server, and another one of its cluster where somebody listens."""
 
     def __init__(self, listener, program):
@@ -40,6 +40,15 @@ class Pair:
         self.nodes[1].routes = [self.nodes[0].cluster_port]
 
     def __enter__(self):
+        try:
+            self.meet()
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def meet(self):
+        """The listener is there before the speaker says its first word."""
         self.nodes[0].start()
         self.watch = Asker(self.nodes[0], "sys")
         for subject in ("$SYS.SERVER.>", "$SYS.ACCOUNT.>"):
@@ -48,11 +57,6 @@ class Pair:
         self.nodes[1].start()
         answers_of_all(self.watch, "$SYS.REQ.SERVER.PING", 2)
         answers_of_all(self.watch, "$SYS.REQ.SERVER.PING", 2)  # interest that was there before the first ones has arrived
-        return self
-
-    def __exit__(self, *_):
-        for node in self.nodes:
-            node.stop()
 
     def heard(self):
         """What the speaker has published: the end of the subject, and its description of itself."""
@@ -99,7 +103,7 @@ def beats(listener, program):
         # Another server is greeted by one more.
         pump([pair.watch], lambda: len(told()) > len(BEATS_MS))
         times = [milliseconds(body["statsz"]["start"], body["server"]["time"]) for body in told()]
-        if times[-1] < BEATS_MS[-1] - CLOCKS_MS:
+        if any(time < due - CLOCKS_MS for time, due in zip(times[1:], BEATS_MS)):  # whichever of them is the greeting
             found.append("heartbeats after %s ms" % times)
     return found, {}
 

@@ -6,11 +6,10 @@ comes. Each server has to behave alike: the nats-servers are the proof.
 import os
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tls"))
-from server import PATIENCE, Client, Server  # noqa: E402
+from server import PATIENCE, Client, Server, run_scenarios  # noqa: E402
 
 MESSAGES = 200  # for a draw of 50 %: that all fall on one side does not happen
 CONFIGURATION = """server_name: %s
@@ -120,21 +119,5 @@ def by_a_name_taken_over(program, folder):
     ended(server, other)
 
 
-def main():
-    failed = 0
-    scenarios = (by_the_name_in_the_file, by_a_name_taken_over)
-    for program in map(os.path.abspath, sys.argv[1:]):
-        for scenario in scenarios:
-            with tempfile.TemporaryDirectory(prefix="myelin-mappings-") as folder:
-                try:
-                    scenario(program, folder)
-                except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
-                    failed += 1
-                    print(f"FAILED {scenario.__name__} with {program}: {str(error)[:2000]}\n{Server.abandon()}")
-    count = len(scenarios) * len(sys.argv[1:])
-    print(f"mappings: {count - failed} passed, {failed} failed")
-    return 1 if failed or count == 0 else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_scenarios("mappings", (by_the_name_in_the_file, by_a_name_taken_over), [os.path.abspath(path) for path in sys.argv[1:]]))

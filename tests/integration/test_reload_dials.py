@@ -18,9 +18,9 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tls"))
 from authority import Authority  # noqa: E402
-from cluster_client import ACCOUNTS, WAIT_SECONDS, Failure, free_ports  # noqa: E402
+from cluster_client import ACCOUNTS, WAIT_SECONDS, Failure, free_ports, until_said  # noqa: E402
 from test_reload_cluster import Flow, Listener, Servers, reloaded  # noqa: E402
-from test_routes import World, connect_line, expect, info_line, linked, wait_said  # noqa: E402
+from test_routes import World, connect_line, expect, info_line, linked  # noqa: E402
 
 DEBUG = ACCOUNTS + "debug: true\n"
 
@@ -162,9 +162,9 @@ def newer_write_deadline_and_timeout(path):
             peer.until_message(client, f"begin.{letter}")
             for number in range(200):
                 client.publish(f"bulk.{letter}", body + b"%d" % number)
-            wait_said(world, f"Slow Consumer Detected: WriteDeadline of {deadline} exceeded with ", 1)
+            until_said(world.node, f"Slow Consumer Detected: WriteDeadline of {re.escape(deadline)} exceeded with ")
             if timeout == "close":
-                wait_said(world, "Router connection closed: Slow Consumer (Write Deadline)", 1)
+                until_said(world.node, r"Router connection closed: Slow Consumer \(Write Deadline\)")
                 continue
             for number in range(200):
                 peer.until(r"^RMSG APP bulk.%s \d+$" % letter)
@@ -211,7 +211,7 @@ def case_tls_of_a_remote_gateway(path):
         with world as (here, other):
             linked(other, here)
             flow = Flow(other, here) if here.ours else None
-            wait_for(here, "TLS .*handshake error", "the old authority does")
+            until_said(here, "TLS .*handshake error")
             expect("reached with the old one", None, re.search(r'Outbound gateway connection to "G1" .* registered', here.said()))
             reloaded(here, accounts=block(0, old, new))
             linked(here, other)
@@ -220,14 +220,6 @@ def case_tls_of_a_remote_gateway(path):
             linked(other, here)
             if flow is not None:
                 flow.finish()
-
-
-def wait_for(node, pattern, otherwise):
-    end = time.monotonic() + WAIT_SECONDS
-    while not re.search(pattern, node.said()):
-        if time.monotonic() > end:
-            raise Failure(f"{otherwise}: {node.said()[-2000:]}")
-        time.sleep(0.01)
 
 
 def attempt(path, name, case):

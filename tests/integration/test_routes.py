@@ -19,7 +19,7 @@ import urllib.request
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tls"))
 from authority import Authority  # noqa: E402
-from cluster_client import ACCOUNTS, WAIT_SECONDS, Client, Failure, Node, free_ports, pump  # noqa: E402
+from cluster_client import ACCOUNTS, WAIT_SECONDS, Client, Failure, Node, free_ports, pump, until_said  # noqa: E402
 
 
 class Peer:
@@ -799,26 +799,18 @@ def slow_56(world):
     body = b"x" * 100000
     for number in range(300):  # more than sockets hold; in parts, so that a stall is short
         client.publish("bulk", body + b"%d" % number)
-    wait_said(world, "Slow Consumer Detected: WriteDeadline of 1s exceeded with ", 2)
+    until_said(world.node, "Slow Consumer Detected: WriteDeadline of 1s exceeded with ", 2)
     for number in range(300):
         slow.until(r"^RMSG APP bulk \d+$")
         expect("the body", body + b"%d" % number, slow.body(100000 + len(str(number))))
     expect("the slow one is there", True, slow.open_after(b""))
-    wait_said(world, "Router connection closed: Slow Consumer (Write Deadline)", 1)
+    until_said(world.node, r"Router connection closed: Slow Consumer \(Write Deadline\)")
     varz = json.loads(urllib.request.urlopen(f"http://127.0.0.1:{world.http_port}/varz", timeout=WAIT_SECONDS).read())
     expect("slow consumers are counted", True, varz["slow_consumers"] >= 3)
     if "slow_consumer_stats" in varz:
         expect("of two routes", {"clients": 0, "routes": 2, "gateways": 0, "leafs": 0}, varz["slow_consumer_stats"])
     expect("one route is left", 1, varz["routes"])
     client.close()
-
-
-def wait_said(world, words, count):
-    end = time.monotonic() + WAIT_SECONDS
-    while world.node.said().count(words) < count:
-        if time.monotonic() > end:
-            raise Failure(f"not said {count} times: {words}")
-        time.sleep(0.01)
 
 
 def in_slow_world(path):

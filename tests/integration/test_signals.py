@@ -13,9 +13,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tls"))
-from server import PATIENCE, Client, Server  # noqa: E402
+from server import PATIENCE, Client, Server, end  # noqa: E402
 from test_reload import Load, login, settled  # noqa: E402
 
 CONFIGURATION = """
@@ -71,8 +72,7 @@ def loaded(server):
 
 def trapped(server, name, count):
     """Waits until that signal has come so many times."""
-    with server.changed:
-        server.changed.wait_for(lambda: sum(f'Trapped "{name}" signal' in line for line in server.lines) >= count, PATIENCE)
+    server.expect_count(f'Trapped "{name}" signal', count)
     assert server.count(f'Trapped "{name}" signal') == count, server.lines
 
 
@@ -131,7 +131,6 @@ def read(name):
 
 def wait_for(true):
     """What a file holds announces itself to nobody."""
-    import time  # pylint: disable=import-outside-toplevel
     end = time.monotonic() + PATIENCE
     while not true():
         assert time.monotonic() < end, "it never came"
@@ -260,11 +259,7 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         results = [pool.submit(attempt, program, *run) for run in runs(program)]
         passed = sum(result.result() for result in results)
-    failed = len(results) - passed
-    Server.abandon()
-    print(f"signals: {passed} passed, {failed} failed")
-    sys.stdout.flush()
-    os._exit(1 if failed or passed == 0 else 0)  # threads of a failed load may wait for a server that goes on
+    end("signals", passed, len(results) - passed)
 
 
 if __name__ == "__main__":

@@ -159,25 +159,33 @@ run_client_streaming() {
     run_client "$1"
 }
 
+# prepared CLIENT NAME: whether the client is there; the caller's `command` is how it is run. If not, says why under NAME and
+# counts it: without its toolchain it is skipped, or in CI has failed; one that cannot be built has failed anywhere.
+prepared() {
+    local client=$1 name=$2 reason=
+    if ! "prepare_$client" >"$work/$client.prepare" 2>&1; then
+        cat "$work/$client.prepare"
+        reason="could not be built or installed"
+    elif [[ -z $reason ]]; then
+        return 0
+    elif [[ -z ${CI:-} ]]; then
+        echo "$name: skipped: $reason"
+        skipped=$((skipped + 1))
+        return 1
+    fi
+    echo "$name: FAILED: $reason"
+    failed=$((failed + 1))
+    return 1
+}
+
 # The streaming clients together. One whose toolchain is missing is left out.
 run_cluster() {
-    local client name=stan-cluster status=0 reason
+    local client name=stan-cluster status=0
     local -a command=() clients=()
     echo "== $name"
     for client in $cluster_clients; do
-        reason=
-        if ! "prepare_$client" >"$work/$name.prepare" 2>&1; then
-            cat "$work/$name.prepare"
-            reason="could not be built or installed"
-        fi
-        if [[ -z $reason ]]; then
+        if prepared "$client" "$name: $client"; then
             clients+=("$client=${command[*]} --history")
-        elif [[ -n ${CI:-} ]]; then
-            echo "$name: FAILED: $client: $reason"
-            failed=$((failed + 1))
-        else
-            echo "$name: $client skipped: $reason"
-            skipped=$((skipped + 1))
         fi
     done
     ((${#clients[@]} > 0)) || return 0
@@ -209,25 +217,9 @@ add_summary() {
 
 run_client() {
     local client=$1 name=$1${2:-} status=0 url
-    local reason=
     local -a command=()
     echo "== $name"
-    if ! "prepare_$client" >"$work/$name.prepare" 2>&1; then
-        cat "$work/$name.prepare"
-        echo "$name: FAILED: could not be built or installed"
-        failed=$((failed + 1))
-        return
-    fi
-    if [[ -n $reason ]]; then
-        if [[ -n ${CI:-} ]]; then
-            echo "$name: FAILED: $reason"
-            failed=$((failed + 1))
-        else
-            echo "$name: skipped: $reason"
-            skipped=$((skipped + 1))
-        fi
-        return
-    fi
+    prepared "$client" "$name" || return 0
     if ! server_start "$work/$name.server.log"; then
         cat "$work/$name.server.log"
         echo "$name: FAILED: the server does not start"

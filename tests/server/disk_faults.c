@@ -6,8 +6,9 @@
  * The file is what the environment's DISK_FAULTS names. When it is there, its word is the fault of the next
  * write or sync of the ring that the fault is for; then the file is removed, so that a test sees that it has
  * come to that. Words:
- *   sync-eio      of a write that is its own sync half of the bytes are there, and EIO: the system gave up
- * the rest fsync-eio     the sync behind a write of its own says EIO write-eio     half of the bytes, and EIO
+ *   sync-eio      of a write that is its own sync half of the bytes are there, the rest is given up: EIO
+ *   fsync-eio     the sync behind a write of its own says EIO
+ *   write-eio     half of the bytes, and EIO
  *   write-enospc  nothing, and ENOSPC
  *   write-short   a third of the bytes, and so many are said
  *   make-enospc   the room for a new file is not there, nor for the header of one that was used before

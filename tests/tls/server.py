@@ -5,6 +5,8 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
+import tempfile
 import threading
 
 PATIENCE = 15  # seconds, for what must come
@@ -193,3 +195,27 @@ def trust(authority, identity=None, **versions):
     for name, version in versions.items():
         setattr(context, name, version)
     return context
+
+
+def run_scenarios(title, scenarios, programs):
+    """Each of them with each program, in a folder of its own; the exit code."""
+    failed = 0
+    for program in programs:
+        for scenario in scenarios:
+            with tempfile.TemporaryDirectory(prefix="myelin-scenario-") as folder:
+                try:
+                    scenario(program, folder)
+                except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
+                    failed += 1
+                    print(f"FAILED {scenario.__name__} with {program}: {str(error)[:2000]}\n{Server.abandon()}")
+    count = len(scenarios) * len(programs)
+    print(f"{title}: {count - failed} passed, {failed} failed")
+    return 1 if failed or count == 0 else 0
+
+
+def end(title, passed, failed):
+    """Says what came of a suite, and ends the process: threads of a failed load may wait for a server that goes on."""
+    Server.abandon()
+    print(f"{title}: {passed} passed, {failed} failed")
+    sys.stdout.flush()
+    os._exit(1 if failed or passed == 0 else 0)

@@ -122,8 +122,8 @@ static uint32_t rows_ask(struct scene *scene, uint32_t first, uint32_t *pages)
             cr_assert(head.kind == REPORT_RECORD_CONNECTION && head.bytes > 0);
         }
         at = scene->answer.next;
-        (*pages)++;
         page_drop(scene);
+        cr_assert_leq(++*pages, LIMIT, "it comes to an end");
     } while (scene->answer.more);
     return rows;
 }

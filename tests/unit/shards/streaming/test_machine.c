@@ -425,12 +425,15 @@ Test(streaming, nothing_is_answered_or_delivered_before_it_is_on_disk)
 /* Appends behind the machine's back until the store takes no more. */
 static void fill_store(struct scene *scene)
 {
+    enum { TRIES_MAX = 10000 };
     static const uint8_t data[60000];
+    uint32_t tries = 0;
     struct store_channel *channel = NULL;
     enum err err = store_channel_create(scene->store, TEXT("fill"), scene->now.wall_ns, &channel);
     for (size_t bytes = sizeof data; bytes > 0; bytes /= 2) {
         uint64_t sequence;
         do {
+            cr_assert_leq(++tries, TRIES_MAX, "it takes everything");
             err = err != ERR_OK ? err
                                 : store_append(scene->store, channel, bytes_of(data, bytes),
                                                scene->now.wall_ns, &sequence);
