@@ -45,11 +45,45 @@ struct fuzz {
     uint64_t entry_count, applied[2];
     uint32_t term;
     int leader;
-    bool late;
+    bool late, replace_durable;
+    bool fooled; /* the third had bytes that no leader sent: it may hold other messages than they do */
     char inboxes[INBOXES][INBOX_BYTES];
     uint32_t inbox_count;
     char beat[REPLY_BYTES];
 };
+
+/* ---- machines ---- */
+
+static void machine_open(struct fuzz *fuzz, int machine)
+{
+    char why[STORE_WHY_BYTES];
+    struct store_options options = {
+        .kind = STORE_MEMORY,
+        .limits = {.messages_max = 8, .subscriptions_max = 4, .inactivity_max_ns = 3000000000},
+    };
+    struct streaming_setup setup = {
+        .cluster_id = "c",
+        .discover_prefix = "d",
+        .replace_durable = fuzz->replace_durable,
+        .heartbeat_interval_ns = 1000000000,
+        .heartbeat_timeout_ns = 500000000,
+        .heartbeat_fail_max = 1,
+        .server_id = TEXT("s"),
+        .now = fuzz->now,
+        .replicated = true,
+        .channels_max = 5,
+        .seed = (uint64_t)machine,
+    };
+    ASSERT(store_open(&setup.store, &options, fuzz->now.wall_ns, why, sizeof why) == ERR_OK);
+    fuzz->stores[machine] = setup.store;
+    ASSERT(streaming_new(&fuzz->machines[machine], &setup, why, sizeof why) == ERR_OK);
+}
+
+static void machine_close(struct fuzz *fuzz, int machine)
+{
+    streaming_free(fuzz->machines[machine]);
+    ASSERT(store_close(fuzz->stores[machine]) == ERR_OK);
+}
 
 /* ---- the log ---- */
 
@@ -150,9 +184,8 @@ static void request(struct fuzz *fuzz, uint8_t kind, struct bytes payload, uint3
 }
 
 /* The third takes what the leader says of itself: that must always do. */
-static void install(struct fuzz *fuzz)
+static void third_follow(struct fuzz *fuzz, struct bytes snapshot)
 {
-    struct bytes snapshot = snapshot_of(fuzz->machines[fuzz->leader]);
     struct streaming *third = fuzz->machines[2];
     struct streaming_missing missing;
     ASSERT(streaming_restore(third, fuzz->now, snapshot, false) == ERR_OK);
@@ -163,7 +196,21 @@ static void install(struct fuzz *fuzz)
         ASSERT(streaming_fill(third, fuzz->now, bytes_of(piece, count)) == ERR_OK);
         memory_free(piece);
     }
-    struct bytes again = snapshot_of(third);
+}
+
+/* A third that was told of messages that the leader does not have, or that they are gone, gives others than
+ * the leader from then on: it must take the snapshot, and a new one shows whether the snapshot is whole. */
+static void install(struct fuzz *fuzz)
+{
+    struct bytes snapshot = snapshot_of(fuzz->machines[fuzz->leader]);
+    third_follow(fuzz, snapshot);
+    if (fuzz->fooled) {
+        machine_close(fuzz, 2);
+        machine_open(fuzz, 2);
+        fuzz->fooled = false;
+        third_follow(fuzz, snapshot);
+    }
+    struct bytes again = snapshot_of(fuzz->machines[2]);
     ASSERT(bytes_equal(snapshot, again));
     snapshot_free(snapshot);
     snapshot_free(again);
@@ -194,6 +241,7 @@ static void third_fill(struct fuzz *fuzz, struct bytes bytes)
 
 static void step(struct fuzz *fuzz, uint8_t what, struct bytes bytes, uint8_t size, uint32_t number)
 {
+    fuzz->fooled = fuzz->fooled || (what >= ENTRY && what <= PIECE);
     switch (what) {
     case ANSWER:
     case NOBODY:
@@ -247,31 +295,10 @@ static bool take(struct fuzz *fuzz, struct bytes *input, uint32_t number)
 
 /* ---- beginning and end ---- */
 
-static void open_all(struct fuzz *fuzz, bool replace_durable)
+static void open_all(struct fuzz *fuzz)
 {
-    char why[STORE_WHY_BYTES];
-    struct store_options options = {
-        .kind = STORE_MEMORY,
-        .limits = {.messages_max = 8, .subscriptions_max = 4, .inactivity_max_ns = 3000000000},
-    };
-    struct streaming_setup setup = {
-        .cluster_id = "c",
-        .discover_prefix = "d",
-        .replace_durable = replace_durable,
-        .heartbeat_interval_ns = 1000000000,
-        .heartbeat_timeout_ns = 500000000,
-        .heartbeat_fail_max = 1,
-        .server_id = TEXT("s"),
-        .now = fuzz->now,
-        .replicated = true,
-        .channels_max = 5,
-    };
-    for (int i = 0; i < MACHINES; i++) {
-        ASSERT(store_open(&fuzz->stores[i], &options, fuzz->now.wall_ns, why, sizeof why) == ERR_OK);
-        setup.store = fuzz->stores[i];
-        setup.seed = (uint64_t)i;
-        ASSERT(streaming_new(&fuzz->machines[i], &setup, why, sizeof why) == ERR_OK);
-    }
+    for (int i = 0; i < MACHINES; i++)
+        machine_open(fuzz, i);
     streaming_lead(fuzz->machines[0], fuzz->now, true);
 }
 
@@ -291,8 +318,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t count);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t count)
 {
     static struct fuzz fuzz;
-    fuzz = (struct fuzz){.now = {.now_ns = 1, .wall_ns = 1500000000000000000}};
-    open_all(&fuzz, count % 2 == 1);
+    fuzz = (struct fuzz){.now = {.now_ns = 1, .wall_ns = 1500000000000000000},
+                         .replace_durable = count % 2 == 1};
+    open_all(&fuzz);
     connect_first(&fuzz);
     struct bytes input = bytes_of(data, count);
     for (uint32_t i = 0; i < STEPS_MAX && fuzz.entry_count < ENTRIES_MAX / 2 && take(&fuzz, &input, i); i++)
@@ -303,10 +331,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t count)
     lead(&fuzz, 1);
     settle(&fuzz);
     compare(&fuzz);
-    for (int i = 0; i < MACHINES; i++) {
-        streaming_free(fuzz.machines[i]);
-        ASSERT(store_close(fuzz.stores[i]) == ERR_OK);
-    }
+    for (int i = 0; i < MACHINES; i++)
+        machine_close(&fuzz, i);
     for (uint64_t i = 0; i < fuzz.entry_count; i++)
         memory_free(fuzz.entries[i].bytes);
     return 0;
