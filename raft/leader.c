@@ -125,6 +125,7 @@ void raft_leader_commit(struct raft *raft)
         raft->uncommitted_bytes -= raft_log_slot(&raft->log, i)->data_bytes;
     uint64_t before = raft->commit_index;
     raft->commit_index = index;
+    raft_removed_look(raft);
     raft_removed_tell(raft, before);
     leave_when_removed(raft);
 }

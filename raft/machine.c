@@ -125,6 +125,7 @@ enum err raft_start(struct raft *raft, uint64_t applied_index, bool *log_discard
     raft->applied_index = raft->apply_sent_index = applied_index;
     raft->persisted_index = raft->log.last_index;
     raft->role = RAFT_FOLLOWER;
+    raft->removed_said = raft_removed(raft);
     raft->role_changed = true;
     /* It may have been part of a leader's lease before it stopped: no vote until that has run out. A node
      * that never took part in anything has nothing to wait for. */

@@ -102,8 +102,10 @@ struct raft {
     bool reply_due;
     uint64_t reply_tick;
 
-    /* What a leader said last: the entry about members that does not have this node; index 0: nothing. */
+    /* What a leader said last, or the log did before a snapshot took that part of it: the entry about members
+     * that does not have this node; index 0: nothing. */
     struct raft_removed told_removed;
+    bool removed_said; /* as role_changed said it last */
 
     /* A candidate's. */
     bool forced; /* by TIMEOUT_NOW */
@@ -219,6 +221,10 @@ const struct raft_membership *raft_history_at(const struct raft *raft, uint64_t 
 
 /* removed.c */
 bool raft_removed(const struct raft *raft);
+/* What it rests on may have changed: the commit index, the members in the log, what was told. */
+void raft_removed_look(struct raft *raft);
+/* Before older members are forgotten: that they had this node. */
+void raft_removed_keep(struct raft *raft);
 /* The commit index has moved from `before`: who was removed by what is committed now is told. */
 void raft_removed_tell(struct raft *raft, uint64_t before);
 /* A message of somebody who may not be a member any more. */
