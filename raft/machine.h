@@ -183,7 +183,9 @@ void raft_follow(struct raft *raft, uint64_t term, uint64_t leader); /* becomes 
 void raft_election_tick(struct raft *raft, struct raft_taken *taken);
 void raft_campaign(struct raft *raft, bool forced, struct raft_taken *taken);
 void raft_count_votes(struct raft *raft, struct raft_taken *taken);
-bool raft_election_receive(struct raft *raft, const struct raft_message *message, struct raft_taken *taken);
+/* `peer`: the sender, NULL when it is no member. */
+bool raft_election_receive(struct raft *raft, struct raft_peer *peer, const struct raft_message *message,
+                           struct raft_taken *taken);
 bool raft_vote_held_back(const struct raft *raft, const struct raft_message *message);
 
 /* follower.c */
@@ -197,7 +199,8 @@ void raft_lead(struct raft *raft, struct raft_taken *taken); /* begins a term as
 void raft_append_own(struct raft *raft, enum raft_entry_kind kind, struct bytes data,
                      struct raft_taken *taken);
 enum raft_result raft_propose(struct raft *raft, const struct raft_event *event, struct raft_taken *taken);
-enum raft_result raft_leader_receive(struct raft *raft, const struct raft_message *message);
+enum raft_result raft_leader_receive(struct raft *raft, struct raft_peer *peer,
+                                     const struct raft_message *message);
 void raft_leader_tick(struct raft *raft);
 void raft_leader_commit(struct raft *raft);
 enum raft_result raft_transfer(struct raft *raft, uint64_t to);
@@ -227,7 +230,7 @@ void raft_removed_look(struct raft *raft);
 void raft_removed_keep(struct raft *raft);
 /* The commit index has moved from `before`: who was removed by what is committed now is told. */
 void raft_removed_tell(struct raft *raft, uint64_t before);
-/* A message of somebody who may not be a member any more. */
+/* A message of somebody who is no member, or not any more. */
 void raft_removed_answer(struct raft *raft, uint64_t from);
 void raft_removed_take(struct raft *raft, const struct raft_removed *removed);
 

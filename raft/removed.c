@@ -86,7 +86,7 @@ void raft_removed_tell(struct raft *raft, uint64_t before)
 void raft_removed_answer(struct raft *raft, uint64_t from)
 {
     if (raft->role == RAFT_LEADER && raft->commit_index >= raft->term_first_index &&
-        newest(raft)->index <= raft->commit_index && raft_peer_find(raft, from) == NULL)
+        newest(raft)->index <= raft->commit_index)
         tell(raft, from, raft->commit_index);
 }
 
