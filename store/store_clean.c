@@ -51,8 +51,11 @@ static enum err move_shared(struct store *store, struct store_channel *channel, 
     enum err err = wal_read(store->wal, entry.position, &source);
     if (err == ERR_OK)
         err = message_make(store, channel, &entry, &source, &data);
-    if (err != ERR_OK)
+    if (err != ERR_OK) {
+        if (err != ERR_MEMORY)
+            wal_clean_give_up(store->wal);
         return err;
+    }
     shared.message.data = data;
     return move_to_end(store, channel, &shared.message, &entry);
 }

@@ -421,6 +421,50 @@ Test(store, a_message_that_cannot_be_made_is_damage_but_for_memory)
     world_free(&world);
 }
 
+/* An old segment with one message that shares, and much behind it that is gone: ticks go over it again and
+ * again. */
+static void clean_much(struct world *world, int turns)
+{
+    static uint8_t data[2000];
+    uint64_t sequence = 0;
+    for (int i = 0; i < turns; i++) {
+        cr_assert_eq(store_append(world->store, world_channel(world, "bar"), bytes_of(data, sizeof data), 1,
+                                  &sequence),
+                     ERR_OK);
+        cr_assert_eq(world_flush(world), ERR_OK);
+        store_tick(world->store, world->now_ns++);
+    }
+}
+
+Test(store, what_cannot_be_made_is_not_tried_again_with_every_tick)
+{
+    static const enum err errors[] = {ERR_INVALID, ERR_MEMORY};
+    for (size_t i = 0; i < COUNT_OF(errors); i++) {
+        struct world world = world_new(1);
+        struct refusal refusal = {errors[i], 0};
+        uint64_t sequence = 0;
+        world.options.limits.messages_max = 5;
+        cr_assert_eq(world_open(&world), ERR_OK);
+        struct store_channel *log = world_log(&world);
+        cr_assert_eq(store_append(world.store, log, TEXT("entry"), 1, &sequence), ERR_OK);
+        cr_assert_eq(world_share(&world, "foo", 1), ERR_OK);
+        cr_assert_eq(store_trim_below(world.store, log, 2), ERR_OK);
+        store_set_sharing(world.store, &(struct store_sharing){refuse, &refusal});
+        clean_much(&world, 300);
+        cr_expect_eq(store_figures(world.store).retired_segments, 0);
+        if (errors[i] == ERR_INVALID)
+            cr_expect_eq(refusal.asked, 1, "%d times", refusal.asked);
+        else
+            cr_expect_gt(refusal.asked, 1, "memory may come back");
+        refusal.err = ERR_OK;
+        check_shared(&world, 1, TEXT("f\1entry"));
+        clean_much(&world, 100);
+        cr_expect_eq(store_figures(world.store).retired_segments > 0, errors[i] == ERR_MEMORY);
+        check_shared(&world, 1, TEXT("f\1entry"));
+        world_free(&world);
+    }
+}
+
 Test(store, a_message_shares_only_what_is_in_the_same_segment)
 {
     struct world world = world_of(STORE_MEMORY);
