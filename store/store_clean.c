@@ -1,5 +1,5 @@
 /* store/store_clean.c - what lives in the oldest segment moves to the end of the log, so that its file can
- * go. In the flow:  store_tick() -> store_clean() -> wal_clean_next(), wal_append(), wal_retire() A bounded
+ * go. In the flow:  store_tick() -> store_clean() -> wal_clean_next(), wal_append(), wal_retire(). A bounded
  * piece at a time; docs/store.md 4 says when and why. */
 #include "core/base/check.h"
 #include "store/store.h"

@@ -129,11 +129,8 @@ static void synced_up_to(struct wal *wal, int64_t now_ns, uint64_t position)
     wal->syncs++;
     if (wal->synced == wal->end)
         wal->sync_wanted = false;
-    if (wal->retire_end == 0 || wal->synced < wal->retire_end || wal_chores_outside(wal))
-        return;
-    wal->retire_end = 0;
-    /* What happens to it is told by wal_why(); a file that stays costs room only. */
-    (void)!wal_segment_drop_oldest(wal);
+    if (wal->retire_end != 0 && wal->synced >= wal->retire_end && !wal_chores_outside(wal))
+        wal_segment_drop_oldest(wal);
 }
 
 void wal_io_done(struct wal *wal, int64_t now_ns, int64_t written, int synced)
