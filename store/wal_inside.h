@@ -234,8 +234,8 @@ MUST_USE enum err wal_index_offset_add(struct wal *wal, uint32_t offset);
 
 /* An entry of an index, as bytes. Fields: channel, offset, sequence, time, data bytes << 4 | type, distance
  * of the sequence from the channel's first. The offset of RECORD_SHARED is that of the record that has the
- * data. `fields`: the payload, or of a message what stands before its data. */
-void wal_entry_encode(uint8_t to[WAL_ENTRY_BYTES], const struct record *record, struct bytes fields);
+ * data. `fields`: the payload, or of a message what stands before its data. False: it is too short. */
+MUST_USE bool wal_entry_encode(uint8_t to[WAL_ENTRY_BYTES], const struct record *record, struct bytes fields);
 
 /* Frees blocks that are written and more than is retained. */
 void wal_blocks_trim(struct wal *wal);
