@@ -212,11 +212,11 @@ static void answer_vote(struct raft *raft, const struct raft_message *message)
     raft_move(raft, RAFT_FOLLOWER);
 }
 
-static void take_answer(struct raft *raft, const struct raft_message *message, struct raft_taken *taken)
+static void take_answer(struct raft *raft, struct raft_peer *peer, const struct raft_message *message,
+                        struct raft_taken *taken)
 {
     bool pre_vote = message->kind == RAFT_MESSAGE_PRE_VOTE_REPLY;
     bool granted = message->vote_reply.granted;
-    struct raft_peer *peer = raft_peer_find(raft, message->from);
     bool expected = pre_vote ? raft->role == RAFT_PRE_CANDIDATE && message->term == raft->term + granted
                              : raft->role == RAFT_CANDIDATE && message->term == raft->term;
     if (!expected || peer == NULL || peer->vote != RAFT_NO_ANSWER)
@@ -226,7 +226,8 @@ static void take_answer(struct raft *raft, const struct raft_message *message, s
 }
 
 /* The message's term is not below ours. True: it was about elections, and is done with. */
-bool raft_election_receive(struct raft *raft, const struct raft_message *message, struct raft_taken *taken)
+bool raft_election_receive(struct raft *raft, struct raft_peer *peer, const struct raft_message *message,
+                           struct raft_taken *taken)
 {
     switch (message->kind) {
     case RAFT_MESSAGE_PRE_VOTE:
@@ -237,7 +238,7 @@ bool raft_election_receive(struct raft *raft, const struct raft_message *message
         return true;
     case RAFT_MESSAGE_PRE_VOTE_REPLY:
     case RAFT_MESSAGE_VOTE_REPLY:
-        take_answer(raft, message, taken);
+        take_answer(raft, peer, message, taken);
         return true;
     case RAFT_MESSAGE_TIMEOUT_NOW:
         if (raft->role == RAFT_FOLLOWER && raft->leader == message->from)

@@ -77,6 +77,7 @@ static void take(struct raft *raft, const struct raft_append *append, uint32_t a
         if (entry->kind == RAFT_ENTRY_MEMBERSHIP && raft_membership_decode(entry->data, &membership))
             raft_history_push(raft, raft->log.last_index, &membership);
     }
+    raft_removed_look(raft);
     raft->log_dirty = true;
     *taken = (struct raft_taken){
         .first_index = first_index, .entries = &append->entries[at], .entry_count = count};
@@ -84,10 +85,10 @@ static void take(struct raft *raft, const struct raft_append *append, uint32_t a
 
 void raft_follower_commit(struct raft *raft, uint64_t commit_index)
 {
-    bool removed = raft_removed(raft);
-    if (commit_index > raft->commit_index)
-        raft->commit_index = raft_min(commit_index, raft->log.last_index);
-    raft->role_changed |= raft_removed(raft) != removed;
+    if (commit_index <= raft->commit_index)
+        return;
+    raft->commit_index = raft_min(commit_index, raft->log.last_index);
+    raft_removed_look(raft);
 }
 
 static enum raft_result violation(struct raft *raft)

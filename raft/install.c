@@ -89,6 +89,7 @@ enum raft_result raft_installed(struct raft *raft)
     raft->reply_tick = 0;
     raft->taking = raft->incoming = (struct raft_snapshot){0};
     raft->installing = raft->installing_new = false;
+    raft_removed_look(raft);
     return RAFT_OK;
 }
 

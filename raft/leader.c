@@ -125,6 +125,7 @@ void raft_leader_commit(struct raft *raft)
         raft->uncommitted_bytes -= raft_log_slot(&raft->log, i)->data_bytes;
     uint64_t before = raft->commit_index;
     raft->commit_index = index;
+    raft_removed_look(raft);
     raft_removed_tell(raft, before);
     leave_when_removed(raft);
 }
@@ -234,11 +235,9 @@ static void heard(const struct raft *raft, struct raft_peer *peer, uint64_t sent
     peer->lease_tick = raft_max(peer->lease_tick, sent_tick + 1);
 }
 
-enum raft_result raft_leader_receive(struct raft *raft, const struct raft_message *message)
+enum raft_result raft_leader_receive(struct raft *raft, struct raft_peer *peer,
+                                     const struct raft_message *message)
 {
-    struct raft_peer *peer = raft_peer_find(raft, message->from);
-    if (peer == NULL)
-        return RAFT_OK;
     switch (message->kind) {
     case RAFT_MESSAGE_APPEND_REPLY:
         heard(raft, peer, message->append_reply.tick);

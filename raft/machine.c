@@ -125,6 +125,7 @@ enum err raft_start(struct raft *raft, uint64_t applied_index, bool *log_discard
     raft->applied_index = raft->apply_sent_index = applied_index;
     raft->persisted_index = raft->log.last_index;
     raft->role = RAFT_FOLLOWER;
+    raft->removed_said = raft_removed(raft);
     raft->role_changed = true;
     /* It may have been part of a leader's lease before it stopped: no vote until that has run out. A node
      * that never took part in anything has nothing to wait for. */
@@ -255,7 +256,9 @@ static enum raft_result receive(struct raft *raft, const struct raft_message *me
         raft_removed_take(raft, &message->removed);
         return RAFT_OK;
     }
-    raft_removed_answer(raft, message->from);
+    struct raft_peer *peer = raft_peer_find(raft, message->from);
+    if (peer == NULL)
+        raft_removed_answer(raft, message->from);
     if (message->term > raft->term && raft_vote_held_back(raft, message))
         return RAFT_OK;
     see_term(raft, message);
@@ -263,11 +266,13 @@ static enum raft_result receive(struct raft *raft, const struct raft_message *me
         answer_old(raft, message);
         return RAFT_OK;
     }
-    if (raft_election_receive(raft, message, taken))
+    if (raft_election_receive(raft, peer, message, taken))
         return RAFT_OK;
     if (leaders_message(message->kind))
         return receive_from_leader(raft, message, taken);
-    return raft->role == RAFT_LEADER ? raft_leader_receive(raft, message) : RAFT_OK;
+    if (raft->role == RAFT_LEADER && peer != NULL)
+        return raft_leader_receive(raft, peer, message);
+    return RAFT_OK;
 }
 
 static void tick(struct raft *raft, struct raft_taken *taken)

@@ -102,8 +102,10 @@ struct raft {
     bool reply_due;
     uint64_t reply_tick;
 
-    /* What a leader said last: the entry about members that does not have this node; index 0: nothing. */
+    /* What a leader said last, or the log did before a snapshot took that part of it: the entry about members
+     * that does not have this node; index 0: nothing. */
     struct raft_removed told_removed;
+    bool removed_said; /* as role_changed said it last */
 
     /* A candidate's. */
     bool forced; /* by TIMEOUT_NOW */
@@ -181,7 +183,9 @@ void raft_follow(struct raft *raft, uint64_t term, uint64_t leader); /* becomes 
 void raft_election_tick(struct raft *raft, struct raft_taken *taken);
 void raft_campaign(struct raft *raft, bool forced, struct raft_taken *taken);
 void raft_count_votes(struct raft *raft, struct raft_taken *taken);
-bool raft_election_receive(struct raft *raft, const struct raft_message *message, struct raft_taken *taken);
+/* `peer`: the sender, NULL when it is no member. */
+bool raft_election_receive(struct raft *raft, struct raft_peer *peer, const struct raft_message *message,
+                           struct raft_taken *taken);
 bool raft_vote_held_back(const struct raft *raft, const struct raft_message *message);
 
 /* follower.c */
@@ -195,7 +199,8 @@ void raft_lead(struct raft *raft, struct raft_taken *taken); /* begins a term as
 void raft_append_own(struct raft *raft, enum raft_entry_kind kind, struct bytes data,
                      struct raft_taken *taken);
 enum raft_result raft_propose(struct raft *raft, const struct raft_event *event, struct raft_taken *taken);
-enum raft_result raft_leader_receive(struct raft *raft, const struct raft_message *message);
+enum raft_result raft_leader_receive(struct raft *raft, struct raft_peer *peer,
+                                     const struct raft_message *message);
 void raft_leader_tick(struct raft *raft);
 void raft_leader_commit(struct raft *raft);
 enum raft_result raft_transfer(struct raft *raft, uint64_t to);
@@ -219,9 +224,13 @@ const struct raft_membership *raft_history_at(const struct raft *raft, uint64_t 
 
 /* removed.c */
 bool raft_removed(const struct raft *raft);
+/* What it rests on may have changed: the commit index, the members in the log, what was told. */
+void raft_removed_look(struct raft *raft);
+/* Before older members are forgotten: that they had this node. */
+void raft_removed_keep(struct raft *raft);
 /* The commit index has moved from `before`: who was removed by what is committed now is told. */
 void raft_removed_tell(struct raft *raft, uint64_t before);
-/* A message of somebody who may not be a member any more. */
+/* A message of somebody who is no member, or not any more. */
 void raft_removed_answer(struct raft *raft, uint64_t from);
 void raft_removed_take(struct raft *raft, const struct raft_removed *removed);
 

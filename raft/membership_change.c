@@ -57,6 +57,7 @@ void raft_history_prune(struct raft *raft)
     uint32_t old = 0;
     while (old + 1 < raft->history_count && raft->history[old + 1].index <= raft->snapshot.index)
         old++;
+    raft_removed_keep(raft);
     raft->history_count -= old;
     memmove(raft->history, raft->history + old, raft->history_count * sizeof raft->history[0]);
 }

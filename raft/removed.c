@@ -21,14 +21,42 @@ static bool outlived(const struct raft *raft, uint64_t index)
     return index > raft->commit_index && raft_log_term(&raft->log, index) < told->term;
 }
 
+/* Who joins reads of others' changes before it comes to the one that adds it: it is not removed by them. */
+static bool was_member(const struct raft *raft)
+{
+    if (raft->told_removed.index > 0 && raft->told_removed.index >= newest(raft)->index)
+        return true;
+    for (uint32_t i = 0; i + 1 < raft->history_count; i++) {
+        if (raft_member_find(&raft->history[i].membership, raft->options.id) != NULL)
+            return true;
+    }
+    return false;
+}
+
 bool raft_removed(const struct raft *raft)
 {
     const struct raft_history *members = newest(raft);
     if (members->membership.count == 0) /* waits to be told who belongs to the group */
         return false;
     if (raft_member_find(&members->membership, raft->options.id) == NULL)
-        return members->index <= raft->commit_index;
+        return members->index <= raft->commit_index && was_member(raft);
     return raft->told_removed.index > 0 && outlived(raft, members->index);
+}
+
+void raft_removed_look(struct raft *raft)
+{
+    bool removed = raft_removed(raft);
+    raft->role_changed |= removed != raft->removed_said;
+    raft->removed_said = removed;
+}
+
+void raft_removed_keep(struct raft *raft)
+{
+    const struct raft_membership *members = &newest(raft)->membership;
+    uint64_t index = newest(raft)->index;
+    if (raft->told_removed.index < index && raft_member_find(members, raft->options.id) == NULL &&
+        raft_removed(raft))
+        raft->told_removed = (struct raft_removed){.index = index, .term = raft_log_term(&raft->log, index)};
 }
 
 static void tell(struct raft *raft, uint64_t id, uint64_t index)
@@ -58,18 +86,15 @@ void raft_removed_tell(struct raft *raft, uint64_t before)
 void raft_removed_answer(struct raft *raft, uint64_t from)
 {
     if (raft->role == RAFT_LEADER && raft->commit_index >= raft->term_first_index &&
-        newest(raft)->index <= raft->commit_index && raft_peer_find(raft, from) == NULL)
+        newest(raft)->index <= raft->commit_index)
         tell(raft, from, raft->commit_index);
 }
 
 void raft_removed_take(struct raft *raft, const struct raft_removed *removed)
 {
-    bool before = raft_removed(raft);
     if (removed->index > raft->told_removed.index)
         raft->told_removed = *removed;
-    if (before || !raft_removed(raft))
-        return;
-    raft->role_changed = true;
-    if (raft->role != RAFT_FOLLOWER)
+    raft_removed_look(raft);
+    if (raft->removed_said && raft->role != RAFT_FOLLOWER)
         raft_follow(raft, raft->term, 0);
 }

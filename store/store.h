@@ -214,10 +214,10 @@ MUST_USE enum err store_cut_above(struct store *store, struct store_channel *cha
 
 /* How the data of a message is made of what it shares. */
 struct store_sharing {
-    /* False: `source` is not what such a message shares, or memory is out. *data is good until the next call.
-     */
-    bool (*make)(void *context, struct bytes source, struct bytes channel, uint64_t sequence,
-                 int64_t timestamp_ns, struct bytes *data);
+    /* *data is good until the next call. ERR_INVALID: `source` is not what such a message shares;
+     * ERR_MEMORY. */
+    enum err (*make)(void *context, struct bytes source, struct bytes channel, uint64_t sequence,
+                     int64_t timestamp_ns, struct bytes *data);
     void *context;
 };
 

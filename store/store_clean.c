@@ -1,5 +1,5 @@
 /* store/store_clean.c - what lives in the oldest segment moves to the end of the log, so that its file can
- * go. In the flow:  store_tick() -> store_clean() -> wal_clean_next(), wal_append(), wal_retire() A bounded
+ * go. In the flow:  store_tick() -> store_clean() -> wal_clean_next(), wal_append(), wal_retire(). A bounded
  * piece at a time; docs/store.md 4 says when and why. */
 #include "core/base/check.h"
 #include "store/store.h"
@@ -51,8 +51,11 @@ static enum err move_shared(struct store *store, struct store_channel *channel, 
     enum err err = wal_read(store->wal, entry.position, &source);
     if (err == ERR_OK)
         err = message_make(store, channel, &entry, &source, &data);
-    if (err != ERR_OK)
+    if (err != ERR_OK) {
+        if (err != ERR_MEMORY)
+            wal_clean_give_up(store->wal);
         return err;
+    }
     shared.message.data = data;
     return move_to_end(store, channel, &shared.message, &entry);
 }

@@ -277,11 +277,14 @@ enum err message_make(struct store *store, const struct store_channel *channel,
 {
     struct record_message source;
     if (record->type != RECORD_MESSAGE || !record_message_decode(record->payload, &source) ||
-        store->sharing.make == NULL ||
-        !store->sharing.make(store->sharing.context, source.data,
-                             bytes_of(channel->name, channel->name_count), entry->sequence,
-                             entry->timestamp_ns, data) ||
-        data->count != entry->data_bytes)
+        store->sharing.make == NULL)
+        return not_this_message(store, channel, entry);
+    enum err err =
+        store->sharing.make(store->sharing.context, source.data, bytes_of(channel->name, channel->name_count),
+                            entry->sequence, entry->timestamp_ns, data);
+    if (err == ERR_MEMORY)
+        return err;
+    if (err != ERR_OK || data->count != entry->data_bytes)
         return not_this_message(store, channel, entry);
     return ERR_OK;
 }

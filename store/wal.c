@@ -248,19 +248,18 @@ void wal_blocks_trim(struct wal *wal)
     }
 }
 
-void wal_entry_encode(uint8_t to[WAL_ENTRY_BYTES], const struct record *record, struct bytes fields)
+bool wal_entry_encode(uint8_t to[WAL_ENTRY_BYTES], const struct record *record, struct bytes fields)
 {
     struct record_shared shared = {.offset = position_offset(record->position),
                                    .data_bytes = (uint32_t)record->payload.count};
     struct record_message *message = &shared.message;
-    bool decoded = true;
     if (record->type == RECORD_MESSAGE) {
-        decoded = record_message_decode(fields, message);
+        if (!record_message_decode(fields, message))
+            return false;
         shared.data_bytes -= RECORD_MESSAGE_FIELDS_BYTES;
-    } else if (record->type == RECORD_SHARED) {
-        decoded = record_shared_decode(fields, &shared);
+    } else if (record->type == RECORD_SHARED && !record_shared_decode(fields, &shared)) {
+        return false;
     }
-    ASSERT(decoded);
     uint64_t span = message->sequence - message->first_sequence;
     if (span > UINT32_MAX) /* says less than it could: recovery takes the message's first for unknown */
         span = UINT32_MAX;
@@ -270,6 +269,7 @@ void wal_entry_encode(uint8_t to[WAL_ENTRY_BYTES], const struct record *record, 
     put_u64(to + 16, (uint64_t)message->timestamp_ns);
     put_u32(to + 24, shared.data_bytes << 4 | (uint32_t)record->type);
     put_u32(to + 28, (uint32_t)span);
+    return true;
 }
 
 enum err wal_append_here(struct wal *wal, enum record_type type, uint32_t channel, struct bytes first,
@@ -291,7 +291,9 @@ enum err wal_append_here(struct wal *wal, enum record_type type, uint32_t channe
     record_encode(block->bytes + block->used, &record, first, second, segment->salt);
     if (has_entry(type)) {
         ASSERT(wal->entry_count < WAL_INDEX_ENTRIES_MAX);
-        wal_entry_encode(wal->entries + (size_t)wal->entry_count * WAL_ENTRY_BYTES, &record, first);
+        bool encoded =
+            wal_entry_encode(wal->entries + (size_t)wal->entry_count * WAL_ENTRY_BYTES, &record, first);
+        ASSERT(encoded);
         wal->entry_count++;
     }
     block->used += size;

@@ -1,9 +1,12 @@
 /* store/wal_chore.c - files of the log are made and given up, step by step, because each step is a call that
  * may take milliseconds: whoever has a ring does them there, in its own time.
  * In the flow:  half of a segment is used -> wal_segment_announce() -> wal_chore_begin() -> the owner does
- * the step -> wal_chore_done() -> ... -> the segment is made, and what waits for it can be written the oldest
- * segment is needed no more -> the same, until its file is gone or a spare Without such an owner, and where a
- * file is needed at once, the same steps are done here, one after the other.
+ * the step -> wal_chore_done() -> ... -> the segment is made, and what waits for it can be written.
+ *
+ * In the flow:  the oldest segment is needed no more -> the same, until its file is gone or a spare.
+ *
+ * Without such an owner, and where a file is needed at once, the same steps are done here, one after the
+ * other.
  *
  * Records may be appended to a segment that is announced: they stay in the buffer until its file is there.
  * That bounds what is risked: a disk that turns out to be full holds back those few until it has room. */
@@ -16,7 +19,7 @@
 #include <errno.h>
 #include <string.h>
 
-static enum err finish_drop(struct wal *wal, struct wal_chore *chore);
+static void drop_ended(struct wal *wal, const struct wal_chore *chore, enum err err);
 
 enum err wal_segment_failed(struct wal *wal, const char *what, struct wal_name name, int result)
 {
@@ -94,7 +97,7 @@ static const char *const step_words[] = {
     [WAL_STEP_CREATE] = "create",
     [WAL_STEP_OPEN] = "open",
     [WAL_STEP_RESERVE] = "reserve space for",
-    [WAL_STEP_HEADER] = "write",
+    [WAL_STEP_HEADER] = "write and sync",
     [WAL_STEP_NAME] = "rename",
     [WAL_STEP_MADE] = "sync the folder of",
     [WAL_STEP_KEEP] = "give up",
@@ -158,6 +161,8 @@ static enum wal_chore_step step_next(struct wal_chore *chore, int64_t result)
         return WAL_STEP_MADE;
     case WAL_STEP_KEEP:
     case WAL_STEP_REMOVE:
+        /* Before the next one goes: what is left must be the newest segments without a hole, whatever
+         * happens. */
         return WAL_STEP_DROPPED;
     case WAL_STEP_NONE:
     case WAL_STEP_MADE:
@@ -255,16 +260,11 @@ enum err wal_segment_make(struct wal *wal, uint32_t capacity)
     return ERR_OK;
 }
 
-enum err wal_segment_drop_oldest(struct wal *wal)
+void wal_segment_drop_oldest(struct wal *wal)
 {
     struct wal_chore chore;
     drop_start(wal, &chore);
-    enum err err = chore_run(wal, &chore);
-    if (err != ERR_OK) {
-        wal->clean_broken = true;
-        return err;
-    }
-    return finish_drop(wal, &chore);
+    drop_ended(wal, &chore, chore_run(wal, &chore));
 }
 
 /* ---- in the owner's time ---- */
@@ -335,21 +335,25 @@ static void make_failed(struct wal *wal, int64_t now_ns, enum err err)
         wal_fail(wal);
 }
 
-static enum err finish_drop(struct wal *wal, struct wal_chore *chore)
+/* A file that stays costs room only: wal_why() says what happened to it, and it is not tried again. */
+static void drop_ended(struct wal *wal, const struct wal_chore *chore, enum err err)
 {
+    wal->retire_end = 0;
+    if (err != ERR_OK) {
+        wal->clean_broken = true;
+        return;
+    }
     uint32_t number = wal->segments[0].number;
+    ASSERT(wal->segments[0].file < 0); /* nothing in it lives, so nobody has read it since drop_start() */
     if (chore->keep)
         wal->spares[wal->spare_count++] = (struct wal_spare){number, chore->capacity};
-    wal_segment_close(wal, &wal->segments[0]);
     wal_windows_forget(wal, number);
     memmove(wal->segments, wal->segments + 1, (wal->segment_count - 1) * sizeof wal->segments[0]);
     wal->segment_count--;
     wal->active--;
-    wal->retire_end = 0;
     wal->retired_segments++;
     wal->clean_offset = 0;
     wal->retry_ns = 0; /* there may be room now */
-    return ERR_OK;
 }
 
 void wal_chore_done(struct wal *wal, int64_t now_ns, int64_t result)
@@ -361,16 +365,12 @@ void wal_chore_done(struct wal *wal, int64_t now_ns, int64_t result)
     enum err err = chore_take(wal, chore, result);
     if (err == ERR_OK && chore->step != WAL_STEP_NONE)
         return;
-    if (making && err == ERR_OK) {
+    if (!making)
+        drop_ended(wal, chore, err);
+    else if (err == ERR_OK)
         finish_make(wal, chore);
-    } else if (making) {
+    else
         make_failed(wal, now_ns, err);
-    } else if (err == ERR_OK) {
-        (void)finish_drop(wal, chore);
-    } else {
-        wal->retire_end = 0;
-        wal->clean_broken = true;
-    }
 }
 
 void wal_chores_finish(struct wal *wal, int64_t now_ns)

@@ -1,6 +1,6 @@
 /* store/wal_inside.h - what the files of the log share: its segments, its buffer, its state. Nobody else
- * includes this. In the flow: wal.c (append), wal_io.c (writing), wal_segment.c (files), wal_recover.c,
- * wal_read.c. */
+ * includes this. In the flow: wal.c (append), wal_io.c (writing), wal_segment.c (files), wal_chore.c (their
+ * making and going), wal_recover.c, wal_read.c. */
 #ifndef STORE_WAL_INSIDE_H
 #define STORE_WAL_INSIDE_H
 
@@ -134,7 +134,7 @@ struct wal {
 
     /* ---- space ---- */
     uint32_t clean_offset; /* in the oldest segment; 0: not begun */
-    bool clean_broken;     /* a record in there cannot be read: it stays */
+    bool clean_broken;     /* a record in there cannot be read, or its file cannot go: it stays */
     uint64_t retire_end;   /* the oldest segment goes when this is synced; 0: none is about to go */
     uint32_t retired;      /* the oldest segment that is needed, as the log says */
 
@@ -206,7 +206,7 @@ MUST_USE enum err wal_segment_failed(struct wal *wal, const char *what, struct w
 MUST_USE enum err wal_segment_make(struct wal *wal, uint32_t capacity);
 
 /* The oldest one goes, or becomes a spare, here and now. */
-MUST_USE enum err wal_segment_drop_oldest(struct wal *wal);
+void wal_segment_drop_oldest(struct wal *wal);
 
 /* Whether files are made and given up by wal_chore_begin(). */
 bool wal_chores_outside(const struct wal *wal);
@@ -234,8 +234,8 @@ MUST_USE enum err wal_index_offset_add(struct wal *wal, uint32_t offset);
 
 /* An entry of an index, as bytes. Fields: channel, offset, sequence, time, data bytes << 4 | type, distance
  * of the sequence from the channel's first. The offset of RECORD_SHARED is that of the record that has the
- * data. `fields`: the payload, or of a message what stands before its data. */
-void wal_entry_encode(uint8_t to[WAL_ENTRY_BYTES], const struct record *record, struct bytes fields);
+ * data. `fields`: the payload, or of a message what stands before its data. False: it is too short. */
+MUST_USE bool wal_entry_encode(uint8_t to[WAL_ENTRY_BYTES], const struct record *record, struct bytes fields);
 
 /* Frees blocks that are written and more than is retained. */
 void wal_blocks_trim(struct wal *wal);

@@ -83,15 +83,19 @@ static void fill_ahead(struct wal *wal, struct wal_segment *segment, struct stor
     segment->filled = at;
 }
 
+/* What is to be written next goes to a file that is not there yet. */
+static bool waits_for_file(const struct wal *wal)
+{
+    const struct wal_segment *making = wal_segment_making(wal);
+    return making != NULL && making->number == position_segment(wal->written);
+}
+
 bool wal_io_begin(struct wal *wal, int64_t now_ns, struct store_io *io)
 {
-    if (wal->io_busy || wal->failed || wal->stalled)
+    if (wal->io_busy || wal->failed || wal->stalled || waits_for_file(wal))
         return false;
     struct wal_segment *segment = wal_segment_find(wal, position_segment(wal->written));
-    ASSERT(segment != NULL);
-    if (segment->making)
-        return false;
-    ASSERT(segment->file >= 0);
+    ASSERT(segment != NULL && segment->file >= 0);
     *io = (struct store_io){.parts = wal->parts, .offset = position_offset(wal->written)};
     gather(wal, io);
     /* A segment is safe before anything of the next one is written: recovery counts on it. */
@@ -129,11 +133,8 @@ static void synced_up_to(struct wal *wal, int64_t now_ns, uint64_t position)
     wal->syncs++;
     if (wal->synced == wal->end)
         wal->sync_wanted = false;
-    if (wal->retire_end == 0 || wal->synced < wal->retire_end || wal_chores_outside(wal))
-        return;
-    wal->retire_end = 0;
-    /* What happens to it is told by wal_why(); a file that stays costs room only. */
-    (void)!wal_segment_drop_oldest(wal);
+    if (wal->retire_end != 0 && wal->synced >= wal->retire_end && !wal_chores_outside(wal))
+        wal_segment_drop_oldest(wal);
 }
 
 void wal_io_done(struct wal *wal, int64_t now_ns, int64_t written, int synced)
@@ -169,13 +170,6 @@ void wal_io_done(struct wal *wal, int64_t now_ns, int64_t written, int synced)
         fail(wal, "sync", synced);
     else
         synced_up_to(wal, now_ns, wal->io_end);
-}
-
-/* What is to be written next goes to a file that is not there yet. */
-static bool waits_for_file(const struct wal *wal)
-{
-    const struct wal_segment *making = wal_segment_making(wal);
-    return making != NULL && making->number == position_segment(wal->written);
 }
 
 enum err wal_flush(struct wal *wal, int64_t now_ns)

@@ -267,11 +267,17 @@ enum err wal_clean_next(struct wal *wal, struct record *record)
     }
     enum err err = wal_read(wal, WAL_POSITION(segment->number, wal->clean_offset), record);
     if (err != ERR_OK) {
-        wal->clean_broken = err != ERR_MEMORY;
+        if (err != ERR_MEMORY)
+            wal_clean_give_up(wal);
         return err;
     }
     wal->clean_offset += record_size(record->payload.count);
     return ERR_OK;
+}
+
+void wal_clean_give_up(struct wal *wal)
+{
+    wal->clean_broken = true;
 }
 
 enum err wal_retire(struct wal *wal)

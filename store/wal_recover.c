@@ -332,11 +332,9 @@ static enum err note_record(struct wal *wal, const struct record *record)
         return ERR_OK;
     if (wal->entry_count == WAL_INDEX_ENTRIES_MAX)
         return malformed(wal, record->position);
-    struct record_shared shared;
-    if ((record->type == RECORD_MESSAGE && !record_message_decode(record->payload, &shared.message)) ||
-        (record->type == RECORD_SHARED && !record_shared_decode(record->payload, &shared)))
+    if (!wal_entry_encode(wal->entries + (size_t)wal->entry_count * WAL_ENTRY_BYTES, record, record->payload))
         return malformed(wal, record->position);
-    wal_entry_encode(wal->entries + (size_t)wal->entry_count++ * WAL_ENTRY_BYTES, record, record->payload);
+    wal->entry_count++;
     return ERR_OK;
 }
 

@@ -48,9 +48,8 @@ struct loop {
     struct send_slot *sends;    /* the kernel copies them at submit (FEAT_SUBMIT_STABLE) */
     uint32_t sends_used;
     uint64_t enters;
-    uint64_t submissions;     /* until the last wait, */
-    uint32_t submission_head; /* when the kernel's own count was this */
-    uint64_t completions;     /* given back to the ring */
+    uint64_t submissions; /* until the last wait */
+    uint64_t completions; /* given back to the ring */
     uint64_t overflows;
 };
 
@@ -364,10 +363,10 @@ void loop_cancel(struct loop *loop, struct loop_op *target)
     io_uring_sqe_set_data(sqe, NULL); /* nobody waits for the answer: the target's own completion tells */
 }
 
-/* The kernel counts in 32 bits: what it took since the last wait. */
+/* What the kernel took since the last wait. It counts from 0 too, in 32 bits. */
 static uint32_t taken_since(const struct loop *loop)
 {
-    return IO_URING_READ_ONCE(*loop->ring.sq.khead) - loop->submission_head;
+    return IO_URING_READ_ONCE(*loop->ring.sq.khead) - (uint32_t)loop->submissions;
 }
 
 void loop_wait(struct loop *loop, int64_t wait_ns)
@@ -391,7 +390,6 @@ void loop_wait(struct loop *loop, int64_t wait_ns)
     if (io_uring_sq_ready(&loop->ring) == 0)
         loop->sends_used = 0;
     loop->submissions += taken_since(loop);
-    loop->submission_head += taken_since(loop);
     loop->completions_ready = io_uring_cq_ready(&loop->ring);
 }
 

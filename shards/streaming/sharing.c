@@ -15,8 +15,8 @@ static bool room_for(struct sharing *sharing, size_t bytes)
     return sharing->bytes != NULL;
 }
 
-static bool make(void *context, struct bytes source, struct bytes channel, uint64_t sequence,
-                 int64_t timestamp_ns, struct bytes *data)
+static enum err make(void *context, struct bytes source, struct bytes channel, uint64_t sequence,
+                     int64_t timestamp_ns, struct bytes *data)
 {
     struct sharing *sharing = context;
     struct command command;
@@ -25,7 +25,7 @@ static bool make(void *context, struct bytes source, struct bytes channel, uint6
             bytes_of(source.data + REPLICA_ENTRY_HEADER_BYTES, source.count - REPLICA_ENTRY_HEADER_BYTES),
             &command) ||
         command.kind != COMMAND_PUBLISH || !bytes_equal(command.publish.channel, channel))
-        return false;
+        return ERR_INVALID;
     struct wire_message message = {
         .sequence = sequence,
         .subject = channel,
@@ -35,10 +35,10 @@ static bool make(void *context, struct bytes source, struct bytes channel, uint6
     };
     size_t bytes = wire_message_bytes(&message);
     if (!room_for(sharing, bytes))
-        return false;
+        return ERR_MEMORY;
     wire_message_write(&message, sharing->bytes);
     *data = bytes_of(sharing->bytes, bytes);
-    return true;
+    return ERR_OK;
 }
 
 struct store_sharing sharing_of(struct sharing *sharing)

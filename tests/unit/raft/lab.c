@@ -2,8 +2,9 @@
  *   node 1 voters 1,2,3 learners 4 term 3 log 1,1,3 vote 2 snapshots 4 candidate 30 beat 4 commit 2 lease a
  * node, from such a disk tick 1 [10] | campaign 1 | propose 1 a b c | read 1 7 | transfer 1 2 | gone 2 1 |
  * change 1 add|promote|demote|remove 4 hold 1 (its disk) | persist 1 | flow 1 (the disk again) | fail 1 |
- * crash 1 | start 1 deliver [1 2] (what waits now, shown) | drop 1 2 | cut 1 2 | heal | settle (deliver until
- * it is quiet, unseen) state [1] (role, term, log as index:term with commit and disk) | peers 1 | members 1
+ * crash 1 | start 1 | watch 1 (says when it hears that it is removed, and that it is not) deliver [1 2] (what
+ * waits now, shown) | drop 1 2 | cut 1 2 | heal | settle (deliver until it is quiet, unseen) state [1] (role,
+ * term, log as index:term with commit and disk) | peers 1 | members 1
  */
 #include "tests/unit/raft/lab.h"
 
@@ -122,6 +123,16 @@ static void snapshots(struct lab *lab, struct lab_node *node, const struct raft_
     }
 }
 
+/* As a driver's application does. */
+static void look_at_role(struct lab *lab, struct lab_node *node)
+{
+    struct raft_status status;
+    raft_status(node->raft, &status);
+    if (node->watched && status.removed != node->removed)
+        say(lab, "%llu is %s\n", n(status.id), status.removed ? "removed" : "not removed any more");
+    node->removed = status.removed;
+}
+
 static bool turn_once(struct lab *lab, struct lab_node *node)
 {
     struct raft_update update;
@@ -131,6 +142,8 @@ static bool turn_once(struct lab *lab, struct lab_node *node)
         node->persist_seq = update.persist_seq;
     if (update.hard_state_changed)
         node->hard_state = update.hard_state;
+    if (update.role_changed)
+        look_at_role(lab, node);
     for (uint32_t i = 0; i < update.message_count; i++)
         send(lab, node, update.messages[i]);
     for (uint32_t i = 0; i < update.read_count; i++) {
@@ -478,6 +491,8 @@ static bool disk_verb(struct lab *lab, struct lab_node *node, const struct words
         node->persist_seq = 0;
     } else if (word_is(words, 0, "start")) {
         start(lab, node);
+    } else if (word_is(words, 0, "watch")) {
+        node->watched = true;
     } else if (word_is(words, 0, "tick")) {
         for (uint64_t i = words->count < 3 ? 1 : number(words, 2); i > 0 && node->raft != NULL; i--) {
             struct raft_event event = {.kind = RAFT_EVENT_TICK};

@@ -26,7 +26,9 @@ struct lab_entry {
 struct lab_node {
     struct raft *raft; /* NULL: there is none, or it is down */
     bool known;
-    bool holds; /* its disk waits for "persist" */
+    bool holds;   /* its disk waits for "persist" */
+    bool watched; /* says so when it hears that it was removed, or is a member again */
+    bool removed; /* as it said last */
     struct raft_options options;
     struct raft_hard_state hard_state, durable_hard_state;
     struct raft_snapshot snapshot;

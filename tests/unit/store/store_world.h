@@ -33,20 +33,20 @@ static inline struct world world_new(uint64_t seed)
 
 /* What a message is made of that shares another one's record: its own name and number, and that one's data.
  */
-static inline bool world_make(void *context, struct bytes source, struct bytes channel, uint64_t sequence,
-                              int64_t timestamp_ns, struct bytes *data)
+static inline enum err world_make(void *context, struct bytes source, struct bytes channel, uint64_t sequence,
+                                  int64_t timestamp_ns, struct bytes *data)
 {
     static uint8_t made[(1 << 17) + 2];
     (void)context;
     (void)timestamp_ns;
     if (source.count > sizeof made - 2)
-        return false;
+        return ERR_INVALID;
     made[0] = channel.data[0];
     made[1] = (uint8_t)sequence;
     if (source.count > 0)
         memcpy(made + 2, source.data, source.count);
     *data = bytes_of(made, source.count + 2);
-    return true;
+    return ERR_OK;
 }
 
 static inline enum err world_open(struct world *world)
@@ -123,8 +123,9 @@ static inline enum err world_share(struct world *world, const char *name, uint64
     if (err != ERR_OK)
         return err;
     uint64_t sequence = store_channel_last(channel) + 1;
-    if (!world_make(NULL, source.data, text(name), sequence, world->now_ns, &data))
-        return ERR_INVALID;
+    err = world_make(NULL, source.data, text(name), sequence, world->now_ns, &data);
+    if (err != ERR_OK)
+        return err;
     err = store_append_shared(world->store, channel, sequence, data.count, world->now_ns, log, entry);
     if (err == ERR_NOT_FOUND)
         err = store_append_at(world->store, channel, sequence, data, world->now_ns);

@@ -386,6 +386,85 @@ Test(store, a_message_that_shares_a_record_is_moved_as_one_of_its_own)
     world_free(&world);
 }
 
+/* Makes messages as world_make(), or answers `err`; counts how often it is asked. */
+struct refusal {
+    enum err err;
+    int asked;
+};
+
+static enum err refuse(void *context, struct bytes source, struct bytes channel, uint64_t sequence,
+                       int64_t timestamp_ns, struct bytes *data)
+{
+    struct refusal *refusal = context;
+    refusal->asked++;
+    return refusal->err == ERR_OK ? world_make(NULL, source, channel, sequence, timestamp_ns, data)
+                                  : refusal->err;
+}
+
+Test(store, a_message_that_cannot_be_made_is_damage_but_for_memory)
+{
+    struct world world = world_new(1);
+    struct refusal refusal = {ERR_MEMORY, 0};
+    struct store_message message;
+    uint64_t sequence = 0;
+    cr_assert_eq(world_open(&world), ERR_OK);
+    cr_assert_eq(store_append(world.store, world_log(&world), TEXT("entry"), 1, &sequence), ERR_OK);
+    cr_assert_eq(world_share(&world, "foo", 1), ERR_OK);
+    store_set_sharing(world.store, &(struct store_sharing){refuse, &refusal});
+    struct store_channel *channel = store_channel_find(world.store, TEXT("foo"));
+    cr_expect_eq(store_lookup(world.store, channel, 1, &message), ERR_MEMORY);
+    refusal.err = ERR_INVALID;
+    cr_expect_eq(store_lookup(world.store, channel, 1, &message), ERR_DAMAGED);
+    cr_expect_not_null(strstr(store_error(world.store), "message 1 of foo"), "%s", store_error(world.store));
+    refusal.err = ERR_OK;
+    check_shared(&world, 1, TEXT("f\1entry"));
+    world_free(&world);
+}
+
+/* An old segment with one message that shares, and much behind it that is gone: ticks go over it again and
+ * again. */
+static void clean_much(struct world *world, int turns)
+{
+    static uint8_t data[2000];
+    uint64_t sequence = 0;
+    for (int i = 0; i < turns; i++) {
+        cr_assert_eq(store_append(world->store, world_channel(world, "bar"), bytes_of(data, sizeof data), 1,
+                                  &sequence),
+                     ERR_OK);
+        cr_assert_eq(world_flush(world), ERR_OK);
+        store_tick(world->store, world->now_ns++);
+    }
+}
+
+Test(store, what_cannot_be_made_is_not_tried_again_with_every_tick)
+{
+    static const enum err errors[] = {ERR_INVALID, ERR_MEMORY};
+    for (size_t i = 0; i < COUNT_OF(errors); i++) {
+        struct world world = world_new(1);
+        struct refusal refusal = {errors[i], 0};
+        uint64_t sequence = 0;
+        world.options.limits.messages_max = 5;
+        cr_assert_eq(world_open(&world), ERR_OK);
+        struct store_channel *log = world_log(&world);
+        cr_assert_eq(store_append(world.store, log, TEXT("entry"), 1, &sequence), ERR_OK);
+        cr_assert_eq(world_share(&world, "foo", 1), ERR_OK);
+        cr_assert_eq(store_trim_below(world.store, log, 2), ERR_OK);
+        store_set_sharing(world.store, &(struct store_sharing){refuse, &refusal});
+        clean_much(&world, 300);
+        cr_expect_eq(store_figures(world.store).retired_segments, 0);
+        if (errors[i] == ERR_INVALID)
+            cr_expect_eq(refusal.asked, 1, "%d times", refusal.asked);
+        else
+            cr_expect_gt(refusal.asked, 1, "memory may come back");
+        refusal.err = ERR_OK;
+        check_shared(&world, 1, TEXT("f\1entry"));
+        clean_much(&world, 100);
+        cr_expect_eq(store_figures(world.store).retired_segments > 0, errors[i] == ERR_MEMORY);
+        check_shared(&world, 1, TEXT("f\1entry"));
+        world_free(&world);
+    }
+}
+
 Test(store, a_message_shares_only_what_is_in_the_same_segment)
 {
     struct world world = world_of(STORE_MEMORY);
