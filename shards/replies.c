@@ -384,16 +384,18 @@ static struct bytes answerable(struct shard *shard, struct reply *reply, struct 
     return bytes_of(reply->answer, reply_subject(shard, back, reply->answer));
 }
 
-/* Its sample is published, or waits for what the responder's server has measured. */
+/* Its sample is published, or waits for what the responder's server has measured. That server tells of the
+ * one reply that it was given: for one that was passed on here before, nothing comes. */
 static void reply_measure(struct shard *shard, struct reply *reply, const struct message *message)
 {
     struct latency *latency = reply->latency;
+    bool elsewhere = message->place.cid == 0 && !message->from_service; /* of no client of this server */
     struct responder *own = NULL;
     if (latency == NULL)
         return;
     if (reply->answered == NULL && reply->by != NULL)
         reply->answered = own = responder_new(reply->by);
-    if (reply->answered == NULL && message->place.cid == 0) { /* of no client of this server */
+    if (reply->answered == NULL && elsewhere) {
         if (latency_answered_elsewhere(shard, reply->exporter, latency))
             reply->latency = NULL;
         return;
