@@ -213,7 +213,8 @@ static void tell_server(struct shard *shard, const struct measured_request *requ
             .responder = bytes_of(responder->json, responder->count),
         };
         size_t count = latency_half_write(json, sizeof json, &half);
-        int subject_count = snprintf(subject, sizeof subject, "$SYS.LATENCY.M2.%.*s", BYTES_PRINTF(hash));
+        int subject_count =
+            snprintf(subject, sizeof subject, LATENCY_HALF_SUBJECT "%.*s", BYTES_PRINTF(hash));
         int digits = snprintf(size, sizeof size, "%zu", count);
         struct message message = {
             .subject = bytes_of(subject, (size_t)subject_count),
