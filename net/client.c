@@ -305,13 +305,24 @@ static void refuse(struct client *client, enum parser_result result)
     ASSERT(false);
 }
 
+/* What is the same for all that a client publishes. The parser fills in the rest. */
+static void operation_begin(struct client *client, struct operation *operation)
+{
+    struct message *message = &operation->message;
+    message->line_serial = 0;
+    message->publisher = client;
+    message->from_service = message->mapped_reply = message->measured_reply = false;
+    message->way = MESSAGE_PUBLISHED;
+    message->tried_shards = 0; /* read once the message has become a service's request or reply */
+}
+
 size_t client_receive(struct client *client, struct bytes bytes)
 {
     const uint8_t *at = bytes.data;
     const uint8_t *end = bytes.data + bytes.count;
     uint32_t kinds = 0; /* of operations: a bit each */
     struct operation operation;
-    operation.message.line_serial = 0;
+    operation_begin(client, &operation);
     client->parser.runs = !client->context->options->trace; /* each message has a line of its own there */
     while (LIKELY(client->state != CLIENT_CLOSED && !client->blocked)) {
         const uint8_t *start = at;
@@ -389,8 +400,9 @@ static void ping_send(struct client *client)
 
 void client_rtt_ask(struct client *client)
 {
-    bool library = connect_text(&client->connect, CONNECT_LANG).count > 0;
-    if (client->state == CLIENT_ACTIVE && library && client->rtt_ns == 0 && client->ping_sent_ns == 0)
+    if (client->rtt_ns != 0 || client->ping_sent_ns != 0) /* known, or asked: so it is with most requests */
+        return;
+    if (client->state == CLIENT_ACTIVE && connect_text(&client->connect, CONNECT_LANG).count > 0)
         ping_send(client);
 }
 

@@ -217,11 +217,6 @@ static NEVER_INLINE enum handled publish_mapped(struct client *client, struct op
 
 enum handled client_publish(struct client *client, struct operation *operation)
 {
-    operation->message.publisher = client;
-    operation->message.from_service = operation->message.mapped_reply = false;
-    operation->message.measured_reply = false;
-    operation->message.way = MESSAGE_PUBLISHED;
-    operation->message.tried_shards = 0; /* read once the message has become a service's request or reply */
     if (UNLIKELY(client->mapped))
         return publish_mapped(client, operation);
     return publish_run(client, operation);

@@ -5,8 +5,6 @@
 #include "core/codec/json_writer.h"
 #include "net/service_latency.h"
 
-#include <stdio.h>
-
 /* ---- in ---- */
 
 #define TEXT_FIELD(key, field)                                                                               \
@@ -78,14 +76,6 @@ void latency_half_close(struct latency_half_read *half)
 
 /* ---- out ---- */
 
-static void member(struct json_writer *writer, const char *key, struct bytes value)
-{
-    if (value.count == 0)
-        return;
-    json_write_key(writer, key);
-    json_write_text(writer, value);
-}
-
 static void member_list(struct json_writer *writer, const char *key, struct bytes texts)
 {
     if (texts.count == 0)
@@ -102,39 +92,33 @@ static void member_list(struct json_writer *writer, const char *key, struct byte
     json_write_array_end(writer);
 }
 
-static void member_number(struct json_writer *writer, const char *key, int64_t value)
-{
-    json_write_key(writer, key);
-    json_write_int(writer, value);
-}
-
 size_t latency_responder_json(char *out, size_t capacity, const struct latency_responder *responder)
 {
     struct json_writer writer;
     json_writer_init(&writer, out, capacity);
     json_write_object_begin(&writer);
-    member(&writer, "start", responder->start);
-    member(&writer, "host", responder->host);
+    json_write_member(&writer, "start", responder->start);
+    json_write_member(&writer, "host", responder->host);
     if (responder->id != 0)
-        member_number(&writer, "id", responder->id);
-    member(&writer, "acc", responder->account);
-    member(&writer, "svc", responder->service);
-    member(&writer, "user", responder->user);
-    member(&writer, "name", responder->name);
-    member(&writer, "lang", responder->lang);
-    member(&writer, "ver", responder->version);
+        json_write_member_int(&writer, "id", responder->id);
+    json_write_member(&writer, "acc", responder->account);
+    json_write_member(&writer, "svc", responder->service);
+    json_write_member(&writer, "user", responder->user);
+    json_write_member(&writer, "name", responder->name);
+    json_write_member(&writer, "lang", responder->lang);
+    json_write_member(&writer, "ver", responder->version);
     if (responder->rtt_ns != 0)
-        member_number(&writer, "rtt", responder->rtt_ns);
-    member(&writer, "server", responder->server);
-    member(&writer, "cluster", responder->cluster);
+        json_write_member_int(&writer, "rtt", responder->rtt_ns);
+    json_write_member(&writer, "server", responder->server);
+    json_write_member(&writer, "cluster", responder->cluster);
     member_list(&writer, "alts", responder->alternates);
-    member(&writer, "jwt", responder->jwt);
-    member(&writer, "issuer_key", responder->issuer_key);
-    member(&writer, "name_tag", responder->name_tag);
+    json_write_member(&writer, "jwt", responder->jwt);
+    json_write_member(&writer, "issuer_key", responder->issuer_key);
+    json_write_member(&writer, "name_tag", responder->name_tag);
     member_list(&writer, "tags", responder->tags);
-    member(&writer, "kind", responder->kind);
-    member(&writer, "client_type", responder->client_type);
-    member(&writer, "client_id", responder->client_id);
+    json_write_member(&writer, "kind", responder->kind);
+    json_write_member(&writer, "client_type", responder->client_type);
+    json_write_member(&writer, "client_id", responder->client_id);
     json_write_object_end(&writer);
     return json_writer_count(&writer);
 }
@@ -146,29 +130,24 @@ size_t latency_half_write(char *out, size_t capacity, const struct latency_half 
     char start[SERVICE_LATENCY_STAMP_BYTES];
     json_writer_init(&writer, out, capacity);
     json_write_object_begin(&writer);
-    member(&writer, "account", half->account);
-    member(&writer, "req_id", half->request);
+    json_write_member(&writer, "account", half->account);
+    json_write_member(&writer, "req_id", half->request);
     json_write_key(&writer, "m2");
     json_write_object_begin(&writer);
     json_write_key(&writer, "type");
     json_write_text(&writer, TEXT(""));
     json_write_key(&writer, "id");
     json_write_text(&writer, TEXT(""));
-    member(&writer, "timestamp", TEXT("0001-01-01T00:00:00Z"));
-    member_number(&writer, "status", 200);
-    size_t count = json_writer_count(&writer);
-    if (count == 0)
-        return 0;
-    int more = half->responder.count == 0 ? 0
-                                          : snprintf(out + count, capacity - count, ",\"responder\":%.*s",
-                                                     BYTES_PRINTF(half->responder));
-    if (more < 0 || (size_t)more >= capacity - count)
-        return 0;
-    writer.count += (size_t)more;
-    member(&writer, "start", service_latency_stamp(start, half->start_wall_ns));
-    member_number(&writer, "service", half->service_ns);
-    member_number(&writer, "system", 0);
-    member_number(&writer, "total", half->service_ns + half->rtt_ns);
+    json_write_member(&writer, "timestamp", TEXT("0001-01-01T00:00:00Z"));
+    json_write_member_int(&writer, "status", 200);
+    if (half->responder.count > 0) {
+        json_write_key(&writer, "responder");
+        json_write_raw(&writer, half->responder);
+    }
+    json_write_member(&writer, "start", service_latency_stamp(start, half->start_wall_ns));
+    json_write_member_int(&writer, "service", half->service_ns);
+    json_write_member_int(&writer, "system", 0);
+    json_write_member_int(&writer, "total", half->service_ns + half->rtt_ns);
     json_write_object_end(&writer);
     json_write_object_end(&writer);
     return json_writer_count(&writer);

@@ -15,6 +15,9 @@
 
 enum { LATENCY_HALF_BYTES_MAX = 4 * REQUEST_INFO_BYTES_MAX }; /* texts may be escaped more than ours are */
 
+/* In front of the hash of the server that it is for. */
+#define LATENCY_HALF_SUBJECT "$SYS.LATENCY.M2."
+
 /* One half. Texts are views. */
 struct latency_half {
     struct bytes account; /* the exporter */

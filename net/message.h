@@ -33,7 +33,8 @@ struct message {
     uint32_t header_bytes;
     uint32_t total_bytes;     /* headers and payload, without the closing CR LF */
     struct block *block;      /* the counted block that `body` lies in, or NULL */
-    bool from_service;        /* a request of another account: not for those who import a stream */
+    bool from_service;        /* a request or reply that the server passed on from another account: not for
+                                 those who import a stream */
     bool mapped_reply;        /* gateway_reply_is() of `reply`: no client is to see it so */
     bool measured_reply;      /* of a request whose answer is measured: the deliverer takes part */
     uint8_t way;              /* enum message_way */

@@ -1,56 +1,33 @@
 /* net/request_info.c - see request_info.h. */
 #include "net/request_info.h"
 
-#include "core/base/clock.h"
 #include "core/codec/json_writer.h"
 #include "net/client.h"
+#include "net/service_latency.h"
 
-#include <stdio.h>
 #include <strings.h>
-#include <time.h>
 
 static const char header_start[] = "NATS/1.0\r\n";
 static const char header_name[] = "Nats-Request-Info: ";
 _Static_assert(sizeof header_start + sizeof header_name + 4 <= REQUEST_INFO_HEADER_BYTES,
                "what is added fits");
 
-static void member(struct json_writer *writer, const char *key, struct bytes value)
-{
-    if (value.count == 0)
-        return;
-    json_write_key(writer, key);
-    json_write_text(writer, value);
-}
-
-/* When the connection began, "2026-11-30T01:19:01.756987504Z". */
-static void member_start(struct json_writer *writer, const struct client *client)
-{
-    char stamp[64];
-    char whole[96];
-    struct tm parts;
-    int64_t wall_ns = client->context->wall_minus_ns + client->start_ns;
-    time_t seconds = (time_t)(wall_ns / NS_PER_SECOND);
-    if (gmtime_r(&seconds, &parts) == NULL || strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &parts) == 0)
-        return;
-    int count = snprintf(whole, sizeof whole, "%s.%09lldZ", stamp, (long long)(wall_ns % NS_PER_SECOND));
-    json_write_key(writer, "start");
-    json_write_text(writer, bytes_of(whole, (size_t)count));
-}
-
 static void members_first(struct json_writer *writer, const struct client *client)
 {
-    member_start(writer, client);
-    member(writer, "host", text(client->address));
+    char began[SERVICE_LATENCY_STAMP_BYTES];
+    int64_t wall_ns = client->context->wall_minus_ns + client->start_ns;
+    json_write_member(writer, "start", service_latency_stamp(began, wall_ns));
+    json_write_member(writer, "host", text(client->address));
     json_write_key(writer, "id");
     json_write_unsigned(writer, client->cid);
 }
 
 static void members_last(struct json_writer *writer, const struct client *client)
 {
-    member(writer, "server", client->context->info->server_name);
-    member(writer, "cluster", client->context->info->cluster);
-    member(writer, "kind", TEXT("Client"));
-    member(writer, "client_type", TEXT("nats"));
+    json_write_member(writer, "server", client->context->info->server_name);
+    json_write_member(writer, "cluster", client->context->info->cluster);
+    json_write_member(writer, "kind", TEXT("Client"));
+    json_write_member(writer, "client_type", TEXT("nats"));
 }
 
 void request_info_members(struct json_writer *writer, const struct client *client, struct bytes account,
@@ -59,19 +36,17 @@ void request_info_members(struct json_writer *writer, const struct client *clien
     const struct connect_options *connect = &client->connect;
     if (shared)
         members_first(writer, client);
-    member(writer, "acc", account);
-    member(writer, "svc", service);
+    json_write_member(writer, "acc", account);
+    json_write_member(writer, "svc", service);
     if (shared) {
         struct bytes user = connect_user(connect);
-        member(writer, "user", user.count > 0 ? user : connect_text(connect, CONNECT_NKEY));
-        member(writer, "name", connect_text(connect, CONNECT_NAME));
-        member(writer, "lang", connect_text(connect, CONNECT_LANG));
-        member(writer, "ver", connect_text(connect, CONNECT_VERSION));
+        json_write_member(writer, "user", user.count > 0 ? user : connect_text(connect, CONNECT_NKEY));
+        json_write_member(writer, "name", connect_text(connect, CONNECT_NAME));
+        json_write_member(writer, "lang", connect_text(connect, CONNECT_LANG));
+        json_write_member(writer, "ver", connect_text(connect, CONNECT_VERSION));
     }
-    if (client->rtt_ns > 0) {
-        json_write_key(writer, "rtt");
-        json_write_int(writer, client->rtt_ns);
-    }
+    if (client->rtt_ns > 0)
+        json_write_member_int(writer, "rtt", client->rtt_ns);
     if (shared)
         members_last(writer, client);
 }

@@ -169,18 +169,6 @@ static const char *description(int status)
     }
 }
 
-static void member(struct json_writer *writer, const char *key, struct bytes value)
-{
-    json_write_key(writer, key);
-    json_write_text(writer, value);
-}
-
-static void member_number(struct json_writer *writer, const char *key, int64_t value)
-{
-    json_write_key(writer, key);
-    json_write_int(writer, value);
-}
-
 /* Whether a header goes with what has asked. */
 static bool travels(struct bytes name, enum trigger trigger)
 {
@@ -245,12 +233,12 @@ static void write_headers(struct json_writer *writer, struct bytes headers)
 }
 
 /* The JSON of the clients is there already: it goes in as it is. */
-static size_t put_object(char *out, size_t capacity, const char *key, struct bytes json)
+static void write_client(struct json_writer *writer, const char *key, struct bytes json)
 {
     if (json.count == 0)
-        return 0;
-    int count = snprintf(out, capacity, ",\"%s\":%.*s", key, BYTES_PRINTF(json));
-    return count > 0 && (size_t)count < capacity ? (size_t)count : 0;
+        return;
+    json_write_key(writer, key);
+    json_write_raw(writer, json);
 }
 
 size_t service_latency_json(char *out, size_t capacity, const struct service_latency_metric *metric,
@@ -262,31 +250,21 @@ size_t service_latency_json(char *out, size_t capacity, const struct service_lat
     nuid_make(id, random);
     json_writer_init(&writer, out, capacity);
     json_write_object_begin(&writer);
-    member(&writer, "type", TEXT("io.nats.server.metric.v1.service_latency"));
-    member(&writer, "id", bytes_of(id, sizeof id));
-    member(&writer, "timestamp", service_latency_stamp(at, wall_ns));
-    member_number(&writer, "status", metric->status);
+    json_write_member(&writer, "type", TEXT("io.nats.server.metric.v1.service_latency"));
+    json_write_member(&writer, "id", bytes_of(id, sizeof id));
+    json_write_member(&writer, "timestamp", service_latency_stamp(at, wall_ns));
+    json_write_member_int(&writer, "status", metric->status);
     const char *says = description(metric->status);
     if (says != NULL)
-        member(&writer, "description", text(says));
-    size_t count = json_writer_count(&writer);
-    if (count == 0)
-        return 0;
-    count += put_object(out + count, capacity - count, "requestor", metric->requestor);
-    count += put_object(out + count, capacity - count, "responder", metric->responder);
-    struct json_writer rest;
-    json_writer_init(&rest, out + count, capacity - count);
-    json_write_object_begin(&rest);
+        json_write_member(&writer, "description", text(says));
+    write_client(&writer, "requestor", metric->requestor);
+    write_client(&writer, "responder", metric->responder);
     if (metric->headers.count > 0)
-        write_headers(&rest, metric->headers);
-    member(&rest, "start", service_latency_stamp(start, metric->start_wall_ns));
-    member_number(&rest, "service", metric->service_ns);
-    member_number(&rest, "system", metric->system_ns);
-    member_number(&rest, "total", metric->total_ns);
-    json_write_object_end(&rest);
-    size_t more = json_writer_count(&rest);
-    if (more == 0)
-        return 0;
-    out[count] = ','; /* in place of the brace */
-    return count + more;
+        write_headers(&writer, metric->headers);
+    json_write_member(&writer, "start", service_latency_stamp(start, metric->start_wall_ns));
+    json_write_member_int(&writer, "service", metric->service_ns);
+    json_write_member_int(&writer, "system", metric->system_ns);
+    json_write_member_int(&writer, "total", metric->total_ns);
+    json_write_object_end(&writer);
+    return json_writer_count(&writer);
 }

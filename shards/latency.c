@@ -192,9 +192,9 @@ bool latency_half_take(struct shard *shard, struct shard_account *exporter, stru
 {
     char json[REQUEST_INFO_BYTES_MAX];
     const struct latency_responder *told = &half->responder;
-    size_t count = latency_responder_json(json, sizeof json, told);
     if (latency->half != NULL)
         return false; /* the first one counts */
+    size_t count = latency_responder_json(json, sizeof json, told);
     /* Whatever another server says, a time is not negative and two of them can be added. */
     int64_t rtt_ns = told->rtt_ns > 0 && told->rtt_ns < INT64_MAX / 4 ? told->rtt_ns : 0;
     latency->half = responder_copy(rtt_ns, bytes_of(json, count));
@@ -206,11 +206,6 @@ bool latency_half_take(struct shard *shard, struct shard_account *exporter, stru
         return false;
     merge(shard, exporter, latency);
     return true;
-}
-
-bool latency_waits(const struct latency *latency)
-{
-    return latency->spent_ns != 0;
 }
 
 void latency_free(struct latency *latency)

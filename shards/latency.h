@@ -47,9 +47,6 @@ MUST_USE bool latency_answered_elsewhere(struct shard *shard, struct shard_accou
 MUST_USE bool latency_half_take(struct shard *shard, struct shard_account *exporter, struct latency *latency,
                                 const struct latency_half_read *half);
 
-/* Whether the answer is there, and the responder's server has not told yet. */
-bool latency_waits(const struct latency *latency);
-
 void latency_free(struct latency *latency);
 
 #endif

@@ -80,8 +80,8 @@ static void remember(struct shard *shard, const struct client *client, struct by
     struct measured_request *at;
     int64_t now_ns = shard->context.now_ns;
     uint32_t hash;
-    while ((at = oldest(answers)) != NULL && (at->until_ns <= now_ns || answers->count >= ANSWERS_MAX))
-        drop(answers, at);
+    while (answers->count >= ANSWERS_MAX)
+        drop(answers, oldest(answers));
     if ((at = find(shard, client->cid, reply, &hash)) != NULL)
         drop(answers, at); /* it came by two of its subscriptions */
     struct measured_request *new = memory_new(sizeof *new + reply.count);
@@ -112,6 +112,13 @@ void latency_answers_delivered(struct shard *shard, struct client *client, struc
     int64_t within_ns = threshold_ns(client->account->configured, subject);
     if (within_ns > 0)
         remember(shard, client, reply, within_ns);
+}
+
+void latency_answers_expire(struct shard *shard)
+{
+    struct measured_request *request;
+    while ((request = oldest(&shard->answers)) != NULL && request->until_ns <= shard->context.now_ns)
+        drop(&shard->answers, request);
 }
 
 void latency_answers_account_set(const struct shard *shard, struct shard_account *account)
@@ -206,7 +213,8 @@ static void tell_server(struct shard *shard, const struct measured_request *requ
             .responder = bytes_of(responder->json, responder->count),
         };
         size_t count = latency_half_write(json, sizeof json, &half);
-        int subject_count = snprintf(subject, sizeof subject, "$SYS.LATENCY.M2.%.*s", BYTES_PRINTF(hash));
+        int subject_count =
+            snprintf(subject, sizeof subject, LATENCY_HALF_SUBJECT "%.*s", BYTES_PRINTF(hash));
         int digits = snprintf(size, sizeof size, "%zu", count);
         struct message message = {
             .subject = bytes_of(subject, (size_t)subject_count),
@@ -223,8 +231,6 @@ static void tell_server(struct shard *shard, const struct measured_request *requ
 bool latency_answers_publishing(struct shard *shard, const struct shard_account *account,
                                 const struct message *message)
 {
-    if (LIKELY(!reply_is_measured(message->subject)))
-        return true;
     uint32_t hash, to = replies_shard_of(shard, message->subject);
     if (to == shard->post.self)
         return true;

@@ -30,8 +30,12 @@ void latency_answers_account_set(const struct shard *shard, struct shard_account
 void latency_answers_delivered(struct shard *shard, struct client *client, struct bytes subject,
                                struct bytes reply);
 
-/* A client of this account is about to publish that: if it answers a measured request, whoever measures is
- * told. May be called again for the same message. False: the mailbox is full; ask again. */
+/* Once a turn, while there are some: forgets the oldest whose answers would be too late. One that may take
+ * longer than others keeps those behind it. */
+void latency_answers_expire(struct shard *shard);
+
+/* A client of this account is about to publish that to a reply that is measured: whoever measures is told.
+ * May be called again for the same message. False: the mailbox is full; ask again. */
 MUST_USE bool latency_answers_publishing(struct shard *shard, const struct shard_account *account,
                                          const struct message *message);
 

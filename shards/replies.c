@@ -102,8 +102,6 @@ enum host_result replies_prefix_open(struct shard *shard, struct shard_account *
 
 /* ---- replies that are measured ---- */
 
-static const char halves_subject[] = "$SYS.LATENCY.M2.";
-
 enum err replies_init(struct replies *replies, struct bytes server_name, uint32_t shard, bool clustered)
 {
     char hash[SERVER_HASH_LONG_BYTES];
@@ -135,7 +133,7 @@ _Static_assert((int)SHARDS_MAX <= (int)BASE, "a letter says the shard");
 
 void replies_halves_open(struct shard *shard)
 {
-    char subject[sizeof halves_subject - 1 + SERVER_HASH_LONG_BYTES];
+    char subject[sizeof LATENCY_HALF_SUBJECT - 1 + SERVER_HASH_LONG_BYTES];
     struct replies *replies = &shard->replies;
     const struct security_account *configured = shard->context.security->accounts.system;
     struct shard_account *system = configured == NULL ? NULL : accounts_get(shard, configured->id);
@@ -143,7 +141,7 @@ void replies_halves_open(struct shard *shard)
         configured != NULL; /* else nothing can be measured: a reload makes no such one */
     if (system == NULL)
         return;
-    char *to = mempcpy(subject, halves_subject, sizeof halves_subject - 1);
+    char *to = mempcpy(subject, LATENCY_HALF_SUBJECT, sizeof LATENCY_HALF_SUBJECT - 1);
     memcpy(to, replies->end + 1, SERVER_HASH_LONG_BYTES);
     replies->halves.kind = FOREIGN_HALVES;
     if (router_subscribe(shard, system, &replies->halves.base, bytes_of(subject, sizeof subject),
@@ -384,16 +382,18 @@ static struct bytes answerable(struct shard *shard, struct reply *reply, struct 
     return bytes_of(reply->answer, reply_subject(shard, back, reply->answer));
 }
 
-/* Its sample is published, or waits for what the responder's server has measured. */
+/* Its sample is published, or waits for what the responder's server has measured. That server tells of the
+ * one reply that it was given: for one that was passed on here before, nothing comes. */
 static void reply_measure(struct shard *shard, struct reply *reply, const struct message *message)
 {
     struct latency *latency = reply->latency;
+    bool elsewhere = message->place.cid == 0 && !message->from_service; /* of no client of this server */
     struct responder *own = NULL;
     if (latency == NULL)
         return;
     if (reply->answered == NULL && reply->by != NULL)
         reply->answered = own = responder_new(reply->by);
-    if (reply->answered == NULL && message->place.cid == 0) { /* of no client of this server */
+    if (reply->answered == NULL && elsewhere) {
         if (latency_answered_elsewhere(shard, reply->exporter, latency))
             reply->latency = NULL;
         return;

@@ -157,12 +157,6 @@ static void shard_figures(const struct shard *shard, struct report_shard *figure
     };
 }
 
-static uint64_t own_patterns(const struct shard *shard, const struct shard_account *account)
-{
-    const struct security_account *system = shard->context.security->accounts.system;
-    return system != NULL && system->id == account->id ? shard->system.interest_count : 0;
-}
-
 /* Without the patterns that are the server's. */
 static void account_figures(const struct shard *shard, const struct shard_account *account,
                             struct report_account *figures)
@@ -170,7 +164,7 @@ static void account_figures(const struct shard *shard, const struct shard_accoun
     const struct host_traffic *traffic = &account->host.traffic, *routes = &account->routes;
     const struct host_traffic *gateways = &account->gateways;
     struct index_figures index = index_figures(account->index);
-    uint64_t own = own_patterns(shard, account);
+    uint64_t own = system_shard_own(shard, account);
     *figures = (struct report_account){
         .id = account->id,
         .clients = account->client_count,

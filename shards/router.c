@@ -623,7 +623,8 @@ enum host_result router_publish_room(struct shard *shard, const struct message *
 enum host_result router_publish(struct shard *shard, const struct message *run, uint32_t *done)
 {
     struct shard_account *account = shard_account_of(run->publisher->account);
-    if (UNLIKELY(account->measured_count > 0) && !latency_answers_publishing(shard, account, run))
+    if (UNLIKELY(account->measured_count > 0 && reply_is_measured(run->subject)) &&
+        !latency_answers_publishing(shard, account, run))
         return HOST_FULL;
     if (UNLIKELY(account->gateway_reply_count > 0)) {
         struct bytes mapped = gateway_replies_find(shard, run->publisher, run->subject);

@@ -274,7 +274,8 @@ static void call_make(struct shard *shard, struct shard_account *account, struct
     struct latency *sample = NULL;
     if (UNLIKELY(call->import->exported->latency.subject.count > 0)) {
         sample = latency_sample(shard, call->import->exported, client, call->import->share, message);
-        client_rtt_ask(message->publisher);
+        if (sample != NULL)
+            client_rtt_ask(message->publisher);
     }
     if (wants_reply(message)) {
         if (!reply_make(shard, calls, call, message, sample)) {

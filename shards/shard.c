@@ -553,7 +553,7 @@ static bool sleep_or_collect(struct shard *shard, int64_t limit_ns)
 {
     bool sleeps = limit_ns != 0 && post_may_sleep(&shard->post);
     shard->sleep_count += sleeps;
-    if (sleeps)
+    if (sleeps && shard->turn_began_ns != 0) /* else it has ended, or there was none */
         turn_end(shard, clock_monotonic_ns());
     loop_wait(shard->loop, sleeps ? limit_ns : 0);
     if (sleeps)
@@ -610,6 +610,8 @@ bool shard_turn(struct shard *shard)
     system_shard_step(shard);
     if (UNLIKELY(shard->replies.halves_missing))
         replies_halves_open(shard);
+    if (UNLIKELY(shard->answers.count > 0))
+        latency_answers_expire(shard);
     gone_tell(shard);
     reports_step(shard);
     remotes_step(shard);

@@ -81,6 +81,13 @@ static void served_tell(struct shard *shard)
         system->services_told = false;
 }
 
+uint64_t system_shard_own(const struct shard *shard, const struct shard_account *account)
+{
+    const struct security_account *system = shard->context.security->accounts.system;
+    uint64_t services = system != NULL && system->id == account->id ? shard->system.interest_count : 0;
+    return services + (shard->replies.halves_in == account);
+}
+
 uint64_t system_shard_listeners(const struct shard *shard)
 {
     const struct security_account *configured = shard->context.security->accounts.system;
@@ -91,8 +98,9 @@ uint64_t system_shard_listeners(const struct shard *shard)
         return 0;
     uint64_t here = index_figures(account->index).interests;
     uint64_t there = account->remote == NULL ? 0 : index_figures(account->remote).interests;
-    ASSERT(here >= shard->system.interest_count || shard->post.self != SYSTEM_SHARD);
-    return here - shard->system.interest_count + there;
+    uint64_t own = system_shard_own(shard, account);
+    ASSERT(here >= own);
+    return here - own + there;
 }
 
 /* ---- to the control core ---- */

@@ -57,7 +57,12 @@ static inline bool system_shard_waits(const struct shard_system *system)
     return system->missing_count > 0 || system->services_told || !list_empty(&system->changed);
 }
 
-/* How many patterns of that account, of those in its index, are wanted by somebody else than the server. */
+/* How many of the subscriptions in this account's index here are the server's own. */
+uint64_t system_shard_own(const struct shard *shard, const struct shard_account *account);
+
+/* How many patterns of the system account are wanted by somebody else than the server. In a cluster it is
+ * more, with what the other shards and servers themselves want there; nobody depends on it there, as
+ * heartbeats go out anyway (system_has_peers()). */
 uint64_t system_shard_listeners(const struct shard *shard);
 
 /* Before the accounts go. */

@@ -163,3 +163,22 @@ void json_write_null(struct json_writer *writer)
 {
     append_item(writer, TEXT("null"));
 }
+
+void json_write_raw(struct json_writer *writer, struct bytes json)
+{
+    append_item(writer, json);
+}
+
+void json_write_member(struct json_writer *writer, const char *key, struct bytes value)
+{
+    if (value.count == 0)
+        return;
+    json_write_key(writer, key);
+    json_write_text(writer, value);
+}
+
+void json_write_member_int(struct json_writer *writer, const char *key, int64_t value)
+{
+    json_write_key(writer, key);
+    json_write_int(writer, value);
+}

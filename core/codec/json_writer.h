@@ -34,4 +34,11 @@ void json_write_unsigned(struct json_writer *writer, uint64_t value);
 void json_write_bool(struct json_writer *writer, bool value);
 void json_write_null(struct json_writer *writer);
 
+/* A value that is JSON already; not empty. */
+void json_write_raw(struct json_writer *writer, struct bytes json);
+
+/* A key with its value; of an empty text, nothing at all. */
+void json_write_member(struct json_writer *writer, const char *key, struct bytes value);
+void json_write_member_int(struct json_writer *writer, const char *key, int64_t value);
+
 #endif

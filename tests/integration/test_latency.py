@@ -402,6 +402,34 @@ def two_measure(nodes, what):
             client.close()
 
 
+def two_behind_another(nodes, what):
+    """The service of another server, which an account offers further. Only the service itself knows who answered: the other
+    server tells of the one reply that it was given. nats-server waits for more, and never publishes the further sample."""
+    for one, other in (nodes, nodes[::-1]):
+        listener, further = Talker(one, "exp"), Talker(one, "mid")
+        asker, answerer = Talker(one, "imp", "asker"), Talker(other, "exp", "answerer")
+        for client, subject in ((listener, "lat.>"), (further, "lat.>"), (asker, "_INBOX.>")):
+            client.subscribe(subject)
+            client.flush()
+        service = Service(asker, answerer, [listener], "through", watchers=[further])
+        service.settle()
+        title = f"{what}, {one.name} asks and {other.name} answers behind another service"
+        for _ in range(2):
+            service.answer(service.ask())
+            measuring = {listener: "answerer"}
+            if "myelin" in os.path.basename(one.path):
+                measuring[further] = None
+            pump(service.all, lambda: all(samples(who) for who in measuring))
+            for client in service.all:
+                client.flush()
+            for who, name in measuring.items():
+                expect(title, [(200, "IMP", name)], [(sample["status"], sample["requestor"]["acc"],
+                                                      sample.get("responder", {}).get("name")) for sample in samples(who)])
+            service.clear()
+        for client in service.all:
+            client.close()
+
+
 # ---- all of them ----
 
 def main():
@@ -413,9 +441,10 @@ def main():
             if name.startswith("one_"):
                 runs.append((name, [path], lambda c=case, p=path: run_one(c, p)))
     for other in paths:
-        for gateways in (False, True):
-            runs.append(("two_measure" + ("_over_gateways" if gateways else ""), [paths[0], other],
-                         lambda p=[paths[0], other], g=gateways: run_two(p, g)))
+        for case in (two_measure, two_behind_another):
+            for gateways in (False, True):
+                runs.append((case.__name__ + ("_over_gateways" if gateways else ""), [paths[0], other],
+                             lambda c=case, p=[paths[0], other], g=gateways: run_two(c, p, g)))
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         for (name, who, _), (why, seconds) in zip(runs, pool.map(lambda run: timed(run[2]), runs)):
@@ -440,9 +469,9 @@ def run_one(case, path):
         case(world.node)
 
 
-def run_two(paths, gateways):
+def run_two(case, paths, gateways):
     with Two(paths, gateways) as world:
-        two_measure(world.nodes, "over gateways" if gateways else "over a route")
+        case(world.nodes, "over gateways" if gateways else "over a route")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,13 @@ listen: "127.0.0.1:-1"
 http: "127.0.0.1:-1"
 receive_buffers: 64
 """
+CLUSTERED = """
+listen: "127.0.0.1:-1"
+http: "127.0.0.1:-1"
+accounts { SYS { users: [{user: sys, password: sys}] } }
+system_account: SYS
+cluster { name: alone, listen: "127.0.0.1:-1" }
+"""
 IMPATIENT = """
 listen: "127.0.0.1:-1"
 http: "127.0.0.1:-1"
@@ -101,9 +108,27 @@ def check_engine(program):
     return found
 
 
+def check_own(program):
+    """What each shard of a server with a cluster wants of the system account for itself is no subscription of that account."""
+    server = Server(program, CLUSTERED, ("--shards", "3"))
+    clients = [Client(server, "sys", "client %d" % i) for i in range(3)]  # one on each shard
+    found = []
+    for wanted in range(4):
+        if wanted > 0:
+            clients[wanted - 1].run("SUB $SYS.REQ.x 1\r\n")
+        shown = server.json("/subsz?acc=SYS")["num_subscriptions"]
+        if shown != wanted:
+            found.append("%d subscriptions of %d" % (shown, wanted))
+    for client in clients:
+        client.close()
+    server.stop()
+    return found
+
+
 def main():
     failed = 0
-    for what, check in (("cached matches", check_matches), ("a shard's figures", check_engine)):
+    for what, check in (("cached matches", check_matches), ("a shard's figures", check_engine),
+                        ("the server's own subscriptions", check_own)):
         found = check(sys.argv[1])
         print("metrics: %s: %s" % (what, "as expected" if not found else "%d differences" % len(found)))
         for line in found:

@@ -7,8 +7,12 @@
 static void write_sample(struct json_writer *writer)
 {
     json_write_object_begin(writer);
-    json_write_key(writer, "text");
-    json_write_text(writer, TEXT("v"));
+    json_write_member(writer, "empty", TEXT(""));
+    json_write_member(writer, "text", TEXT("v"));
+    json_write_member(writer, "empty", TEXT(""));
+    json_write_member_int(writer, "number", -1);
+    json_write_key(writer, "made");
+    json_write_raw(writer, TEXT("{\"a\":[]}"));
     json_write_key(writer, "list");
     json_write_array_begin(writer);
     json_write_int(writer, INT64_MIN);
@@ -27,9 +31,9 @@ static void write_sample(struct json_writer *writer)
     json_write_object_end(writer);
 }
 
-static const char sample_json[] =
-    "{\"text\":\"v\",\"list\":[-9223372036854775808,18446744073709551615,{},[]],"
-    "\"yes\":true,\"no\":false,\"nothing\":null}";
+static const char sample_json[] = "{\"text\":\"v\",\"number\":-1,\"made\":{\"a\":[]},"
+                                  "\"list\":[-9223372036854775808,18446744073709551615,{},[]],"
+                                  "\"yes\":true,\"no\":false,\"nothing\":null}";
 
 Test(json_writer, commas_stand_between_values)
 {
