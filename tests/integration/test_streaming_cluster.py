@@ -579,6 +579,39 @@ def a_seed_is_joined_and_nodes_come_and_go():
     return world
 
 
+def word_of(words, name):
+    """The next word by which that node says how far it is."""
+    while True:
+        word = words.get(timeout=WAIT).data
+        if word[9:] == name:
+            return word
+
+
+@case
+def who_joins_is_not_counted_as_a_founder():
+    """The first node is a client that says that there is a cluster, and is gone when the last one comes: of three founders
+    one has an empty disk and one joins by another id, which is no majority."""
+    world = World(["a", "b", "c"])
+    founder, joiner = world.nodes[1:]
+    nats = world.nats()
+    found = "_STAN.raft.test-cluster.found"
+    words = nats.subscribe(found)
+    def joins(node):
+        nats.publish(found, b"\x02" + bytes(8) + b"a")  # a member
+        return [word for word in ("Joining", "Bootstrapping") if f"{word} Raft group" in node.log()]
+    joiner.start()
+    word_of(words, b"c")
+    wait_for(lambda: joins(joiner), "the one that joins hears of the cluster")
+    founder.start()
+    word_of(words, b"b")
+    for _ in range(2):  # it has heard the first one when the second comes, a second later
+        word_of(words, b"c")
+    equal("Bootstrapping" in founder.log(), False, "a founder, with somebody who joins")
+    wait_for(lambda: joins(founder), "the other one hears of the cluster")
+    equal(joins(founder), ["Joining"], "what it does")
+    return world
+
+
 @case
 def two_seeds_end_with_an_error():
     world = World(["a", "b"], cluster="bootstrap: true, ")
