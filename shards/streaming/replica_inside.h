@@ -81,8 +81,8 @@ struct replica_giving {
 /* What was asked of the leader's subject. */
 struct replica_watch {
     struct desk_listener listener;
-    uint64_t asked;
-    int64_t next_ns;
+    uint64_t gone_term; /* whose leader has been logged as gone */
+    int64_t next_ns;    /* the next look */
 };
 
 struct replica {
