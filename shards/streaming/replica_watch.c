@@ -56,17 +56,19 @@ static bool watch_listens(struct replica *replica)
                        peers_subject(&replica->peers, suffix, subject, sizeof subject), &err);
 }
 
+/* Looks once in the time of a heartbeat: a turn of many groups has no time for more. */
 void watch_step(struct replica *replica)
 {
     char subject[WATCH_SUBJECT_BYTES], reply[WATCH_SUBJECT_BYTES], suffix[WATCH_SUFFIX_BYTES];
     struct bytes nothing = {NULL, 0};
     struct raft_status status;
-    raft_status(replica->driver.raft, &status);
-    if (!watch_listens(replica) || status.role != RAFT_FOLLOWER || status.leader == 0 ||
-        status.silent_ticks < HEARTBEATS_MISSED * replica->options.heartbeat_ticks ||
-        replica->watch.next_ns > replica->now.now_ns)
+    if (replica->raft_leads || replica->watch.next_ns > replica->now.now_ns)
         return;
     replica->watch.next_ns = replica->now.now_ns + replica->options.heartbeat_ticks * replica->tick_ns;
+    raft_status(replica->driver.raft, &status);
+    if (!watch_listens(replica) || status.role != RAFT_FOLLOWER || status.leader == 0 ||
+        status.silent_ticks < HEARTBEATS_MISSED * replica->options.heartbeat_ticks)
+        return;
     snprintf(suffix, sizeof suffix, "to.%016" PRIx64, status.leader);
     /* Lost when a mailbox is full: it is said again. */
     (void)!desk_publish(replica->control, 0, peers_subject(&replica->peers, suffix, subject, sizeof subject),
