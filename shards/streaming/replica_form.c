@@ -23,7 +23,7 @@
 #define TRY_NS NS_PER_SECOND
 #define FOUNDER_SEED 0x6d79656c696eULL /* of the hash that gives founders their ids: part of the format */
 
-enum { TRIES_MAX = 10, WORD_BYTES_MAX = 16 + RAFT_NAME_BYTES_MAX, SUBJECT_BYTES = 192, JOIN_BYTES = 16 };
+enum { TRIES_MAX = 10, WORD_BYTES_MAX = 16 + RAFT_NAME_BYTES_MAX, SUBJECT_BYTES = 192, SUFFIX_BYTES = 32 };
 
 enum standing { STANDING_NEW, STANDING_FOUNDED, STANDING_MEMBER, STANDING_JOINING };
 enum { STANDING_BITS = 2, STANDING_MASK = (1 << STANDING_BITS) - 1 };
@@ -103,21 +103,39 @@ static void announce(struct replica *replica)
     say(replica, "found", TEXT(""), bytes_of(word, 1 + rest.count));
 }
 
-static const char *join_word(const struct replica *replica, char to[JOIN_BYTES])
+/* The subject without its prefix; `to` is room for those that are made. */
+static const char *word_of(const struct replica *replica, enum form_subject subject, char to[SUFFIX_BYTES])
 {
-    if (replica->group_count == 1)
-        return "join";
-    snprintf(to, JOIN_BYTES, "join.%" PRIu32, replica->group_count);
-    return to;
+    switch (subject) {
+    case FORM_ANNOUNCE:
+        return "found";
+    case FORM_JOINED:
+        snprintf(to, SUFFIX_BYTES, "joined.%016" PRIx64, replica->id);
+        return to;
+    case FORM_BOOTSTRAP:
+        return "bootstrap";
+    case FORM_JOIN:
+        if (replica->group_count == 1)
+            return "join";
+        snprintf(to, SUFFIX_BYTES, "join.%" PRIu32, replica->group_count);
+        return to;
+    case FORM_ADD:
+        return "node.add";
+    case FORM_REMOVE:
+        return "node.remove";
+    case FORM_SUBJECTS:
+        break;
+    }
+    UNREACHABLE("a subject of no kind");
 }
 
 static void ask_to_join(struct replica *replica)
 {
     uint8_t word[WORD_BYTES_MAX];
-    char suffix[32], reply[SUBJECT_BYTES], join_to[JOIN_BYTES];
+    char joined[SUFFIX_BYTES], reply[SUBJECT_BYTES], join_to[SUFFIX_BYTES];
     announce(replica); /* who is there says with how many groups */
-    snprintf(suffix, sizeof suffix, "joined.%016" PRIx64, replica->id);
-    say(replica, join_word(replica, join_to), peers_subject(&replica->peers, suffix, reply, sizeof reply),
+    say(replica, word_of(replica, FORM_JOIN, join_to),
+        peers_subject(&replica->peers, word_of(replica, FORM_JOINED, joined), reply, sizeof reply),
         word_make(replica, word));
 }
 
@@ -434,10 +452,7 @@ static bool wanted(const struct replica *replica, enum form_subject subject)
 /* Listens as it should; what finds no room is tried again in the next turn. */
 static void follow_subjects(struct replica *replica)
 {
-    char own[32], subject[SUBJECT_BYTES], join_to[JOIN_BYTES];
-    snprintf(own, sizeof own, "joined.%016" PRIx64, replica->id);
-    const char *const words[FORM_SUBJECTS] = {
-        "found", own, "bootstrap", join_word(replica, join_to), "node.add", "node.remove"};
+    char suffix[SUFFIX_BYTES], subject[SUBJECT_BYTES];
     for (enum form_subject i = 0; i < FORM_SUBJECTS; i++) {
         struct form_listener *listener = &replica->form.listeners[i];
         bool listens = listener->desk.base.interest != NULL;
@@ -449,8 +464,9 @@ static void follow_subjects(struct replica *replica)
         if (listens)
             (void)!desk_unlisten(replica->control, &listener->desk);
         else
-            (void)!desk_listen(replica->control, &listener->desk,
-                               peers_subject(&replica->peers, words[i], subject, sizeof subject), &err);
+            (void)!desk_listen(
+                replica->control, &listener->desk,
+                peers_subject(&replica->peers, word_of(replica, i, suffix), subject, sizeof subject), &err);
     }
 }
 
