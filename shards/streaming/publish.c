@@ -171,6 +171,15 @@ static void acknowledge(struct streaming *machine, const struct streaming_reques
         wire_publish_ack_write(guid, error, body);
 }
 
+/* Behind the acknowledgement, which is held until the message is safe. */
+static void trace_acknowledged(struct streaming *machine, struct bytes client_id, struct bytes channel,
+                               struct bytes guid)
+{
+    if (UNLIKELY(machine->setup.trace))
+        machine_log_held(machine, LOG_TRACE, "[Client:%.*s] Acking Publisher subj=%.*s guid=%.*s",
+                         BYTES_PRINTF(client_id), BYTES_PRINTF(channel), BYTES_PRINTF(guid));
+}
+
 static struct streaming_client *publisher(const struct streaming *machine, struct bytes client_id,
                                           struct bytes connection_id)
 {
@@ -249,10 +258,8 @@ void publish_request(struct streaming *machine, const struct streaming_request *
         error = machine_store_text(machine, err);
     bool stored = channel != NULL && err == ERR_OK;
     acknowledge(machine, request, publish.guid, stored ? TEXT("") : error);
-    if (UNLIKELY(machine->setup.trace) && stored && request->reply.count > 0)
-        machine_log_held(machine, LOG_TRACE, "[Client:%.*s] Acking Publisher subj=%.*s guid=%.*s",
-                         BYTES_PRINTF(publish.client_id), BYTES_PRINTF(publish.subject),
-                         BYTES_PRINTF(publish.guid));
+    if (stored && request->reply.count > 0)
+        trace_acknowledged(machine, publish.client_id, publish.subject, publish.guid);
 }
 
 /* ---- the replicated log ---- */
@@ -277,5 +284,7 @@ enum err publish_applied(struct streaming *machine, const struct command *comman
         err = apply_replicated(machine, channel, command);
     if (err == ERR_OK && wait != NULL)
         publish_answer(machine, wait, error);
+    if (err == ERR_OK && channel != NULL && wait != NULL && wait->reply.count > 0)
+        trace_acknowledged(machine, command->publish.client_id, command->publish.channel, wait->guid);
     return err;
 }
