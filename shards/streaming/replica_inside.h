@@ -1,6 +1,7 @@
-/* shards/streaming/replica_inside.h - what the files of a replica share. Nobody else includes this. In the
- * flow: replica.c (life, driver), replica_form.c (who belongs to the cluster), replica_restore.c (snapshots
- * and what they leave out), replica_groups.c (several groups: members, and who leads). */
+/* shards/streaming/replica_inside.h - what the files of a replica share. Nobody else includes this.
+ * In the flow: replica.c (life, driver), replica_form.c (who belongs to the cluster), replica_restore.c
+ * (snapshots and what they leave out), replica_groups.c (several groups: members, and who leads),
+ * replica_watch.c (whether the leader is gone). */
 #ifndef SHARDS_STREAMING_REPLICA_INSIDE_H
 #define SHARDS_STREAMING_REPLICA_INSIDE_H
 
