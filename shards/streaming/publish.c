@@ -45,17 +45,6 @@ void publish_synced(struct streaming *machine)
 
 /* ---- apply ---- */
 
-/* Room for an encoded message, taken over again with the next. */
-static uint8_t *scratch(struct streaming *machine, size_t bytes)
-{
-    if (bytes > machine->scratch_bytes) {
-        memory_free(machine->scratch);
-        machine->scratch = memory_new(bytes * 2);
-        machine->scratch_bytes = machine->scratch == NULL ? 0 : bytes * 2;
-    }
-    return machine->scratch;
-}
-
 static void drops_check(struct streaming *machine, struct streaming_channel *channel)
 {
     if (store_channel_dropped(channel->store) == 0)
@@ -72,14 +61,15 @@ static void drops_check(struct streaming *machine, struct streaming_channel *cha
         (unsigned long long)limits->bytes_max);
 }
 
-/* The bytes that are stored and delivered, in the scratch area. `data` NULL: memory is out. */
+/* The bytes that are stored and delivered, in the scratch area, which is taken over again with the next.
+ * `data` NULL: memory is out. */
 static struct bytes encode(struct streaming *machine, const struct wire_message *message)
 {
     size_t bytes = wire_message_bytes(message);
-    uint8_t *encoded = scratch(machine, bytes);
-    if (encoded != NULL)
-        wire_message_write(message, encoded);
-    return bytes_of(encoded, bytes);
+    if (!memory_room(&machine->scratch, &machine->scratch_bytes, bytes))
+        return (struct bytes){NULL, 0};
+    wire_message_write(message, machine->scratch);
+    return bytes_of(machine->scratch, bytes);
 }
 
 /* Stores one message. Its number and moment are decided here, so that whoever applies the same decides the
