@@ -47,7 +47,7 @@ static void answer_take(struct control *control, struct desk_listener *listener,
                         const struct desk_message *message)
 {
     struct alone *alone = CONTAINER_OF(listener, struct alone, listener);
-    if (alone->known || (message->nobody && alone->asks_left > 0))
+    if (alone->known || (message->nobody && (alone->asks_left > 0 || !alone->asked)))
         return;
     known(control, alone);
     if (message->nobody) {
@@ -78,12 +78,13 @@ bool alone_listen(struct control *control, struct alone *alone, const struct str
     return desk_listen(control, &alone->listener, bytes_of(alone->inbox, sizeof alone->inbox), &err);
 }
 
-/* The next time, of those that are left. */
-static void ask_once(struct control *control, struct alone *alone, int64_t wait_ns)
+/* The next time, of those that are left. A mailbox that was full has room when the timer is due. */
+static void ask_once(struct control *control, struct alone *alone)
 {
-    bool asked = timers_set(&control->timers, &alone->timer, control->now_ns + wait_ns) == ERR_OK &&
-                 ask(control, alone, STREAMING_REQUEST_CONNECT, bytes_of(alone->inbox, sizeof alone->inbox));
-    if (asked)
+    alone->asked =
+        ask(control, alone, STREAMING_REQUEST_CONNECT, bytes_of(alone->inbox, sizeof alone->inbox));
+    int64_t wait_ns = alone->asked ? alone->wait_ns : ANSWER_NS / ASKS;
+    if (timers_set(&control->timers, &alone->timer, control->now_ns + wait_ns) == ERR_OK)
         return;
     log_fatal(control->log, "STREAM: Failed to start: out of memory");
     control_end(control, 1);
@@ -92,16 +93,17 @@ static void ask_once(struct control *control, struct alone *alone, int64_t wait_
 void alone_ask(struct control *control, struct alone *alone, bool again)
 {
     alone->asks_left = again ? ASKS - 1 : 0;
-    ask_once(control, alone, again ? ANSWER_NS / ASKS : ANSWER_NS);
+    alone->wait_ns = again ? ANSWER_NS / ASKS : ANSWER_NS;
+    ask_once(control, alone);
 }
 
 void alone_due(struct control *control, struct alone *alone)
 {
     if (alone->known)
         return;
-    if (alone->asks_left > 0) {
-        alone->asks_left--;
-        ask_once(control, alone, ANSWER_NS / ASKS);
+    if (alone->asks_left > 0 || !alone->asked) {
+        alone->asks_left -= alone->asked;
+        ask_once(control, alone);
         return;
     }
     known(control, alone);

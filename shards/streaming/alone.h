@@ -21,16 +21,18 @@ struct alone {
     struct timer timer;
     const struct streaming *machine;
     char inbox[ALONE_INBOX_BYTES];
+    int64_t wait_ns; /* for an answer */
     uint32_t asks_left;
+    bool asked; /* the last time; else a mailbox had no room, and that time comes again */
     bool known; /* it was answered, one way or the other */
 };
 
 /* Listens for the answer. False: memory is out. */
 MUST_USE bool alone_listen(struct control *control, struct alone *alone, const struct streaming *machine);
 
-/* Asks; service_alone() or the end of the process follow, a quarter of a second later at the latest.
- * `again`: that nobody is there may change in that time, as routes are being made, so it is asked all along.
- */
+/* Asks; service_alone() or the end of the process follow, a quarter of a second later at the latest,
+ * or so long after the mailbox has room again. `again`: that nobody is there may change in that time, as
+ * routes are being made, so it is asked all along. */
 void alone_ask(struct control *control, struct alone *alone, bool again);
 
 /* The timer's. */

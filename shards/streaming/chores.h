@@ -1,7 +1,7 @@
 /* shards/streaming/chores.h - files of the store's log are made and given up on the control core's ring,
- * where no call of them holds up a message (store_chore_begin()). In the flow:  service_step() ->
- * chores_begin() -> the ring -> service_completed() -> chores_done() -> the next One call at a time. Thread:
- * the control core's. */
+ * where no call of them holds up a message (store_chore_begin()).
+ * In the flow:  service_step() -> chores_begin() -> the ring -> service_completed() -> chores_done() -> the
+ * next; one call at a time. Thread: the control core's. */
 #ifndef SHARDS_STREAMING_CHORES_H
 #define SHARDS_STREAMING_CHORES_H
 

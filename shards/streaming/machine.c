@@ -39,11 +39,17 @@ void machine_log(struct streaming *machine, enum log_level level, const char *fo
     va_end(arguments);
 }
 
+/* What is held leaves when the store is safe up to there. What the replicated log says is safe. */
+static uint64_t held_position(const struct streaming *machine)
+{
+    return machine->setup.replicated ? 0 : store_position(machine->store);
+}
+
 void machine_log_held(struct streaming *machine, enum log_level level, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    machine->held_put += log_put(&machine->held, store_position(machine->store), level, format, arguments);
+    machine->held_put += log_put(&machine->held, held_position(machine), level, format, arguments);
     va_end(arguments);
 }
 
@@ -69,9 +75,7 @@ uint8_t *machine_answer(struct streaming *machine, uint16_t via, struct bytes re
     struct streaming_output output = {.kind = STREAMING_OUTPUT_PUBLISH, .via = via, .subject = reply};
     if (reply.count == 0)
         return NULL;
-    /* What the replicated log says is safe. */
-    uint64_t position = machine->setup.replicated ? 0 : store_position(machine->store);
-    uint8_t *body = outputs_put(&machine->held, &output, body_bytes, position);
+    uint8_t *body = outputs_put(&machine->held, &output, body_bytes, held_position(machine));
     machine->held_put += body != NULL;
     return body;
 }

@@ -45,17 +45,6 @@ void publish_synced(struct streaming *machine)
 
 /* ---- apply ---- */
 
-/* Room for an encoded message, taken over again with the next. */
-static uint8_t *scratch(struct streaming *machine, size_t bytes)
-{
-    if (bytes > machine->scratch_bytes) {
-        memory_free(machine->scratch);
-        machine->scratch = memory_new(bytes * 2);
-        machine->scratch_bytes = machine->scratch == NULL ? 0 : bytes * 2;
-    }
-    return machine->scratch;
-}
-
 static void drops_check(struct streaming *machine, struct streaming_channel *channel)
 {
     if (store_channel_dropped(channel->store) == 0)
@@ -72,14 +61,15 @@ static void drops_check(struct streaming *machine, struct streaming_channel *cha
         (unsigned long long)limits->bytes_max);
 }
 
-/* The bytes that are stored and delivered, in the scratch area. `data` NULL: memory is out. */
+/* The bytes that are stored and delivered, in the scratch area, which is taken over again with the next.
+ * `data` NULL: memory is out. */
 static struct bytes encode(struct streaming *machine, const struct wire_message *message)
 {
     size_t bytes = wire_message_bytes(message);
-    uint8_t *encoded = scratch(machine, bytes);
-    if (encoded != NULL)
-        wire_message_write(message, encoded);
-    return bytes_of(encoded, bytes);
+    if (!memory_room(&machine->scratch, &machine->scratch_bytes, bytes))
+        return (struct bytes){NULL, 0};
+    wire_message_write(message, machine->scratch);
+    return bytes_of(machine->scratch, bytes);
 }
 
 /* Stores one message. Its number and moment are decided here, so that whoever applies the same decides the
@@ -171,6 +161,15 @@ static void acknowledge(struct streaming *machine, const struct streaming_reques
         wire_publish_ack_write(guid, error, body);
 }
 
+/* Behind the acknowledgement, which is held until the message is safe. */
+static void trace_acknowledged(struct streaming *machine, struct bytes client_id, struct bytes channel,
+                               struct bytes guid)
+{
+    if (UNLIKELY(machine->setup.trace))
+        machine_log_held(machine, LOG_TRACE, "[Client:%.*s] Acking Publisher subj=%.*s guid=%.*s",
+                         BYTES_PRINTF(client_id), BYTES_PRINTF(channel), BYTES_PRINTF(guid));
+}
+
 static struct streaming_client *publisher(const struct streaming *machine, struct bytes client_id,
                                           struct bytes connection_id)
 {
@@ -249,10 +248,8 @@ void publish_request(struct streaming *machine, const struct streaming_request *
         error = machine_store_text(machine, err);
     bool stored = channel != NULL && err == ERR_OK;
     acknowledge(machine, request, publish.guid, stored ? TEXT("") : error);
-    if (UNLIKELY(machine->setup.trace) && stored && request->reply.count > 0)
-        machine_log_held(machine, LOG_TRACE, "[Client:%.*s] Acking Publisher subj=%.*s guid=%.*s",
-                         BYTES_PRINTF(publish.client_id), BYTES_PRINTF(publish.subject),
-                         BYTES_PRINTF(publish.guid));
+    if (stored && request->reply.count > 0)
+        trace_acknowledged(machine, publish.client_id, publish.subject, publish.guid);
 }
 
 /* ---- the replicated log ---- */
@@ -277,5 +274,7 @@ enum err publish_applied(struct streaming *machine, const struct command *comman
         err = apply_replicated(machine, channel, command);
     if (err == ERR_OK && wait != NULL)
         publish_answer(machine, wait, error);
+    if (err == ERR_OK && channel != NULL && wait != NULL && wait->reply.count > 0)
+        trace_acknowledged(machine, command->publish.client_id, command->publish.channel, wait->guid);
     return err;
 }

@@ -38,11 +38,19 @@ void registry_detach(struct streaming *machine)
 
 /* ---- what a mirror proposes ---- */
 
-static void propose(struct streaming *machine, struct command *command)
+/* A copy of a client that goes (or NULL) is settled only when the log has room for its end; before that end,
+ * for what it says of progress has to come first. */
+static void propose(struct streaming *machine, struct command *command, struct streaming_client *goes)
 {
     machine->now = machine->setup.registry->now.now_ns > machine->now.now_ns ? machine->setup.registry->now
                                                                              : machine->now;
-    if (replicate_full(machine) || !replicate_propose(machine, command, (struct wait){0}))
+    if (replicate_full(machine)) {
+        machine->registry_stale = true;
+        return;
+    }
+    if (goes != NULL)
+        client_settle(machine, goes);
+    if (!replicate_propose(machine, command, (struct wait){0}))
         machine->registry_stale = true;
 }
 
@@ -53,9 +61,7 @@ static void propose_known(struct streaming *machine, const struct streaming_clie
         .kind = COMMAND_CLIENT_KNOWN,
         .client_known = {.info = client->info, .added_index = client->added_index},
     };
-    if (older != NULL)
-        client_settle(machine, older);
-    propose(machine, &command);
+    propose(machine, &command, older);
 }
 
 static void propose_gone(struct streaming *machine, struct streaming_client *client)
@@ -64,22 +70,22 @@ static void propose_gone(struct streaming *machine, struct streaming_client *cli
         .kind = COMMAND_CLIENT_GONE,
         .client_gone = {.id = client->info.id, .added_index = client->added_index},
     };
-    client_settle(machine, client);
-    propose(machine, &command);
+    propose(machine, &command, client);
 }
 
-/* A client that was added by an entry that the registry has not applied here may well be there. */
+/* A client that was added by an entry that the registry has not applied here may well be there. When the log
+ * has no room for more, all is compared again. */
 static void compare(struct streaming *machine)
 {
     const struct streaming *registry = machine->setup.registry;
-    for (struct list_link *at = list_first(&registry->all_clients); at != NULL;
+    for (struct list_link *at = list_first(&registry->all_clients); at != NULL && !machine->registry_stale;
          at = list_next(&registry->all_clients, at)) {
         const struct streaming_client *client = LIST_ELEMENT(at, struct streaming_client, all);
         const struct streaming_client *own = client_find(machine, client->info.id);
         if (own == NULL || own->added_index < client->added_index)
             propose_known(machine, client);
     }
-    for (struct list_link *at = list_first(&machine->all_clients); at != NULL;
+    for (struct list_link *at = list_first(&machine->all_clients); at != NULL && !machine->registry_stale;
          at = list_next(&machine->all_clients, at)) {
         struct streaming_client *own = LIST_ELEMENT(at, struct streaming_client, all);
         if (own->added_index <= registry->applied_index && client_find(registry, own->info.id) == NULL)
@@ -117,9 +123,7 @@ void registry_removed(struct streaming *machine, struct bytes id, uint64_t added
         struct streaming_client *own = client_find(mirror, id);
         if (!mirror->leading || (own != NULL && own->added_index > added_index))
             continue;
-        if (own != NULL)
-            client_settle(mirror, own);
-        propose(mirror, &command);
+        propose(mirror, &command, own);
     }
 }
 

@@ -1,7 +1,7 @@
 /* shards/streaming/replica_form.c - who belongs to a cluster: how it is founded, how nodes join, come and go
  * (docs/streaming-cluster.md 5). What is said, on subjects "_STAN.raft.<cluster>.<word>":
  *   found      1 enum standing, and in its upper six bits the number of groups less one, 8 Raft id or 0, name
- *              whoever is new asks; whoever is not answers
+ *              whoever is new or joins asks; whoever is neither answers
  *   join       8 Raft id, name; the reply is "+OK" or "-ERR <why>" the leader's; with several groups their
  *              number is a part of the subject, "join.<number>": who has another one finds nobody
  *   node.add, node.remove   a name; likewise
@@ -23,10 +23,11 @@
 #define TRY_NS NS_PER_SECOND
 #define FOUNDER_SEED 0x6d79656c696eULL /* of the hash that gives founders their ids: part of the format */
 
-enum { TRIES_MAX = 10, WORD_BYTES_MAX = 16 + RAFT_NAME_BYTES_MAX, SUBJECT_BYTES = 192, JOIN_BYTES = 16 };
+enum { TRIES_MAX = 10, WORD_BYTES_MAX = 16 + RAFT_NAME_BYTES_MAX, SUBJECT_BYTES = 192, SUFFIX_BYTES = 32 };
 
-enum standing { STANDING_NEW, STANDING_FOUNDED, STANDING_MEMBER };
-enum { STANDING_BITS = 2 };
+enum standing { STANDING_NEW, STANDING_FOUNDED, STANDING_MEMBER, STANDING_JOINING };
+enum { STANDING_BITS = 2, STANDING_MASK = (1 << STANDING_BITS) - 1 };
+_Static_assert((int)STANDING_JOINING == (int)STANDING_MASK, "all that fits the bits is a standing");
 
 /* A word of another node. */
 struct word {
@@ -84,8 +85,14 @@ static enum standing standing_of(const struct replica *replica)
 {
     struct raft_status status;
     if (!replica_raft_status(replica, &status) || status.membership->count == 0)
-        return STANDING_NEW;
+        return replica->form.state == FORM_JOINING ? STANDING_JOINING : STANDING_NEW;
     return status.commit_index < 2 ? STANDING_FOUNDED : STANDING_MEMBER;
+}
+
+/* It has no part in a cluster, and may hear of one. */
+static bool outside(enum standing standing)
+{
+    return standing == STANDING_NEW || standing == STANDING_JOINING;
 }
 
 static void announce(struct replica *replica)
@@ -96,21 +103,39 @@ static void announce(struct replica *replica)
     say(replica, "found", TEXT(""), bytes_of(word, 1 + rest.count));
 }
 
-static const char *join_word(const struct replica *replica, char to[JOIN_BYTES])
+/* The subject without its prefix; `to` is room for those that are made. */
+static const char *word_of(const struct replica *replica, enum form_subject subject, char to[SUFFIX_BYTES])
 {
-    if (replica->group_count == 1)
-        return "join";
-    snprintf(to, JOIN_BYTES, "join.%" PRIu32, replica->group_count);
-    return to;
+    switch (subject) {
+    case FORM_ANNOUNCE:
+        return "found";
+    case FORM_JOINED:
+        snprintf(to, SUFFIX_BYTES, "joined.%016" PRIx64, replica->id);
+        return to;
+    case FORM_BOOTSTRAP:
+        return "bootstrap";
+    case FORM_JOIN:
+        if (replica->group_count == 1)
+            return "join";
+        snprintf(to, SUFFIX_BYTES, "join.%" PRIu32, replica->group_count);
+        return to;
+    case FORM_ADD:
+        return "node.add";
+    case FORM_REMOVE:
+        return "node.remove";
+    case FORM_SUBJECTS:
+        break;
+    }
+    UNREACHABLE("a subject of no kind");
 }
 
 static void ask_to_join(struct replica *replica)
 {
     uint8_t word[WORD_BYTES_MAX];
-    char suffix[32], reply[SUBJECT_BYTES], join_to[JOIN_BYTES];
+    char joined[SUFFIX_BYTES], reply[SUBJECT_BYTES], join_to[SUFFIX_BYTES];
     announce(replica); /* who is there says with how many groups */
-    snprintf(suffix, sizeof suffix, "joined.%016" PRIx64, replica->id);
-    say(replica, join_word(replica, join_to), peers_subject(&replica->peers, suffix, reply, sizeof reply),
+    say(replica, word_of(replica, FORM_JOIN, join_to),
+        peers_subject(&replica->peers, word_of(replica, FORM_JOINED, joined), reply, sizeof reply),
         word_make(replica, word));
 }
 
@@ -171,7 +196,9 @@ static void heard_at_founding(struct replica *replica, enum standing standing, s
     const struct raft_member *member = raft_member_find(&form->founders, founder_id(replica, name));
     if (member == NULL)
         return;
-    form->heard[member - form->founders.members] = true;
+    /* Who joins has another id than a founder's, and will not write the first entry: also not when it was new
+     * before. */
+    form->heard[member - form->founders.members] = standing != STANDING_JOINING;
     for (uint32_t i = 0; i < form->founders.count; i++)
         count += form->heard[i];
     if (count >= raft_membership_quorum(&form->founders))
@@ -299,7 +326,7 @@ void form_promote(struct replica *replica)
 
 /* ---- words in ---- */
 
-/* Who is new and finds others with another number of groups can only be wrong. */
+/* Who is outside and finds others with another number of groups can only be wrong. */
 static bool groups_agree(struct replica *replica, enum standing standing, const struct word *word,
                          uint32_t group_count)
 {
@@ -310,7 +337,7 @@ static bool groups_agree(struct replica *replica, enum standing standing, const 
     snprintf(sentence, sizeof sentence,
              "node \"%.*s\" has %" PRIu32 " groups of channels, and this one %" PRIu32,
              BYTES_PRINTF(word->name), group_count, replica->group_count);
-    if (standing == STANDING_MEMBER && standing_of(replica) == STANDING_NEW)
+    if (standing == STANDING_MEMBER && outside(standing_of(replica)))
         replica_give_up(replica, sentence);
     else if (!form->other_groups_told)
         log_error(replica->control->log, "STREAM: %s", sentence);
@@ -322,15 +349,14 @@ static void take_announcement(struct replica *replica, struct bytes payload)
 {
     struct word word;
     struct replica_form *form = &replica->form;
-    if (payload.count < 1 || (payload.data[0] & 3) > STANDING_MEMBER ||
-        !word_read(bytes_of(payload.data + 1, payload.count - 1), &word) ||
+    if (payload.count < 1 || !word_read(bytes_of(payload.data + 1, payload.count - 1), &word) ||
         bytes_equal(word.name, text(replica->name)))
         return;
-    enum standing standing = (enum standing)(payload.data[0] & 3);
+    enum standing standing = (enum standing)(payload.data[0] & STANDING_MASK);
     bool agree = groups_agree(replica, standing, &word, 1U + (payload.data[0] >> STANDING_BITS));
     if (agree && (form->state == FORM_FOUNDING || form->state == FORM_SEEDING))
         heard_at_founding(replica, standing, word.name);
-    else if (standing == STANDING_NEW && standing_of(replica) != STANDING_NEW)
+    else if (outside(standing) && !outside(standing_of(replica)))
         announce(replica);
 }
 
@@ -426,10 +452,7 @@ static bool wanted(const struct replica *replica, enum form_subject subject)
 /* Listens as it should; what finds no room is tried again in the next turn. */
 static void follow_subjects(struct replica *replica)
 {
-    char own[32], subject[SUBJECT_BYTES], join_to[JOIN_BYTES];
-    snprintf(own, sizeof own, "joined.%016" PRIx64, replica->id);
-    const char *const words[FORM_SUBJECTS] = {
-        "found", own, "bootstrap", join_word(replica, join_to), "node.add", "node.remove"};
+    char suffix[SUFFIX_BYTES], subject[SUBJECT_BYTES];
     for (enum form_subject i = 0; i < FORM_SUBJECTS; i++) {
         struct form_listener *listener = &replica->form.listeners[i];
         bool listens = listener->desk.base.interest != NULL;
@@ -441,8 +464,9 @@ static void follow_subjects(struct replica *replica)
         if (listens)
             (void)!desk_unlisten(replica->control, &listener->desk);
         else
-            (void)!desk_listen(replica->control, &listener->desk,
-                               peers_subject(&replica->peers, words[i], subject, sizeof subject), &err);
+            (void)!desk_listen(
+                replica->control, &listener->desk,
+                peers_subject(&replica->peers, word_of(replica, i, suffix), subject, sizeof subject), &err);
     }
 }
 

@@ -1,6 +1,7 @@
-/* shards/streaming/replica_inside.h - what the files of a replica share. Nobody else includes this. In the
- * flow: replica.c (life, driver), replica_form.c (who belongs to the cluster), replica_restore.c (snapshots
- * and what they leave out), replica_groups.c (several groups: members, and who leads). */
+/* shards/streaming/replica_inside.h - what the files of a replica share. Nobody else includes this.
+ * In the flow: replica.c (life, driver), replica_form.c (who belongs to the cluster), replica_restore.c
+ * (snapshots and what they leave out), replica_groups.c (several groups: members, and who leads),
+ * replica_watch.c (whether the leader is gone). */
 #ifndef SHARDS_STREAMING_REPLICA_INSIDE_H
 #define SHARDS_STREAMING_REPLICA_INSIDE_H
 
@@ -81,8 +82,8 @@ struct replica_giving {
 /* What was asked of the leader's subject. */
 struct replica_watch {
     struct desk_listener listener;
-    uint64_t asked;
-    int64_t next_ns;
+    uint64_t gone_term; /* whose leader has been logged as gone */
+    int64_t next_ns;    /* the next look */
 };
 
 struct replica {

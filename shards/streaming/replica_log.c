@@ -30,23 +30,12 @@ static uint64_t last_index(const struct replica_log *log)
 
 /* ---- entries in ---- */
 
-/* At least `bytes`, what was there is lost. */
-static bool room_for(uint8_t **buffer, size_t *capacity, size_t bytes)
-{
-    if (*capacity >= bytes)
-        return true;
-    memory_free(*buffer);
-    *buffer = memory_new(bytes);
-    *capacity = *buffer == NULL ? 0 : bytes;
-    return *buffer != NULL;
-}
-
 static enum err put(struct replica_log *log, uint64_t index, uint64_t term, uint8_t kind, struct bytes data)
 {
     size_t bytes = REPLICA_ENTRY_HEADER_BYTES + data.count;
     if (data.count > REPLICA_ENTRY_BYTES_MAX)
         return ERR_INVALID;
-    if (!room_for(&log->frame, &log->frame_capacity, bytes < 4096 ? 4096 : bytes))
+    if (!memory_room(&log->frame, &log->frame_capacity, bytes))
         return ERR_MEMORY;
     put_u64(log->frame, term);
     log->frame[8] = kind;
@@ -116,14 +105,14 @@ static uint32_t read(void *self, uint64_t first_index, uint32_t count, struct ra
     struct replica_log *log = self;
     size_t used = 0;
     uint32_t done = 0;
-    if (!room_for(&log->read, &log->read_capacity, REPLICA_READ_BYTES))
+    if (!memory_room(&log->read, &log->read_capacity, REPLICA_READ_BYTES))
         return 0;
     for (; done < count; done++) {
         struct raft_entry *entry = &entries[done];
         if (!entry_read(log, first_index + done, entry))
             break;
         if (entry->data.count > log->read_capacity - used) {
-            if (done > 0 || !room_for(&log->read, &log->read_capacity, entry->data.count))
+            if (done > 0 || !memory_room(&log->read, &log->read_capacity, entry->data.count))
                 break;
         }
         if (entry->data.count > 0)

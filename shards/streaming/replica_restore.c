@@ -63,16 +63,17 @@ static bool ask(struct replica *replica, const struct streaming_missing *missing
 
 static void proceed(struct replica *replica, const struct streaming_missing *missing)
 {
+    enum err err = streaming_forgo(replica->machine, replica->now);
+    if (err == ERR_FULL) { /* when the store has had time */
+        replica->restore.next_ns = replica->now.now_ns + LEADER_NS;
+        return;
+    }
+    if (err != ERR_OK)
+        replica_abort(replica, "what is missing could not be noted", err);
     log_error(replica->control->log,
               "STREAM: channel \"%.*s\" - was not able to restore from the leader, proceeding anyway",
               BYTES_PRINTF(missing->channel));
-    enum err err = streaming_forgo(replica->machine, replica->now);
-    if (err == ERR_OK)
-        finished(replica);
-    else if (err == ERR_FULL) /* when the store has had time */
-        replica->restore.next_ns = replica->now.now_ns + LEADER_NS;
-    else
-        replica_abort(replica, "what is missing could not be noted", err);
+    finished(replica);
 }
 
 /* No leader could give it. The original's trap is not ours: a node whose own store is whole needs nobody. */

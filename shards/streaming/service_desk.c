@@ -1,8 +1,8 @@
 /* shards/streaming/service_desk.c - between the desk and the machines: what comes to the service's subjects
  * goes to the groups that this node leads, and what the machines want done is done; a part of
- * service_inside.h. In the flow:  desk -> service_request_take() -> streaming_request() || service_step() ->
- * service_outputs_do()
- * -> desk, Raft, the log. */
+ * service_inside.h.
+ * In the flow:  desk -> service_request_take() -> streaming_request() || service_step() ->
+ * service_outputs_do() -> desk, Raft, the log. */
 #include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "shards/streaming/service_inside.h"
@@ -20,23 +20,26 @@ static struct bytes channel_of(const struct streaming_service *service, struct b
     return subject.count <= skip ? TEXT("") : bytes_of(subject.data + skip, subject.count - skip);
 }
 
-/* To the groups that this node leads, of which at most one does something about it: the others are led
- * elsewhere, where the same has come to. */
+/* One group has all. Of several, to those that this node leads, of which at most one does something about it:
+ * the others are led elsewhere, where the same has come to. Whoever asks one that is busy is slowed, by any
+ * request: each waits for the same disk or log. */
 static void request_share(struct control *control, const struct streaming_request *request,
                           const struct publisher_place *place)
 {
-    struct streaming_service *service = control->streaming;
+    const struct streaming_service *service = control->streaming;
     uint32_t first = 0, last = service->group_count - 1;
-    if (request->kind == STREAMING_REQUEST_PUBLISH)
+    bool busy = false;
+    if (last > 0 && request->kind == STREAMING_REQUEST_PUBLISH)
         first = last = groups_of_channel(channel_of(service, request->subject), service->group_count);
     for (uint32_t i = first; i <= last; i++) {
         struct streaming *machine = service->groups[i].machine;
-        if (!streaming_leads(machine))
+        if (service->group_count > 1 && !streaming_leads(machine))
             continue;
         streaming_request(machine, service_now(control), request);
-        if (UNLIKELY(streaming_busy(machine)) && request->kind == STREAMING_REQUEST_PUBLISH)
-            desk_stall(control, place, STALL_NS);
+        busy |= streaming_busy(machine);
     }
+    if (UNLIKELY(busy))
+        desk_stall(control, place, STALL_NS);
 }
 
 void service_request_take(struct control *control, struct desk_listener *listener,
@@ -55,13 +58,7 @@ void service_request_take(struct control *control, struct desk_listener *listene
         return;
     if (own->kind == STREAMING_REQUEST_PUBLISH)
         gather_arrived(&service->gather);
-    if (service->group_count > 1) {
-        request_share(control, &request, &message->place);
-        return;
-    }
-    streaming_request(service->groups[0].machine, service_now(control), &request);
-    if (UNLIKELY(streaming_busy(service->groups[0].machine)))
-        desk_stall(control, &message->place, STALL_NS);
+    request_share(control, &request, &message->place);
 }
 
 static void ack_take(struct control *control, struct desk_listener *listener,

@@ -5,16 +5,6 @@
 #include "shards/streaming/command.h"
 #include "shards/streaming/replica_log.h"
 
-static bool room_for(struct sharing *sharing, size_t bytes)
-{
-    if (sharing->capacity >= bytes)
-        return true;
-    memory_free(sharing->bytes);
-    sharing->bytes = memory_new(bytes * 2);
-    sharing->capacity = sharing->bytes == NULL ? 0 : bytes * 2;
-    return sharing->bytes != NULL;
-}
-
 static enum err make(void *context, struct bytes source, struct bytes channel, uint64_t sequence,
                      int64_t timestamp_ns, struct bytes *data)
 {
@@ -34,7 +24,7 @@ static enum err make(void *context, struct bytes source, struct bytes channel, u
         .timestamp_ns = timestamp_ns,
     };
     size_t bytes = wire_message_bytes(&message);
-    if (!room_for(sharing, bytes))
+    if (!memory_room(&sharing->bytes, &sharing->capacity, bytes))
         return ERR_MEMORY;
     wire_message_write(&message, sharing->bytes);
     *data = bytes_of(sharing->bytes, bytes);

@@ -11,6 +11,7 @@ import json
 import os
 import queue
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -576,6 +577,69 @@ def a_seed_is_joined_and_nodes_come_and_go():
     publish(client, "foo", b"z")  # the two others are a majority
     equal(leader.name in raft_ids(world), False, "the leader that has left is a member")
     wait_for(lambda: voters(world) == 2, "two vote")
+    return world
+
+
+def word_of(words, name):
+    """The next word by which that node says how far it is."""
+    while True:
+        word = words.get(timeout=WAIT).data
+        if word[9:] == name:
+            return word
+
+
+@case
+def who_joins_is_not_counted_as_a_founder():
+    """The first node is a client that says that there is a cluster, and is gone when the last one comes: of three founders
+    one has an empty disk and one joins by another id, which is no majority."""
+    world = World(["a", "b", "c"])
+    founder, joiner = world.nodes[1:]
+    nats = world.nats()
+    found = "_STAN.raft.test-cluster.found"
+    words = nats.subscribe(found)
+    def joins(node):
+        nats.publish(found, b"\x02" + bytes(8) + b"a")  # a member
+        return [word for word in ("Joining", "Bootstrapping") if f"{word} Raft group" in node.log()]
+    joiner.start()
+    word_of(words, b"c")
+    wait_for(lambda: joins(joiner), "the one that joins hears of the cluster")
+    founder.start()
+    word_of(words, b"b")
+    for _ in range(2):  # it has heard the first one when the second comes, a second later
+        word_of(words, b"c")
+    equal("Bootstrapping" in founder.log(), False, "a founder, with somebody who joins")
+    wait_for(lambda: joins(founder), "the other one hears of the cluster")
+    equal(joins(founder), ["Joining"], "what it does")
+    return world
+
+
+@case
+def a_leader_is_gone_once_and_only_by_its_own_id():
+    """What comes late, about a leader of before, is not believed of the one that leads now; which lives, so that nobody
+    votes for who is told that it has ended."""
+    world = World(["a", "b", "c"])
+    world.start()
+    ids = raft_ids(world)
+    nats = world.nats()
+    found = "_STAN.raft.test-cluster.found"
+    words = nats.subscribe(found)
+    nobody = b"NATS/1.0 503\r\n\r\n"
+    def heard(node):
+        return node.log().count("the leader of Raft group test-cluster has ended")
+    def say(*suffixes):
+        follower = next(node for node in world.nodes if node is not world.leader())
+        for suffix in suffixes:
+            subject = f"_STAN.raft.test-cluster.gone.{ids[follower.name]}{suffix}"
+            nats.send(f"HPUB {subject} {len(nobody)} {len(nobody)}\r\n".encode() + nobody + b"\r\n")
+        nats.publish(found, bytes(9) + b"z")  # one that is new: who answers has taken what came before
+        word_of(words, follower.name.encode())
+        return sum(heard(node) for node in world.nodes)
+    equal(say("", f".{1:016x}"), 0, "how often a node that is none has ended")
+    wait_for(lambda: say(*[f".{ids[world.leader().name]}"] * 2), "the leader has ended")
+    say(f".{ids[world.leader().name]}")
+    for node in world.nodes:
+        count, terms = heard(node), set(re.findall(r"raft: \w+ in term (\d+)", node.log()))
+        equal(count <= len(terms - {"1"}), True, f"{count} times, in terms {terms}")  # the first one has no leader
     return world
 
 

@@ -114,8 +114,11 @@ void scene_step(struct scene *scene)
             cr_assert_eq(store_flush(scene->store, scene->now.wall_ns), ERR_OK);
         more = streaming_step(scene->machine, scene->now);
         while (streaming_output_next(scene->machine, &output)) {
-            if (output.kind == STREAMING_OUTPUT_LOG)
+            if (output.kind == STREAMING_OUTPUT_LOG) {
+                if (output.level == LOG_TRACE)
+                    text_put(scene->traced, output.body);
                 continue;
+            }
             if (output.kind == STREAMING_OUTPUT_PROPOSE && scene->busy) {
                 streaming_output_back(scene->machine, 1);
                 break;

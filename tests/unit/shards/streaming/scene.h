@@ -35,6 +35,7 @@ struct scene {
     void (*propose)(struct scene *scene, struct bytes command);
     bool (*settle)(struct scene *scene);
     char folder[SCENE_FOLDER_BYTES];
+    char traced[SCENE_TEXT_BYTES]; /* the last line with `setup.trace` */
 };
 
 /* What a delivery says. */

@@ -218,6 +218,45 @@ Test(registry, a_new_leader_compares)
     rig_close(rig);
 }
 
+static uint32_t leaving(const struct rig *rig, int group, const char *const *ids, uint32_t count)
+{
+    uint32_t those = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct streaming_client *client = client_find(rig->scenes[group].machine, text(ids[i]));
+        cr_assert_not_null(client);
+        those += client->leaving;
+    }
+    return those;
+}
+
+/* The log has room for one entry, and the rest waits. */
+Test(registry, a_client_is_settled_only_when_its_end_is_in_the_log)
+{
+    static const char *const ids[] = {"one", "two", "three"};
+    struct rig *rig = rig_open(0);
+    struct streaming *machine = rig->scenes[1].machine;
+    for (uint32_t i = 0; i < COUNT_OF(ids); i++)
+        cr_expect_null(scene_connect(&rig->scenes[0], ids[i]));
+    steps(rig);
+    lead(rig, 1, false);
+    rig->logs[1].holds = true;
+    cr_expect_null(scene_close_client(&rig->scenes[0], "one"));
+    cr_expect_null(scene_close_client(&rig->scenes[0], "two"));
+    steps(rig);
+    machine->waiting_bytes += HELD_BYTES_MAX;
+    lead(rig, 1, true);
+    cr_expect_eq(leaving(rig, 1, ids, COUNT_OF(ids)), 1, "of the two that have gone");
+    cr_expect_null(scene_close_client(&rig->scenes[0], "three"));
+    steps(rig);
+    cr_expect_eq(leaving(rig, 1, ids, COUNT_OF(ids)), 1, "of all three");
+    machine->waiting_bytes -= HELD_BYTES_MAX;
+    rig->logs[1].holds = false;
+    steps(rig);
+    for (uint32_t i = 0; i < COUNT_OF(ids); i++)
+        cr_expect_not(knows(rig, 1, ids[i]), "%s", ids[i]);
+    rig_close(rig);
+}
+
 /* The registry of the node that leads the group is behind: others know more. */
 Test(registry, what_the_registry_has_not_heard_of_yet_stays)
 {

@@ -24,6 +24,22 @@ Test(replicated, what_the_leader_does_all_nodes_do)
     crew_close(crew);
 }
 
+static void with_trace(struct streaming_setup *setup)
+{
+    setup->trace = true;
+}
+
+Test(replicated, an_acknowledgement_is_traced_where_it_is_sent)
+{
+    struct crew *crew = crew_open(NULL, with_trace);
+    crew_connect(crew, "me");
+    crew_publish(crew, "foo", 1);
+    cr_expect_str_eq(crew_leader(crew)->traced, "[Client:me] Acking Publisher subj=foo guid=guid");
+    for (int i = 1; i < CREW_NODES; i++)
+        cr_expect_str_eq(crew->nodes[i].traced, "", "node %d follows", i);
+    crew_close(crew);
+}
+
 Test(replicated, who_follows_answers_nobody)
 {
     struct crew *crew = crew_open(NULL, NULL);
