@@ -42,15 +42,30 @@ class Pair(cluster.Pair):
         return process
 
 
+class Alone(Pair):
+    """A server that knows of no other."""
+
+    def __init__(self, path):
+        self.ports = [cluster.free_port()]
+        self.folder = tempfile.TemporaryDirectory()
+        config = os.path.join(self.folder.name, "alone")
+        with open(config, "w", encoding="ascii") as file:
+            file.write(f'listen: "127.0.0.1:{self.ports[0]}"\n')
+        self.processes = [self.start_with(path, config, self.ports[0])]
+
+    def __enter__(self):
+        return self
+
+
 def throughput(bench, path, messages, size):
     """CPU ns of both nodes per message."""
     return cluster.throughput(bench, path, messages, size, Pair)
 
 
-def unwanted(path, subjects=100_000):
-    """CPU ns of both nodes per message, when each of so many subjects comes for the second time."""
+def unwanted(path, kind=Pair, subjects=100_000):
+    """CPU ns of all nodes per message, when each of so many subjects comes for the second time."""
     lines = b"".join(b"PUB no.%d 16\r\n0123456789abcdef\r\n" % i for i in range(subjects))
-    with Pair(path) as pair:
+    with kind(path) as pair:
         client = cluster.Client(pair.ports[0])
         client.send(lines)
         client.flush()
@@ -74,7 +89,8 @@ def main():
     paths = [(key, path) for key, path in paths if path and os.access(path, os.X_OK)]
     rows = [("128 B: CPU of both clusters, ns/message",
              lambda path: throughput(options.bench, path, int(1_000_000 * options.scale), 128)),
-            ("100,000 subjects that nobody wants: CPU of both, ns/message", unwanted)]
+            ("100,000 subjects that nobody wants: CPU of both, ns/message", unwanted),
+            ("the same where there is no other cluster", lambda path: unwanted(path, Alone))]
     failed = False
     for title, run in rows:
         values = {key: [] for key, _ in paths}

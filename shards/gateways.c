@@ -21,15 +21,6 @@ struct choices {
     } all[REMOTE_GROUPS_MAX];
 };
 
-static const struct match *listed(struct shard *shard, const struct shard_account *account,
-                                  struct bytes subject)
-{
-    const struct match *match = NULL;
-    return match_cache_find(shard->gateways.matches, account->gateway->listed, subject, &match) == ERR_OK
-               ? match
-               : NULL;
-}
-
 static uint64_t up(const struct shard *shard, const struct shard_account *account)
 {
     return shard->gateways.up & ~account->gateway->none;
@@ -38,9 +29,12 @@ static uint64_t up(const struct shard *shard, const struct shard_account *accoun
 bool gateways_wanted(struct shard *shard, const struct shard_account *account, struct bytes subject)
 {
     uint64_t clusters = up(shard, account);
-    if (clusters == 0 || gateways_plain(shard, account, subject) != 0)
-        return clusters != 0;
-    const struct match *match = listed(shard, account, subject);
+    if (clusters == 0)
+        return false;
+    struct gateways_interest interest = gateways_interest(shard, account, subject, 0);
+    if (interest.plain != 0)
+        return true;
+    const struct match *match = interest.listed;
     clusters &= ~account->gateway->listed_leaving.numbers;
     for (uint32_t g = 0; match != NULL && g < match->group_count; g++) {
         if (match_group_remote_size(&match->groups[g], clusters) > 0)
@@ -56,11 +50,11 @@ uint32_t gateways_run_length(struct shard *shard, const struct shard_account *ac
     uint64_t clusters = up(shard, account);
     if (run->run_more == 0 || clusters == 0)
         return message_count(run);
-    const struct match *match = listed(shard, account, run->subject);
-    if (match == NULL || match->group_count > 0)
+    struct gateways_interest interest = gateways_interest(shard, account, run->subject, run->line_serial);
+    if (interest.listed == NULL || interest.listed->group_count > 0)
         return 1;
     uint32_t most = message_count(run);
-    for (uint64_t left = gateways_plain(shard, account, run->subject); left != 0; left &= left - 1) {
+    for (uint64_t left = interest.plain; left != 0; left &= left - 1) {
         if (shard->gateways.all[__builtin_ctzll(left)].own == NULL) {
             uint32_t mail = remotes_run_most(run);
             most = mail < most ? mail : most;
@@ -71,6 +65,18 @@ uint32_t gateways_run_length(struct shard *shard, const struct shard_account *ac
 
 /* ---- room ---- */
 
+/* Room for so many mails on the way to each of the clusters. */
+static bool boxes_have(struct shard *shard, uint64_t clusters, uint32_t bytes, uint64_t mails)
+{
+    for (uint64_t left = clusters; left != 0; left &= left - 1) {
+        const struct gateway *gateway = &shard->gateways.all[__builtin_ctzll(left)];
+        if (gateway->own == NULL &&
+            !mailbox_has_room_for(post_box(&shard->post, gateway->shard), bytes, mails))
+            return false;
+    }
+    return true;
+}
+
 static bool has_room(struct shard *shard, uint64_t clusters, const struct message *message,
                      size_t queues_bytes, uint64_t mails, uint32_t times)
 {
@@ -79,15 +85,9 @@ static bool has_room(struct shard *shard, uint64_t clusters, const struct messag
     size_t queues = queues_bytes < REMOTE_QUEUES_BYTES ? queues_bytes : REMOTE_QUEUES_BYTES;
     uint32_t bytes = remotes_record_bytes(&longest, bytes_of(NULL, queues));
     uint32_t most = sizeof(struct mail_remote_message) + MAIL_INLINE_BYTES_MAX;
-    if (times > 1 || bytes > most)
+    if (times > 1 && bytes < most) /* others of them may have more headers */
         bytes = most;
-    for (uint64_t left = clusters; left != 0; left &= left - 1) {
-        const struct gateway *gateway = &shard->gateways.all[__builtin_ctzll(left)];
-        if (gateway->own == NULL &&
-            !mailbox_has_room_for(post_box(&shard->post, gateway->shard), bytes, mails * times))
-            return false;
-    }
-    return true;
+    return boxes_have(shard, clusters, bytes, mails * times);
 }
 
 bool gateways_room(struct shard *shard, const struct shard_account *account, const struct message *message,
@@ -96,16 +96,22 @@ bool gateways_room(struct shard *shard, const struct shard_account *account, con
     uint64_t clusters = up(shard, account);
     if (clusters == 0 || message->way != MESSAGE_PUBLISHED || shard->shard_count == 1)
         return true;
-    uint64_t wanting = gateways_plain(shard, account, message->subject);
-    const struct match *match = listed(shard, account, message->subject);
+    uint64_t servers = account->remote == NULL ? 0 : (uint64_t)__builtin_popcountll(account->remotes.up);
+    uint64_t mails = other_mails + servers + shard->gateways.count;
+    if (boxes_have(shard, clusters, MAILBOX_RECORD_BYTES_MAX, mails * times))
+        return true; /* so it mostly is, whoever wants it */
+    struct gateways_interest interest =
+        gateways_interest(shard, account, message->subject, message->line_serial);
+    const struct match *match = interest.listed;
+    uint64_t wanting = interest.plain;
     size_t queues = 0;
+    if (wanting == 0 && (match == NULL || match->group_count == 0))
+        return true;
     for (uint32_t g = 0; match != NULL && g < match->group_count; g++) {
         wanting = clusters;
         queues += queue_group_name(match->groups[g].parts[0]).count + 1;
     }
-    uint64_t servers = account->remote == NULL ? 0 : (uint64_t)__builtin_popcountll(account->remotes.up);
-    uint64_t mails = other_mails + servers + (uint64_t)__builtin_popcountll(wanting);
-    return wanting == 0 || has_room(shard, wanting, message, queues, mails, times);
+    return has_room(shard, wanting, message, queues, mails, times);
 }
 
 bool gateways_send_room(struct shard *shard, uint32_t number, const struct message *run)
@@ -209,8 +215,9 @@ bool gateways_deliver(struct shard *shard, struct shard_account *account, const 
 {
     if (up(shard, account) == 0)
         return false;
-    uint64_t plain = gateways_plain(shard, account, run->subject);
-    const struct match *match = listed(shard, account, run->subject);
+    struct gateways_interest interest = gateways_interest(shard, account, run->subject, run->line_serial);
+    const struct match *match = interest.listed;
+    uint64_t plain = interest.plain;
     bool groups = match != NULL && match->group_count > 0;
     if (plain == 0 && !groups)
         return false;
@@ -219,7 +226,8 @@ bool gateways_deliver(struct shard *shard, struct shard_account *account, const 
     if (run->reply.count > 0) {
         message.reply = gateway_recent_reply(shard, account, run->reply);
         message.line_serial = 0;
-        match = groups ? listed(shard, account, run->subject) : NULL; /* the cache was asked for the reply */
+        if (groups) /* the cache was asked for the reply meanwhile */
+            match = gateways_interest(shard, account, run->subject, run->line_serial).listed;
     }
     if (UNLIKELY(groups && match != NULL))
         return deliver_chosen(shard, account, local, plan, match, &message, plain);

@@ -17,6 +17,7 @@
 #include "net/message.h"
 #include "net/route_host.h"
 #include "shards/remotes.h"
+#include "shards/router_memo.h"
 
 struct shard;
 struct shard_account;
@@ -31,6 +32,7 @@ enum {
     GATEWAY_UNKNOWN_MAX = 64,    /* accounts of which one connection was told that they do not exist */
     GATEWAY_RECENT_MAX = 65536,  /* subscriptions of the last two seconds */
     GATEWAY_REPLIES_MAX = 65536, /* replies to be mapped back */
+    GATEWAY_MEMOS = 64,
 };
 
 /* The outbound connection to another cluster. */
@@ -44,9 +46,10 @@ struct gateway {
 
 /* All zero but for the lists: this server is no gateway. */
 struct gateways {
-    struct match_cache *matches; /* NULL: this server is no gateway */
-    uint64_t up;                 /* bits: clusters with an outbound connection */
-    uint64_t lists;              /* bits: they list all they want, there is nothing to guess */
+    struct match_cache *matches;             /* NULL: this server is no gateway */
+    uint64_t up;                             /* bits: clusters with an outbound connection */
+    uint64_t lists;                          /* bits: they list all they want, there is nothing to guess */
+    struct router_memo memos[GATEWAY_MEMOS]; /* by line_serial: what it hits in gateway_account.listed */
     struct gateway all[GATEWAYS_MAX];
     uint8_t order[GATEWAYS_MAX]; /* those that are up, the nearest first */
     uint32_t count;
@@ -126,8 +129,16 @@ void gateways_mail_message(struct shard *shard, const uint8_t *mail, uint32_t by
 
 /* ---- gateways_interest.c: what they want ---- */
 
-/* The clusters that want a subject plainly. */
-uint64_t gateways_plain(struct shard *shard, const struct shard_account *account, struct bytes subject);
+/* Who wants a subject. */
+struct gateways_interest {
+    uint64_t plain; /* bits: clusters that want it plainly */
+    const struct match
+        *listed; /* what was listed, queue groups too, until the next look; NULL: memory is out */
+};
+
+/* Looks it up: in the memo of the control line (`line_serial`; 0: there is none), or in what is listed. */
+struct gateways_interest gateways_interest(struct shard *shard, const struct shard_account *account,
+                                           struct bytes subject, uint64_t line_serial);
 
 /* Takes over a change of a cluster's interest, on this shard. */
 void gateways_change(struct shard *shard, struct shard_account *account, uint32_t number,

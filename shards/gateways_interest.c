@@ -66,28 +66,30 @@ void gateway_account_free(struct gateway_account *account)
 
 /* ---- who wants it ---- */
 
-/* The clusters that have listed it. */
-static uint64_t listing_of(struct shard *shard, const struct gateway_account *of, struct bytes subject)
+static uint64_t listing_of(const struct gateway_account *of, const struct match *match)
 {
-    const struct match *match = NULL;
     uint64_t clusters = 0;
-    if (match_cache_find(shard->gateways.matches, of->listed, subject, &match) != ERR_OK)
-        return 0;
     for (uint32_t i = 0; i < match->interest_count; i++)
         clusters |= match->interests[i]->remote_shards;
     return clusters & ~of->listed_leaving.numbers;
 }
 
-uint64_t gateways_plain(struct shard *shard, const struct shard_account *account, struct bytes subject)
+struct gateways_interest gateways_interest(struct shard *shard, const struct shard_account *account,
+                                           struct bytes subject, uint64_t line_serial)
 {
     const struct gateway_account *of = account->gateway;
     uint64_t up = shard->gateways.up & ~of->none;
     uint64_t guessed = up & ~shard->gateways.lists & ~of->complete;
+    struct router_memo *memo = &shard->gateways.memos[line_serial % GATEWAY_MEMOS];
+    struct gateways_interest interest = {.listed = memo->match};
+    if (!router_memo_good(memo, line_serial, of->listed))
+        interest.listed = router_memo_look(memo, shard->gateways.matches, of->listed, subject, line_serial);
     if (guessed != 0 && of->silent != NULL)
         guessed &= ~(subject_set_find(of->silent, subject) & ~of->silent_leaving.numbers);
-    uint64_t listing = up & (of->listing | of->complete);
-    listing &= listing == 0 ? 0 : listing_of(shard, of, subject);
-    return guessed | listing;
+    interest.plain = guessed;
+    if (interest.listed != NULL)
+        interest.plain |= up & (of->listing | of->complete) & listing_of(of, interest.listed);
+    return interest;
 }
 
 /* ---- changes ---- */

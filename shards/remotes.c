@@ -32,32 +32,26 @@ enum err remotes_init(struct remotes *remotes, const struct cluster_options *opt
 
 /* ---- who wants it ---- */
 
-static const struct match *subject_match(struct shard *shard, const struct shard_account *account,
-                                         struct bytes subject)
+static const struct match *subject_find(struct shard *shard, const struct shard_account *account,
+                                        struct bytes subject, uint64_t line_serial)
 {
-    const struct match *match = NULL;
+    struct remotes *remotes = &shard->remotes;
+    struct router_memo *memo = &remotes->memos[line_serial % REMOTE_MEMOS];
     uint8_t same[REPLY_PREFIX_BYTES + 1];
+    if (LIKELY(router_memo_good(memo, line_serial, account->remote)))
+        return memo->match;
     if (UNLIKELY(reply_is(subject))) { /* each is used once, but all with one prefix hit the same */
         memcpy(same, subject.data, REPLY_PREFIX_BYTES);
         same[REPLY_PREFIX_BYTES] = '*';
         subject = bytes_of(same, sizeof same);
     }
-    return match_cache_find(shard->remotes.matches, account->remote, subject, &match) == ERR_OK ? match
-                                                                                                : NULL;
+    return router_memo_look(memo, remotes->matches, account->remote, subject, line_serial);
 }
 
 static const struct match *find(struct shard *shard, const struct shard_account *account,
                                 const struct message *message)
 {
-    struct remote_memo *memo = &shard->remotes.memos[message->line_serial % REMOTE_MEMOS];
-    if (LIKELY(message->line_serial != 0 && memo->line_serial == message->line_serial &&
-               memo->match->serial == memo->match_serial && memo->match->index == account->remote &&
-               match_current(memo->match)))
-        return memo->match;
-    const struct match *match = subject_match(shard, account, message->subject);
-    if (match != NULL && message->line_serial != 0)
-        *memo = (struct remote_memo){message->line_serial, match, match->serial};
-    return match;
+    return subject_find(shard, account, message->subject, message->line_serial);
 }
 
 /* Over what a message of the account goes to that server, which wants it. nats-server always answers where it
@@ -81,7 +75,7 @@ static ALWAYS_INLINE uint64_t plain_servers(const struct shard_account *account,
 
 bool remotes_wanted(struct shard *shard, const struct shard_account *account, struct bytes subject)
 {
-    const struct match *match = subject_match(shard, account, subject);
+    const struct match *match = subject_find(shard, account, subject, 0);
     bool wanted = match == NULL || plain_servers(account, match) != 0;
     for (uint32_t g = 0; !wanted && g < match->group_count; g++)
         wanted = match_group_remote_size(&match->groups[g], account->remotes.up) > 0;
@@ -118,9 +112,8 @@ void remotes_plan(struct shard *shard, const struct shard_account *account, cons
                   const struct message *message, struct remotes_plan *plan)
 {
     const struct match *match = find(shard, account, message);
+    remotes_plan_nobody(plan);
     plan->match = match;
-    plan->plain = plan->queued = 0;
-    plan->count = 0;
     if (match == NULL || match->interest_count == 0)
         return;
     plan->plain = plain_servers(account, match);
@@ -391,9 +384,8 @@ bool remotes_fall_back(struct shard *shard, struct shard_account *account, const
     struct remotes_plan plan;
     if (account->remote == NULL)
         return false;
+    remotes_plan_nobody(&plan);
     plan.match = find(shard, account, message);
-    plan.plain = plan.queued = 0;
-    plan.count = 0;
     return remotes_plan_add(shard, account, &plan, group) &&
            remotes_deliver(shard, account, message, &plan, true);
 }

@@ -18,6 +18,7 @@
 #include "net/message.h"
 #include "net/route_host.h"
 #include "shards/leaving.h"
+#include "shards/router_memo.h"
 
 struct shard;
 struct shard_account;
@@ -47,13 +48,6 @@ struct account_remotes {
     uint8_t line_before; /* and by the options before, as long as remotes.before has them */
 };
 
-/* The match that a control line had lately, as in struct router_memo. */
-struct remote_memo {
-    uint64_t line_serial; /* 0: none */
-    const struct match *match;
-    uint64_t match_serial;
-};
-
 /* All zero but for the lists: there is no cluster. */
 struct remotes {
     struct match_cache *matches; /* NULL: there is no cluster */
@@ -67,7 +61,7 @@ struct remotes {
     struct snapshot
         *before; /* the options that were in force, until routes are told what differs; NULL: none */
     struct leaving_walk leaving;
-    struct remote_memo memos[REMOTE_MEMOS];
+    struct router_memo memos[REMOTE_MEMOS]; /* by line_serial: what it hits in shard_account.remote */
 };
 
 /* Who gets a message elsewhere. */
@@ -81,6 +75,14 @@ struct remotes_plan {
         uint32_t remote;
     } groups[REMOTE_GROUPS_MAX];
 };
+
+/* Nobody. Not an initializer: that would clear three KiB of groups for each message. */
+static inline void remotes_plan_nobody(struct remotes_plan *plan)
+{
+    plan->match = NULL;
+    plan->plain = plan->queued = 0;
+    plan->count = 0;
+}
 
 /* ERR_MEMORY. */
 MUST_USE enum err remotes_init(struct remotes *remotes, const struct cluster_options *options,

@@ -472,8 +472,9 @@ static bool deliver_group(struct shard *shard, const struct shard_account *accou
 static NEVER_INLINE bool deliver_clustered(struct shard *shard, struct shard_account *account,
                                            const struct match *match, const struct message *message)
 {
-    struct remotes_plan plan = {.match = NULL, .count = 0};
+    struct remotes_plan plan;
     bool from_gateway = message->way == MESSAGE_FROM_GATEWAY;
+    remotes_plan_nobody(&plan);
     if (account->remote != NULL)
         remotes_plan(shard, account, match, message, &plan);
     bool taken = message->run_more == 0 ? deliver_plain(shard, match, message)
@@ -492,7 +493,7 @@ static NEVER_INLINE bool deliver_clustered(struct shard *shard, struct shard_acc
         else
             (void)remotes_plan_add(shard, account, &plan, name);
     }
-    if (plan.match != NULL)
+    if ((plan.plain | plan.queued) != 0)
         taken |= remotes_deliver(shard, account, message, &plan, false);
     if (account->gateway != NULL && message->way == MESSAGE_PUBLISHED)
         taken |= gateways_deliver(shard, account, match, &plan, message);
@@ -640,11 +641,11 @@ enum host_result router_publish(struct shard *shard, const struct message *run, 
     if (UNLIKELY(match == NULL))
         return HOST_MEMORY;
     *done = run_length(shard, account, match, run);
-    if (UNLIKELY(account->remote != NULL)) {
+    if (UNLIKELY(account->remote != NULL) && *done > 1) {
         struct message local = message_first(run, *done);
         *done = remotes_run_length(shard, account, &local);
     }
-    if (UNLIKELY(account->gateway != NULL)) {
+    if (UNLIKELY(account->gateway != NULL) && *done > 1) {
         struct message cluster = message_first(run, *done);
         *done = gateways_run_length(shard, account, &cluster);
     }

@@ -297,6 +297,14 @@ enum err index_match(struct index *index, struct bytes subject, uint64_t hash, s
     return ERR_OK;
 }
 
+bool index_hits_nothing(const struct index *index, struct bytes subject)
+{
+    return !index_trie_may_match(&index->trie, subject) &&
+           (index->interests.count == 0 ||
+            index_table_find(&index->interests, (uint32_t)hash_bytes(subject, index->id), literal_same,
+                             &subject) == NULL);
+}
+
 static struct interest *interest_find(const struct index *index, struct bytes pattern, uint32_t hash)
 {
     uint32_t *item = index_table_find(&index->interests, hash, pattern_same, &pattern);

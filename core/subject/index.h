@@ -196,6 +196,11 @@ void match_cache_free(struct match_cache *cache);
 MUST_USE enum err match_cache_find(struct match_cache *cache, struct index *index, struct bytes subject,
                                    const struct match **match);
 
+/* Whether nothing in the index can be hit by a published subject, as far as a look at the literal patterns
+ * and at the first tokens of the others says: true is certain, after false only match_cache_find() knows.
+ * Spoils no match of a cache, so it serves where most subjects hit nothing. Cost aimed at: 10 ns. */
+MUST_USE bool index_hits_nothing(const struct index *index, struct bytes subject);
+
 struct match_cache_figures {
     uint64_t hits;
     uint64_t misses;

@@ -113,6 +113,17 @@ enum err index_trie_match(const struct index_trie *trie, struct bytes subject, s
     }
 }
 
+bool index_trie_may_match(const struct index_trie *trie, struct bytes subject)
+{
+    const struct index_node *root = &trie->root;
+    if (root->rest != NULL || root->star != NULL)
+        return true;
+    if (root->literal_children == 0)
+        return false;
+    struct edge_key key = {root, token_of(subject, 0, token_end(subject, 0))};
+    return index_table_find(&trie->edges, edge_hash(trie, root, key.token), edge_same, &key) != NULL;
+}
+
 size_t index_trie_bytes(const struct index_trie *trie)
 {
     return trie->node_bytes + index_table_bytes(&trie->edges);

@@ -50,6 +50,9 @@ void index_trie_erase(struct index_trie *trie, struct interest *interest);
 MUST_USE enum err index_trie_match(const struct index_trie *trie, struct bytes subject,
                                    struct match_scratch *scratch);
 
+/* Whether some pattern begins with a wildcard or with the subject's first token. */
+MUST_USE bool index_trie_may_match(const struct index_trie *trie, struct bytes subject);
+
 /* Memory held besides the struct. */
 size_t index_trie_bytes(const struct index_trie *trie);
 

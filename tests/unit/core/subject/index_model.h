@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     MODEL_PATTERNS = 105, /* up to three of a, b, *, c*; and up to two of them with a > behind */
@@ -236,9 +237,23 @@ static inline void model_check_group(struct model *model, const struct match *ma
     }
 }
 
+/* Whether a look at literal patterns and at first tokens cannot leave this one out. */
+static inline bool model_possible(const char *pattern, const char *subject)
+{
+    if (!subject_has_wildcard(text(pattern)))
+        return strcmp(pattern, subject) == 0;
+    size_t first = strcspn(pattern, ".");
+    return pattern[0] == '>' || (pattern[0] == '*' && first == 1) ||
+           (strncmp(pattern, subject, first) == 0 && strcspn(subject, ".") == first);
+}
+
 static inline void model_match(struct model *model, unsigned s)
 {
     const char *subject = model->subjects[s];
+    bool possible = false;
+    for (unsigned p = 0; p < MODEL_PATTERNS; p++)
+        possible = possible || (model_listing(model, p) != 0 && model_possible(model->patterns[p], subject));
+    MODEL_CHECK(model, index_hits_nothing(model->index, text(subject)) != possible, subject);
     const struct match *match = NULL;
     enum err err = match_cache_find(model->cache, model->index, text(subject), &match);
     MODEL_CHECK(model, err == ERR_OK && match != NULL && match_current(match), subject);
