@@ -4,8 +4,9 @@
  * -> accounts_count_take() of each shard || a new server -> system_counts_ask() -> its answer -> the same At
  * the bounds: servers that are not known yet are not heard, so there are SYSTEM_PEERS_MAX of them, each with
  * a number for every account's id; ASKED_MAX accounts are asked for, of others the heartbeats tell; shards
- * are told sums of accounts with a limit alone. Without memory a server's clients do not count until it tells
- * them again. */
+ * are told sums of accounts with a limit alone; of very many counts some are looked at later for whether they
+ * were said again. Without memory a server's clients do not count until it tells them again. */
+#include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "core/codec/json.h"
 #include "shards/control/control_internal.h"
@@ -13,7 +14,11 @@
 
 #include <stdio.h>
 
-enum { ASKED_MAX = 256, SUBJECT_BYTES = 1024 };
+enum {
+    ASKED_MAX = 256,
+    SUBJECT_BYTES = 1024,
+    EXPIRED_PER_LOOK = 65536, /* counts, some 100 us; of one server all, even if it has more */
+};
 
 struct told {
     struct {
@@ -108,11 +113,11 @@ static bool room_make(struct system *system, struct system_peer *peer, uint32_t 
     }
     if (id >= peer->account_capacity) {
         capacity = system->elsewhere_capacity; /* never more: what a server told has its place in the sum */
-        uint32_t *clients = memory_grow(peer->clients, capacity * sizeof *clients);
-        if (clients == NULL)
+        struct system_peer_count *counts = memory_grow(peer->counts, capacity * sizeof *counts);
+        if (counts == NULL)
             return false;
-        memset(clients + peer->account_capacity, 0, (capacity - peer->account_capacity) * sizeof *clients);
-        peer->clients = clients;
+        memset(counts + peer->account_capacity, 0, (capacity - peer->account_capacity) * sizeof *counts);
+        peer->counts = counts;
         peer->account_capacity = capacity;
     }
     return true;
@@ -121,8 +126,8 @@ static bool room_make(struct system *system, struct system_peer *peer, uint32_t 
 static void count_set(struct system *system, struct system_peer *peer, uint32_t id, uint32_t count)
 {
     system->elsewhere[id].count += count;
-    system->elsewhere[id].count -= peer->clients[id];
-    peer->clients[id] = count;
+    system->elsewhere[id].count -= peer->counts[id].clients;
+    peer->counts[id].clients = count;
 }
 
 void system_counts_take(struct control *control, const struct system_request *request)
@@ -140,19 +145,48 @@ void system_counts_take(struct control *control, const struct system_request *re
     if (peer != NULL && account != NULL && told.clients >= 0 && room_make(system, peer, account->id)) {
         uint32_t count = told.clients > UINT32_MAX ? UINT32_MAX : (uint32_t)told.clients;
         count_set(system, peer, account->id, count);
+        peer->counts[account->id].heard_ns = control->now_ns;
         tell(control, account);
     }
     json_close(&document);
+}
+
+/* The event with the last count may be lost: then nothing else tells that the clients have gone. True: some
+ * counts have changed. */
+static bool expire(struct control *control, struct system_peer *peer)
+{
+    bool some = false;
+    for (uint32_t id = 0; id < peer->account_capacity; id++) {
+        if (peer->counts[id].clients == 0 || control->now_ns - peer->counts[id].heard_ns <= SYSTEM_LOST_NS)
+            continue;
+        count_set(&control->system, peer, id, 0);
+        some = true;
+    }
+    return some;
+}
+
+void system_counts_expire(struct control *control)
+{
+    struct system *system = &control->system;
+    bool some = false;
+    uint32_t looked = 0;
+    for (uint32_t i = 0; i < system->peer_count && looked < EXPIRED_PER_LOOK; i++) {
+        struct system_peer *peer = &system->peers[system->expire_next++ % system->peer_count];
+        some |= expire(control, peer);
+        looked += peer->account_capacity;
+    }
+    if (some)
+        tell_all(control);
 }
 
 void system_counts_forget(struct control *control, struct system_peer *peer)
 {
     for (uint32_t id = 0; id < peer->account_capacity; id++)
         count_set(&control->system, peer, id, 0);
-    if (peer->clients != NULL)
+    if (peer->counts != NULL)
         tell_all(control);
-    memory_free(peer->clients);
-    peer->clients = NULL;
+    memory_free(peer->counts);
+    peer->counts = NULL;
     peer->account_capacity = 0;
 }
 
@@ -199,6 +233,6 @@ void system_counts_ask(struct control *control)
 void system_counts_close(struct system *system)
 {
     for (uint32_t i = 0; i < system->peer_count; i++)
-        memory_free(system->peers[i].clients);
+        memory_free(system->peers[i].counts);
     memory_free(system->elsewhere);
 }

@@ -176,14 +176,13 @@ Test(system, accounts_are_told_of_every_thirty_seconds)
     }
 }
 
-/* A heartbeat of accounts whose figures are in: every second account has clients. */
-static void work(const struct monitor_endpoint *endpoint, bool listener)
+static struct report_account known[ACCOUNTS_MAX];
+
+/* A heartbeat of accounts, or what is to be told of changes, when the figures are in. */
+static void work_with_figures(const struct monitor_endpoint *endpoint, bool listener)
 {
-    static struct report_account figures[ACCOUNTS_MAX];
     struct monitor_task task = {.endpoint = endpoint,
-                                .figures = {.accounts = figures, .account_count = ACCOUNTS_MAX}};
-    for (uint32_t i = 0; i < ACCOUNTS_MAX; i++)
-        figures[i] = (struct report_account){.id = i, .clients = i % 2 == 0 ? 1 + i : 0};
+                                .figures = {.accounts = known, .account_count = ACCOUNTS_MAX}};
     task.figures.shards[SYSTEM_SHARD].system_listeners = listener;
     endpoint->told(control, &task);
     for (uint32_t steps = 0; task.step_wanted; steps++) {
@@ -191,6 +190,14 @@ static void work(const struct monitor_endpoint *endpoint, bool listener)
         endpoint->step(control, &task);
     }
     cr_expect(task.done);
+}
+
+/* Every second account has clients. */
+static void work(const struct monitor_endpoint *endpoint, bool listener)
+{
+    for (uint32_t i = 0; i < ACCOUNTS_MAX; i++)
+        known[i] = (struct report_account){.id = i, .clients = i % 2 == 0 ? 1 + i : 0};
+    work_with_figures(endpoint, listener);
 }
 
 Test(system, a_heartbeat_tells_of_each_account_with_clients_on_both_subjects)
@@ -223,6 +230,45 @@ Test(system, a_heartbeat_of_accounts_is_for_listeners_and_other_servers)
     heard = said();
     cr_expect_gt(heard->count, 0);
     free(heard);
+}
+
+/* How many clients the next heartbeat tells that account A7, alone, has; -1: it tells of none. */
+static int64_t heartbeat_of_a7(uint32_t clients)
+{
+    long told = -1;
+    for (uint32_t i = 0; i < ACCOUNTS_MAX; i++)
+        known[i] = (struct report_account){.id = i, .clients = i == 7 ? clients : 0};
+    work_with_figures(&system_endpoint_own_accounts, true);
+    struct said *heard = said();
+    if (heard->count > 0) {
+        const char *at = strstr(heard->bodies[0], "\"acc\":\"A7\",\"name\":\"A7\",\"conns\":");
+        cr_expect_eq(heard->count, 2);
+        cr_assert_not_null(at);
+        told = strtol(strstr(at, "conns") + 7, NULL, 10);
+    }
+    free(heard);
+    return told;
+}
+
+/* The event that says so may be lost. */
+Test(system, that_an_account_has_no_clients_any_more_is_told_by_two_heartbeats_too)
+{
+    static const struct {
+        uint32_t clients;
+        int64_t told;
+    } rows[] = {{0, -1}, {3, 3}, {0, 0}, {0, 0}, {0, -1}, {1, 1}, {0, 0}, {2, 2}, {0, 0}, {0, 0}, {0, -1}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        cr_expect_eq(heartbeat_of_a7(rows[i].clients), rows[i].told, "heartbeat %zu", i);
+}
+
+Test(system, clients_that_come_and_go_between_heartbeats_are_told_of_too)
+{
+    const struct mail_system_account mail = {.kind = MAIL_SYSTEM_ACCOUNT, .account = 7};
+    system_mail_account(control, (const uint8_t *)&mail);
+    cr_expect(asked_itself(SYSTEM_OWN_CHANGES));
+    cr_expect_eq(heartbeat_of_a7(0), 0);
+    cr_expect_eq(heartbeat_of_a7(0), 0);
+    cr_expect_eq(heartbeat_of_a7(0), -1);
 }
 
 /* ---- clients on other servers ---- */
@@ -350,6 +396,24 @@ Test(system, the_clients_of_a_server_that_is_gone_do_not_count)
     system_peers_forget(control);
     cr_expect(shard_hears(0));
     cr_expect_eq(control->system.peer_count, 0);
+}
+
+Test(system, clients_that_a_server_tells_of_no_more_do_not_count)
+{
+    two_peers();
+    peer_has(PEER_1, "A5", "3");
+    peer_has(PEER_2, "A5", "4");
+    cr_expect_not(shard_hears(-1));
+    for (int i = 0; i < 6; i++) {
+        control->now_ns += 30 * NS_PER_SECOND;
+        peer_says(PEER_1, "STATSZ", system_peer_statsz);
+        peer_says(PEER_2, "STATSZ", system_peer_statsz);
+        peer_has(PEER_2, "A5", "4");
+        system_peers_forget(control);
+        cr_expect(shard_hears(i < 5 ? -1 : 4), "after %d heartbeats", i + 1);
+    }
+    peer_has(PEER_1, "A5", "1");
+    cr_expect(shard_hears(5));
 }
 
 Test(system, a_limit_that_a_reload_brings_counts_what_was_told_before)
