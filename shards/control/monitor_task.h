@@ -127,7 +127,8 @@ struct monitor_task {
     uint32_t asked;              /* shards that have not answered */
     struct report_cursor cursor; /* for the shard that is asked next, where they are asked in turn */
     uint32_t shard_next;
-    uint32_t account_next; /* where accounts are walked through in steps */
+    uint32_t account_next;  /* where accounts are walked through in steps */
+    uint32_t account_found; /* for security_account_find_next() */
     struct monitor_figures figures;
     struct monitor_routes routes;
     struct report_totals totals;

@@ -35,12 +35,13 @@ enum {
     SYSTEM_ID_BYTES = 56,
 };
 
-/* What is to be said again every 30 s, a server's heartbeat or its count of clients, is not true any more when
- * it was missed five times. */
+/* What is to be said again every 30 s, a server's heartbeat or its count of clients, is not true any more
+ * when it was missed five times. */
 #define SYSTEM_LOST_NS (150 * NS_PER_SECOND)
 
-/* Where others answer how many clients an account has, below the server's own inbox. */
-#define SYSTEM_COUNTS_INBOX "CONNS"
+/* Where others answer how many clients accounts have, below the server's own inbox. Two tokens, because what
+ * is one is the number of a question of system_subscribers.c. */
+#define SYSTEM_COUNTS_INBOX "CONNS.ALL"
 
 /* One that waits to be worked on, or is. Its texts follow it in memory. */
 struct system_request {
@@ -186,8 +187,11 @@ struct system_peer *system_peer_find(struct system *system, struct bytes id);
 
 /* ---- clients of accounts on other servers (system_counts.c) ---- */
 
-/* What another server says of one account: an event, or the answer to system_counts_ask(). */
+/* What another server says of one account: an event; of several: the answer to system_counts_ask(). */
 void system_counts_take(struct control *control, const struct system_request *request);
+void system_counts_take_all(struct control *control, const struct system_request *request);
+/* Whether that is where answers to it go: this server hears its own question, and has nothing to add. */
+bool system_counts_inbox(const struct control *control, struct bytes reply);
 /* Asks all servers for the accounts that have a limit, if a server is new. */
 void system_counts_ask(struct control *control);
 /* What was not said again does not count any more. */

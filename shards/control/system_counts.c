@@ -16,7 +16,7 @@
 
 enum {
     ASKED_MAX = 256,
-    SUBJECT_BYTES = 1024,
+    INBOX_BYTES = 128,
     EXPIRED_PER_LOOK = 65536, /* counts, some 100 us; of one server all, even if it has more */
 };
 
@@ -26,6 +26,14 @@ struct told {
     } server;
     struct bytes account;
     int64_t clients;
+};
+struct told_of_all {
+    struct {
+        struct bytes id;
+    } server;
+    struct {
+        struct bytes accounts;
+    } data;
 };
 
 static const struct json_field server_fields[] = {
@@ -38,6 +46,15 @@ static const struct json_field told_fields[] = {
     {"conns", JSON_KIND_INT64, offsetof(struct told, clients), NULL},
 };
 static const struct json_shape told_shape = {told_fields, COUNT_OF(told_fields)};
+static const struct json_field data_fields[] = {
+    {"account_statz", JSON_KIND_ARRAY, 0, NULL},
+};
+static const struct json_shape data_shape = {data_fields, COUNT_OF(data_fields)};
+static const struct json_field all_fields[] = {
+    {"server", JSON_KIND_OBJECT, offsetof(struct told_of_all, server), &server_shape},
+    {"data", JSON_KIND_OBJECT, offsetof(struct told_of_all, data), &data_shape},
+};
+static const struct json_shape all_shape = {all_fields, COUNT_OF(all_fields)};
 
 /* ---- to the shards ---- */
 
@@ -130,23 +147,53 @@ static void count_set(struct system *system, struct system_peer *peer, uint32_t 
     peer->counts[id].clients = count;
 }
 
+/* NULL: unknown. This server hears itself too, and is none of its peers. */
+static struct system_peer *peer_of(struct system *system, struct bytes id)
+{
+    return id.count == SYSTEM_ID_BYTES ? system_peer_find(system, id) : NULL;
+}
+
+/* `at`: for security_account_find_next(). */
+static void take(struct control *control, struct system_peer *peer, const struct told *told, uint32_t *at)
+{
+    const struct security_account *account =
+        security_account_find_next(&control->snapshot->options->security.accounts, told->account, at);
+    if (account == NULL || told->clients < 0 || !room_make(&control->system, peer, account->id))
+        return;
+    uint32_t count = told->clients > UINT32_MAX ? UINT32_MAX : (uint32_t)told->clients;
+    count_set(&control->system, peer, account->id, count);
+    peer->counts[account->id].heard_ns = control->now_ns;
+    tell(control, account);
+}
+
 void system_counts_take(struct control *control, const struct system_request *request)
 {
-    struct system *system = &control->system;
     struct told told = {0};
     struct json_document document = {0};
+    uint32_t at = 0;
     if (json_read(&document, request->body, &told_shape, &told) != ERR_OK)
         return;
-    /* This server hears itself too, and is none of its peers. */
-    struct system_peer *peer =
-        told.server.id.count == SYSTEM_ID_BYTES ? system_peer_find(system, told.server.id) : NULL;
-    const struct security_account *account =
-        security_account_find(&control->snapshot->options->security.accounts, told.account);
-    if (peer != NULL && account != NULL && told.clients >= 0 && room_make(system, peer, account->id)) {
-        uint32_t count = told.clients > UINT32_MAX ? UINT32_MAX : (uint32_t)told.clients;
-        count_set(system, peer, account->id, count);
-        peer->counts[account->id].heard_ns = control->now_ns;
-        tell(control, account);
+    struct system_peer *peer = peer_of(&control->system, told.server.id);
+    if (peer != NULL)
+        take(control, peer, &told, &at);
+    json_close(&document);
+}
+
+void system_counts_take_all(struct control *control, const struct system_request *request)
+{
+    struct told_of_all all = {0};
+    struct json_document document = {0};
+    struct bytes one;
+    uint32_t at = 0; /* answers are in the order of the question */
+    if (json_read(&document, request->body, &all_shape, &all) != ERR_OK)
+        return;
+    struct system_peer *peer = peer_of(&control->system, all.server.id);
+    for (uint32_t i = 0; peer != NULL && i < ASKED_MAX && json_array_next(&all.data.accounts, &one); i++) {
+        struct told told = {0};
+        struct json_document inner = {0};
+        if (json_read(&inner, one, &told_shape, &told) == ERR_OK)
+            take(control, peer, &told, &at);
+        json_close(&inner);
     }
     json_close(&document);
 }
@@ -190,44 +237,48 @@ void system_counts_forget(struct control *control, struct system_peer *peer)
     peer->account_capacity = 0;
 }
 
-static void ask(struct control *control, const struct security_account *account)
+static struct bytes inbox_of(const struct control *control, char out[INBOX_BYTES])
 {
-    char subject[SUBJECT_BYTES], inbox[SUBJECT_BYTES];
-    struct json_output document;
-    int count = snprintf(subject, sizeof subject, "$SYS.REQ.ACCOUNT.%.*s.CONNS", BYTES_PRINTF(account->name));
-    int inbox_count = snprintf(inbox, sizeof inbox, "$SYS._INBOX.%s." SYSTEM_COUNTS_INBOX ".%u",
-                               control->server_id, account->id);
-    if (count < 0 || count >= SUBJECT_BYTES || inbox_count < 0 || inbox_count >= SUBJECT_BYTES)
-        return;
-    json_output_init(&document, 0, SYSTEM_REPLY_BYTES_MAX);
-    json_put_object(&document, NULL);
-    system_put_server(&document, control, "server");
-    json_put_text(&document, "acc", account->name);
-    json_put_object_end(&document);
-    struct system_message message = {
-        .account = control->snapshot->options->security.accounts.system->id,
-        .subject = bytes_of(subject, (size_t)count),
-        .reply = bytes_of(inbox, (size_t)inbox_count),
-        .body = bytes_of(document.data, document.count),
-    };
-    if (!document.failed)
-        (void)system_publish(control, &message);
-    json_output_close(&document);
+    int count = snprintf(out, INBOX_BYTES, "$SYS._INBOX.%s." SYSTEM_COUNTS_INBOX, control->server_id);
+    return bytes_of(out, (size_t)count);
 }
 
+bool system_counts_inbox(const struct control *control, struct bytes reply)
+{
+    char inbox[INBOX_BYTES];
+    return bytes_equal(reply, inbox_of(control, inbox));
+}
+
+/* One question for all accounts: who has no clients of them is silent. */
 void system_counts_ask(struct control *control)
 {
     const struct security_accounts *accounts = &control->snapshot->options->security.accounts;
+    struct json_output document;
+    char inbox[INBOX_BYTES];
     uint32_t asked = 0;
     if (!control->system.counts_wanted)
         return;
     control->system.counts_wanted = false;
+    json_output_init(&document, 0, SYSTEM_REPLY_BYTES_MAX);
+    json_put_object(&document, NULL);
+    json_put_array(&document, "accounts");
     for (uint32_t i = 0; i < accounts->count && asked < ASKED_MAX; i++) {
         if (!limited(accounts->all[i]))
             continue;
-        ask(control, accounts->all[i]);
+        json_put_text(&document, NULL, accounts->all[i]->name);
         asked++;
     }
+    json_put_array_end(&document);
+    json_put_object_end(&document);
+    struct system_message message = {
+        .account = accounts->system->id,
+        .subject = TEXT("$SYS.REQ.ACCOUNT.PING.STATZ"),
+        .reply = inbox_of(control, inbox),
+        .body = bytes_of(document.data, document.count),
+    };
+    if (asked > 0 && !document.failed) /* an empty list would mean all */
+        (void)system_publish(control, &message);
+    json_output_close(&document);
 }
 
 void system_counts_close(struct system *system)

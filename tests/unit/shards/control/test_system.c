@@ -295,25 +295,31 @@ static void peer_says(const char *id, const char *what, peer_taker *taker)
 
 /* By mail, as it comes: with a reply and headers between subject and body, which are not to be taken for it.
  */
-static void peer_has(const char *id, const char *account, const char *clients)
+static void mail_to(const char *service, const char *id, const char *says)
 {
     uint8_t bytes[sizeof(struct mail_system_request) + 512];
     char words[512];
-    int count = snprintf(words, sizeof words,
-                         "subjectreplyheaders{\"server\":{\"name\":\"x\",\"id\":\"%s\",\"seq\":1},"
-                         "\"acc\":\"%s\",\"conns\":%s,\"leafnodes\":0}",
-                         id, account, clients);
+    int count =
+        snprintf(words, sizeof words,
+                 "subjectreplyheaders{\"server\":{\"name\":\"x\",\"id\":\"%s\",\"seq\":1},%s}", id, says);
     struct mail_system_request mail = {.kind = MAIL_SYSTEM_REQUEST,
                                        .subject_count = 7,
                                        .reply_count = 5,
                                        .header_bytes = 7,
                                        .total_bytes = (uint32_t)count - 12};
-    while (strcmp(system_service_of(mail.number)->name, "$SYS.SERVER.ACCOUNT.*.CONNS") != 0)
+    while (strcmp(system_service_of(mail.number)->name, service) != 0)
         mail.number++;
     memcpy(bytes, &mail, sizeof mail);
     memcpy(bytes + sizeof mail, words, (size_t)count);
     system_mail_request(control, bytes);
     cr_expect_eq(control->system.waiting_count, 0, "it stands in line");
+}
+
+static void peer_has(const char *id, const char *account, const char *clients)
+{
+    char says[128];
+    snprintf(says, sizeof says, "\"acc\":\"%s\",\"conns\":%s,\"leafnodes\":0", account, clients);
+    mail_to("$SYS.SERVER.ACCOUNT.*.CONNS", id, says);
 }
 
 struct counted {
@@ -444,14 +450,69 @@ Test(system, a_count_waits_for_room_and_is_the_last_one_then)
 Test(system, when_a_server_is_new_all_are_asked_for_limited_accounts_once)
 {
     two_peers();
+    accounts[8].limits.connections = 0;
     system_counts_ask(control);
     system_counts_ask(control);
     struct said *heard = said();
     cr_assert_eq(heard->count, 1);
-    cr_expect_str_eq(heard->subjects[0], "$SYS.REQ.ACCOUNT.A5.CONNS");
-    cr_expect_not_null(strstr(heard->bodies[0], "\"acc\":\"A5\"}"), "%s", heard->bodies[0]);
-    cr_expect_not_null(strstr(heard->bodies[0], "\"server\":{\"name\":\"N1\""), "%s", heard->bodies[0]);
+    cr_expect_str_eq(heard->subjects[0], "$SYS.REQ.ACCOUNT.PING.STATZ");
+    cr_expect_str_eq(heard->bodies[0], "{\"accounts\":[\"A5\",\"A8\"]}");
     free(heard);
+}
+
+Test(system, without_limited_accounts_nobody_is_asked)
+{
+    two_peers();
+    accounts[LIMITED].limits.connections = -1;
+    system_counts_ask(control);
+    struct said *heard = said();
+    cr_expect_eq(heard->count, 0);
+    free(heard);
+}
+
+Test(system, an_answer_tells_of_several_accounts)
+{
+    static const char *const wrong[] = {
+        "\"data\":{\"account_statz\":[{\"acc\":\"A5\",\"conns\":-1}]}",
+        "\"data\":{\"account_statz\":[3,{\"acc\":\"A5\"},null,[]]}",
+        "\"data\":{\"account_statz\":{\"acc\":\"A5\",\"conns\":3}}",
+        "\"data\":null",
+        "\"error\":{\"code\":500}",
+    };
+    two_peers();
+    mail_to(SYSTEM_COUNTS_INBOX, PEER_1,
+            "\"data\":{\"now\":\"x\",\"account_statz\":[{\"acc\":\"A6\",\"conns\":7}, "
+            "{\"conns\":3,\"acc\":\"A5\"} ,"
+            "{\"acc\":\"A2\",\"conns\":1}]}");
+    cr_expect(shard_hears(3));
+    mail_to(SYSTEM_COUNTS_INBOX, PEER_2, "\"data\":{\"account_statz\":[{\"acc\":\"A5\",\"conns\":4}]}");
+    cr_expect(shard_hears(7));
+    mail_to(SYSTEM_COUNTS_INBOX, "N1", "\"data\":{\"account_statz\":[{\"acc\":\"A5\",\"conns\":5}]}");
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        mail_to(SYSTEM_COUNTS_INBOX, PEER_1, wrong[i]);
+        cr_expect_eq(control->system.elsewhere[LIMITED].count, i == 0 ? 7 : 4, "%s", wrong[i]);
+    }
+}
+
+/* The server hears its own question, as everybody does. */
+Test(system, its_own_question_is_not_answered_that_of_others_is)
+{
+    const struct {
+        const char *inbox;
+        uint32_t waiting;
+    } rows[] = {{"$SYS._INBOX.N1." SYSTEM_COUNTS_INBOX, 0},
+                {"$SYS._INBOX." PEER_1 "." SYSTEM_COUNTS_INBOX, 1}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        uint8_t bytes[sizeof(struct mail_system_request) + 256];
+        struct mail_system_request mail = {.kind = MAIL_SYSTEM_REQUEST,
+                                           .reply_count = (uint32_t)strlen(rows[i].inbox)};
+        while (strcmp(system_service_of(mail.number)->name, "$SYS.REQ.ACCOUNT.PING.STATZ") != 0)
+            mail.number++;
+        memcpy(bytes, &mail, sizeof mail);
+        memcpy(bytes + sizeof mail, rows[i].inbox, mail.reply_count);
+        system_mail_request(control, bytes);
+        cr_expect_eq(control->system.waiting_count, rows[i].waiting, "%s", rows[i].inbox);
+    }
 }
 
 /* ---- the end ---- */
