@@ -68,6 +68,7 @@ static void add_varz(struct control *control, struct monitor_task *task)
     struct monitor_traffic all = monitor_traffic(sum);
     struct monitor_process process = monitor_process(control);
     struct monitor_sums sums = monitor_sums(control, task);
+    uint64_t subscriptions = sum->subscriptions + sum->remote_subscriptions + control->desk.listener_count;
     int64_t start_ms = (control->monitor.start_ns + control->monitor.wall_minus_ns) / NS_PER_MS;
     const struct metric rows[] = {
         {"gnatsd_varz_auth_timeout", (double)control->snapshot->options->security.timeout_ns / 1e9},
@@ -100,14 +101,14 @@ static void add_varz(struct control *control, struct monitor_task *task)
         {"gnatsd_varz_stale_connections", (double)sums.stale_connections},
         {"gnatsd_varz_stalled_clients", (double)sums.stalls},
         {"gnatsd_varz_start", (double)start_ms},
-        {"gnatsd_varz_subscriptions", (double)(sum->subscriptions + sum->remote_subscriptions)},
+        {"gnatsd_varz_subscriptions", (double)subscriptions},
         {"gnatsd_varz_total_connections", (double)control->accepted_count},
         {"gnatsd_varz_write_deadline", (double)net->write_deadline_ns},
         /* The exporter's sense: 0 is well. */
         {"gnatsd_healthz_status", 0},
         {"gnatsd_healthz_js_enabled_only_status", 0},
         {"gnatsd_healthz_js_server_only_status", 0},
-        {"gnatsd_subsz_num_subscriptions", (double)(sum->subscriptions + sum->remote_subscriptions)},
+        {"gnatsd_subsz_num_subscriptions", (double)subscriptions},
         {"gnatsd_subsz_num_inserts", (double)sum->inserts},
         {"gnatsd_subsz_num_removes", (double)sum->removes},
     };
