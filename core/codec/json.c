@@ -26,6 +26,7 @@ static bool object_walk(struct walk *walk, const struct json_shape *shape, void 
 static bool member_walk(struct walk *walk, const struct json_shape *shape, void *into);
 static bool value_store(struct walk *walk, const struct json_field *field, void *into);
 static bool texts_take(struct walk *walk, struct bytes *texts);
+static bool array_take(struct walk *walk, struct bytes *array);
 static bool value_skip(struct walk *walk);
 static bool scalar_skip(struct walk *walk);
 static bool key_skip(struct walk *walk);
@@ -57,6 +58,21 @@ enum err json_read(struct json_document *document, struct bytes text, const stru
         return ERR_OK;
     json_close(document);
     return ERR_INVALID;
+}
+
+bool json_array_next(struct bytes *array, struct bytes *element)
+{
+    struct json_document nothing = {0}; /* strings are skipped */
+    if (array->count == 0)
+        return false;
+    struct walk walk = {.at = array->data, .end = array->data + array->count, .document = &nothing};
+    (void)walk_peek(&walk);
+    const uint8_t *start = walk.at;
+    bool good = value_skip(&walk);
+    *element = bytes_of(start, (size_t)(walk.at - start));
+    (void)walk_take(&walk, ',');
+    *array = bytes_of(walk.at, (size_t)(walk.end - walk.at));
+    return good;
 }
 
 void json_close(struct json_document *document)
@@ -156,6 +172,8 @@ static bool value_store(struct walk *walk, const struct json_field *field, void 
         return texts_take(walk, (struct bytes *)(void *)target);
     case JSON_KIND_OBJECT:
         return object_walk(walk, field->shape, target);
+    case JSON_KIND_ARRAY:
+        return array_take(walk, (struct bytes *)(void *)target);
     }
     return false;
 }
@@ -181,6 +199,18 @@ static bool texts_take(struct walk *walk, struct bytes *texts)
     }
     if (texts != NULL)
         *texts = bytes_of(walk->document->text + start, walk->document->count - start);
+    return true;
+}
+
+/* What is between the brackets. */
+static bool array_take(struct walk *walk, struct bytes *array)
+{
+    if (walk_peek(walk) != '[')
+        return false;
+    const uint8_t *start = walk->at;
+    if (!value_skip(walk))
+        return false;
+    *array = bytes_of(start + 1, (size_t)(walk->at - start) - 2);
     return true;
 }
 

@@ -20,6 +20,7 @@ enum json_kind {
     JSON_KIND_TEXTS_CHECKED, /* an array of strings: its form is checked, nothing is stored */
     JSON_KIND_TEXTS,         /* struct bytes: the strings of an array, a zero byte behind each */
     JSON_KIND_OBJECT,        /* an object with a shape of its own, in the struct at `offset` */
+    JSON_KIND_ARRAY,         /* struct bytes: what is between the brackets, for json_array_next() */
 };
 
 struct json_shape;
@@ -48,6 +49,10 @@ struct json_document {
  */
 MUST_USE enum err json_read(struct json_document *document, struct bytes text, const struct json_shape *shape,
                             void *into);
+
+/* The next element's text, which `array` then goes behind: for JSON_KIND_ARRAY, whose form was checked.
+ * False: there is none. Owner: both point into what json_read() was given. Thread: any. */
+MUST_USE bool json_array_next(struct bytes *array, struct bytes *element);
 
 /* Wipes and frees; legal when closed. */
 void json_close(struct json_document *document);

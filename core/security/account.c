@@ -252,6 +252,19 @@ struct security_account *security_account_find(const struct security_accounts *a
     return NULL;
 }
 
+const struct security_account *security_account_find_next(const struct security_accounts *accounts,
+                                                          struct bytes name, uint32_t *at)
+{
+    for (uint32_t i = 0; i < accounts->count; i++) {
+        uint32_t place = (*at + i) % accounts->count;
+        if (!bytes_equal(accounts->all[place]->name, name))
+            continue;
+        *at = place + 1;
+        return accounts->all[place];
+    }
+    return NULL;
+}
+
 const struct security_account *security_account_of(const struct security_accounts *accounts,
                                                    const struct security_user *user)
 {

@@ -134,6 +134,11 @@ MUST_USE enum err security_accounts_inherit(struct security_accounts *accounts,
 /* By name, or NULL. Cost: linear; not for the hot path. */
 struct security_account *security_account_find(const struct security_accounts *accounts, struct bytes name);
 
+/* The same for names that mostly are in the order of the accounts: looks first behind *at, where the last one
+ * was found; 0 at first. Cost: all accounts' names once for all of them, for one out of order likewise. */
+const struct security_account *security_account_find_next(const struct security_accounts *accounts,
+                                                          struct bytes name, uint32_t *at);
+
 /* What an account imports of the system account by that local subject, or NULL. Cost: one comparison for any
  * other subject. */
 const struct service_import *security_account_system_import(const struct security_account *account,

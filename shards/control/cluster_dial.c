@@ -126,12 +126,9 @@ static void failed(struct control *control, struct dial *dial)
 
 static void report(struct control *control, struct dial *dial, const char *why)
 {
-    enum log_level level = LOG_DEBUG;
-    const struct server_options *options = control->snapshot->options;
-    int64_t every = dial->was_connected ? options->reconnect_error_reports : options->connect_error_reports;
-    if (dial->attempts == 1 || (every > 0 && dial->attempts % (uint64_t)every == 0))
-        level = LOG_ERROR;
-    log_line(control->log, level, "Error trying to connect to route (attempt %llu): dial tcp %s:%u: %s",
+    bool reported = dial_reported(control->snapshot->options, dial->was_connected, dial->attempts);
+    log_line(control->log, reported ? LOG_ERROR : LOG_DEBUG,
+             "Error trying to connect to route (attempt %llu): dial tcp %s:%u: %s",
              (unsigned long long)dial->attempts, dial->url.host, dial->url.port, why);
 }
 

@@ -3,6 +3,7 @@
 
 #include "core/base/errno_text.h"
 #include "net/route_info.h"
+#include "shards/options.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -58,6 +59,12 @@ void dial_failure_text(int error, char *why, size_t why_bytes)
     if (text.text[0] >= 'A' && text.text[0] <= 'Z')
         text.text[0] = (char)(text.text[0] | 0x20); /* as Go has it */
     snprintf(why, why_bytes, "connect: %s", text.text);
+}
+
+bool dial_reported(const struct server_options *options, bool was_connected, uint64_t attempts)
+{
+    int64_t every = was_connected ? options->reconnect_error_reports : options->connect_error_reports;
+    return attempts == 1 || (every > 0 && attempts % (uint64_t)every == 0);
 }
 
 bool dial_host_is_address(const char *host)

@@ -8,6 +8,8 @@
 
 #include <sys/socket.h>
 
+struct server_options;
+
 union dial_address {
     struct sockaddr any;
     struct sockaddr_storage storage;
@@ -19,6 +21,10 @@ bool dial_address_choose(struct random *random, struct bytes addresses, uint16_t
 
 /* Why a connect has failed, in Go's words. */
 void dial_failure_text(int error, char *why, size_t why_bytes);
+
+/* Whether that attempt, from 1 on, is worth a line that everybody sees: the first, and then each n-th, by an
+ * option of its own where the other server was there once. */
+bool dial_reported(const struct server_options *options, bool was_connected, uint64_t attempts);
 
 /* Whether a host is written as an address. */
 bool dial_host_is_address(const char *host);

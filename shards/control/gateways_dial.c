@@ -99,10 +99,7 @@ static void round_failed(struct control *control, struct gateway_cluster *cluste
 
 static bool reported(const struct control *control, const struct gateway_cluster *cluster)
 {
-    const struct server_options *options = control->snapshot->options;
-    int64_t every =
-        cluster->was_connected ? options->reconnect_error_reports : options->connect_error_reports;
-    return cluster->attempts == 1 || (every > 0 && cluster->attempts % (uint64_t)every == 0);
+    return dial_reported(control->snapshot->options, cluster->was_connected, cluster->attempts);
 }
 
 static void where(const struct gateway_cluster *cluster, char *out, size_t out_bytes)

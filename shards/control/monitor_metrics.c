@@ -1,6 +1,7 @@
 /* shards/control/monitor_metrics.c - /metrics: the text format of Prometheus 0.0.4. First what the NATS
  * exporter derives, by its names (monitor_metrics_exporter.c, monitor_metrics_gateways.c,
- * monitor_metrics_routes.c, there with Myelin's own of routes), then the figures of each shard. */
+ * monitor_metrics_routes.c, there with Myelin's own of routes), then the figures of each shard. In the flow:
+ * metrics_told() -> metrics_step(), until the accounts are told, then all else. */
 #include "shards/control/monitor_metrics.h"
 
 #include "core/base/clock.h"
@@ -177,6 +178,15 @@ void metrics_told(struct control *control, struct monitor_task *task)
                  MYELIN_VERSION, MYELIN_NATS_VERSION, control->server_id);
     json_output_add(out, bytes_of(line, (size_t)count));
     metrics_add_exported(control, task);
+    task->step_wanted = true;
+}
+
+/* Accounts, as long as there are some; then all else. */
+void metrics_step(struct control *control, struct monitor_task *task)
+{
+    metrics_add_accounts(control, task);
+    if (task->step_wanted)
+        return;
     metrics_add_gateways(control, task);
     metrics_add_routes(control, task);
     add_shards(control, task);

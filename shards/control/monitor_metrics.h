@@ -23,8 +23,10 @@ void metrics_value(struct json_output *out, double value);
 struct bytes metrics_escaped(struct bytes value, char out[METRICS_ESCAPED_BYTES]);
 
 /* What the NATS exporter makes of /varz, /connz, /subsz, /routez, /leafz, /healthz, /accountz and /accstatz;
- * what of /gatewayz: nothing where there are no gateways. */
+ * what of /gatewayz: nothing where there are no gateways. Of accounts by themselves it is much: some accounts
+ * of one metric at a time, and step_wanted for more; `account_next` and `metrics_row` are 0 at first. */
 void metrics_add_exported(struct control *control, struct monitor_task *task);
+void metrics_add_accounts(struct control *control, struct monitor_task *task);
 void metrics_add_gateways(struct control *control, struct monitor_task *task);
 
 /* Of each route in task->routes what the exporter makes of it, and our own; nothing where there are none. */

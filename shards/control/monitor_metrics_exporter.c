@@ -9,7 +9,10 @@
 
 #include <stdio.h>
 
-enum { LIST_LIMIT = 1024 /* what /connz and /subsz are cut at when nothing is said */ };
+enum {
+    LIST_LIMIT = 1024, /* what /connz and /subsz are cut at when nothing is said */
+    ACCOUNTS_PER_STEP = 1024,
+};
 
 /* name{server_id="..."} value */
 static void sample(struct control *control, struct json_output *out, const char *name, double value)
@@ -68,6 +71,7 @@ static void add_varz(struct control *control, struct monitor_task *task)
     struct monitor_traffic all = monitor_traffic(sum);
     struct monitor_process process = monitor_process(control);
     struct monitor_sums sums = monitor_sums(control, task);
+    uint64_t subscriptions = sum->subscriptions + sum->remote_subscriptions + control->desk.listener_count;
     int64_t start_ms = (control->monitor.start_ns + control->monitor.wall_minus_ns) / NS_PER_MS;
     const struct metric rows[] = {
         {"gnatsd_varz_auth_timeout", (double)control->snapshot->options->security.timeout_ns / 1e9},
@@ -100,14 +104,14 @@ static void add_varz(struct control *control, struct monitor_task *task)
         {"gnatsd_varz_stale_connections", (double)sums.stale_connections},
         {"gnatsd_varz_stalled_clients", (double)sums.stalls},
         {"gnatsd_varz_start", (double)start_ms},
-        {"gnatsd_varz_subscriptions", (double)(sum->subscriptions + sum->remote_subscriptions)},
+        {"gnatsd_varz_subscriptions", (double)subscriptions},
         {"gnatsd_varz_total_connections", (double)control->accepted_count},
         {"gnatsd_varz_write_deadline", (double)net->write_deadline_ns},
         /* The exporter's sense: 0 is well. */
         {"gnatsd_healthz_status", 0},
         {"gnatsd_healthz_js_enabled_only_status", 0},
         {"gnatsd_healthz_js_server_only_status", 0},
-        {"gnatsd_subsz_num_subscriptions", (double)(sum->subscriptions + sum->remote_subscriptions)},
+        {"gnatsd_subsz_num_subscriptions", (double)subscriptions},
         {"gnatsd_subsz_num_inserts", (double)sum->inserts},
         {"gnatsd_subsz_num_removes", (double)sum->removes},
     };
@@ -351,21 +355,27 @@ static void add_account(struct control *control, struct json_output *out, const 
     metrics_value(out, value);
 }
 
-static void add_accounts(struct control *control, struct monitor_task *task)
+void metrics_add_accounts(struct control *control, struct monitor_task *task)
 {
     const struct security_accounts *accounts = &control->snapshot->options->security.accounts;
-    for (size_t row = 0; row < COUNT_OF(account_rows); row++) {
-        const char *name = account_rows[row].name;
-        metrics_family(&task->document, name, "gauge", strchr(name, '_') + 1);
-        for (uint32_t i = 0; i < accounts->count; i++) {
-            char escaped[METRICS_ESCAPED_BYTES];
-            const struct security_account *account = accounts->all[i];
-            struct report_account figures = monitor_account(task, account->id);
-            uint64_t value = account_value(&figures, account_rows[row].which, account == accounts->system);
-            add_account(control, &task->document, &account_rows[row], metrics_escaped(account->name, escaped),
-                        (double)value);
-        }
+    const struct account_row *row = &account_rows[task->metrics_row];
+    bool constant = row->which <= ACCOUNT_SYSTEM;
+    if (task->account_next == 0)
+        metrics_family(&task->document, row->name, "gauge", strchr(row->name, '_') + 1);
+    for (int i = 0; i < ACCOUNTS_PER_STEP && task->account_next < accounts->count; i++) {
+        char escaped[METRICS_ESCAPED_BYTES];
+        const struct security_account *account = accounts->all[task->account_next++];
+        struct report_account figures = {0};
+        if (!constant)
+            figures = monitor_account(task, account->id);
+        uint64_t value = account_value(&figures, row->which, account == accounts->system);
+        add_account(control, &task->document, row, metrics_escaped(account->name, escaped), (double)value);
     }
+    if (task->account_next >= accounts->count) {
+        task->account_next = 0;
+        task->metrics_row++;
+    }
+    task->step_wanted = task->metrics_row < COUNT_OF(account_rows) && !task->document.failed;
 }
 
 void metrics_add_exported(struct control *control, struct monitor_task *task)
@@ -377,5 +387,4 @@ void metrics_add_exported(struct control *control, struct monitor_task *task)
     add_texts(control, &task->document);
     add_jetstream(control, &task->document);
     add_requests(control, task);
-    add_accounts(control, task);
 }

@@ -158,31 +158,40 @@ static const struct {
     {"myelin_streaming_raft_refused_messages_total", "counter", "Messages that found no room.", refused_of},
 };
 
+/* Of the groups that run: one that is being founded has nothing to tell. How many. */
+static uint32_t collect_groups(const struct control *control, struct group_figures *groups, uint32_t count)
+{
+    uint32_t told = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct replica *replica = service_replica(control, i);
+        struct group_figures *group = &groups[told];
+        if (replica == NULL || !replica_raft_status(replica, &group->status))
+            continue;
+        group->peers = replica_peers_figures(replica);
+        group->channel_count = streaming_figures(service_machine(control, i)).channel_count;
+        if (count > 1)
+            snprintf(group->label, sizeof group->label, ",group=\"%u\"", i);
+        told++;
+    }
+    return told;
+}
+
 static void add_replicas(struct control *control, struct json_output *out)
 {
     uint32_t count = service_group_count(control);
     struct group_figures *groups = memory_new(count * sizeof *groups);
     char line[METRICS_LINE_BYTES];
-    bool all = groups != NULL && service_replica(control, 0) != NULL;
-    for (uint32_t i = 0; i < count && all; i++) {
-        const struct replica *replica = service_replica(control, i);
-        all = replica_raft_status(replica, &groups[i].status);
-        groups[i].peers = replica_peers_figures(replica);
-        groups[i].channel_count = streaming_figures(service_machine(control, i)).channel_count;
-        if (count > 1)
-            snprintf(groups[i].label, sizeof groups[i].label, ",group=\"%u\"", i);
-    }
-    for (size_t row = 0; row < COUNT_OF(replica_rows) && all; row++) {
+    uint32_t told = groups == NULL ? 0 : collect_groups(control, groups, count);
+    for (size_t row = 0; row < COUNT_OF(replica_rows) && told > 0; row++) {
         metrics_family(out, replica_rows[row].name, replica_rows[row].type, replica_rows[row].help);
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < told; i++) {
             int bytes = snprintf(line, sizeof line, "%s{server=\"%s\"%s}", replica_rows[row].name,
                                  control->server_id, groups[i].label);
             json_output_add(out, bytes_of(line, (size_t)bytes));
             metrics_value(out, (double)replica_rows[row].of(&groups[i]));
         }
     }
-    if (all)
-        add_lag(control, out, groups, count);
+    add_lag(control, out, groups, told);
     memory_free(groups);
 }
 

@@ -75,6 +75,7 @@ static const struct monitor_endpoint endpoints[] = {
      .begin = monitor_figures_ask,
      .page = metrics_page,
      .told = metrics_told,
+     .step = metrics_step,
      .close = gatewayz_close},
 };
 _Static_assert(COUNT_OF(endpoints) <= MONITOR_ENDPOINTS_MAX, "each has a counter");

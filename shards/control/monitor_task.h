@@ -127,7 +127,9 @@ struct monitor_task {
     uint32_t asked;              /* shards that have not answered */
     struct report_cursor cursor; /* for the shard that is asked next, where they are asked in turn */
     uint32_t shard_next;
-    uint32_t account_next; /* where accounts are walked through in steps */
+    uint32_t account_next;  /* where accounts are walked through in steps */
+    uint32_t metrics_row;   /* and figures of each: which of them */
+    uint32_t account_found; /* for security_account_find_next() */
     struct monitor_figures figures;
     struct monitor_routes routes;
     struct report_totals totals;
@@ -237,6 +239,7 @@ void varz_told(struct control *control, struct monitor_task *task);
 void metrics_page(struct control *control, struct monitor_task *task, uint32_t from,
                   struct mail_report *mail);
 void metrics_told(struct control *control, struct monitor_task *task);
+void metrics_step(struct control *control, struct monitor_task *task);
 void connz_begin(struct control *control, struct monitor_task *task);
 void connz_page(struct control *control, struct monitor_task *task, uint32_t from, struct mail_report *mail);
 void connz_told(struct control *control, struct monitor_task *task);

@@ -155,11 +155,12 @@ void system_mail_request(struct control *control, const uint8_t *bytes)
         return;
     }
     size_t count = (size_t)mail.subject_count + mail.reply_count + mail.total_bytes;
-    bool room = system->waiting_count < SYSTEM_WAITING_MAX &&
+    const uint8_t *from = mail.block != NULL ? mail.block->bytes : bytes + sizeof mail;
+    bool own = system_counts_inbox(control, bytes_of(from + mail.subject_count, mail.reply_count));
+    bool room = !own && system->waiting_count < SYSTEM_WAITING_MAX &&
                 system->waiting_bytes + count <= SYSTEM_WAITING_BYTES_MAX;
     struct system_request *request = room ? memory_new(sizeof *request + count) : NULL;
     if (request != NULL) {
-        const uint8_t *from = mail.block != NULL ? mail.block->bytes : bytes + sizeof mail;
         uint8_t *to = (uint8_t *)(request + 1);
         to = keep(to, &request->subject, &from, mail.subject_count);
         to = keep(to, &request->reply, &from, mail.reply_count);

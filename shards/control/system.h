@@ -35,8 +35,13 @@ enum {
     SYSTEM_ID_BYTES = 56,
 };
 
-/* Where others answer how many clients an account has, below the server's own inbox. */
-#define SYSTEM_COUNTS_INBOX "CONNS"
+/* What is to be said again every 30 s, a server's heartbeat or its count of clients, is not true any more
+ * when it was missed five times. */
+#define SYSTEM_LOST_NS (150 * NS_PER_SECOND)
+
+/* Where others answer how many clients accounts have, below the server's own inbox. Two tokens, because what
+ * is one is the number of a question of system_subscribers.c. */
+#define SYSTEM_COUNTS_INBOX "CONNS.ALL"
 
 /* One that waits to be worked on, or is. Its texts follow it in memory. */
 struct system_request {
@@ -53,11 +58,17 @@ struct system_request {
     size_t listed_count;
 };
 
+/* An account's clients on another server, as that told. */
+struct system_peer_count {
+    int64_t heard_ns;
+    uint32_t clients;
+};
+
 /* Another server, by what it publishes. */
 struct system_peer {
     char id[SYSTEM_ID_BYTES];
     int64_t heard_ns;
-    uint32_t *clients; /* by account's id, as it told: system_counts.c; owned, NULL: it told none */
+    struct system_peer_count *counts; /* by account's id: system_counts.c; owned, NULL: it told none */
     uint32_t account_capacity;
 };
 
@@ -83,7 +94,8 @@ struct system {
     int64_t statsz_sent_ns;    /* when it was broadcast last */
     struct system_peer *peers; /* owned, SYSTEM_PEERS_MAX; NULL: none was heard of yet */
     uint32_t peer_count;
-    uint8_t *changed; /* by account's id, whether its clients have: system_events.c; owned */
+    uint32_t expire_next; /* of the peers, whose counts are looked at next */
+    uint8_t *changed;     /* by account's id, what is to be told of it: system_events.c; owned */
     uint32_t account_capacity;
     struct system_elsewhere *elsewhere; /* by account's id; owned */
     uint32_t elsewhere_capacity;
@@ -175,10 +187,15 @@ struct system_peer *system_peer_find(struct system *system, struct bytes id);
 
 /* ---- clients of accounts on other servers (system_counts.c) ---- */
 
-/* What another server says of one account: an event, or the answer to system_counts_ask(). */
+/* What another server says of one account: an event; of several: the answer to system_counts_ask(). */
 void system_counts_take(struct control *control, const struct system_request *request);
+void system_counts_take_all(struct control *control, const struct system_request *request);
+/* Whether that is where answers to it go: this server hears its own question, and has nothing to add. */
+bool system_counts_inbox(const struct control *control, struct bytes reply);
 /* Asks all servers for the accounts that have a limit, if a server is new. */
 void system_counts_ask(struct control *control);
+/* What was not said again does not count any more. */
+void system_counts_expire(struct control *control);
 /* That server is gone, and so are its clients. */
 void system_counts_forget(struct control *control, struct system_peer *peer);
 /* Limits may be new: tells the shards what they need to know now. */

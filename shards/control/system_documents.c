@@ -12,6 +12,8 @@
 
 #include <stdio.h>
 
+enum { STATZ_PER_STEP = 32 }; /* accounts, or names: one out of order is looked for among all */
+
 /* ---- STATSZ ---- */
 
 static void put_data(struct json_output *document, const char *key, uint64_t messages, uint64_t bytes)
@@ -223,45 +225,55 @@ static void info_told(struct control *control, struct monitor_task *task)
 const struct monitor_endpoint system_endpoint_info = {
     .begin = accountz_begin, .page = monitor_figures_page, .told = info_told};
 
-static bool asked_for(const struct system_request *request, struct bytes name)
+static void put_statz(struct monitor_task *task, const struct security_account *account)
 {
-    if (request->account.count > 0)
-        return bytes_equal(request->account, name);
-    if (request->listed == NULL)
-        return true;
-    for (size_t at = 0; at < request->listed_count;) {
-        struct bytes one = text(request->listed + at);
-        if (bytes_equal(one, name))
-            return true;
-        at += one.count + 1;
-    }
-    return false;
+    struct report_account figures = monitor_account(task, account->id);
+    if (figures.clients == 0 && !task->unused)
+        return;
+    json_put_object(&task->document, NULL);
+    monitor_put_account_figures(&task->document, account, &figures);
+    json_put_object_end(&task->document);
+    task->silent = false;
 }
 
 static void statz_told(struct control *control, struct monitor_task *task)
 {
-    const struct security_accounts *accounts = accounts_of(control);
-    struct json_output *document = &task->document;
     task->silent = true;
-    json_put_object(document, NULL);
-    monitor_put_now(document, control);
-    json_put_array(document, "account_statz");
-    for (uint32_t i = 0; i < accounts->count; i++) {
-        struct report_account figures = monitor_account(task, accounts->all[i]->id);
-        if (!asked_for(task->request, accounts->all[i]->name) || (figures.clients == 0 && !task->unused))
-            continue;
-        json_put_object(document, NULL);
-        monitor_put_account_figures(document, accounts->all[i], &figures);
-        json_put_object_end(document);
-        task->silent = false;
+    json_put_object(&task->document, NULL);
+    monitor_put_now(&task->document, control);
+    json_put_array(&task->document, "account_statz");
+    task->step_wanted = true;
+}
+
+/* Those that are asked for, in that order, or all; account_next is a place in the list of the names, or in
+ * that of the accounts. */
+static void statz_step(struct control *control, struct monitor_task *task)
+{
+    const struct security_accounts *accounts = accounts_of(control);
+    const struct system_request *request = task->request;
+    bool one = request->account.count > 0, listed = !one && request->listed != NULL;
+    size_t count = one ? 1 : listed ? request->listed_count : accounts->count;
+    for (int i = 0; i < STATZ_PER_STEP && task->account_next < count && !task->document.failed; i++) {
+        struct bytes name = one ? request->account : TEXT("");
+        if (listed)
+            name = text(request->listed + task->account_next);
+        const struct security_account *account =
+            one || listed ? security_account_find_next(accounts, name, &task->account_found)
+                          : accounts->all[task->account_next];
+        if (account != NULL)
+            put_statz(task, account);
+        task->account_next += listed ? (uint32_t)name.count + 1 : 1;
     }
-    json_put_array_end(document);
-    json_put_object_end(document);
-    task->done = true;
+    task->step_wanted = task->account_next < count && !task->document.failed;
+    task->done = !task->step_wanted;
+    if (!task->done)
+        return;
+    json_put_array_end(&task->document);
+    json_put_object_end(&task->document);
 }
 
 const struct monitor_endpoint system_endpoint_statz = {
-    .begin = accstatz_begin, .page = monitor_figures_page, .told = statz_told};
+    .begin = accstatz_begin, .page = monitor_figures_page, .told = statz_told, .step = statz_step};
 
 static void conns_told(struct control *control, struct monitor_task *task)
 {

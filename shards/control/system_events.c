@@ -18,10 +18,13 @@ enum {
     SUBJECT_BYTES = 1024,
     LOOKED_PER_STEP = 4096, /* accounts; a step takes a fraction of a millisecond */
     SAID_PER_STEP = 32,
-    CHANGE_NOTED = 1, /* of an account, in system.changed */
+    /* Of an account, in system.changed: */
+    CHANGE_NOTED = 1,
     CHANGE_COLLECTED = 2,
+    ZERO_OWED = 4, /* times as many as heartbeats are to tell that it has no clients any more */
+    ZEROS_OWED = 2 * ZERO_OWED,
+    ZEROS_MASK = 3 * ZERO_OWED,
 };
-#define PEER_LOST_NS (150 * NS_PER_SECOND)
 #define STATSZ_REST_NS NS_PER_SECOND /* between two broadcasts that other servers caused */
 
 /* ---- the head of an event ---- */
@@ -186,21 +189,36 @@ void system_account_say(struct control *control, struct monitor_task *task,
     }
 }
 
+/* What is to be told of that account, zeros at first. NULL: memory is out. */
+static uint8_t *change_of(struct system *system, uint32_t id)
+{
+    if (id >= system->account_capacity) {
+        uint32_t capacity = (id + 1) * 2;
+        uint8_t *changed = memory_grow(system->changed, capacity);
+        if (changed == NULL)
+            return NULL;
+        memset(changed + system->account_capacity, 0, capacity - system->account_capacity);
+        system->changed = changed;
+        system->account_capacity = capacity;
+    }
+    return &system->changed[id];
+}
+
+static void owe_zeros(uint8_t *change)
+{
+    *change = (uint8_t)((*change & ~ZEROS_MASK) | ZEROS_OWED);
+}
+
 void system_mail_account(struct control *control, const uint8_t *bytes)
 {
     struct system *system = &control->system;
     struct mail_system_account mail;
     memcpy(&mail, bytes, sizeof mail);
-    if (mail.account >= system->account_capacity) {
-        uint32_t capacity = (mail.account + 1) * 2;
-        uint8_t *changed = memory_grow(system->changed, capacity);
-        if (changed == NULL)
-            return; /* the heartbeat will say it */
-        memset(changed + system->account_capacity, 0, capacity - system->account_capacity);
-        system->changed = changed;
-        system->account_capacity = capacity;
-    }
-    system->changed[mail.account] |= CHANGE_NOTED;
+    uint8_t *change = change_of(system, mail.account);
+    if (change == NULL)
+        return; /* the heartbeat will say it */
+    *change |= CHANGE_NOTED;
+    owe_zeros(change);
     if (!system->changes_asked)
         system_ask_itself(control, system_service_named(SYSTEM_OWN_CHANGES));
     system->changes_asked = true;
@@ -213,10 +231,28 @@ static void changes_begin(struct control *control, struct monitor_task *task)
     struct system *system = &control->system;
     for (uint32_t id = 0; id < system->account_capacity; id++) {
         if (system->changed[id] & CHANGE_NOTED)
-            system->changed[id] = CHANGE_COLLECTED;
+            system->changed[id] = (uint8_t)((system->changed[id] & ~CHANGE_NOTED) | CHANGE_COLLECTED);
     }
     system->changes_asked = false;
     monitor_figures_ask(control, task);
+}
+
+/* Whether a heartbeat tells of an account: as long as it has clients, and then that it has none twice more.
+ * An event may be lost, and a server that missed the zero would go on counting. Without memory it is the
+ * change alone that says so. */
+static bool heartbeat_due(struct system *system, uint32_t id, uint64_t clients)
+{
+    uint8_t *change = clients > 0                     ? change_of(system, id)
+                      : id < system->account_capacity ? &system->changed[id]
+                                                      : NULL;
+    if (clients > 0 && change != NULL)
+        owe_zeros(change);
+    if (clients > 0)
+        return true;
+    if (change == NULL || (*change & ZEROS_MASK) == 0)
+        return false;
+    *change = (uint8_t)(*change - ZERO_OWED);
+    return true;
 }
 
 /* The figures are in: those of an account are true for all changes that were noted before they were asked
@@ -226,7 +262,8 @@ static bool due(struct control *control, const struct monitor_task *task,
 {
     struct system *system = &control->system;
     if (task->endpoint == &system_endpoint_own_accounts)
-        return account->id != 0 && monitor_account(task, account->id).clients > 0;
+        return account->id != 0 &&
+               heartbeat_due(system, account->id, monitor_account(task, account->id).clients);
     bool changed =
         account->id < system->account_capacity && (system->changed[account->id] & CHANGE_COLLECTED);
     if (changed)
@@ -353,9 +390,10 @@ void system_peers_forget(struct control *control)
 {
     struct system *system = &control->system;
     for (uint32_t i = system->peer_count; i > 0; i--) {
-        if (control->now_ns - system->peers[i - 1].heard_ns > PEER_LOST_NS)
+        if (control->now_ns - system->peers[i - 1].heard_ns > SYSTEM_LOST_NS)
             peer_forget(control, &system->peers[i - 1]);
     }
+    system_counts_expire(control);
 }
 
 uint32_t system_active_servers(const struct control *control)

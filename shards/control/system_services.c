@@ -88,10 +88,7 @@ static const struct system_service services[] = {
      .places = SYSTEM_AT_PEERS,
      .take = system_counts_take,
      .at_once = true},
-    {.name = SYSTEM_COUNTS_INBOX ".*",
-     .places = SYSTEM_AT_INBOX,
-     .take = system_counts_take,
-     .at_once = true},
+    {.name = SYSTEM_COUNTS_INBOX, .places = SYSTEM_AT_INBOX, .take = system_counts_take_all, .at_once = true},
 };
 
 /* What the server asks itself; nobody is answered. */

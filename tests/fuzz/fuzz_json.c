@@ -1,13 +1,29 @@
-/* Any bytes as CONNECT: the JSON reader, the merging, and the copy for traces. Beside not crashing: a refused
- * CONNECT changes nothing, and forgetting leaves no secret. */
+/* Any bytes as CONNECT: the JSON reader, the merging, and the copy for traces; an array's elements. Beside
+ * not crashing: a refused CONNECT changes nothing, and forgetting leaves no secret. */
 #include "core/base/check.h"
 #include "core/base/memory.h"
+#include "core/codec/json.h"
 #include "net/connect.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* The elements of an array that is the value of "list": all of good form. */
+static void elements(struct bytes json)
+{
+    static const struct json_field field = {"list", JSON_KIND_ARRAY, 0, NULL};
+    static const struct json_shape shape = {&field, 1};
+    struct json_document document = {0};
+    struct bytes array = {0}, element;
+    if (json_read(&document, json, &shape, &array) == ERR_OK) {
+        while (json_array_next(&array, &element))
+            ASSERT(element.count > 0 && (element.data[0] != '{' || json_valid(element)));
+        ASSERT(array.count == 0);
+    }
+    json_close(&document);
+}
 
 static void redact(struct bytes json)
 {
@@ -43,5 +59,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ASSERT(connect_credentials(&options).pass.count == 0);
     connect_close(&options);
     redact(json);
+    elements(json);
     return 0;
 }

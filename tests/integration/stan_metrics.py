@@ -22,3 +22,9 @@ def wrong(text, serverz, client_id):
     if len(info) != 1 or 'cluster_id="test-cluster"' not in info[0]:
         found.append(("nss_server_info", info, "one"))
     return found
+
+
+def subscriptions(text):
+    """All subscriptions, the service's own too: as /varz and /subsz tell them."""
+    return [float(value) for name in ("varz_subscriptions", "subsz_num_subscriptions")
+            for value in re.findall(r"^gnatsd_%s{.*} (.*)$" % name, text, re.M)]

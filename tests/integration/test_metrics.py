@@ -3,6 +3,7 @@
 
 A server with one shard does a known piece of work; then its figures are what that work was.
 """
+import re
 import sys
 
 import exporter
@@ -125,10 +126,34 @@ def check_own(program):
     return found
 
 
+def check_accounts(program, count=1500):
+    """More accounts than are told of in one step: each is there once in each metric of accounts, which begins once."""
+    names = ["T%d" % i for i in range(count)]
+    server = Server(program, ENGINE + "accounts { %s }\n" % ", ".join(name + " {}" for name in names), ("--shards", "1"))
+    lines = server.get("/metrics")[2].decode().splitlines()
+    server.stop()
+    found, told, current = [], {}, None
+    for line in lines:
+        if line.startswith("# TYPE "):
+            current = line.split()[2]
+            if current in told:
+                found.append("accounts: %s begins twice" % current)
+            told[current] = []
+        elif not line.startswith("#"):
+            account = re.search(r'account_name="(\w*)"', line)
+            told[current] += [account[1]] if account and line.startswith(current + "{") else []
+    of_accounts = [name for name in told if name.startswith(("gnatsd_accstatz_", "gnatsd_accountz_"))]
+    found += ["accounts: %s has %d" % (name, len(told[name])) for name in of_accounts
+              if [account for account in told[name] if account.startswith("T")] != names]
+    if len(of_accounts) != 24 or not lines[-1] or "myelin_shard_connections" not in told:
+        found.append("accounts: %d metrics of them, then %r" % (len(of_accounts), lines[-1:]))
+    return found
+
+
 def main():
     failed = 0
     for what, check in (("cached matches", check_matches), ("a shard's figures", check_engine),
-                        ("the server's own subscriptions", check_own)):
+                        ("the server's own subscriptions", check_own), ("many accounts", check_accounts)):
         found = check(sys.argv[1])
         print("metrics: %s: %s" % (what, "as expected" if not found else "%d differences" % len(found)))
         for line in found:

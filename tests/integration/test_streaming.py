@@ -765,8 +765,11 @@ def monitoring_tells_what_there_is(scene):
     equal(sorted((s["is_offline"], s["is_durable"]) for s in bar), [(False, True), (True, True)], "offline durables")
     equal(fetch(scene, "/streaming/channelsz?channel=no"), (404, "Channel no not found\n"), "no channel")
     equal(fetch(scene, "/streaming/clientsz?client=no"), (404, "Client no not found\n"), "no client")
-    true(fetch(scene, "/subsz")[1]["num_subscriptions"] >= 7, "the service's own subscriptions")
+    own = fetch(scene, "/subsz")[1]["num_subscriptions"]
+    true(own >= 7, "the service's own subscriptions")
     if Under.myelin():
+        equal(fetch(scene, "/varz")[1]["subscriptions"], own, "the same in varz")
+        equal(stan_metrics.subscriptions(fetch_text(scene, "/metrics")[2]), [own, own], "the same in metrics")
         equal(stan_metrics.wrong(fetch_text(scene, "/metrics")[2], server, client.client_id), [], "metrics")
 
 

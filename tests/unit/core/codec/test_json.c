@@ -16,6 +16,7 @@ struct sample {
     struct bytes sky; /* s and k are the letters with relatives beyond ASCII */
     struct inner inner;
     struct bytes texts;
+    struct bytes array;
 };
 
 static const struct json_field inner_fields[] = {
@@ -29,6 +30,7 @@ static const struct json_field sample_fields[] = {
     {"list", JSON_KIND_TEXTS_CHECKED, 0, NULL},
     {"inner", JSON_KIND_OBJECT, offsetof(struct sample, inner), &inner_shape},
     {"texts", JSON_KIND_TEXTS, offsetof(struct sample, texts), NULL},
+    {"array", JSON_KIND_ARRAY, offsetof(struct sample, array), NULL},
 };
 static const struct json_shape sample_shape = {sample_fields, COUNT_OF(sample_fields)};
 
@@ -61,6 +63,48 @@ Test(json, values_go_where_the_table_says)
     cr_expect(bytes_equal(sample.inner.label, TEXT("x")));
     json_close(&document);
     cr_expect_null(document.text);
+}
+
+Test(json, an_array_is_read_element_by_element)
+{
+    static const struct {
+        const char *json;
+        const char *elements; /* a bar behind each */
+    } rows[] = {
+        {"{\"array\":[]}", ""},
+        {"{\"array\": [ ] }", ""},
+        {"{\"array\":[1]}", "1|"},
+        {"{\"array\" : [ {\"a\":[1,2]} , \"x,]\\\"\",[ [],{} ],null,-1e3 ] }",
+         "{\"a\":[1,2]}|\"x,]\\\"\"|[ [],{} ]|null|-1e3|"},
+        {"{\"array\":[1],\"array\":[2,3]}", "2|3|"},
+        {"{\"array\":null}", ""},
+        {"{}", ""},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct json_document document;
+        struct sample sample = {0};
+        struct bytes element;
+        char found[128] = "";
+        size_t count = 0;
+        cr_assert_eq(json_read(&document, text(rows[i].json), &sample_shape, &sample), ERR_OK);
+        while (json_array_next(&sample.array, &element) && count < sizeof found)
+            count += (size_t)snprintf(found + count, sizeof found - count, "%.*s|", BYTES_PRINTF(element));
+        cr_expect_str_eq(found, rows[i].elements, "%s", rows[i].json);
+        cr_expect_eq(sample.array.count, 0, "%s", rows[i].json);
+        json_close(&document);
+    }
+}
+
+Test(json, what_is_no_array_is_refused_where_one_is_wanted)
+{
+    static const char *const rows[] = {"{\"array\":{}}", "{\"array\":1}",    "{\"array\":\"[]\"}",
+                                       "{\"array\":[}",  "{\"array\":[1,]}", "{\"array\":[,1]}",
+                                       "{\"array\":[1}", "{\"array\":["};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct json_document document;
+        struct sample sample = {0};
+        cr_expect_eq(read_exact(&document, text(rows[i]), &sample), ERR_INVALID, "%s", rows[i]);
+    }
 }
 
 Test(json, the_last_of_several_keys_wins_in_document_order)

@@ -176,14 +176,13 @@ Test(system, accounts_are_told_of_every_thirty_seconds)
     }
 }
 
-/* A heartbeat of accounts whose figures are in: every second account has clients. */
-static void work(const struct monitor_endpoint *endpoint, bool listener)
+static struct report_account known[ACCOUNTS_MAX];
+
+/* A heartbeat of accounts, or what is to be told of changes, when the figures are in. */
+static void work_with_figures(const struct monitor_endpoint *endpoint, bool listener)
 {
-    static struct report_account figures[ACCOUNTS_MAX];
     struct monitor_task task = {.endpoint = endpoint,
-                                .figures = {.accounts = figures, .account_count = ACCOUNTS_MAX}};
-    for (uint32_t i = 0; i < ACCOUNTS_MAX; i++)
-        figures[i] = (struct report_account){.id = i, .clients = i % 2 == 0 ? 1 + i : 0};
+                                .figures = {.accounts = known, .account_count = ACCOUNTS_MAX}};
     task.figures.shards[SYSTEM_SHARD].system_listeners = listener;
     endpoint->told(control, &task);
     for (uint32_t steps = 0; task.step_wanted; steps++) {
@@ -191,6 +190,14 @@ static void work(const struct monitor_endpoint *endpoint, bool listener)
         endpoint->step(control, &task);
     }
     cr_expect(task.done);
+}
+
+/* Every second account has clients. */
+static void work(const struct monitor_endpoint *endpoint, bool listener)
+{
+    for (uint32_t i = 0; i < ACCOUNTS_MAX; i++)
+        known[i] = (struct report_account){.id = i, .clients = i % 2 == 0 ? 1 + i : 0};
+    work_with_figures(endpoint, listener);
 }
 
 Test(system, a_heartbeat_tells_of_each_account_with_clients_on_both_subjects)
@@ -225,6 +232,45 @@ Test(system, a_heartbeat_of_accounts_is_for_listeners_and_other_servers)
     free(heard);
 }
 
+/* How many clients the next heartbeat tells that account A7, alone, has; -1: it tells of none. */
+static int64_t heartbeat_of_a7(uint32_t clients)
+{
+    long told = -1;
+    for (uint32_t i = 0; i < ACCOUNTS_MAX; i++)
+        known[i] = (struct report_account){.id = i, .clients = i == 7 ? clients : 0};
+    work_with_figures(&system_endpoint_own_accounts, true);
+    struct said *heard = said();
+    if (heard->count > 0) {
+        const char *at = strstr(heard->bodies[0], "\"acc\":\"A7\",\"name\":\"A7\",\"conns\":");
+        cr_expect_eq(heard->count, 2);
+        cr_assert_not_null(at);
+        told = strtol(strstr(at, "conns") + 7, NULL, 10);
+    }
+    free(heard);
+    return told;
+}
+
+/* The event that says so may be lost. */
+Test(system, that_an_account_has_no_clients_any_more_is_told_by_two_heartbeats_too)
+{
+    static const struct {
+        uint32_t clients;
+        int64_t told;
+    } rows[] = {{0, -1}, {3, 3}, {0, 0}, {0, 0}, {0, -1}, {1, 1}, {0, 0}, {2, 2}, {0, 0}, {0, 0}, {0, -1}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        cr_expect_eq(heartbeat_of_a7(rows[i].clients), rows[i].told, "heartbeat %zu", i);
+}
+
+Test(system, clients_that_come_and_go_between_heartbeats_are_told_of_too)
+{
+    const struct mail_system_account mail = {.kind = MAIL_SYSTEM_ACCOUNT, .account = 7};
+    system_mail_account(control, (const uint8_t *)&mail);
+    cr_expect(asked_itself(SYSTEM_OWN_CHANGES));
+    cr_expect_eq(heartbeat_of_a7(0), 0);
+    cr_expect_eq(heartbeat_of_a7(0), 0);
+    cr_expect_eq(heartbeat_of_a7(0), -1);
+}
+
 /* ---- clients on other servers ---- */
 
 #define PEER_1 "N1111111111111111111111111111111111111111111111111111111"
@@ -249,25 +295,31 @@ static void peer_says(const char *id, const char *what, peer_taker *taker)
 
 /* By mail, as it comes: with a reply and headers between subject and body, which are not to be taken for it.
  */
-static void peer_has(const char *id, const char *account, const char *clients)
+static void mail_to(const char *service, const char *id, const char *says)
 {
     uint8_t bytes[sizeof(struct mail_system_request) + 512];
     char words[512];
-    int count = snprintf(words, sizeof words,
-                         "subjectreplyheaders{\"server\":{\"name\":\"x\",\"id\":\"%s\",\"seq\":1},"
-                         "\"acc\":\"%s\",\"conns\":%s,\"leafnodes\":0}",
-                         id, account, clients);
+    int count =
+        snprintf(words, sizeof words,
+                 "subjectreplyheaders{\"server\":{\"name\":\"x\",\"id\":\"%s\",\"seq\":1},%s}", id, says);
     struct mail_system_request mail = {.kind = MAIL_SYSTEM_REQUEST,
                                        .subject_count = 7,
                                        .reply_count = 5,
                                        .header_bytes = 7,
                                        .total_bytes = (uint32_t)count - 12};
-    while (strcmp(system_service_of(mail.number)->name, "$SYS.SERVER.ACCOUNT.*.CONNS") != 0)
+    while (strcmp(system_service_of(mail.number)->name, service) != 0)
         mail.number++;
     memcpy(bytes, &mail, sizeof mail);
     memcpy(bytes + sizeof mail, words, (size_t)count);
     system_mail_request(control, bytes);
     cr_expect_eq(control->system.waiting_count, 0, "it stands in line");
+}
+
+static void peer_has(const char *id, const char *account, const char *clients)
+{
+    char says[128];
+    snprintf(says, sizeof says, "\"acc\":\"%s\",\"conns\":%s,\"leafnodes\":0", account, clients);
+    mail_to("$SYS.SERVER.ACCOUNT.*.CONNS", id, says);
 }
 
 struct counted {
@@ -352,6 +404,24 @@ Test(system, the_clients_of_a_server_that_is_gone_do_not_count)
     cr_expect_eq(control->system.peer_count, 0);
 }
 
+Test(system, clients_that_a_server_tells_of_no_more_do_not_count)
+{
+    two_peers();
+    peer_has(PEER_1, "A5", "3");
+    peer_has(PEER_2, "A5", "4");
+    cr_expect_not(shard_hears(-1));
+    for (int i = 0; i < 6; i++) {
+        control->now_ns += 30 * NS_PER_SECOND;
+        peer_says(PEER_1, "STATSZ", system_peer_statsz);
+        peer_says(PEER_2, "STATSZ", system_peer_statsz);
+        peer_has(PEER_2, "A5", "4");
+        system_peers_forget(control);
+        cr_expect(shard_hears(i < 5 ? -1 : 4), "after %d heartbeats", i + 1);
+    }
+    peer_has(PEER_1, "A5", "1");
+    cr_expect(shard_hears(5));
+}
+
 Test(system, a_limit_that_a_reload_brings_counts_what_was_told_before)
 {
     two_peers();
@@ -380,14 +450,69 @@ Test(system, a_count_waits_for_room_and_is_the_last_one_then)
 Test(system, when_a_server_is_new_all_are_asked_for_limited_accounts_once)
 {
     two_peers();
+    accounts[8].limits.connections = 0;
     system_counts_ask(control);
     system_counts_ask(control);
     struct said *heard = said();
     cr_assert_eq(heard->count, 1);
-    cr_expect_str_eq(heard->subjects[0], "$SYS.REQ.ACCOUNT.A5.CONNS");
-    cr_expect_not_null(strstr(heard->bodies[0], "\"acc\":\"A5\"}"), "%s", heard->bodies[0]);
-    cr_expect_not_null(strstr(heard->bodies[0], "\"server\":{\"name\":\"N1\""), "%s", heard->bodies[0]);
+    cr_expect_str_eq(heard->subjects[0], "$SYS.REQ.ACCOUNT.PING.STATZ");
+    cr_expect_str_eq(heard->bodies[0], "{\"accounts\":[\"A5\",\"A8\"]}");
     free(heard);
+}
+
+Test(system, without_limited_accounts_nobody_is_asked)
+{
+    two_peers();
+    accounts[LIMITED].limits.connections = -1;
+    system_counts_ask(control);
+    struct said *heard = said();
+    cr_expect_eq(heard->count, 0);
+    free(heard);
+}
+
+Test(system, an_answer_tells_of_several_accounts)
+{
+    static const char *const wrong[] = {
+        "\"data\":{\"account_statz\":[{\"acc\":\"A5\",\"conns\":-1}]}",
+        "\"data\":{\"account_statz\":[3,{\"acc\":\"A5\"},null,[]]}",
+        "\"data\":{\"account_statz\":{\"acc\":\"A5\",\"conns\":3}}",
+        "\"data\":null",
+        "\"error\":{\"code\":500}",
+    };
+    two_peers();
+    mail_to(SYSTEM_COUNTS_INBOX, PEER_1,
+            "\"data\":{\"now\":\"x\",\"account_statz\":[{\"acc\":\"A6\",\"conns\":7}, "
+            "{\"conns\":3,\"acc\":\"A5\"} ,"
+            "{\"acc\":\"A2\",\"conns\":1}]}");
+    cr_expect(shard_hears(3));
+    mail_to(SYSTEM_COUNTS_INBOX, PEER_2, "\"data\":{\"account_statz\":[{\"acc\":\"A5\",\"conns\":4}]}");
+    cr_expect(shard_hears(7));
+    mail_to(SYSTEM_COUNTS_INBOX, "N1", "\"data\":{\"account_statz\":[{\"acc\":\"A5\",\"conns\":5}]}");
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        mail_to(SYSTEM_COUNTS_INBOX, PEER_1, wrong[i]);
+        cr_expect_eq(control->system.elsewhere[LIMITED].count, i == 0 ? 7 : 4, "%s", wrong[i]);
+    }
+}
+
+/* The server hears its own question, as everybody does. */
+Test(system, its_own_question_is_not_answered_that_of_others_is)
+{
+    const struct {
+        const char *inbox;
+        uint32_t waiting;
+    } rows[] = {{"$SYS._INBOX.N1." SYSTEM_COUNTS_INBOX, 0},
+                {"$SYS._INBOX." PEER_1 "." SYSTEM_COUNTS_INBOX, 1}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        uint8_t bytes[sizeof(struct mail_system_request) + 256];
+        struct mail_system_request mail = {.kind = MAIL_SYSTEM_REQUEST,
+                                           .reply_count = (uint32_t)strlen(rows[i].inbox)};
+        while (strcmp(system_service_of(mail.number)->name, "$SYS.REQ.ACCOUNT.PING.STATZ") != 0)
+            mail.number++;
+        memcpy(bytes, &mail, sizeof mail);
+        memcpy(bytes + sizeof mail, rows[i].inbox, mail.reply_count);
+        system_mail_request(control, bytes);
+        cr_expect_eq(control->system.waiting_count, rows[i].waiting, "%s", rows[i].inbox);
+    }
 }
 
 /* ---- the end ---- */
