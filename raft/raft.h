@@ -179,7 +179,8 @@ struct raft_status {
     uint64_t dropped_messages; /* at the bound of raft_update()'s messages */
     uint64_t violations;       /* messages that contradict what is committed */
     bool removed;              /* it is committed that this node is no member any more; it stands no more */
-    const struct raft_membership *membership;
+    const struct raft_membership *membership;        /* in force, committed or not */
+    uint64_t membership_index;                       /* of the entry, or the snapshot, that says so */
     struct raft_peer_status peers[RAFT_MEMBERS_MAX]; /* a leader's */
     uint32_t peer_count;
 };

@@ -37,6 +37,7 @@ void raft_status(const struct raft *raft, struct raft_status *status)
         .violations = raft->violations,
         .removed = raft_removed(raft),
         .membership = raft_members(raft),
+        .membership_index = raft->history[raft->history_count - 1].index,
     };
     if (raft->role != RAFT_LEADER)
         return;

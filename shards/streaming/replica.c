@@ -275,6 +275,7 @@ bool replica_turn(struct replica *replica, struct streaming_now now)
         restore_step(replica);
         replica_log_step(&replica->log, &replica->driver, now.wall_ns);
         raft_driver_turn(&replica->driver);
+        change_step(replica);
         watch_step(replica);
     }
     if (replica->ends) { /* all that it had to say as a leader has left */

@@ -1,5 +1,6 @@
-/* shards/streaming/replica_form.c - who belongs to a cluster: how it is founded, how nodes join, come and go
- * (docs/streaming-cluster.md 5). What is said, on subjects "_STAN.raft.<cluster>.<word>":
+/* shards/streaming/replica_form.c - how a cluster is founded and joined (docs/streaming-cluster.md 5); what
+ * its leader does about who comes and goes is in replica_change.c.
+ * What is said, on subjects "_STAN.raft.<cluster>.<word>":
  *   found      1 enum standing, and in its upper six bits the number of groups less one, 8 Raft id or 0, name
  *              whoever is new or joins asks; whoever is neither answers
  *   join       8 Raft id, name; the reply is "+OK" or "-ERR <why>" the leader's; with several groups their
@@ -40,7 +41,7 @@ static const struct streaming_cluster_options *options_of(const struct replica *
     return &replica->control->snapshot->options->streaming.cluster;
 }
 
-static uint64_t founder_id(const struct replica *replica, struct bytes name)
+uint64_t form_founder_id(const struct replica *replica, struct bytes name)
 {
     struct bytes cluster_id = text(replica->control->snapshot->options->streaming.cluster_id);
     uint64_t id = hash_bytes(name, hash_bytes(cluster_id, FOUNDER_SEED)) & RAFT_NUMBER_MAX;
@@ -163,7 +164,7 @@ static void found(struct replica *replica)
 {
     struct replica_form *form = &replica->form;
     uint64_t id =
-        form->state == FORM_FOUNDING ? founder_id(replica, text(replica->name)) : random_id(replica);
+        form->state == FORM_FOUNDING ? form_founder_id(replica, text(replica->name)) : random_id(replica);
     if (form->state == FORM_SEEDING &&
         !raft_membership_add(&form->founders, id, RAFT_VOTER, text(replica->name)))
         UNREACHABLE("the only founder is one too many");
@@ -193,7 +194,7 @@ static void heard_at_founding(struct replica *replica, enum standing standing, s
     }
     if (form->state == FORM_SEEDING)
         return;
-    const struct raft_member *member = raft_member_find(&form->founders, founder_id(replica, name));
+    const struct raft_member *member = raft_member_find(&form->founders, form_founder_id(replica, name));
     if (member == NULL)
         return;
     /* Who joins has another id than a founder's, and will not write the first entry: also not when it was new
@@ -207,110 +208,6 @@ static void heard_at_founding(struct replica *replica, enum standing standing, s
 
 /* ---- the leader's side ---- */
 
-static const struct raft_member *member_named(const struct raft_status *status, struct bytes name)
-{
-    for (uint32_t i = 0; i < status->membership->count; i++) {
-        const struct raft_member *member = &status->membership->members[i];
-        if (bytes_equal(bytes_of(member->name, member->name_bytes), name))
-            return member;
-    }
-    return NULL;
-}
-
-enum raft_result form_change(struct replica *replica, enum raft_change_kind kind, uint64_t id,
-                             struct bytes name)
-{
-    struct raft_event event = {.kind = RAFT_EVENT_CHANGE, .change = {.kind = kind, .id = id, .name = name}};
-    replica_ticks(replica, replica->now);
-    return raft_driver_step(&replica->driver, &event, NULL);
-}
-
-bool form_heard_lately(const struct replica *replica, const struct raft_status *status, uint64_t id)
-{
-    for (uint32_t i = 0; i < status->peer_count; i++) {
-        if (status->peers[i].id == id)
-            return status->peers[i].match_index > 0 && /* else never, since this node leads */
-                   status->peers[i].contact_ticks_ago < replica->options.election_ticks;
-    }
-    return id == replica->id;
-}
-
-/* A name that comes back with another id has lost its disk: the old id goes first, and the node asks again.
- */
-static const char *take_joiner(struct replica *replica, const struct word *word)
-{
-    struct raft_status status;
-    raft_status(replica->driver.raft, &status);
-    const struct raft_member *member = member_named(&status, word->name);
-    if (member != NULL && member->id == word->id)
-        return "";
-    if (member != NULL && form_heard_lately(replica, &status, member->id))
-        return "a node of that name is in the cluster";
-    enum raft_result result = member != NULL
-                                  ? form_change(replica, RAFT_CHANGE_REMOVE, member->id, TEXT(""))
-                                  : form_change(replica, RAFT_CHANGE_ADD_LEARNER, word->id, word->name);
-    if (member == NULL && result == RAFT_OK)
-        log_notice(replica->control->log, "STREAM: Added node \"%.*s\"", BYTES_PRINTF(word->name));
-    if (result == RAFT_INVALID)
-        return "there is no room for another node";
-    return member == NULL && result == RAFT_OK ? "" : NULL;
-}
-
-/* Who is added before it starts has no id yet: it gets one that no disk has, and takes the place by its name.
- */
-static const char *add_node(struct replica *replica, const struct raft_status *status, struct bytes name)
-{
-    if (member_named(status, name) != NULL)
-        return "";
-    enum raft_result result = form_change(replica, RAFT_CHANGE_ADD_LEARNER, founder_id(replica, name), name);
-    return result == RAFT_OK        ? ""
-           : result == RAFT_INVALID ? "there is no room for another node"
-                                    : "try again";
-}
-
-static const char *remove_node(struct replica *replica, const struct raft_status *status, struct bytes name)
-{
-    const struct raft_member *member = member_named(status, name);
-    if (member == NULL)
-        return "";
-    enum raft_result result = form_change(replica, RAFT_CHANGE_REMOVE, member->id, TEXT(""));
-    return result == RAFT_OK ? "" : result == RAFT_INVALID ? "it is the last node" : "try again";
-}
-
-static void answer(struct replica *replica, struct bytes reply, const char *prefix, struct bytes name,
-                   const char *problem)
-{
-    char text_of[256];
-    int count = snprintf(text_of, sizeof text_of, "+OK");
-    if (problem[0] != 0)
-        count = snprintf(text_of, sizeof text_of, "-ERR %s%s%.*s%s%s", prefix, prefix[0] == 0 ? "" : " \"",
-                         BYTES_PRINTF(name), prefix[0] == 0 ? ": " : "\": ", problem);
-    struct bytes body = bytes_of(text_of, (size_t)count);
-    if (reply.count > 0)
-        (void)!desk_publish(replica->control, 0, reply, TEXT(""), &body, 1);
-}
-
-static void take_change(struct replica *replica, enum form_subject subject,
-                        const struct desk_message *message)
-{
-    struct raft_status status;
-    bool adds = subject == FORM_ADD;
-    struct bytes name = message->payload;
-    raft_status(replica->driver.raft, &status);
-    const char *problem = name.count == 0 || name.count > RAFT_NAME_BYTES_MAX ? "invalid node ID" : NULL;
-    if (problem != NULL)
-        name = TEXT("");
-    else
-        problem = adds ? add_node(replica, &status, name) : remove_node(replica, &status, name);
-    if (problem[0] == 0)
-        log_notice(replica->control->log, "STREAM: %s node \"%.*s\"", adds ? "Added" : "Removed",
-                   BYTES_PRINTF(name));
-    else
-        log_error(replica->control->log, "STREAM: Error %s node \"%.*s\": %s", adds ? "adding" : "removing",
-                  BYTES_PRINTF(name), problem);
-    answer(replica, message->reply, adds ? "adding node" : "removing node", name, problem);
-}
-
 /* A learner that has caught up votes from then on; Raft says when that is. */
 void form_promote(struct replica *replica)
 {
@@ -318,8 +215,8 @@ void form_promote(struct replica *replica)
     raft_status(replica->driver.raft, &status);
     for (uint32_t i = 0; i < status.membership->count; i++) {
         const struct raft_member *member = &status.membership->members[i];
-        if (member->role == RAFT_LEARNER && form_heard_lately(replica, &status, member->id) &&
-            form_change(replica, RAFT_CHANGE_PROMOTE, member->id, TEXT("")) == RAFT_OK)
+        if (member->role == RAFT_LEARNER && change_heard_lately(replica, &status, member->id) &&
+            change_propose(replica, RAFT_CHANGE_PROMOTE, member->id, TEXT(""), NULL) == RAFT_OK)
             return;
     }
 }
@@ -368,9 +265,7 @@ static void take_join(struct replica *replica, const struct desk_message *messag
                   replica->control->snapshot->options->streaming.cluster_id);
         return;
     }
-    const char *problem = take_joiner(replica, &word);
-    if (problem != NULL)
-        answer(replica, message->reply, "", word.name, problem);
+    change_join(replica, word.id, word.name, message->reply);
 }
 
 static void take_joined(struct replica *replica, const struct desk_message *message)
@@ -419,7 +314,7 @@ static void take(struct control *control, struct desk_listener *desk, const stru
         return;
     case FORM_ADD:
     case FORM_REMOVE:
-        take_change(replica, listener->subject, message);
+        change_asked(replica, listener->subject, message);
         return;
     case FORM_SUBJECTS:
         break;
@@ -476,7 +371,9 @@ static void joining_step(struct replica *replica)
     char sentence[REPLICA_WHY_BYTES];
     struct raft_status status;
     raft_status(replica->driver.raft, &status);
-    if (status.membership->count > 0) { /* the leader has it, though its answer was lost */
+    /* The leader has it, though its answer was lost. Before that is committed it can be taken back. */
+    if (raft_member_find(status.membership, replica->id) != NULL &&
+        status.membership_index <= status.commit_index) {
         form->state = FORM_MEMBER;
         return;
     }
@@ -561,18 +458,18 @@ static bool founders_take(struct replica *replica)
     const char *at = options_of(replica)->peers;
     struct bytes name, own = text(replica->name);
     uint32_t count = 0;
-    if (!raft_membership_add(&form->founders, founder_id(replica, own), RAFT_VOTER, own))
+    if (!raft_membership_add(&form->founders, form_founder_id(replica, own), RAFT_VOTER, own))
         return false;
     log_notice(replica->control->log, "STREAM: Cluster known peers:");
     while (streaming_peer_next(&at, &name)) {
         if (bytes_equal(name, own))
             continue;
         log_notice(replica->control->log, "STREAM:   peer %u: \"%.*s\"", ++count, BYTES_PRINTF(name));
-        if (raft_member_find(&form->founders, founder_id(replica, name)) == NULL &&
-            !raft_membership_add(&form->founders, founder_id(replica, name), RAFT_VOTER, name))
+        if (raft_member_find(&form->founders, form_founder_id(replica, name)) == NULL &&
+            !raft_membership_add(&form->founders, form_founder_id(replica, name), RAFT_VOTER, name))
             return false;
     }
-    const struct raft_member *self = raft_member_find(&form->founders, founder_id(replica, own));
+    const struct raft_member *self = raft_member_find(&form->founders, form_founder_id(replica, own));
     form->heard[self - form->founders.members] = true;
     return true;
 }

@@ -34,15 +34,15 @@ static void members_follow(struct replica *replica, const struct raft_status *ow
         uint64_t id = own->membership->members[i].id;
         if (id == replica->id || raft_member_find(first.membership, id) != NULL)
             continue;
-        (void)form_change(replica, RAFT_CHANGE_REMOVE, id, TEXT(""));
+        (void)change_propose(replica, RAFT_CHANGE_REMOVE, id, TEXT(""), NULL);
         return;
     }
     for (uint32_t i = 0; i < first.membership->count; i++) {
         const struct raft_member *member = &first.membership->members[i];
         if (raft_member_find(own->membership, member->id) != NULL)
             continue;
-        (void)form_change(replica, RAFT_CHANGE_ADD_LEARNER, member->id,
-                          bytes_of(member->name, member->name_bytes));
+        (void)change_propose(replica, RAFT_CHANGE_ADD_LEARNER, member->id,
+                             bytes_of(member->name, member->name_bytes), NULL);
         return;
     }
 }
@@ -67,7 +67,7 @@ static bool other_wanted(const struct replica *replica, const struct raft_status
     if (replica->first != NULL && !first_is_led(replica, &first))
         return true; /* removed, or cut off */
     for (uint32_t i = 0; i < own->membership->count; i++)
-        alive[i] = form_heard_lately(replica, own, own->membership->members[i].id);
+        alive[i] = change_heard_lately(replica, own, own->membership->members[i].id);
     *id = groups_leader(own->membership, alive, replica->group);
     return *id != 0 && *id != replica->id;
 }

@@ -1,7 +1,7 @@
 /* shards/streaming/replica_inside.h - what the files of a replica share. Nobody else includes this.
- * In the flow: replica.c (life, driver), replica_form.c (who belongs to the cluster), replica_restore.c
- * (snapshots and what they leave out), replica_groups.c (several groups: members, and who leads),
- * replica_watch.c (whether the leader is gone). */
+ * In the flow: replica.c (life, driver), replica_form.c (how it is founded and joined), replica_change.c (who
+ * comes and goes), replica_restore.c (snapshots and what they leave out), replica_groups.c (several groups:
+ * members, and who leads), replica_watch.c (whether the leader is gone). */
 #ifndef SHARDS_STREAMING_REPLICA_INSIDE_H
 #define SHARDS_STREAMING_REPLICA_INSIDE_H
 
@@ -31,6 +31,9 @@ enum form_subject {
     FORM_SUBJECTS,
 };
 
+/* Raft makes one change at a time, so more than one wait only where several ask for the same. */
+enum { CHANGE_WAITERS_MAX = 8, CHANGE_REPLY_BYTES_MAX = 256 };
+
 struct form_listener {
     struct desk_listener desk;
     enum form_subject subject;
@@ -48,6 +51,21 @@ struct replica_form {
     struct form_listener listeners[FORM_SUBJECTS];
     bool leads;             /* the leader's subjects are open */
     bool other_groups_told; /* that a node has another number of groups */
+};
+
+/* Who asked for a change of the members, and is answered when the log has it for good. */
+struct change_waiter {
+    enum form_subject subject; /* FORM_JOIN, FORM_ADD or FORM_REMOVE */
+    bool made;                 /* a change was made for it; else all was so already, or about to be */
+    uint64_t term, index;      /* of the entry that is to be committed */
+    size_t name_bytes, reply_bytes;
+    uint8_t name[RAFT_NAME_BYTES_MAX];
+    uint8_t reply[CHANGE_REPLY_BYTES_MAX];
+};
+
+struct replica_changes {
+    struct change_waiter waiters[CHANGE_WAITERS_MAX];
+    uint32_t count;
 };
 
 /* How one of several groups is kept like the first one, and its leader where it is to be. */
@@ -105,7 +123,8 @@ struct replica {
     struct replica *first; /* of the first group; NULL: it is this one */
     struct replica *others[STREAMING_GROUPS_MAX]; /* the first one's */
     uint32_t other_count;
-    struct replica_form form; /* the first one's */
+    struct replica_form form;       /* the first one's */
+    struct replica_changes changes; /* likewise */
     struct replica_balance balance;
     struct replica_restore restore;
     struct replica_giving giving;
@@ -146,13 +165,24 @@ MUST_USE enum err form_start(struct replica *replica, char *why, size_t why_byte
 void form_step(struct replica *replica);
 int64_t form_next_ns(const struct replica *replica);
 void form_stop(struct replica *replica);
-/* A change of this group's members, by its leader. */
-enum raft_result form_change(struct replica *replica, enum raft_change_kind kind, uint64_t id,
-                             struct bytes name);
-/* The leader has heard of that member within a heartbeat timeout. */
-bool form_heard_lately(const struct replica *replica, const struct raft_status *status, uint64_t id);
 /* A learner that has caught up votes from then on; Raft says when that is. */
 void form_promote(struct replica *replica);
+/* The id of a founder, or of one that is added before it has started. */
+uint64_t form_founder_id(const struct replica *replica, struct bytes name);
+
+/* ---- replica_change.c ---- */
+
+/* A change of this group's members, by its leader. *index (may be NULL): of its entry. */
+enum raft_result change_propose(struct replica *replica, enum raft_change_kind kind, uint64_t id,
+                                struct bytes name, uint64_t *index);
+/* The leader has heard of that member within a heartbeat timeout. */
+bool change_heard_lately(const struct replica *replica, const struct raft_status *status, uint64_t id);
+/* The leader is asked to add or to remove a node. */
+void change_asked(struct replica *replica, enum form_subject subject, const struct desk_message *message);
+/* A node asks to be a member. */
+void change_join(struct replica *replica, uint64_t id, struct bytes name, struct bytes reply);
+/* Answers those whose change is committed, or whose leader is lost. */
+void change_step(struct replica *replica);
 
 /* ---- replica_groups.c ---- */
 

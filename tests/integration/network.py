@@ -125,6 +125,10 @@ class Network:
         pairs = [pair for i in some for j in others if i != j for pair in ((i, j), (j, i))]
         self.ask({"pairs": pairs, "delay": delay, "loss": loss})
 
+    def one_way(self, come_from, to, loss):
+        """As between(), but only for frames of the first hosts to the others; the other direction stays as it is."""
+        self.ask({"pairs": [(i, j) for i in come_from for j in to if i != j], "delay": 0.0, "loss": loss})
+
     def plug(self, i, there):
         """Whether that host's cable is in."""
         self.between([i], range(len(self.names)), loss=0.0 if there else 1.0)

@@ -540,6 +540,22 @@ def voters(world):
     return sum(m["voter"] for m in members(world))
 
 
+def not_committed(world, nats, name):
+    """A leader that nobody follows takes the change, and does not say that it is made. False: another one led by then."""
+    leader = world.leader()
+    others = [node for node in world.nodes if node.alive() and node is not leader]
+    for node in others:
+        node.process.send_signal(signal.SIGSTOP)
+    answer = nats.request("_STAN.raft.test-cluster.node.add", name, 10)
+    for node in others:
+        node.process.send_signal(signal.SIGCONT)
+    if answer == b"+OK":
+        raise Failure("a change that is not committed is answered with +OK")
+    wait_for(lambda: nats.request("_STAN.raft.test-cluster.node.remove", name, 5) == b"+OK", "taking it back")
+    equal(name.decode() in raft_ids(world), False, "it is a member")
+    return answer == b"-ERR adding node \"%s\": leadership lost while committing log" % name
+
+
 @case
 def a_seed_is_joined_and_nodes_come_and_go():
     world = World(["a", "b", "c", "d"], cluster="allow_add_remove_node: true, ")
@@ -558,16 +574,19 @@ def a_seed_is_joined_and_nodes_come_and_go():
         return nats.request(f"_STAN.raft.test-cluster.node.{verb}", name, 5)
     wait_for(lambda: ask("add", b"") == b"-ERR adding node \"\": invalid node ID", "an empty name is refused")
     wait_for(lambda: ask("remove", b"nobody") == b"+OK", "removing a stranger")
+    taken = itertools.count()
+    wait_for(lambda: not_committed(world, nats, b"e%d" % next(taken)), "a change that cannot be committed is answered")
     wait_for(lambda: ask("add", b"d") == b"+OK", "adding")  # one change at a time, and a leader must be there
     d.start()
     wait_for(lambda: voters(world) == 4, "four vote")
-    wait_for(lambda: ask("remove", b"b") == b"+OK", "removing")
-    wait_for(lambda: voters(world) == 3 and "b" not in raft_ids(world), "three vote again")
-    wait_for(lambda: "This node was removed from Raft group" in b.log(), "who is removed is told")
-    b.kill()
-    b.start()
-    wait_for(lambda: "This node was removed from Raft group" in b.log(), "and again, when it stands for election")
-    equal(b.server().get("role"), "Follower", "its role")
+    gone = c if world.leader() is b else b  # one that follows
+    wait_for(lambda: ask("remove", gone.name.encode()) == b"+OK", "removing")
+    wait_for(lambda: voters(world) == 3 and gone.name not in raft_ids(world), "three vote again")
+    wait_for(lambda: "This node was removed from Raft group" in gone.log(), "who is removed is told")
+    gone.kill()
+    gone.start()
+    wait_for(lambda: "This node was removed from Raft group" in gone.log(), "and again, when it stands for election")
+    equal(gone.server().get("role"), "Follower", "its role")
     publish(client, "foo", b"y")
     wait_for(lambda: d.channel("foo") == seed.channel("foo") and d.channel("foo")[1] >= 11, "d has all")
     leader = world.leader()
@@ -640,6 +659,26 @@ def a_leader_is_gone_once_and_only_by_its_own_id():
     for node in world.nodes:
         count, terms = heard(node), set(re.findall(r"raft: \w+ in term (\d+)", node.log()))
         equal(count <= len(terms - {"1"}), True, f"{count} times, in terms {terms}")  # the first one has no leader
+    return world
+
+
+@case(long=True)
+def a_joiner_whose_leader_dies_before_it_is_committed_asks_the_next():
+    world = World(["a", "b", "c", "d"], cluster="peers: [a, b, c], ", timeout_ms=4000)
+    founders, d = world.nodes[:3], world.nodes[3]
+    for node in founders:
+        node.start()
+    wait_for(lambda: voters(world) == 3, "three vote")
+    leader = world.leader()
+    others = [node for node in founders if node is not leader]
+    for node in others:  # the leader goes on for its lease
+        node.kill()
+    d.start()  # it finds that the others exist, and joins
+    wait_for(lambda: d.server().get("raft", {}).get("last_index", 0) > 0, "the leader has begun to tell it")
+    leader.kill()
+    for node in others:
+        node.start()
+    wait_for(lambda: voters(world) == 4, "it votes, beside the one that died and the others")
     return world
 
 

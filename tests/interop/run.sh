@@ -5,7 +5,8 @@
 #
 # NAME-tls runs the same scenarios with TLS and certificates on both sides, which are made for the run. stan-NAME runs those
 # of the NATS Streaming client of that language; the server is started through a link named nats-streaming-server.
-# stan-cluster runs those clients together against a cluster whose leaders are killed (tests/interop/cluster).
+# stan-cluster runs those clients together against a cluster whose leaders are killed, stan-partitions against one whose
+# leaders are cut off in network namespaces (tests/interop/cluster).
 #
 # For each client: builds or installs it below build/interop, starts the server on a free loopback port, runs the
 # client's scenarios against it within CLIENT_SECONDS, and checks that the server is still alive behind them. The
@@ -178,9 +179,9 @@ prepared() {
     return 1
 }
 
-# The streaming clients together. One whose toolchain is missing is left out.
+# The streaming clients together: NAME and the program that judges them. One whose toolchain is missing is left out.
 run_cluster() {
-    local client name=stan-cluster status=0
+    local client name=$1 program=$2 status=0
     local -a command=() clients=()
     echo "== $name"
     for client in $cluster_clients; do
@@ -189,7 +190,7 @@ run_cluster() {
         fi
     done
     ((${#clients[@]} > 0)) || return 0
-    timeout -k 5 "$CLIENT_SECONDS" python3 -B "$here/cluster/run.py" "$server_binary" "${clients[@]}" \
+    timeout -k 5 "$CLIENT_SECONDS" python3 -B "$here/cluster/$program" "$server_binary" "${clients[@]}" \
         >"$work/$name.out" 2>"$work/$name.err" || status=$?
     cat "$work/$name.out"
     ((status == 0)) || tail -n 60 "$work/$name.err"
@@ -244,7 +245,7 @@ run_client() {
 }
 
 if (($# < 1)); then
-    echo "usage: $0 SERVER_BINARY [[stan-]c|go|js|py[-tls] | stan-cluster ...]" >&2
+    echo "usage: $0 SERVER_BINARY [[stan-]c|go|js|py[-tls] | stan-cluster | stan-partitions ...]" >&2
     exit 2
 fi
 server_binary=$(command -v "$1" || true)
@@ -256,13 +257,15 @@ server_binary=$(realpath "$server_binary")
 shift
 mkdir -p "$work"
 clients=("$@")
-((${#clients[@]} > 0)) || clients=(c go js py c-tls go-tls js-tls py-tls stan-c stan-go stan-js stan-py stan-cluster)
+((${#clients[@]} > 0)) || clients=(c go js py c-tls go-tls js-tls py-tls stan-c stan-go stan-js stan-py stan-cluster \
+    stan-partitions)
 for client in "${clients[@]}"; do
     case $client in
     c | go | js | py) run_client "$client" ;;
     c-tls | go-tls | js-tls | py-tls) run_client_secure "${client%-tls}" ;;
     stan-c | stan-go | stan-js | stan-py) run_client_streaming "$client" ;;
-    stan-cluster) run_cluster ;;
+    stan-cluster) run_cluster "$client" run.py ;;
+    stan-partitions) run_cluster "$client" partitions.py ;;
     *)
         echo "$0: there is no client $client" >&2
         exit 2
