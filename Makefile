@@ -141,7 +141,7 @@ test: ## install what is missing, build, run every test
 # the longest first. The list is read when this runs, so blocks further down count.
 waiting_suites := cluster-check gateway-check monitoring-check streaming-check streaming-outer-check \
 	streaming-cluster-quick reload-check system-check restart-check permissions-check secrets-check service-check \
-	imports-check
+	imports-check options-check
 .PHONY: suites
 suites:
 	@set -e; for suite in unit $(filter-out $(waiting_suites),$(test_targets)); do \
@@ -440,6 +440,19 @@ reload-check: $(out)/myelin ## reloads of users, permissions, accounts, certific
 	python3 -B tests/integration/test_reload_times.py $(out)/myelin
 	python3 -B tests/integration/test_reload_dials.py $(out)/myelin
 	python3 -B tests/integration/test_signals.py $(out)/myelin
+
+# One process for each name: a sanitizer would take its time for each, and finds nothing in the second that it has not in
+# the first.
+ifeq ($(VARIANT),check)
+test_targets += options-check
+endif
+.PHONY: options-check
+options-check: $(out)/myelin ## every name of nats-server's configuration: taken or refused, and documented
+	python3 -B tests/integration/test_option_names.py $(out)/myelin
+
+.PHONY: options-nats
+options-nats: $(out)/myelin ## the names of options-check, proven by the nats-servers that are there
+	python3 -B tests/integration/test_option_names.py $(out)/myelin $(nats_server) $(newest_nats_server)
 
 .PHONY: reload-nats
 reload-nats: ## the options of reload-check against nats-server, when it is installed

@@ -8,6 +8,7 @@
 
 enum { PORT_MAX = 65535 };
 #define AUTHENTICATION_TIMEOUT_NS (2 * INT64_C(1000000000))
+#define PING_INTERVAL_MOST_NS (15 * INT64_C(1000000000))
 #define TLS_MORE_NS INT64_C(1000000000) /* to log in, when the handshake has taken its time */
 
 #define FIELD(field) INTO(struct gateway_options, field)
@@ -195,6 +196,12 @@ static const struct option block_rows[] = {
      .aliases = "reject_unknown_cluster",
      .kind = OPTION_BOOL,
      .offset = FIELD(reject_unknown)},
+    {.name = "ping_interval",
+     .kind = OPTION_DURATION,
+     .offset = FIELD(ping_interval_ns),
+     .least = 0,
+     .most = INT64_MAX},
+    {.name = "ping_max", .kind = OPTION_INTEGER, .offset = FIELD(ping_max), .least = 0, .most = UINT8_MAX},
     {.name = "write_deadline",
      .kind = OPTION_DURATION,
      .offset = FIELD(write_deadline_ns),
@@ -211,11 +218,17 @@ static void parse_gateway(void *target, const struct config_entry *entry, struct
 {
     struct gateway_options *options = target;
     options->given = true;
-    if (entry->value->kind != CONFIG_MAP)
+    if (entry->value->kind != CONFIG_MAP) {
         option_fail(errors, entry->position, "Expected gateway to be a map, got %s",
                     config_type_name(entry->value));
-    else
-        option_map_apply(block_rows, COUNT_OF(block_rows), options, entry->value, arena, errors);
+        return;
+    }
+    option_map_apply(block_rows, COUNT_OF(block_rows), options, entry->value, arena, errors);
+    if (options->ping_interval_ns > PING_INTERVAL_MOST_NS) {
+        option_warn(errors, entry->position, "ping_interval",
+                    "Gateway 'ping_interval' will reset to 15s which is the max for gateways");
+        options->ping_interval_ns = PING_INTERVAL_MOST_NS;
+    }
 }
 
 /* ---- reload: certificates change, for new handshakes, and nothing else, as in nats-server ---- */
@@ -249,7 +262,8 @@ static bool block_equal(const struct gateway_options *a, const struct gateway_op
                  a->authentication_timeout_ns == b->authentication_timeout_ns &&
                  tls_equal(&a->tls, &b->tls) && a->remote_count == b->remote_count &&
                  a->reject_unknown == b->reject_unknown && a->connect_backoff == b->connect_backoff &&
-                 a->connect_retries == b->connect_retries && a->write_deadline_ns == b->write_deadline_ns &&
+                 a->connect_retries == b->connect_retries && a->ping_interval_ns == b->ping_interval_ns &&
+                 a->ping_max == b->ping_max && a->write_deadline_ns == b->write_deadline_ns &&
                  a->write_timeout == b->write_timeout;
     for (uint32_t i = 0; equal && i < a->remote_count; i++)
         equal = remote_equal(&a->remotes[i], &b->remotes[i]);

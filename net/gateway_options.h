@@ -30,8 +30,10 @@ struct gateway_options {
     bool reject_unknown;
     bool connect_backoff;
     int64_t connect_retries;
-    int64_t write_deadline_ns; /* 0: the server's */
-    int write_timeout;         /* enum write_timeout */
+    int64_t ping_interval_ns; /* 0: the server's; likewise below */
+    int64_t ping_max;
+    int64_t write_deadline_ns;
+    int write_timeout; /* enum write_timeout */
 };
 
 /* The rows that fill the struct; const for ever. Thread: any. */

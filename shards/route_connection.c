@@ -82,8 +82,8 @@ static struct limits peer_limits(const struct server_options *options, enum rout
     bool gateway = kind == ROUTE_OF_GATEWAY;
     const struct cluster_options *cluster = &options->cluster;
     struct limits limits = {
-        .ping_interval_ns = gateway ? 0 : cluster->ping_interval_ns,
-        .ping_max = gateway ? 0 : cluster->ping_max,
+        .ping_interval_ns = gateway ? options->gateway.ping_interval_ns : cluster->ping_interval_ns,
+        .ping_max = gateway ? options->gateway.ping_max : cluster->ping_max,
         .write_deadline_ns = gateway ? options->gateway.write_deadline_ns : cluster->write_deadline_ns,
     };
     if (limits.ping_interval_ns == 0)

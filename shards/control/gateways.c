@@ -206,9 +206,12 @@ static const char *tls_host(const struct gateway_cluster *cluster)
 static int64_t patience_ns(const struct control *control, const struct gateway_link *link)
 {
     const struct net_options *net = &control->snapshot->options->net;
-    int64_t interval_ns = net->ping_interval_ns < PING_INTERVAL_NS ? net->ping_interval_ns : PING_INTERVAL_NS;
-    return link->solicited ? interval_ns * (net->ping_max + 1)
-                           : options_of(control)->authentication_timeout_ns;
+    const struct gateway_options *own = options_of(control);
+    int64_t interval_ns = own->ping_interval_ns > 0 ? own->ping_interval_ns : net->ping_interval_ns;
+    int64_t most = own->ping_max > 0 ? own->ping_max : net->ping_max;
+    if (interval_ns > PING_INTERVAL_NS)
+        interval_ns = PING_INTERVAL_NS;
+    return link->solicited ? interval_ns * (most + 1) : own->authentication_timeout_ns;
 }
 
 static bool hand_over(struct control *control, struct gateway_link *link, int fd)

@@ -880,6 +880,16 @@ def row_stale_is_counted(world):
 row_stale_is_counted.top = 'ping_interval: "500ms"\nping_max: 1\nhttp: "127.0.0.1:-1"\n'
 
 
+def row_own_pings(world):
+    """The block may have a pace of its own: the server's, of two minutes, would end nobody here."""
+    world.listener.close()
+    world.inbound()
+    until_said(world.node, "Gateway connection closed: Stale Connection")
+
+
+row_own_pings.extra = 'ping_interval: "500ms"\nping_max: 1'
+
+
 def row_two_addresses(world):
     """6.3: further addresses of a cluster are tried when one is lost."""
     second = socket.create_server(("127.0.0.1", 0))

@@ -40,7 +40,7 @@ static const struct good_case good_cases[] = {
      NULL, 1, "B nats://b:1 A nats://x:1 nats://y:2 ", 2},
     {"gateway { name: A, port: 1 }\ncluster { name: A, port: 2 }", NULL, 1, "", 2},
     {"gateway { name: A, port: 1, connect_retries: -3, connect_backoff: true, reject_unknown_cluster: true, "
-     "write_deadline: \"3s\", write_timeout: retry, advertise: \"h:1\" }",
+     "ping_interval: \"3s\", ping_max: 5, write_deadline: \"3s\", write_timeout: retry, advertise: \"h:1\" }",
      NULL, 1, "", 2},
 };
 
@@ -67,6 +67,38 @@ Test(gateway_options, the_file_says_who_the_others_are)
         cr_expect_str_eq(remotes, c->remotes, "%s: %s", c->file, remotes);
         cr_expect_eq(gateway->authentication_timeout_ns, (int64_t)(c->timeout_seconds * 1e9), "%s", c->file);
         cr_expect_str_eq(o->cluster.name, "A", "cluster and gateway have one name");
+        server_options_free(o);
+        options_outcome_close(&outcome);
+    }
+}
+
+/* 0: the server's. Above 15 s it is that, with a warning, as in nats-server. */
+struct ping_case {
+    const char *file;
+    int64_t interval_seconds;
+    int64_t most;
+    const char *warning; /* NULL: none */
+};
+
+static const struct ping_case ping_cases[] = {
+    {"ping_interval: 3s\ngateway { name: A, port: 1 }", 0, 0, NULL},
+    {"gateway { name: A, port: 1, ping_interval: \"15s\" }", 15, 0, NULL},
+    {"gateway { name: A, port: 1, ping_interval: \"16s\", ping_max: 5 }", 15, 5,
+     "invalid use of field \"ping_interval\": Gateway 'ping_interval' will reset to 15s which is the max for "
+     "gateways"},
+};
+
+Test(gateway_options, pings_may_come_at_another_pace_than_clients_and_every_fifteen_seconds_at_least)
+{
+    for (const struct ping_case *c = ping_cases; c < ping_cases + COUNT_OF(ping_cases); c++) {
+        struct options_outcome outcome;
+        struct server_options *o = load(c->file, &outcome);
+        const char *said = config_text_string(&outcome.err);
+        cr_assert_not_null(o, "%s: %s", c->file, said);
+        cr_expect_eq(o->gateway.ping_interval_ns, c->interval_seconds * 1000000000, "%s", c->file);
+        cr_expect_eq(o->gateway.ping_max, c->most, "%s", c->file);
+        cr_expect(c->warning == NULL ? said[0] == 0 : strstr(said, c->warning) != NULL, "%s: %s", c->file,
+                  said);
         server_options_free(o);
         options_outcome_close(&outcome);
     }
@@ -129,6 +161,8 @@ static const struct reload_case reload_cases[] = {
     {"gateway { name: A, port: 1 }", "gateway { name: A, port: 1 }\ndebug: true", false},
     {"gateway { name: A, port: 1 }", "gateway { name: A, port: 2 }", true},
     {"gateway { name: A, port: 1 }", "gateway { name: A, port: 1, reject_unknown: true }", true},
+    {"gateway { name: A, port: 1 }", "gateway { name: A, port: 1, ping_interval: \"3s\" }", true},
+    {"gateway { name: A, port: 1 }", "gateway { name: A, port: 1, ping_max: 3 }", true},
     {"gateway { name: A, port: 1 }", "gateway { name: A, port: 1, authorization { user: a, pass: b } }",
      true},
     {"gateway { name: A, port: 1, gateways: [ {name: B, url: \"nats://b:1\"} ] }",
