@@ -59,6 +59,8 @@ struct client {
     uint8_t state;         /* enum client_state */
     uint8_t login;         /* enum authenticate_who: as what it came in */
     uint8_t closed_reason; /* enum closed_reason */
+    uint8_t
+        login_refusal; /* enum authenticate_refusal: why, if the password that is being checked is wrong */
     uint8_t pings_unanswered;
     bool login_again;  /* the options changed while its password was being checked */
     bool login_stands; /* it is `user`, proven; before that it only says so */
@@ -73,6 +75,8 @@ struct client {
     uint16_t port;
     char address[CLIENT_ADDRESS_BYTES]; /* the peer's, without port */
     char nonce[NKEY_NONCE_TEXT_BYTES];  /* what it is to sign, for life; empty: nothing */
+    /* The proxy that signed for it, of the present snapshot; NULL: it came without a trusted one. */
+    const struct trusted_proxy *proxy;
     /* What its certificate calls it, with verify_and_map: the connection's. NULL: not asked for. */
     const struct certificate_names *certificate;
 };

@@ -9,20 +9,28 @@
 
 enum { QUOTED_USER_BYTES = 512 }; /* longer names are cut in the log */
 
-/* The log names what was sent, never a secret. */
-static void login_failed(struct client *client)
+/* The log names what was sent, never a secret. The client is told the same whatever the reason. */
+static void login_refused(struct client *client, enum authenticate_refusal refusal)
 {
     static const struct {
         enum connect_text which;
         const char *word;
     } names[] = {{CONNECT_NKEY, "Nkey"}, {CONNECT_USER, "User"}};
+    static const struct {
+        enum closed_reason reason;
+        const char *why; /* for the debug log; NULL: login_explain() has said it */
+    } refusals[] = {
+        [AUTHENTICATE_REFUSED] = {CLOSED_AUTHENTICATION_FAILURE, NULL},
+        [AUTHENTICATE_PROXY_NOT_TRUSTED] = {CLOSED_PROXY_NOT_TRUSTED, "proxy is not trusted"},
+        [AUTHENTICATE_PROXY_REQUIRED] = {CLOSED_PROXY_REQUIRED, "proxy connection required"},
+    };
     char prefix[CLIENT_PREFIX_BYTES], quoted[QUOTED_USER_BYTES];
     const char *word = "";
     client_prefix(client, prefix, sizeof prefix);
     quoted[0] = 0;
     for (size_t i = 0; i < COUNT_OF(names) && word[0] == 0; i++) {
         struct bytes name = connect_text(&client->connect, names[i].which);
-        bool asked = names[i].which != CONNECT_NKEY || authenticate_challenges(client->context->security);
+        bool asked = names[i].which != CONNECT_NKEY || client->context->security->users.nkey_count > 0;
         if (name.count == 0 || !asked)
             continue;
         word = names[i].word;
@@ -34,7 +42,14 @@ static void login_failed(struct client *client)
         log_error(client->context->log, "%s - authentication error - Token \"[REDACTED]\"", prefix);
     else
         log_error(client->context->log, "%s - authentication error", prefix);
-    client_close(client, CLOSED_AUTHENTICATION_FAILURE, error_text(ERROR_AUTHORIZATION_VIOLATION));
+    if (refusals[refusal].why != NULL)
+        log_debug(client->context->log, "%s - %s", prefix, refusals[refusal].why);
+    client_close(client, refusals[refusal].reason, error_text(ERROR_AUTHORIZATION_VIOLATION));
+}
+
+static void login_failed(struct client *client)
+{
+    login_refused(client, AUTHENTICATE_REFUSED);
 }
 
 /* The options that the hot path asks for, from the merged CONNECT. */
@@ -55,6 +70,7 @@ static struct credentials client_credentials(const struct client *client)
     credentials.nonce = text(client->nonce);
     credentials.connection_type = CONNECTION_TYPE_STANDARD; /* the only kind of listener so far */
     credentials.certificate = client->certificate;
+    credentials.proxy = client->proxy;
     return credentials;
 }
 
@@ -184,13 +200,15 @@ static enum handled login_decide(struct client *client)
     enum authenticate_verdict verdict = authenticate(client->context->security, &credentials, &login);
     client->user = login.user;
     client->login = (uint8_t)login.who;
+    client->login_refusal = (uint8_t)login.refusal;
+    client->proxy = login.proxy;
     login_explain(client, &login);
     switch (verdict) {
     case AUTHENTICATE_ALLOWED:
         login_done(client);
         return HANDLED;
     case AUTHENTICATE_DENIED:
-        login_failed(client);
+        login_refused(client, login.refusal);
         return HANDLED;
     case AUTHENTICATE_NEEDS_BCRYPT:
         break;
@@ -245,7 +263,7 @@ void client_password_checked(struct client *client, bool matches)
     if (matches)
         login_done(client);
     else
-        login_failed(client);
+        login_refused(client, (enum authenticate_refusal)client->login_refusal);
 }
 
 /* ---- new options ---- */
@@ -298,6 +316,10 @@ static void login_review(struct client *client, const struct security_options *b
             return;
         }
     }
+    if (is != NULL && is->proxy_required && client->proxy == NULL) {
+        login_refused(client, AUTHENTICATE_PROXY_REQUIRED);
+        return;
+    }
     bool same = was != NULL ? listed_login_same(client, was, now, is)
                             : authenticate_required(before) && single_login_same(client, before, now);
     if (!same)
@@ -316,8 +338,21 @@ static void subscriptions_review(struct client *client)
         client_close(client, CLOSED_MAXIMUM_SUBSCRIPTIONS, error_text(ERROR_MAXIMUM_SUBSCRIPTIONS));
 }
 
+/* A client whose proxy is trusted no more goes before its login is looked at, wherever that has come to. */
+static void proxy_review(struct client *client)
+{
+    const struct trusted_proxy *was = client->proxy;
+    client->proxy = trusted_proxies_again(&client->context->security->proxies, was);
+    if (client->state == CLIENT_CLOSED || was == NULL || client->proxy != NULL)
+        return;
+    client->proxy = was; /* as which it is remembered */
+    login_refused(client, AUTHENTICATE_PROXY_NOT_TRUSTED);
+    client->proxy = NULL;
+}
+
 void client_options_changed(struct client *client, const struct security_options *before)
 {
+    proxy_review(client);
     if (client->state == CLIENT_CLOSED) {
         client->user = NULL; /* it goes with the old options */
         client_access_suspend(client);

@@ -54,6 +54,13 @@ enum closed_reason {
 /* The exact text; `Unknown State` for a value that is none. Never NULL. */
 const char *closed_reason_text(enum closed_reason reason);
 
+/* Whether it was closed because its login was refused. */
+static inline bool closed_reason_is_login(enum closed_reason reason)
+{
+    return reason == CLOSED_AUTHENTICATION_FAILURE || reason == CLOSED_PROXY_NOT_TRUSTED ||
+           reason == CLOSED_PROXY_REQUIRED;
+}
+
 /* Whether what is pending is sent before the connection is closed; not where sending is what failed. */
 bool closed_reason_flushes(enum closed_reason reason);
 

@@ -194,6 +194,7 @@ struct credentials connect_credentials(const struct connect_options *options)
         .token = connect_text(options, CONNECT_AUTH_TOKEN),
         .nkey = connect_text(options, CONNECT_NKEY),
         .signature = connect_text(options, CONNECT_SIG),
+        .proxy_signature = connect_text(options, CONNECT_PROXY_SIG),
     };
 }
 

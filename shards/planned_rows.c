@@ -19,7 +19,6 @@
 static const struct option rows[] = {
     PLANNED("feature_flags", NULL),
     PLANNED("proxy_protocol", NULL),
-    PLANNED("proxies", NULL),
     PLANNED("prof_port", NULL),
     PLANNED("disable_sublist_cache", "no_sublist_cache"),
     PLANNED("ocsp_cache", NULL),

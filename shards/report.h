@@ -210,6 +210,7 @@ enum report_text {
     REPORT_TLS_VERSION,
     REPORT_TLS_SUITE,
     REPORT_TLS_PEERS, /* struct tls_peer, one behind the other */
+    REPORT_PROXY,     /* the key of the one that it came through */
     REPORT_USER,
     REPORT_ACCOUNT,
 };

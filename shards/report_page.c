@@ -76,6 +76,7 @@ static struct texts texts_of(const struct connection *connection, struct tls_pee
         [REPORT_TLS_VERSION] = sealed ? text(tls_stream_version(tls->stream)) : TEXT(""),
         [REPORT_TLS_SUITE] = sealed ? text(tls_stream_suite(tls->stream)) : TEXT(""),
         [REPORT_TLS_PEERS] = bytes_of(peers, peer_count * sizeof *peers),
+        [REPORT_PROXY] = client->proxy == NULL ? TEXT("") : client->proxy->key,
         [REPORT_USER] = report_client_user(client),
         [REPORT_ACCOUNT] = report_client_account(client),
     }};

@@ -231,7 +231,7 @@ void system_shard_closed(struct shard *shard, struct client *client)
     if (system == NULL)
         return;
     account_changed(shard, system, client->account);
-    if (client->closed_reason == CLOSED_AUTHENTICATION_FAILURE) {
+    if (closed_reason_is_login((enum closed_reason)client->closed_reason)) {
         struct bytes id = shard->info.server_id;
         struct shard_account *own =
             client->account == NULL ? accounts_get(shard, 0) : shard_account_of(client->account);

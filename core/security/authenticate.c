@@ -16,13 +16,14 @@ bool authenticate_info_required(const struct security_options *options)
 
 bool authenticate_unannounced(const struct security_options *options)
 {
-    return options->global_open || (options->no_auth_user.count > 0 &&
-                                    security_user_find(&options->users, options->no_auth_user) != NULL);
+    const struct security_user *user =
+        options->no_auth_user.count == 0 ? NULL : security_user_find(&options->users, options->no_auth_user);
+    return options->global_open || (user != NULL && !user->proxy_required);
 }
 
 bool authenticate_challenges(const struct security_options *options)
 {
-    return options->users.nkey_count > 0;
+    return options->users.nkey_count > 0 || options->proxies.count > 0;
 }
 
 static void who_set(struct authentication *authentication, const struct credentials *credentials)
@@ -81,6 +82,32 @@ static bool sends_nothing(const struct credentials *credentials)
     return credentials->user.count == 0 && credentials->pass.count == 0 && credentials->token.count == 0;
 }
 
+/* ---- proxies ---- */
+
+/* Finds out through which trusted proxy it came. False: it says that it came through one, and none of those
+ * that are trusted signed. Where none is, a signature is not looked at. */
+static bool proxy_check(const struct security_options *options, const struct credentials *credentials,
+                        struct authentication *authentication)
+{
+    authentication->proxy = credentials->proxy;
+    if (credentials->proxy_signature.count == 0 || options->proxies.count == 0)
+        return true;
+    authentication->proxy = trusted_proxies_find(&options->proxies, credentials->nonce,
+                                                 credentials->proxy_signature, &authentication->why);
+    if (authentication->proxy == NULL)
+        authentication->refusal = AUTHENTICATE_PROXY_NOT_TRUSTED;
+    return authentication->proxy != NULL;
+}
+
+/* Whether it would have had to come through a proxy. */
+static bool proxy_missing(bool required, struct authentication *authentication)
+{
+    if (!required || authentication->proxy != NULL)
+        return false;
+    authentication->refusal = AUTHENTICATE_PROXY_REQUIRED;
+    return true;
+}
+
 /* ---- the ways in ---- */
 
 /* Taken as no_auth_user: its password stands for the one that was not sent. A bcrypt hash is not its own
@@ -90,7 +117,7 @@ static enum authenticate_verdict unannounced_check(const struct security_user *u
                                                    struct authentication *authentication)
 {
     if (user == NULL || !security_user_may_connect(user, credentials->connection_type) ||
-        password_is_bcrypt(user->password))
+        proxy_missing(user->proxy_required, authentication) || password_is_bcrypt(user->password))
         return AUTHENTICATE_DENIED;
     authentication->name = user->nkey.count > 0 ? user->nkey : user->name;
     authentication->user = user; /* and still nobody: the client named no one */
@@ -104,7 +131,8 @@ static enum authenticate_verdict nkey_check(const struct security_options *optio
                                             struct authentication *authentication)
 {
     const struct security_user *user = security_user_find_nkey(&options->users, credentials->nkey);
-    if (user == NULL || !security_user_may_connect(user, credentials->connection_type))
+    if (user == NULL || !security_user_may_connect(user, credentials->connection_type) ||
+        proxy_missing(user->proxy_required, authentication))
         return AUTHENTICATE_DENIED;
     if (!bytes_equal(user->nkey, options->no_auth_user)) {
         authentication->why = nkey_answer_check(user->nkey, credentials->nonce, credentials->signature);
@@ -130,6 +158,8 @@ static enum authenticate_verdict certificate_check(const struct security_options
     authentication->who = AUTHENTICATE_USER;
     authentication->name = user->name;
     authentication->user = user;
+    if (proxy_missing(user->proxy_required, authentication))
+        return AUTHENTICATE_DENIED;
     return secret_check(user->password, credentials->pass, authentication);
 }
 
@@ -139,6 +169,8 @@ static enum authenticate_verdict user_check(const struct security_options *optio
 {
     const struct security_user *user = security_user_find(&options->users, credentials->user);
     if (user == NULL || !security_user_may_connect(user, credentials->connection_type))
+        return unknown_check(options, credentials, authentication);
+    if (proxy_missing(user->proxy_required, authentication)) /* whose name is to be told by nothing either */
         return unknown_check(options, credentials, authentication);
     authentication->user = user;
     return secret_check(user->password, credentials->pass, authentication);
@@ -176,7 +208,8 @@ enum authenticate_verdict authenticate(const struct security_options *options,
 {
     const struct security_users *users = &options->users;
     who_set(authentication, credentials);
-    /* Trusted proxies come here: a `proxy_sig` that no trusted key made is refused before all else. */
+    if (!proxy_check(options, credentials, authentication))
+        return AUTHENTICATE_DENIED;
     if (!authenticate_required(options))
         return AUTHENTICATE_ALLOWED;
     /* Operator mode comes here: a JWT decides, and nothing below is asked. */
@@ -199,6 +232,8 @@ enum authenticate_verdict authenticate(const struct security_options *options,
         if (credentials->user.count > 0)
             return user_check(options, credentials, authentication);
     }
+    if (proxy_missing(options->proxy_required, authentication))
+        return AUTHENTICATE_DENIED;
     if (options->token.count > 0)
         return token_check(options, credentials, authentication);
     if (options->user.count > 0)

@@ -3,10 +3,10 @@
  * In the flow:  connect_parse() -> authenticate() -> ALLOWED or DENIED at once, or NEEDS_BCRYPT:
  *               the host has password_check_bcrypt(stored, given) run on the worker; what that says, holds.
  * Order: NKey, users (by certificate where the listener maps them), token, single user; no_auth_user only for
- * those who send no credentials at all; with nothing configured everybody is in. Operator mode (JWTs), auth
- * callout and trusted proxies are not built: their places are marked in authenticate(), their options
- * refused. Thread: any. Cost: a look-up; with an NKey the check of a signature, about a tenth of a
- * millisecond. */
+ * those who send no credentials at all; with nothing configured everybody is in. Before all of it: a
+ * proxy's signature must be a trusted one's. Operator mode (JWTs) and auth callout are not built: their
+ * places are marked in authenticate(), their options refused. Thread: any. Cost: a look-up; with an NKey the
+ * check of a signature, about a tenth of a millisecond, and with a proxy one for each key that is tried. */
 #ifndef CORE_SECURITY_AUTHENTICATE_H
 #define CORE_SECURITY_AUTHENTICATE_H
 
@@ -21,14 +21,23 @@ struct credentials {
     struct bytes pass;
     struct bytes token;
     struct bytes nkey;
-    struct bytes signature; /* of the nonce, as text */
-    struct bytes nonce;     /* as this connection's INFO had it */
+    struct bytes signature;            /* of the nonce, as text */
+    struct bytes nonce;                /* as this connection's INFO had it */
+    struct bytes proxy_signature;      /* of the nonce, by a proxy */
+    const struct trusted_proxy *proxy; /* who signed in an earlier CONNECT of the connection; NULL: nobody */
     enum connection_type connection_type;
     const struct certificate_names *certificate; /* the listener says verify_and_map: it names the user.
                                                     NULL: the listener does not */
 };
 
 enum authenticate_verdict { AUTHENTICATE_ALLOWED, AUTHENTICATE_DENIED, AUTHENTICATE_NEEDS_BCRYPT };
+
+/* Why it is refused, as far as monitoring tells it apart. */
+enum authenticate_refusal {
+    AUTHENTICATE_REFUSED,
+    AUTHENTICATE_PROXY_NOT_TRUSTED, /* there are trusted proxies, and none of them signed */
+    AUTHENTICATE_PROXY_REQUIRED,    /* it came through none, and had to */
+};
 
 /* As whom the client came: by what it sent when refused, by what opened the door when let in. One who was
  * taken as no_auth_user is NOBODY, with that user's name. */
@@ -39,7 +48,9 @@ struct authentication {
     struct bytes name; /* of the user or NKey: the options' or the credentials'; of no_auth_user with NOBODY;
                           else empty */
     const struct security_user
-        *user;           /* whose permissions and account it has, if allowed; NULL: no list has it */
+        *user; /* whose permissions and account it has, if allowed; NULL: no list has it */
+    const struct trusted_proxy *proxy; /* through whom it came, of the options; NULL: none that is trusted */
+    enum authenticate_refusal refusal; /* if it is refused, at once or after a bcrypt check */
     const char *why;     /* for the debug log: why not, or by what of the certificate; NULL: nothing to say */
     struct bytes stored; /* NEEDS_BCRYPT: the hash; the options', or `decoy`: so do not copy this struct */
     struct bytes given;  /* NEEDS_BCRYPT: the password; the credentials' */
@@ -59,7 +70,7 @@ bool authenticate_required(const struct security_options *options);
 bool authenticate_info_required(const struct security_options *options);
 
 /* Whether a client may do something before CONNECT: it is then taken as no_auth_user, who must be one by
- * name, not by NKey; or into $G beside a system account that alone has users. */
+ * name, not by NKey, and need no proxy; or into $G beside a system account that alone has users. */
 bool authenticate_unannounced(const struct security_options *options);
 
 /* Whether INFO has to carry a nonce. */

@@ -7,13 +7,8 @@
 #include "core/security/nkey.h"
 #include "core/security/permissions.h"
 
-#define NOT_BUILT(field)                                                                                     \
-    {                                                                                                        \
-        .name = field, .kind = OPTION_NOT_BUILT                                                              \
-    }
-
 static option_parse parse_authorization, parse_users, parse_default_permissions, parse_timeout,
-    parse_accounts, parse_mappings, parse_system;
+    parse_accounts, parse_mappings, parse_system, parse_proxies;
 
 /* ---- the block ---- */
 
@@ -22,6 +17,7 @@ struct authorization {
     struct bytes user;
     struct bytes password;
     struct bytes token;
+    bool proxy_required;
     int64_t timeout_ns;
     struct security_user_list users;
     const struct security_permissions *default_permissions;
@@ -90,7 +86,7 @@ static const struct option block_rows[] = {
      .kind = OPTION_CUSTOM,
      .parse = parse_default_permissions},
     {.name = "auth_callout", .aliases = "auth_hook", .kind = OPTION_NOT_BUILT},
-    NOT_BUILT("proxy_required"),
+    {.name = "proxy_required", .kind = OPTION_BOOL, .offset = INTO(struct authorization, proxy_required)},
 };
 
 /* A single login or a token beside users in accounts; noted where the accounts' users are. */
@@ -124,6 +120,7 @@ static void parse_authorization(void *target, const struct config_entry *entry, 
     options->user = block.user;
     options->password = block.password;
     options->token = block.token;
+    options->proxy_required = block.proxy_required;
     options->timeout_ns = block.timeout_ns;
     security_users_join(&options->users, &block.users, NULL, block.default_permissions, entry->position,
                         arena, errors);
@@ -145,6 +142,13 @@ static void parse_mappings(void *target, const struct config_entry *entry, struc
 {
     struct security_options *options = target;
     security_mappings_parse(&options->accounts.global_mappings, entry, arena, errors);
+}
+
+static void parse_proxies(void *target, const struct config_entry *entry, struct arena *arena,
+                          struct option_errors *errors)
+{
+    struct security_options *options = target;
+    trusted_proxies_parse(&options->proxies, entry, arena, errors);
 }
 
 static void parse_system(void *target, const struct config_entry *entry, struct arena *arena,
@@ -212,6 +216,15 @@ static void compare_authorization(const void *old, const void *new, struct optio
     if (before->timeout_ns != after->timeout_ns)
         config_text_add(&changes->lines, "Reloaded: authorization timeout = %g\n",
                         (double)after->timeout_ns / 1e9);
+    if (before->proxy_required != after->proxy_required && changes->refusal.count == 0)
+        config_text_add(&changes->refusal, "config reload not supported for ProxyRequired: old=%s, new=%s",
+                        before->proxy_required ? "true" : "false", after->proxy_required ? "true" : "false");
+}
+
+static void compare_proxies(const void *old, const void *new, struct option_changes *changes)
+{
+    const struct security_options *before = old, *after = new;
+    trusted_proxies_compare(&before->proxies, &after->proxies, changes);
 }
 
 /* A user's name may be a public key, and what stands in its place by mistake a seed. */
@@ -245,6 +258,11 @@ static const struct option rows[] = {
      .offset = INTO(struct security_options, no_auth_user),
      .reload = RELOAD_NEVER,
      .compare = compare_no_auth_user},
+    {.name = "proxies",
+     .kind = OPTION_CUSTOM,
+     .reload = RELOAD_NOW,
+     .parse = parse_proxies,
+     .compare = compare_proxies},
     {.name = "accounts", .kind = OPTION_CUSTOM, .reload = RELOAD_FREE, .parse = parse_accounts},
     {.name = "mappings",
      .aliases = "maps",

@@ -6,6 +6,7 @@
 #include "core/base/bytes.h"
 #include "core/config/option.h"
 #include "core/security/account.h"
+#include "core/security/proxies.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,7 +15,9 @@
 struct security_options {
     struct bytes user; /* single user; empty: none */
     struct bytes password;
-    struct bytes token;          /* empty: none */
+    struct bytes token;  /* empty: none */
+    bool proxy_required; /* who comes in by these comes through a trusted proxy */
+    struct trusted_proxies proxies;
     struct security_users users; /* of `authorization` and of all accounts */
     struct bytes no_auth_user;   /* a name or an NKey; empty: none */
     struct security_accounts accounts;

@@ -39,7 +39,7 @@ static const struct option user_rows[] = {
      .aliases = "connection_types clients",
      .kind = OPTION_CUSTOM,
      .parse = parse_connection_types},
-    {.name = "proxy_required", .kind = OPTION_NOT_BUILT},
+    {.name = "proxy_required", .kind = OPTION_BOOL, .offset = INTO(struct security_user, proxy_required)},
 };
 
 static uint8_t connection_type(struct bytes word)

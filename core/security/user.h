@@ -35,6 +35,7 @@ struct security_user {
     const struct security_permissions *permissions; /* NULL: may do everything */
     const struct security_account *account;         /* NULL: $G */
     uint8_t connection_types;                       /* 0: any */
+    bool proxy_required;                            /* comes in through a trusted proxy only */
 };
 
 /* One `users` array. All zero is empty. */

@@ -396,8 +396,14 @@ static void put_peers(struct json_output *document, struct bytes peers)
     json_put_array_end(document);
 }
 
-/* Returns the account to be told once more behind all else; empty: none. */
-static struct bytes put_connection(struct control *control, struct monitor_task *task, const uint8_t *record)
+/* What is told behind all else, its subscriptions too; empty: nothing. */
+struct connection_end {
+    struct bytes tag;   /* its account once more */
+    struct bytes proxy; /* the key of the one that it came through */
+};
+
+static struct connection_end put_connection(struct control *control, struct monitor_task *task,
+                                            const uint8_t *record)
 {
     struct json_output *document = &task->document;
     struct report_connection c;
@@ -435,11 +441,21 @@ static struct bytes put_connection(struct control *control, struct monitor_task 
     if (task->connz.auth)
         put_peers(document, peers);
     json_put_true(document, "tls_first", c.tls_first);
+    struct bytes proxy = monitor_text_take(&texts, c.text_counts[REPORT_PROXY]);
     struct bytes user = monitor_text_take(&texts, c.text_counts[REPORT_USER]);
     struct bytes account = monitor_text_take(&texts, c.text_counts[REPORT_ACCOUNT]);
     put_account(task, &c, user, account);
     bool tagged = task->connz.auth && !(c.closed && bytes_equal(account, TEXT("$G")));
-    return tagged ? account : TEXT("");
+    return (struct connection_end){.tag = tagged ? account : TEXT(""), .proxy = proxy};
+}
+
+static void put_proxy(struct json_output *document, struct bytes proxy)
+{
+    if (proxy.count == 0)
+        return;
+    json_put_object(document, "proxy");
+    json_put_text(document, "key", proxy);
+    json_put_object_end(document);
 }
 
 /* All records of one pick. */
@@ -450,11 +466,11 @@ static void put_pick(struct control *control, struct monitor_task *task, uint32_
     uint32_t shard = task->report.picks[pick].shard;
     struct report_record head;
     bool began = false, listed = false;
-    struct bytes tag = TEXT("");
+    struct connection_end end = {0};
     const uint8_t *record;
     while ((record = record_peek(connz, shard, reading, &head)) != NULL && head.pick == pick) {
         if (head.kind == REPORT_RECORD_CONNECTION) {
-            tag = put_connection(control, task, record);
+            end = put_connection(control, task, record);
             began = true;
         } else {
             if (!listed)
@@ -467,7 +483,8 @@ static void put_pick(struct control *control, struct monitor_task *task, uint32_
     }
     if (listed)
         json_put_array_end(&task->document);
-    json_put_text_some(&task->document, "name_tag", tag);
+    json_put_text_some(&task->document, "name_tag", end.tag);
+    put_proxy(&task->document, end.proxy);
     if (began)
         json_put_object_end(&task->document);
 }

@@ -328,6 +328,24 @@ void monitor_put_tags(struct json_output *document, const struct server_options 
     }
 }
 
+/* Left out where the file has no such block. */
+static void put_proxies(struct json_output *document, const struct trusted_proxies *proxies)
+{
+    if (!proxies->given)
+        return;
+    json_put_object(document, "proxies");
+    if (proxies->count > 0)
+        json_put_array(document, "trusted");
+    for (uint32_t i = 0; i < proxies->count; i++) {
+        json_put_object(document, NULL);
+        json_put_text(document, "key", proxies->at[i].key);
+        json_put_object_end(document);
+    }
+    if (proxies->count > 0)
+        json_put_array_end(document);
+    json_put_object_end(document);
+}
+
 static void put_after(struct control *control, struct monitor_task *task)
 {
     struct json_output *document = &task->document;
@@ -341,6 +359,7 @@ static void put_after(struct control *control, struct monitor_task *task)
         json_put_text(document, "system_account", system->name);
     monitor_put_kinds(document, "slow_consumer_stats", &sums.slow);
     monitor_put_kinds(document, "stale_connection_stats", &sums.stale);
+    put_proxies(document, &options->security.proxies);
     put_valid_until(document, &options->net.tls);
 }
 

@@ -23,6 +23,14 @@ enum flavour { FLAVOUR_MYELIN, FLAVOUR_NATS_2_9, FLAVOUR_NATS_NEW, FLAVOURS };
  */
 enum need { NEEDS_NOTHING, NEEDS_ACCOUNTS, NEEDS_MAPPINGS, NEEDS_LEAF_NODES, NEEDS };
 
+/* Of trusted proxies: keys whose seeds count up from 0x20 and 0x40, and users who need one. */
+#define PROXY_20 "AAU2ZOXBIG6MV4FSFYNJJU2NBPDTMHSSNUF74EWIS6KLZEZCSZW5OICT"
+#define PROXY_40 "OASUHOJP6EEVKEKHNLOIG2O3NXOJGNTFUEMXRXNBIBHOCBTMVFKZ2TJ6"
+#define PROXIES_TRUSTED "proxies { trusted: [ {key: \"" PROXY_20 "\"}, {key: \"" PROXY_40 "\"} ] }\n"
+#define PROXIES_USERS                                                                                        \
+    "{user: \"in\", password: \"p\", proxy_required: true}, {user: \"any\", password: \"p\"}, {nkey: "       \
+    "UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK, proxy_required: true}"
+
 /* One line for each: name, the text of the configuration file. */
 #define CONFIGURATION_LIST(X)                                                                                \
     X(DEFAULT, "")                                                                                           \
@@ -78,6 +86,12 @@ enum need { NEEDS_NOTHING, NEEDS_ACCOUNTS, NEEDS_MAPPINGS, NEEDS_LEAF_NODES, NEE
     X(STORM, "authorization { timeout: 60, users = [ {user: \"ann\", password: \"pa\"}, {user: \"bob\", "    \
              "password: \"$2b$06$1Zk3EnkqJwTFrhiEjbTF2uS0Y6f9Rb7q.IqckNjJCD2AJWyPMwZCe\"}, {nkey: "          \
              "UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK} ] }\nno_auth_user: \"ann\"\n")       \
+    X(PROXIES, PROXIES_TRUSTED "authorization { timeout: 20, users: [ " PROXIES_USERS " ] }\n")              \
+    X(PROXIES_NOBODY,                                                                                        \
+      PROXIES_TRUSTED "authorization { users: [ " PROXIES_USERS " ] }\nno_auth_user: \"in\"\n")              \
+    X(PROXIES_SINGLE,                                                                                        \
+      PROXIES_TRUSTED "authorization { user: \"in\", password: \"p\", proxy_required: true }\n")             \
+    X(PROXIES_ALONE, PROXIES_TRUSTED)                                                                        \
     X(NO_AUTH_NKEY,                                                                                          \
       "authorization { users = [ {nkey: UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK} ] }\n"     \
       "no_auth_user: UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK\n")                            \
@@ -213,7 +227,8 @@ enum step_kind {
     STEP_REWRITE, /* the configuration file, then SIGHUP, then a moment */
     STEP_REFUSED, /* new connections are refused by the kernel, within `number` ms */
     STEP_EXITS,   /* the server's process ends within `number` ms */
-    STEP_SECOND   /* a second server starts with this configuration text */
+    STEP_SHOWS, /* a page of monitoring: its path, a space, what stands in its document without white space */
+    STEP_SECOND /* a second server starts with this configuration text */
 };
 
 struct step {
@@ -308,6 +323,10 @@ struct step {
 #define RELOAD(configuration_text)                                                                           \
     {                                                                                                        \
         STEP_REWRITE, 0, configuration_text, 0, 0                                                            \
+    }
+#define SHOWS(path, words)                                                                                   \
+    {                                                                                                        \
+        STEP_SHOWS, 0, path " " words, 0, 0                                                                  \
     }
 #define CONNECT_REFUSED(ms)                                                                                  \
     {                                                                                                        \

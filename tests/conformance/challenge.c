@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SIGNATURE_BYTES = 64, TEXT_BYTES = 96, NONCE_BYTES_MAX = 64, LINE_BYTES = 1024, TRIES_MAX = 200 };
+enum { SIGNATURE_BYTES = 64, TEXT_BYTES = CHALLENGE_SIGNATURE_BYTES, LINE_BYTES = 1024, TRIES_MAX = 200 };
 
 /* How a signature is written. */
 enum encoding { URL, URL_PADDED, STANDARD_PADDED };
@@ -16,13 +16,13 @@ enum encoding { URL, URL_PADDED, STANDARD_PADDED };
 /* What is signed in place of the nonce. */
 enum signs { SIGNS_NONCE, SIGNS_DECODED, SIGNS_OTHER, SIGNS_NOTHING };
 
-/* The seed is 32 bytes that count up; its public half is CHALLENGE_NKEY. */
-static bool sign(struct bytes message, uint8_t signature[SIGNATURE_BYTES])
+/* The seed is 32 bytes that count up; from 0, its public half is CHALLENGE_NKEY. */
+static bool sign(uint8_t first, struct bytes message, uint8_t signature[SIGNATURE_BYTES])
 {
     uint8_t seed[32];
     size_t count = SIGNATURE_BYTES;
     for (size_t i = 0; i < sizeof seed; i++)
-        seed[i] = (uint8_t)i;
+        seed[i] = (uint8_t)(first + i);
     EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, sizeof seed);
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     bool done = key != NULL && context != NULL && EVP_DigestSignInit(context, NULL, NULL, NULL, key) == 1 &&
@@ -44,8 +44,16 @@ static void write_text(char text[TEXT_BYTES], const uint8_t signature[SIGNATURE_
         text[strcspn(text, "=")] = 0;
 }
 
-/* The nonce of the peer's INFO; empty when it has none. */
-static struct bytes nonce_of(const struct peer *peer)
+bool challenge_sign(uint8_t first, struct bytes message, char text[CHALLENGE_SIGNATURE_BYTES])
+{
+    uint8_t signature[SIGNATURE_BYTES];
+    bool done = sign(first, message, signature);
+    if (done)
+        write_text(text, signature, URL);
+    return done;
+}
+
+struct bytes challenge_nonce(const struct peer *peer)
 {
     const char *at = strstr(peer->info, "\"nonce\":\"");
     if (at == NULL)
@@ -70,14 +78,14 @@ static bool answer(struct run *run, enum signs signs, enum encoding encoding, ch
 {
     uint8_t signature[SIGNATURE_BYTES], raw[NONCE_BYTES_MAX];
     char line[LINE_BYTES];
-    struct bytes message = nonce_of(&run->peers[0]);
+    struct bytes message = challenge_nonce(&run->peers[0]);
     if (message.count != 15)
         return run_fail(run, "a nonce of %zu letters", message.count);
     if (signs == SIGNS_DECODED)
         message = decoded(message, raw);
     else if (signs == SIGNS_OTHER)
         message = TEXT("Zm9vYmFyYmF6cXV");
-    if (!sign(message, signature))
+    if (!sign(0, message, signature))
         return run_fail(run, "OpenSSL does not sign");
     write_text(text, signature, encoding);
     if (signs == SIGNS_NOTHING)

@@ -3,6 +3,7 @@
 #include "tests/conformance/script.h"
 
 #include "core/base/clock.h"
+#include "tests/conformance/challenge.h"
 #include "tests/conformance/info.h"
 #include "tests/conformance/monitoring.h"
 
@@ -41,6 +42,7 @@ static bool run_expect_info(struct run *run, int peer, const char *questions);
 static bool run_silence(struct run *run, int peer, int ms);
 static bool run_reload(struct run *run, const char *configuration);
 static bool run_second_server(struct run *run, const char *source);
+static bool run_shows(struct run *run, const char *wanted);
 static bool run_expect_bytes(struct run *run, int peer, struct bytes expected);
 static bool run_expect_times(struct run *run, int peer, int times, const char *source);
 static bool run_expect_unordered(struct run *run, int peer, const char *source);
@@ -214,6 +216,8 @@ static bool run_step(struct run *run, const struct step *step)
     case STEP_EXITS:
         return server_exits(run->server, peer_deadline(step->number)) ||
                run_fail(run, "the server still runs after %d ms", step->number);
+    case STEP_SHOWS:
+        return run_shows(run, step->text);
     case STEP_SECOND:
         return run_second_server(run, step->text);
     case STEP_END:
@@ -257,6 +261,16 @@ static bool run_reload(struct run *run, const char *configuration)
         peer_pause(RELOAD_POLL_MS);
     }
     return true;
+}
+
+/* "PATH TEXT" */
+static bool run_shows(struct run *run, const char *wanted)
+{
+    char path[64], why[RUN_FAILURE_BYTES];
+    size_t count = strcspn(wanted, " ");
+    (void)snprintf(path, sizeof path, "%.*s", (int)count, wanted);
+    return monitoring_shows(run->server->values.ports[4], path, wanted + count + 1, why, sizeof why) ||
+           run_fail(run, "%s", why);
 }
 
 static bool run_second_server(struct run *run, const char *source)
@@ -413,6 +427,8 @@ static bool run_connect_port(struct run *run, int peer, enum setup setup, int po
         return run_fail(run, "expected a first line INFO {...}\n    got      \"%s\"%s",
                         template_escape(peer_waiting(p), shown, sizeof shown),
                         p->ended ? " and the end" : "");
+    struct bytes nonce = challenge_nonce(p);
+    (void)snprintf(run->server->values.nonce, sizeof run->server->values.nonce, "%.*s", BYTES_PRINTF(nonce));
     if (port == 0 && !run_info(run, peer, "server_id"))
         return false;
     if (setup == NONE)

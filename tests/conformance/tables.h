@@ -10,6 +10,7 @@ extern const struct case_table cases_delivery;
 extern const struct case_table cases_headers;
 extern const struct case_table cases_login;
 extern const struct case_table cases_security;
+extern const struct case_table cases_proxies;
 extern const struct case_table cases_accounts;
 extern const struct case_table cases_life;
 extern const struct case_table cases_more;

@@ -2,6 +2,7 @@
 #include "tests/conformance/template.h"
 
 #include "core/base/memory.h"
+#include "tests/conformance/challenge.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,8 @@
 static enum err template_repeat(struct bytes inside, struct buffer *into);
 static enum err template_hex(struct bytes digits, struct buffer *into);
 static enum err template_port(struct bytes number, const struct template_values *values, struct buffer *into);
+static enum err template_signature(struct bytes first, const struct template_values *values,
+                                   struct buffer *into);
 static enum err template_placeholder(struct bytes inside, const struct template_values *values,
                                      struct buffer *into);
 
@@ -88,6 +91,8 @@ static enum err template_placeholder(struct bytes inside, const struct template_
         return template_hex(bytes_of(inside.data + 4, inside.count - 4), into);
     if (bytes_start_with(inside, TEXT("port ")))
         return template_port(bytes_of(inside.data + 5, inside.count - 5), values, into);
+    if (bytes_start_with(inside, TEXT("sign ")))
+        return template_signature(bytes_of(inside.data + 5, inside.count - 5), values, into);
     if (bytes_equal(inside, TEXT("http"))) {
         enum err err = buffer_append(into, TEXT("http: \"127.0.0.1:"));
         if (err == ERR_OK)
@@ -136,4 +141,18 @@ static enum err template_port(struct bytes number, const struct template_values 
     char decimal[8];
     (void)snprintf(decimal, sizeof decimal, "%u", values->ports[number.data[0] - '0']);
     return buffer_append(into, text(decimal));
+}
+
+static enum err template_signature(struct bytes first, const struct template_values *values,
+                                   struct buffer *into)
+{
+    char signature[CHALLENGE_SIGNATURE_BYTES];
+    struct buffer seed = {0};
+    enum err err = template_hex(first, &seed);
+    if (err == ERR_OK && seed.count != 1)
+        err = ERR_INVALID;
+    if (err == ERR_OK && !challenge_sign(seed.data[0], text(values->nonce), signature))
+        err = ERR_SYSTEM;
+    buffer_close(&seed);
+    return err == ERR_OK ? buffer_append(into, text(signature)) : err;
 }

@@ -4,7 +4,8 @@
  *    ${hex ff00}  these bytes (needed for zero bytes, and readable after digits)
  *    ${port 1}    the decimal number of the server's port 1 (0 is the client port)
  *    ${http}      the monitoring line of a configuration
- * Place in the flow: tables -> template -> peer and server. */
+ *    ${sign 20}   a signature of the nonce in the INFO of the connection made last, by the key whose seed
+ * counts up from that byte, in base64url Place in the flow: tables -> template -> peer and server. */
 #ifndef TESTS_CONFORMANCE_TEMPLATE_H
 #define TESTS_CONFORMANCE_TEMPLATE_H
 
@@ -12,7 +13,8 @@
 #include "core/base/err.h"
 
 enum {
-    SERVER_PORTS = 5,                   /* client port, then whatever a configuration uses */
+    SERVER_PORTS = 5, /* client port, then whatever a configuration uses */
+    NONCE_BYTES_MAX = 64,
     BUFFER_BYTES_MAX = 64 * 1024 * 1024 /* no case needs more; beyond it ERR_FULL */
 };
 
@@ -26,6 +28,7 @@ struct buffer {
 /* What placeholders refer to. */
 struct template_values {
     uint16_t ports[SERVER_PORTS];
+    char nonce[NONCE_BYTES_MAX]; /* empty: there was none */
 };
 
 MUST_USE enum err buffer_append(struct buffer *buffer, struct bytes bytes);

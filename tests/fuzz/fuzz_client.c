@@ -10,10 +10,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const char users[] = "authorization { users: [{user: a, password: b}, {user: h, password: "
                             "\"$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\"}] }";
 
-static const char permissions[] = "authorization { users: [{user: a, password: b, permissions: {publish: "
+static const char permissions[] = "proxies { trusted: [{key: "
+                                  "AAU2ZOXBIG6MV4FSFYNJJU2NBPDTMHSSNUF74EWIS6KLZEZCSZW5OICT}] }\n"
+                                  "authorization { users: [{user: a, password: b, permissions: {publish: "
                                   "[\"a.>\", b, \"*\"], subscribe: {allow: "
                                   "[\"*\", \"a.>\", \"b.* q\", \">\"], deny: [\"a.b\", \"*.c\", \"a.* q\"]}, "
-                                  "allow_responses: {max: 2}}}, {nkey: "
+                                  "allow_responses: {max: 2}}}, {user: p, proxy_required: true}, {nkey: "
                                   "UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK}] }";
 
 static struct fake_host *host_of(const uint8_t *head)

@@ -395,6 +395,11 @@ def kinds(place):
     return early, arrival(place, user="limited", **{"pass": "p"})
 
 
+def wrong_proxy(place):
+    """Whether newcomers get a nonce to sign, and how one fares whose proxy is not known."""
+    return "nonce" in Client(place.server).info, arrival(place, user="any", proxy_sig="x" * 86, **{"pass": "p"})
+
+
 def handshake(place, context, first=False, user="any"):
     """What is agreed on, or None: one side breaks it off."""
     client = Client(place.server, first=first)
@@ -476,6 +481,7 @@ def pinned(place):
 
 # ---- the rows ----
 
+PROXY = "UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK"
 ZONE_SECONDS = 5 * 3600 + 1800
 AUTHORITY = Authority(FOLDER.name)
 CERT, KEY = AUTHORITY.issue("localhost", names="DNS:localhost,IP:127.0.0.1")
@@ -568,6 +574,11 @@ ROWS = [
         responses, 'Permissions Violation for Publish to "answers"', None, "limited", prepare=(SERVICE, b"")),
     Row("allowed_connection_types", {"user": ", allowed_connection_types: [STANDARD]"}, {"user": ", allowed_connection_types: [WEBSOCKET]"},
         ("authorization users", "accounts"), kinds, (None, None), ("Authorization Violation", "Authorization Violation"), "limited"),
+    Row("proxy_required", "", {"user": ", proxy_required: true"}, ("authorization users", "accounts"), kinds,
+        (None, None), ("Authorization Violation", "Authorization Violation"), "limited", NEWER),
+    # Only Myelin survives a reload with the first block of them.
+    Row("proxies", "", f"proxies {{ trusted: [ {{key: {PROXY}}} ] }}", (rf'proxies trusted keys \["{PROXY}"\] were added', f"{PROXY}.* were removed"),
+        wrong_proxy, (False, None), (True, "Authorization Violation"), needs=OWN),
     Row("tls", "", tls(), ("tls = enabled", "tls = disabled"), wants_tls, False, True, "any"),
     Row("tls min_version", tls(), tls(', min_version: "1.3"'), ("tls = enabled", "tls = enabled"), old_version, (True, True), (False, True),
         needs=NEWER),

@@ -32,6 +32,7 @@ USERS = """authorization {{ users: [
  {{nkey: {nkey}}}
 ] }}
 """
+PROXIES = "proxies { trusted: [ { key: %s } ] }\n" % NKEY
 TOKEN = f"authorization {{ token: {MARK}token }}\n"
 SINGLE = f"authorization {{ user: one, password: {MARK}one }}\n"
 ACCOUNTS = f"""accounts {{ A {{ users: [ {{user: a, password: {MARK}account}} ] }} }}
@@ -147,11 +148,11 @@ def hash_of(program, password):
 def logins_of_every_kind(program, folder):
     """Against a list of users, a token, a single user, and users of accounts."""
     users = USERS.format(mark=MARK, hash=hash_of(program, HASHED), nkey=NKEY)
-    for configuration in (users, TOKEN, SINGLE, ACCOUNTS):
+    for configuration in (users, PROXIES + TOKEN, SINGLE, ACCOUNTS):
         server = Server(program, folder, 'http: "127.0.0.1:-1"\n' + configuration)
         told = speak(server) + monitored(server)
         check(server, told, '"pass":"[REDACTED]"', '"auth_token":"[REDACTED]"', '"sig":"[REDACTED]"',
-              '"jwt":"[REDACTED]"', "authentication error")
+              '"jwt":"[REDACTED]"', '"proxy_sig":"[REDACTED]"', "authentication error")
 
 
 def refused(server, configuration):
@@ -220,6 +221,8 @@ WRONG_FILES = (
     (f'accounts {{ A {{ nkey: "{SEED}" }} }}\n', "Not a valid public nkey for an account: \"xxxxx\""),
     (f'accounts {{ A {{ users: [ {{ nkey: "{SEED}" }} ] }} }}\n', "Not a valid public nkey for a user"),
     (f'authorization {{ users: [ {{ nkey: {SEED} }} ] }}\n', "Not a valid public nkey for a user"),
+    (f'proxies {{ trusted: [ {{ key: {SEED} }} ] }}\n', 'invalid proxy key "xxxxx"'),
+    (f'proxies {{ trusted: [ {SEED} ] }}\n', "expected proxies' trusted entry to be a map/struct, got string"),
     (f'authorization {{ user: one, pass: ${MARK} }}\n', "variable reference for 'xxxxx' on line 1 can not be found"),
     (f'authorization {{ token = $2b$11${MARK} }}\n', "variable reference for 'xxxxx' on line 1 can not be found"),
     (f'accounts {{ A {{ users: [ {{ user: a\n PASSWORD: ${MARK} }} ] }} }}\n', "'xxxxx' on line 2 can not be found"),

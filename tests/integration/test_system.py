@@ -349,7 +349,11 @@ def check_users(server, newest):
     return found
 
 
-def check_wrong_logins(server):
+PROXIED = CONFIG.replace("{user: g, password: g}", "{user: g, password: g}, {user: p, password: p, proxy_required: true}")
+REFUSED = "Authentication Failure"
+
+
+def check_wrong_logins(server, more=()):
     """Who only names a user is not in his account: that is told where he was, in $G. For nats-server since 2.10."""
     found, watch = [], Watch(server)
     inside = {account: connect(server, user) for account, user in (("$G", "g"), ("A", "a"), ("B", "b"))}
@@ -358,13 +362,13 @@ def check_wrong_logins(server):
         client.flush()
     watch.client.flush()
     watch.client.messages = []
-    for count, user in enumerate(("a", "b", "wrong"), 1):
+    for count, (user, reason) in enumerate([("a", REFUSED), ("b", REFUSED), ("wrong", REFUSED), *more], 1):
         monitoring.Client(server, user, "thief", **monitoring.WRONG).until_closed()
         pump([inside["$G"]], lambda: len(inside["$G"].messages) >= count)
         events = watch.wait("$SYS.SERVER.ID.CLIENT.AUTH.ERR", "$SYS.ACCOUNT.$G.DISCONNECT")
         events += [parsed(message, watch.server_id) for message in inside["$G"].messages[count - 1:]]
         shown = sorted((subject, event["client"]["acc"], event["client"]["user"], event["reason"]) for subject, event in events)
-        if shown != [(subject, "$G", user, "Authentication Failure") for subject in (
+        if shown != [(subject, "$G", user, reason) for subject in (
                 "$SYS.ACCOUNT.$G.DISCONNECT", "$SYS.ACCOUNT.CLIENT.AUTH.ERR", "$SYS.SERVER.ID.CLIENT.AUTH.ERR")]:
             found.append("wrong login of %s: %s" % (user, shown))
     for account in ("A", "B"):
@@ -807,10 +811,10 @@ def main():
     program, references = sys.argv[1], sys.argv[2:]
     Node.ours = property(lambda node: "myelin" in os.path.basename(node.path))
     results = Results()
-    myelin = monitoring.Server(program, CONFIG)
+    myelin = monitoring.Server(program, PROXIED)
     try:
         results.append(("Myelin's users", check_users(myelin, True)))
-        results.append(("Myelin's wrong logins", check_wrong_logins(myelin)))
+        results.append(("Myelin's wrong logins", check_wrong_logins(myelin, [("p", "Proxy Required")])))
         for path in references:
             for what, check in (("compared", compare_answers), ("events compared", compare_happenings)):
                 results.append(with_both(path, program, what, check))

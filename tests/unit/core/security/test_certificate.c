@@ -207,6 +207,22 @@ Test(authenticate, certificates_keys_and_ways_to_connect)
     configured_close(&c);
 }
 
+Test(authenticate, who_a_certificate_names_may_need_a_proxy)
+{
+    struct configured c;
+    struct authentication found;
+    struct trusted_proxy proxy = {.key = TEXT("UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK")};
+    struct certificate certificate = {"", "m@x", "", ""};
+    cr_assert_str_eq(configure(&c, "authorization { users: [{user: \"m@x\", proxy_required: true}] }"), "");
+    struct credentials credentials = {.connection_type = CONNECTION_TYPE_STANDARD,
+                                      .certificate = names_of(&certificate)};
+    cr_expect_eq(authenticate(&c.options, &credentials, &found), AUTHENTICATE_DENIED);
+    cr_expect_eq(found.refusal, AUTHENTICATE_PROXY_REQUIRED);
+    credentials.proxy = &proxy;
+    cr_expect_eq(authenticate(&c.options, &credentials, &found), AUTHENTICATE_ALLOWED);
+    configured_close(&c);
+}
+
 Test(authenticate, nobody_may_be_a_key_but_not_before_connect)
 {
     struct configured c;
