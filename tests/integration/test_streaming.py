@@ -509,7 +509,7 @@ def what_is_not_acknowledged_comes_again(scene):
     true(subscription.silent(1.3), "acknowledged ones come")
 
 
-@case("plain", 94)
+@case("plain", 96)
 def acks_nobody_knows_are_harmless(scene):
     client, channel = scene.stan(), f"{scene.name}.c"
     subscription = client.subscribe(channel)

@@ -226,6 +226,16 @@ def a_lost_server_is_dialled_until_it_is_back(place):
 
 
 @case
+def a_login_in_the_url_is_not_told_when_the_server_is_back(place):
+    outer = place.outer(config="authorization { user: who, password: not-for-the-log }")
+    inner = place.inner(url_of(outer, "who:not-for-the-log@"))
+    outer.stop()
+    outer.start()
+    wait_until(lambda: "reconnected to NATS Server at" in inner.log(), "the way back")
+    true("not-for-the-log" not in inner.log(), "the password is in the log")
+
+
+@case
 def the_next_of_several_servers_is_taken(place):
     with socket.socket() as unused:  # bound and not listened to: a connect is refused
         unused.bind(("127.0.0.1", 0))

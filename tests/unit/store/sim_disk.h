@@ -63,6 +63,8 @@ struct sim_disk {
     enum sim_fault fault;
     bool fault_met;
     bool no_space;
+    uint32_t reads;
+    bool reads_fail;
     uint64_t room_bytes; /* that files can take together; 0: no limit */
     struct random random;
 };
@@ -166,7 +168,8 @@ static inline int64_t sim_read(void *host, int file, void *into, size_t bytes, u
 {
     struct sim_disk *disk = host;
     const struct sim_file *from = &disk->files[file];
-    if (disk->dead)
+    disk->reads++;
+    if (disk->dead || disk->reads_fail)
         return -EIO;
     if (offset >= from->now_bytes)
         return 0;

@@ -52,7 +52,10 @@ void scene_open(struct scene *scene, const struct store_options *store)
 static void file_open(struct scene *scene)
 {
     char why[STORE_WHY_BYTES] = "";
-    cr_assert_eq(store_files_open(&scene->files, scene->folder, why, sizeof why), ERR_OK, "%s", why);
+    if (scene->disk.calls != NULL)
+        scene->files = scene->disk;
+    else
+        cr_assert_eq(store_files_open(&scene->files, scene->folder, why, sizeof why), ERR_OK, "%s", why);
     struct store_options options = scene->file_options;
     options.kind = STORE_FILE;
     options.files = scene->files;
@@ -66,8 +69,10 @@ void scene_open_file_as(struct scene *scene, const struct store_options *store)
         scene->file_options = *store;
     scene->outputs = memory_new(SCENE_OUTPUTS_MAX * sizeof *scene->outputs);
     cr_assert_not_null(scene->outputs);
-    snprintf(scene->folder, sizeof scene->folder, "/tmp/streaming-unit-XXXXXX");
-    cr_assert_not_null(mkdtemp(scene->folder));
+    if (scene->disk.calls == NULL) {
+        snprintf(scene->folder, sizeof scene->folder, "/tmp/streaming-unit-XXXXXX");
+        cr_assert_not_null(mkdtemp(scene->folder));
+    }
     file_open(scene);
 }
 
@@ -81,7 +86,8 @@ void scene_restart(struct scene *scene)
 {
     streaming_free(scene->machine);
     cr_assert_eq(store_close(scene->store), ERR_OK);
-    store_files_close(&scene->files);
+    if (scene->disk.calls == NULL)
+        store_files_close(&scene->files);
     scene_forget(scene);
     file_open(scene);
 }
@@ -104,38 +110,45 @@ static void text_put(char *to, struct bytes from)
     snprintf(to, SCENE_TEXT_BYTES, "%.*s", BYTES_PRINTF(from));
 }
 
-void scene_step(struct scene *scene)
+void scene_take(struct scene *scene)
 {
     struct streaming_output output;
+    while (streaming_output_next(scene->machine, &output)) {
+        if (output.kind == STREAMING_OUTPUT_LOG) {
+            if (output.level == LOG_TRACE)
+                text_put(scene->traced, output.body);
+            continue;
+        }
+        if (output.kind == STREAMING_OUTPUT_PROPOSE && scene->busy) {
+            streaming_output_back(scene->machine, 1);
+            break;
+        }
+        if (output.kind == STREAMING_OUTPUT_PROPOSE) {
+            scene->propose(scene, output.body);
+            continue;
+        }
+        cr_assert(scene->count < SCENE_OUTPUTS_MAX && (scene->cuts || output.body.count <= SCENE_TEXT_BYTES));
+        struct scene_output *kept = &scene->outputs[scene->count++];
+        kept->kind = output.kind;
+        text_put(kept->subject, output.subject);
+        text_put(kept->reply, output.reply);
+        kept->body_bytes = output.body.count < SCENE_TEXT_BYTES ? output.body.count : SCENE_TEXT_BYTES;
+        if (output.body.count > 0)
+            memcpy(kept->body, output.body.data, kept->body_bytes);
+    }
+}
+
+void scene_step(struct scene *scene)
+{
     bool more = true;
     while (more) {
         uint32_t before = scene->count;
         if (scene->syncs)
             cr_assert_eq(store_flush(scene->store, scene->now.wall_ns), ERR_OK);
         more = streaming_step(scene->machine, scene->now);
-        while (streaming_output_next(scene->machine, &output)) {
-            if (output.kind == STREAMING_OUTPUT_LOG) {
-                if (output.level == LOG_TRACE)
-                    text_put(scene->traced, output.body);
-                continue;
-            }
-            if (output.kind == STREAMING_OUTPUT_PROPOSE && scene->busy) {
-                streaming_output_back(scene->machine, 1);
-                break;
-            }
-            if (output.kind == STREAMING_OUTPUT_PROPOSE) {
-                scene->propose(scene, output.body);
-                continue;
-            }
-            cr_assert(scene->count < SCENE_OUTPUTS_MAX && output.body.count <= SCENE_TEXT_BYTES);
-            struct scene_output *kept = &scene->outputs[scene->count++];
-            kept->kind = output.kind;
-            text_put(kept->subject, output.subject);
-            text_put(kept->reply, output.reply);
-            kept->body_bytes = output.body.count;
-            if (output.body.count > 0)
-                memcpy(kept->body, output.body.data, output.body.count);
-        }
+        if (scene->deaf)
+            return;
+        scene_take(scene);
         more = more && scene->count > before;
         if (scene->settle != NULL && scene->settle(scene))
             more = true;
@@ -199,6 +212,23 @@ uint32_t scene_deliveries(const struct scene *scene, const char *inbox, struct s
         stan__msg_proto__free_unpacked(read, NULL);
     }
     return count;
+}
+
+void scene_expect(const struct scene *scene, const char *inbox, const char *wanted)
+{
+    enum { MOST = 64 };
+    char made[512] = "";
+    struct scene_message messages[MOST];
+    uint32_t count = scene_deliveries(scene, inbox, messages, MOST);
+    size_t at = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        int written = snprintf(made + at, sizeof made - at, "%s%llu", i == 0 ? "" : " ",
+                               (unsigned long long)messages[i].sequence);
+        at += (size_t)written;
+        if (messages[i].redelivered)
+            at += (size_t)snprintf(made + at, sizeof made - at, "r%u", messages[i].count);
+    }
+    cr_expect_str_eq(made, wanted, "to %s came \"%s\", not \"%s\"", inbox, made, wanted);
 }
 
 /* ---- requests ---- */

@@ -30,6 +30,10 @@ struct scene {
     uint32_t count;
     bool syncs; /* the store is flushed with every step */
     bool busy;  /* the log takes nothing now */
+    bool deaf;  /* outputs stay where they are, and a step is one step: see scene_take() */
+    bool cuts;  /* of bodies that are longer than SCENE_TEXT_BYTES the beginning is kept */
+    /* With calls: a file store is on this disk, the test's, and not in a folder. */
+    struct store_files disk;
     /* Of a replicated machine: a command for the log; and whatever the log has meanwhile. True: it had
      * something. */
     void (*propose)(struct scene *scene, struct bytes command);
@@ -59,6 +63,8 @@ void scene_restart(struct scene *scene);
 void scene_step(struct scene *scene);
 void scene_wait(struct scene *scene, int64_t ms);
 void scene_forget(struct scene *scene);
+/* Takes the outputs that are there, without a step. */
+void scene_take(struct scene *scene);
 
 void scene_request(struct scene *scene, enum streaming_request_kind kind, const char *subject,
                    const char *reply, const uint8_t *payload, size_t bytes);
@@ -88,5 +94,7 @@ uint32_t scene_count(const struct scene *scene, const char *subject);
 /* The deliveries to an inbox, in order; how many of at most `most` were filled in. */
 uint32_t scene_deliveries(const struct scene *scene, const char *inbox, struct scene_message *messages,
                           uint32_t most);
+/* That these came, the first 64 of them, as text: "1 2 1r1", r and the count for what came again. */
+void scene_expect(const struct scene *scene, const char *inbox, const char *wanted);
 
 #endif

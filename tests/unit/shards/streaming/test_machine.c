@@ -14,22 +14,6 @@ static const struct scene_wish plain = {.client_id = "me",
                                         .ack_wait_seconds = 1,
                                         .start = FIRST};
 
-static void expect_sequences(const struct scene *scene, const char *inbox, const char *wanted)
-{
-    struct scene_message messages[64];
-    char got[512] = "";
-    uint32_t count = scene_deliveries(scene, inbox, messages, 64);
-    size_t at = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        int written = snprintf(got + at, sizeof got - at, "%s%llu", i == 0 ? "" : " ",
-                               (unsigned long long)messages[i].sequence);
-        at += (size_t)written;
-        if (messages[i].redelivered)
-            at += (size_t)snprintf(got + at, sizeof got - at, "r%u", messages[i].count);
-    }
-    cr_expect_str_eq(got, wanted, "to %s came \"%s\", not \"%s\"", inbox, got, wanted);
-}
-
 /* ---- clients ---- */
 
 Test(streaming, while_the_holder_of_an_id_is_asked_others_do_not_wait)
@@ -173,17 +157,17 @@ Test(streaming, what_is_not_acknowledged_comes_again_every_ack_wait)
     scene_wait(&scene, 100);
     scene_publish(&scene, "me", "foo");
     scene_wait(&scene, 884); /* 984 ms behind the first */
-    expect_sequences(&scene, "in", "1 2");
+    scene_expect(&scene, "in", "1 2");
     scene_wait(&scene, 16);
-    expect_sequences(&scene, "in", "1 2 1r1");
+    scene_expect(&scene, "in", "1 2 1r1");
     scene_wait(&scene, 100);
-    expect_sequences(&scene, "in", "1 2 1r1 2r1");
+    scene_expect(&scene, "in", "1 2 1r1 2r1");
     scene_ack(&scene, "foo", ack, 1);
     scene_wait(&scene, 1000);
-    expect_sequences(&scene, "in", "1 2 1r1 2r1 2r2");
+    scene_expect(&scene, "in", "1 2 1r1 2r1 2r2");
     scene_ack(&scene, "foo", ack, 2);
     scene_wait(&scene, 10000);
-    expect_sequences(&scene, "in", "1 2 1r1 2r1 2r2");
+    scene_expect(&scene, "in", "1 2 1r1 2r1 2r2");
     scene_close(&scene);
 }
 
@@ -200,7 +184,7 @@ Test(streaming, expiries_less_than_15_ms_apart_go_together)
     scene_wait(&scene, 1);
     scene_publish(&scene, "me", "foo");
     scene_wait(&scene, 984);
-    expect_sequences(&scene, "in", "1 2 3 1r1 2r1");
+    scene_expect(&scene, "in", "1 2 3 1r1 2r1");
     scene_close(&scene);
 }
 
@@ -217,9 +201,9 @@ Test(streaming, a_silent_client_is_sent_nothing_again)
     scene_wait(&scene, 30000); /* a heartbeat */
     scene_wait(&scene, 10000); /* that fails */
     scene_wait(&scene, 10000);
-    expect_sequences(&scene, "in", "1");
+    scene_expect(&scene, "in", "1");
     scene_publish(&scene, "me", "foo"); /* new messages go out all the same */
-    expect_sequences(&scene, "in", "1 2");
+    scene_expect(&scene, "in", "1 2");
     scene_close(&scene);
 }
 
@@ -235,9 +219,9 @@ Test(streaming, a_message_that_limits_have_dropped_counts_as_acknowledged)
     scene_subscribe(&scene, &window, ack);
     for (int i = 0; i < 4; i++)
         scene_publish(&scene, "me", "foo");
-    expect_sequences(&scene, "in", "1 2 3");
+    scene_expect(&scene, "in", "1 2 3");
     scene_wait(&scene, 1000);
-    expect_sequences(&scene, "in", "1 2 3 3r1 4");
+    scene_expect(&scene, "in", "1 2 3 3r1 4");
     scene_close(&scene);
 }
 
@@ -258,13 +242,13 @@ Test(streaming, members_take_turns_and_the_one_with_least_pending_is_next)
     scene_subscribe(&scene, &member, acks[1]);
     for (int i = 0; i < 4; i++)
         scene_publish(&scene, "me", "foo");
-    expect_sequences(&scene, "a", "1 3");
-    expect_sequences(&scene, "b", "2 4");
+    scene_expect(&scene, "a", "1 3");
+    scene_expect(&scene, "b", "2 4");
     scene_ack(&scene, "foo", acks[1], 2);
     scene_ack(&scene, "foo", acks[1], 4);
     scene_publish(&scene, "me", "foo");
     scene_publish(&scene, "me", "foo");
-    expect_sequences(&scene, "b", "2 4 5 6");
+    scene_expect(&scene, "b", "2 4 5 6");
     scene_close(&scene);
 }
 
@@ -285,9 +269,9 @@ Test(streaming, a_leaving_members_messages_move_after_100_ms)
     scene_subscribe(&scene, &member, other);
     cr_expect_str_eq(scene_unsubscribe(&scene, "me", "foo", ack, false), "");
     scene_wait(&scene, 99);
-    expect_sequences(&scene, "b", "");
+    scene_expect(&scene, "b", "");
     scene_wait(&scene, 1);
-    expect_sequences(&scene, "b", "1r1 2r1 3r1");
+    scene_expect(&scene, "b", "1r1 2r1 3r1");
     scene_close(&scene);
 }
 
@@ -395,136 +379,8 @@ Test(streaming, subscriptions_start_where_they_say)
         wish.sequence = c->sequence;
         wish.delta_ns = c->delta_ns;
         cr_expect_str_eq(scene_subscribe(&scene, &wish, ack), "", "%s", c->name);
-        expect_sequences(&scene, inbox, c->wanted);
+        scene_expect(&scene, inbox, c->wanted);
     }
-    scene_close(&scene);
-}
-
-/* ---- the disk ---- */
-
-Test(streaming, nothing_is_answered_or_delivered_before_it_is_on_disk)
-{
-    struct scene scene;
-    char ack[SCENE_TEXT_BYTES];
-    scene_open_file(&scene);
-    scene_connect(&scene, "me");
-    scene_subscribe(&scene, &plain, ack);
-    scene.syncs = false;
-    cr_expect_null(scene_publish(&scene, "me", "foo"));
-    cr_expect_eq(scene_count(&scene, "in"), 0);
-    cr_expect_null(scene_connect(&scene, "you"));
-    scene_forget(&scene);
-    scene.syncs = true;
-    scene_step(&scene);
-    expect_sequences(&scene, "in", "1");
-    cr_assert_eq(scene.count, 3);
-    cr_expect_str_eq(scene.outputs[0].subject, "in", "the delivery comes before the acknowledgement");
-    scene_close(&scene);
-}
-
-/* Appends behind the machine's back until the store takes no more. */
-static void fill_store(struct scene *scene)
-{
-    enum { TRIES_MAX = 10000 };
-    static const uint8_t data[60000];
-    uint32_t tries = 0;
-    struct store_channel *channel = NULL;
-    enum err err = store_channel_create(scene->store, TEXT("fill"), scene->now.wall_ns, &channel);
-    for (size_t bytes = sizeof data; bytes > 0; bytes /= 2) {
-        uint64_t sequence;
-        do {
-            cr_assert_leq(++tries, TRIES_MAX, "it takes everything");
-            err = err != ERR_OK ? err
-                                : store_append(scene->store, channel, bytes_of(data, bytes),
-                                               scene->now.wall_ns, &sequence);
-        } while (err == ERR_OK);
-        cr_assert_eq(err, ERR_FULL);
-        err = ERR_OK;
-    }
-}
-
-/* Answers that say that the store is full. */
-static uint32_t refusals(const struct scene *scene)
-{
-    static const char words[] = "stan: too much waits for the store";
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < scene->count; i++)
-        count +=
-            strncmp(scene->outputs[i].subject, "answer.", 7) == 0 &&
-            memmem(scene->outputs[i].body, scene->outputs[i].body_bytes, words, sizeof words - 1) != NULL;
-    return count;
-}
-
-Test(streaming, a_store_that_takes_no_more_refuses_each_request_and_nothing_is_changed)
-{
-    struct scene scene = scene_new();
-    struct store_options small = {.buffer_bytes_max = 65536};
-    char ack[SCENE_TEXT_BYTES], second[SCENE_TEXT_BYTES];
-    scene_open_file_as(&scene, &small);
-    scene_connect(&scene, "me");
-    scene_subscribe(&scene, &plain, ack);
-    scene_publish(&scene, "me", "foo");
-    struct streaming_figures before = streaming_figures(scene.machine);
-    scene.syncs = false;
-    fill_store(&scene);
-    struct scene_wish durable = plain;
-    durable.durable = "d";
-    durable.inbox = "durable";
-    scene_forget(&scene);
-    scene_connect(&scene, "you");
-    scene_publish(&scene, "me", "foo");
-    scene_publish(&scene, "me", "new");
-    scene_subscribe(&scene, &durable, second);
-    struct streaming_figures after = streaming_figures(scene.machine);
-    cr_expect_eq(after.client_count, before.client_count);
-    cr_expect_eq(after.subscription_count, before.subscription_count);
-    scene.syncs = true;
-    scene_step(&scene);
-    cr_expect_eq(refusals(&scene), 4);
-    cr_expect_eq(scene_count(&scene, "in") + scene_count(&scene, "durable"), 0);
-    scene_forget(&scene);
-    cr_expect_str_eq(scene_publish(&scene, "you", "foo"), "stan: invalid publish request");
-    cr_expect_str_eq(scene_connect(&scene, "you"), "");
-    cr_expect_str_eq(scene_publish(&scene, "you", "foo"), "");
-    expect_sequences(&scene, "in", "2"); /* the sequence of what was refused */
-    cr_expect_str_eq(scene_subscribe(&scene, &durable, second), "");
-    expect_sequences(&scene, "durable", "1 2");
-    scene_close(&scene);
-}
-
-Test(streaming, a_restart_brings_everything_back)
-{
-    struct scene scene;
-    char plain_ack[SCENE_TEXT_BYTES], durable_ack[SCENE_TEXT_BYTES], member_ack[SCENE_TEXT_BYTES];
-    struct scene_wish durable = plain, member = plain;
-    durable.durable = "d";
-    durable.inbox = "durable";
-    member.group = "g";
-    member.durable = "d";
-    member.inbox = "member";
-    scene_open_file(&scene);
-    scene_connect(&scene, "me");
-    scene_subscribe(&scene, &plain, plain_ack);
-    scene_subscribe(&scene, &durable, durable_ack);
-    scene_subscribe(&scene, &member, member_ack);
-    for (int i = 0; i < 3; i++)
-        scene_publish(&scene, "me", "foo");
-    scene_ack(&scene, "foo", plain_ack, 2);
-    scene_ack(&scene, "foo", member_ack, 1);
-    cr_expect_str_eq(scene_unsubscribe(&scene, "me", "foo", durable_ack, true), "");
-    scene_wait(&scene, 500);
-    scene_restart(&scene);
-    scene_step(&scene);
-    cr_expect_eq(scene_count(&scene, "in"), 0, "not due yet");
-    scene_wait(&scene, 500);
-    expect_sequences(&scene, "in", "1r1 3r1");
-    expect_sequences(&scene, "member", "2r1 3r1");
-    expect_sequences(&scene, "durable", "");
-    cr_expect_str_eq(scene_publish(&scene, "me", "foo"), "", "its client is known");
-    scene_ack(&scene, "foo", plain_ack, 1);
-    scene_forget(&scene);
-    cr_expect_str_eq(scene_subscribe(&scene, &durable, durable_ack), "");
-    expect_sequences(&scene, "durable", "1r1 2r1 3r1 4");
     scene_close(&scene);
 }
 
