@@ -26,10 +26,8 @@ struct tls_context {
     struct tls_identity *identities;
     uint32_t identity_count;
     struct tls_ticket_keys ticket_keys;
-    /* lint: atomics, because handshakes on any thread read it while the control core puts a newer one there
-     */
-    _Atomic(struct tls_staple *) staple;
-    bool asks_staple; /* to dial: the server is to send one */
+    _Atomic(struct tls_staple *) staple; /* lint: atomics, because handshakes of several threads read it */
+    bool asks_staple;                    /* to dial: the server is to send one */
     enum tls_role role;
     uint8_t digest[TLS_DIGEST_BYTES]; /* of everything that was loaded */
     _Atomic uint32_t holders; /* lint: atomics, because a context is counted by streams of several threads */
