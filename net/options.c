@@ -1,7 +1,6 @@
 /* net/options.c - the rows of the options that concern a client connection (configuration.md 4.2). */
 #include "net/options.h"
 
-#include "net/ocsp.h"
 #include "net/tls_context.h"
 
 #include <inttypes.h>
@@ -55,15 +54,14 @@ static void parse_tls(void *target, const struct config_entry *entry, struct are
 static void parse_ocsp(void *target, const struct config_entry *entry, struct arena *arena,
                        struct option_errors *errors)
 {
-    (void)arena;
     struct net_options *options = target;
-    ocsp_mode_parse(&options->ocsp_mode, entry, errors);
+    ocsp_options_parse(&options->ocsp, entry, arena, errors);
 }
 
 static void compare_ocsp(const void *old, const void *new, struct option_changes *changes)
 {
     const struct net_options *before = old, *after = new;
-    if (before->ocsp_mode != after->ocsp_mode)
+    if (!ocsp_options_same(&before->ocsp, &after->ocsp))
         config_text_add(&changes->lines, "Reloaded: OCSP\n");
 }
 
@@ -214,6 +212,15 @@ static const struct option rows[] = {
      .reload = RELOAD_NOW,
      .parse = parse_ocsp,
      .compare = compare_ocsp},
+    {.name = "store_dir",
+     .aliases = "storedir",
+     .kind = OPTION_TEXT,
+     .offset = INTO(struct net_options, store_dir),
+     .reload = RELOAD_FREE,
+     .section = SECTION_TLS,
+     .flags = "sd store_dir",
+     .argument = "<dir>",
+     .help = "Where OCSP staples are remembered (default: nowhere)"},
     {.name = "no_header_support",
      .kind = OPTION_CUSTOM,
      .reload = RELOAD_NEVER,

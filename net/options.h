@@ -4,6 +4,7 @@
 #define NET_OPTIONS_H
 
 #include "core/config/option.h"
+#include "net/ocsp.h"
 #include "net/tls_options.h"
 
 #include <stdbool.h>
@@ -37,12 +38,13 @@ struct net_options {
     int write_timeout;  /* enum write_timeout */
     bool headers;       /* false with no_header_support: true */
     bool trace;         /* protocol trace: the log wants every operation */
-    int ocsp_mode;      /* enum ocsp_mode */
     bool trace_headers; /* of messages only the headers */
     bool no_fast_producer_stall;
     bool allow_non_tls;     /* with TLS: clients may stay in clear */
     struct tls_options tls; /* of the client port */
     struct tls_flags tls_flags;
+    struct ocsp_options ocsp;
+    const char *store_dir; /* where staples are remembered; NULL: nowhere */
 };
 
 /* The rows that fill the struct; const for ever. Thread: any. */

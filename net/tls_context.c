@@ -288,6 +288,8 @@ enum err tls_context_new(struct tls_context **context, const struct tls_options 
         tls_context_release(made);
         return ERR_MEMORY;
     }
+    if (role == TLS_SERVER)
+        tls_staple_offer(made);
     why[0] = 0;
     struct loading loading = {.context = made,
                               .options = options,
@@ -329,6 +331,7 @@ void tls_context_release(struct tls_context *context)
         EVP_PKEY_free(context->identities[i].key);
         sk_X509_pop_free(context->identities[i].chain, X509_free);
     }
+    tls_staple_free(atomic_load_explicit(&context->staple, memory_order_relaxed));
     OPENSSL_cleanse(&context->ticket_keys, sizeof context->ticket_keys);
     memory_free(context->identities);
     SSL_CTX_free(context->ssl);

@@ -6,6 +6,7 @@
 #include "core/base/arena.h"
 #include "core/security/certificate_names.h"
 #include "net/tls_context.h"
+#include "net/tls_staple.h"
 
 #include <openssl/ssl.h>
 #include <stdatomic.h> /* lint: atomics, because a context is counted by streams of several threads */
@@ -25,10 +26,15 @@ struct tls_context {
     struct tls_identity *identities;
     uint32_t identity_count;
     struct tls_ticket_keys ticket_keys;
+    _Atomic(struct tls_staple *) staple; /* lint: atomics, because handshakes of several threads read it */
+    bool asks_staple;                    /* to dial: the server is to send one */
     enum tls_role role;
     uint8_t digest[TLS_DIGEST_BYTES]; /* of everything that was loaded */
     _Atomic uint32_t holders; /* lint: atomics, because a context is counted by streams of several threads */
 };
+
+/* tls_staple.c: has OpenSSL take the staple of `made` for those who ask for one. */
+void tls_staple_offer(struct tls_context *context);
 
 /* tls_stream.c: the BIO between OpenSSL and a stream's buffers. NULL: no memory. */
 BIO_METHOD *tls_bio_method_new(void);

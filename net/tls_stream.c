@@ -4,6 +4,7 @@
 #include "net/tls_stream.h"
 
 #include "core/base/check.h"
+#include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "net/tls_internal.h"
 
@@ -14,6 +15,7 @@
 enum {
     GATHER_BELOW_BYTES = 4096,    /* pieces from this size on are records of their own, uncopied */
     NAMES_BYTES_MAX = 256 * 1024, /* more than any certificate that OpenSSL takes has */
+    CHAIN_BYTES_MAX = 1024 * 1024,
 };
 
 struct tls_stream {
@@ -361,6 +363,61 @@ uint32_t tls_stream_peers(const struct tls_stream *stream, struct tls_peer peers
             peer_describe(next, &peers[count++]);
     }
     return count;
+}
+
+uint32_t tls_stream_chain(const struct tls_stream *stream, struct bytes chain[TLS_CHAIN_MAX],
+                          struct arena *arena)
+{
+    const STACK_OF(X509) *verified = SSL_get0_verified_chain(stream->ssl);
+    int count = sk_X509_num(verified); /* -1 of none */
+    if (count > TLS_CHAIN_MAX || SSL_get_verify_result(stream->ssl) != X509_V_OK)
+        return 0;
+    for (int i = 0; i < count; i++) {
+        unsigned char *der = NULL;
+        int der_bytes = i2d_X509(sk_X509_value(verified, i), &der);
+        const char *copy = der_bytes <= 0 ? NULL : arena_copy(arena, bytes_of(der, (size_t)der_bytes));
+        OPENSSL_free(der);
+        if (copy == NULL)
+            return 0;
+        chain[i] = bytes_of(copy, (size_t)der_bytes);
+    }
+    return count < 0 ? 0 : (uint32_t)count;
+}
+
+/* NULL, or what is wrong with a staple; the clocks may differ as much as for peers' certificates. */
+static const char *staple_problem(struct bytes staple, const struct ocsp_link *link,
+                                  struct ocsp_answer *answer, char why[TLS_ERROR_BYTES])
+{
+    if (tls_ocsp_judge(staple, link, answer, why, TLS_ERROR_BYTES) != OCSP_ANSWERED)
+        return "failed to parse OCSP response";
+    if (!ocsp_answer_current(answer, clock_wall_ns(), OCSP_SKEW_DEFAULT_NS, OCSP_LASTS_DEFAULT_NS))
+        return "OCSP staple not current";
+    return answer->status == OCSP_STATUS_GOOD ? NULL : "bad status for OCSP Staple";
+}
+
+bool tls_stream_stapled(struct tls_stream *stream, const char *kind)
+{
+    struct arena arena = {.limit_bytes = CHAIN_BYTES_MAX};
+    struct bytes chain[TLS_CHAIN_MAX] = {0};
+    struct ocsp_answer answer = {.status = OCSP_STATUS_GOOD};
+    char why[TLS_ERROR_BYTES] = "";
+    unsigned char *bytes = NULL;
+    if (!stream->context->asks_staple)
+        return true;
+    long count = SSL_get_tlsext_status_ocsp_resp(stream->ssl, &bytes);
+    uint32_t links = count > 0 ? tls_stream_chain(stream, chain, &arena) : 0;
+    struct ocsp_link link = {.certificate = chain[0], .issuer = chain[links > 1]};
+    const char *problem = count <= 0   ? "missing OCSP Staple"
+                          : links == 0 ? "missing TLS verified chains"
+                                       : staple_problem(bytes_of(bytes, (size_t)count), &link, &answer, why);
+    if (problem != NULL && answer.status != OCSP_STATUS_GOOD)
+        snprintf(stream->error, sizeof stream->error, "%s from %s peer: %s", problem, kind,
+                 ocsp_status_text(answer.status));
+    else if (problem != NULL)
+        snprintf(stream->error, sizeof stream->error, "%s peer %s%s%.128s", kind, problem,
+                 why[0] == 0 ? "" : ": ", why);
+    arena_close(&arena);
+    return problem == NULL;
 }
 
 enum err tls_stream_names(const struct tls_stream *stream, struct certificate_names *names,

@@ -101,6 +101,15 @@ uint32_t tls_stream_peers(const struct tls_stream *stream, struct tls_peer peers
  * first label of "*" is any one label (verify_cert_and_check_known_urls, spec/security.md 4.7). */
 bool tls_host_matches(struct bytes name, struct bytes host);
 
+/* The peer's certificates as they were verified, its own first, a root last, as DER in the arena; how many.
+ * 0: it has shown none, the session was resumed, they were not verified, or there is no memory. */
+uint32_t tls_stream_chain(const struct tls_stream *stream, struct bytes chain[TLS_CHAIN_MAX],
+                          struct arena *arena);
+
+/* Where the context asks for staples (tls_context_ask_staple()): whether the server has sent one that says
+ * that its certificate is good. False: tls_stream_error() says why, of a peer of that kind. */
+MUST_USE bool tls_stream_stapled(struct tls_stream *stream, const char *kind);
+
 /* Whether the peer's certificate is within its dates now: a resumed session does not ask again. True without.
  */
 bool tls_stream_peer_current(const struct tls_stream *stream);

@@ -45,7 +45,7 @@ void banner_certificates(struct log *log, const struct server_options *options)
 {
     const struct tls_options *all[] = {&options->net.tls, &options->cluster.tls, &options->gateway.tls};
     for (size_t i = 0; i < COUNT_OF(all); i++) {
-        if (ocsp_disregarded(all[i], options->net.ocsp_mode))
+        if (ocsp_disregarded(all[i], &options->net.ocsp))
             log_warning(log, "Certificate at '%s' has MustStaple but OCSP is disabled",
                         all[i]->pairs[0].cert_file);
     }

@@ -144,6 +144,7 @@ void mail_release(const uint8_t *bytes, struct block_pool *pool)
     case MAIL_SYSTEM_PUBLISHED:
     case MAIL_SYSTEM_ACCOUNT:
     case MAIL_SYSTEM_CLIENT:
+    case MAIL_STAPLE_PASSED:
         return;
     }
 }

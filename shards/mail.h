@@ -58,6 +58,7 @@ enum mail_kind {
     MAIL_SYSTEM_ACCOUNT,   /* shard -> control: an account has other clients than before */
     MAIL_SYSTEM_CLIENT,    /* control -> shard: what one client is to do */
     MAIL_ACCOUNT_ASK,      /* shard -> control: by which id is an account of that name known? */
+    MAIL_STAPLE_PASSED,    /* control -> shard: a staple was replaced; back: these turns have passed since */
     MAIL_ACCOUNT_NAMED,    /* control -> shard: by this one */
 };
 
@@ -386,6 +387,11 @@ struct mail_publish {
     uint32_t total_bytes;
     uint32_t account;
     struct block *block;
+};
+
+struct mail_staple_passed {
+    uint8_t kind;
+    uint32_t count; /* how many of the control core's were taken since the last of these */
 };
 
 struct mail_plain {

@@ -8,7 +8,6 @@
 #include "core/base/version.h"
 #include "core/config/duration.h"
 #include "core/config/flags.h"
-#include "net/ocsp.h"
 #include "shards/tools/tool.h"
 
 #include <strings.h>
@@ -379,10 +378,6 @@ static bool finish(struct server_options *options, const char *program, struct c
         !streaming_options_finish(&options->streaming, program, why))
         return false;
     if (!gateway_options_finish(&options->gateway, &options->cluster, why))
-        return false;
-    if (!ocsp_check(&options->net.tls, options->net.ocsp_mode, why) ||
-        !ocsp_check(&options->cluster.tls, options->net.ocsp_mode, why) ||
-        !ocsp_check(&options->gateway.tls, options->net.ocsp_mode, why))
         return false;
     return security_options_finish(&options->security, &options->arena, why) &&
            cluster_pool_finish(&options->cluster.pool, system_name(options), &options->arena, why) &&

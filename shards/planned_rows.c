@@ -31,12 +31,10 @@ static const struct option rows[] = {
     PLANNED("default_sentinel", NULL),
     PLANNED("default_js_domain", NULL),
     PLANNED("jetstream", NULL),
-    PLANNED("store_dir", "storedir"),
     PLANNED("leafnodes", "leaf"),
     PLANNED("websocket", "ws"),
     PLANNED("mqtt", NULL),
     PLANNED_FLAG("js jetstream", NULL),
-    PLANNED_FLAG("sd store_dir", "<dir>"),
     PLANNED_FLAG("profile", "<port>"),
     IGNORED("prof_block_rate"), /* of Go's profiler */
 };

@@ -38,6 +38,12 @@ static void fail(struct shard *shard, struct route_connection *connection, const
     route_close(&connection->route, CLOSED_TLS_HANDSHAKE_FAILURE, NULL);
 }
 
+/* As OCSP's sentences name it. */
+static const char *kind_of(const struct route_connection *connection)
+{
+    return connection->route.kind == ROUTE_OF_GATEWAY ? "Gateway" : "Router";
+}
+
 bool route_tls_start(struct shard *shard, struct route_connection *connection, const char *host)
 {
     const struct tls_options *options = options_of(shard, connection);
@@ -152,6 +158,8 @@ void route_tls_received(struct shard *shard, struct route_connection *connection
     switch (result) {
     case TLS_DONE: {
         const char *why = refusal(shard, connection);
+        if (why == NULL && !tls_stream_stapled(connection->tls, kind_of(connection)))
+            why = tls_stream_error(connection->tls);
         timers_cancel(&shard->context.timers, &connection->timer);
         output_note(shard, connection); /* the greeting, which waited */
         if (why != NULL)

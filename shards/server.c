@@ -234,6 +234,7 @@ static void server_close(struct server *server)
     memory_free(server->name);
     snapshot_free(server->control.snapshot);
     snapshot_free(server->control.retired); /* when the end came in mid-reload */
+    snapshot_free(server->control.pending);
 }
 
 /* Builds everything up to listening. False: the reason is in the log; the process ends with 1. */
@@ -271,6 +272,10 @@ static bool server_open(struct server *server)
         log_fatal(log, "%s", why);
         return false;
     }
+    if (!staples_start(&server->control, why, sizeof why)) {
+        fprintf(stderr, "%s: %s\n", server->setup->program, why); /* before there is a log, in nats-server */
+        return false;
+    }
     return true;
 }
 
@@ -296,6 +301,7 @@ static bool server_announce(struct server *server, const cpu_set_t *allowed)
         log_fatal(log, "%s", why);
         return false;
     }
+    staples_announce(&server->control);
     /* With NATS elsewhere nobody connects here: no port for clients, servers or clusters (docs/streaming.md
      * 10). */
     bool elsewhere = options->streaming.on && options->streaming.outer.urls != NULL;

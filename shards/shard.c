@@ -331,6 +331,9 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
     case MAIL_ACCOUNT_NAMED:
         account_names_mail(shard, mail);
         return;
+    case MAIL_STAPLE_PASSED:
+        shard->staples_passed++;
+        return;
     case MAIL_CONNECTION_CLOSED:
     case MAIL_PASSWORD:
     case MAIL_SNAPSHOT_RELEASED:
@@ -584,6 +587,14 @@ static void wait(struct shard *shard)
     shard->context.turn++;
 }
 
+/* No handshake is under way here, so no staple that was replaced is being copied. */
+static void staples_passed_tell(struct shard *shard)
+{
+    struct mail_staple_passed mail = {.kind = MAIL_STAPLE_PASSED, .count = shard->staples_passed};
+    if (shard_tell_control(shard, &mail, sizeof mail)) /* else the next turn tries again */
+        shard->staples_passed = 0;
+}
+
 bool shard_turn(struct shard *shard)
 {
     struct loop_completion completion;
@@ -613,6 +624,8 @@ bool shard_turn(struct shard *shard)
     if (UNLIKELY(shard->answers.count > 0))
         latency_answers_expire(shard);
     gone_tell(shard);
+    if (UNLIKELY(shard->staples_passed))
+        staples_passed_tell(shard);
     reports_step(shard);
     remotes_step(shard);
     flush_outputs(shard);

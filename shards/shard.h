@@ -102,9 +102,10 @@ struct shard {
     int64_t turn_ns;       /* of all turns that ended, */
     int64_t turn_ns_most;  /* and of the longest */
     uint32_t shard_count;
-    uint32_t gone_count;  /* connections that ended and were not told of yet */
-    int64_t stop_ns;      /* when stopping: not to wait for anybody any longer */
-    bool control_listens; /* the control core's services want something: shards/control/desk.h */
+    uint32_t gone_count;     /* connections that ended and were not told of yet */
+    int64_t stop_ns;         /* when stopping: not to wait for anybody any longer */
+    uint32_t staples_passed; /* replaced, and the control core does not know yet that none is read here */
+    bool control_listens;    /* the control core's services want something: shards/control/desk.h */
     bool stopping;
 };
 

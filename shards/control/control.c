@@ -68,6 +68,12 @@ uint64_t control_open_connections(const struct control *control)
     return sum;
 }
 
+static void inquired_arm(struct control *control)
+{
+    loop_read(control->loop, &control->inquired, control->inquirers.done_fd, &control->inquired_value,
+              sizeof control->inquired_value);
+}
+
 enum err control_init(struct control *control, const struct control_setup *setup, char *why, size_t why_bytes)
 {
     *control = (struct control){
@@ -96,6 +102,12 @@ enum err control_init(struct control *control, const struct control_setup *setup
     list_init(&control->monitor.connections);
     list_init(&control->monitor.waiting);
     control->throttle_timer.kind = CONTROL_TIMER_THROTTLE;
+    control->inquired.kind = CONTROL_OP_INQUIRED;
+    staples_init(control);
+    if (inquirers_init(&control->inquirers) != ERR_OK) {
+        snprintf(why, why_bytes, "eventfd: %s", strerror(errno));
+        return ERR_SYSTEM;
+    }
     if (tls_ticket_keys_make(&control->ticket_keys) != ERR_OK) {
         snprintf(why, why_bytes, "no random numbers for TLS session tickets");
         return ERR_SYSTEM;
@@ -128,6 +140,7 @@ enum err control_init(struct control *control, const struct control_setup *setup
               sizeof(struct signalfd_siginfo));
     loop_read(control->loop, &control->wakeup, post_event_fd(&control->post), &control->wakeup_value,
               sizeof control->wakeup_value);
+    inquired_arm(control);
     return ERR_OK;
 }
 
@@ -194,6 +207,9 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
     case MAIL_SYSTEM_PUBLISHED:
         control_stop_threads(control);
         return;
+    case MAIL_STAPLE_PASSED:
+        staples_mail_passed(control, from, mail);
+        return;
     case MAIL_ACCOUNT_ASK:
         account_register_mail(control, from, mail);
         return;
@@ -213,6 +229,35 @@ static void take_signal(struct control *control)
     memcpy(&info, control->signal_bytes, sizeof info);
     control_signal(control, (int)info.ssi_signo);
     loop_read(control->loop, &control->signal, control->signal_fd, control->signal_bytes, sizeof info);
+}
+
+/* Some of what was asked of responders is answered. */
+static void take_inquiries(struct control *control)
+{
+    struct inquiry *inquiry;
+    while ((inquiry = inquirers_take(&control->inquirers)) != NULL) {
+        switch ((enum inquiry_kind)inquiry->kind) {
+        case INQUIRY_STAPLE:
+            staples_done(control, CONTAINER_OF(inquiry, struct staple_place, inquiry));
+            break;
+        }
+    }
+    inquired_arm(control);
+}
+
+/* The threads end, and what they had goes back to whose it is. */
+static void inquiries_end(struct control *control)
+{
+    struct inquiry *inquiry;
+    inquirers_stop(&control->inquirers);
+    while ((inquiry = inquirers_take(&control->inquirers)) != NULL) {
+        switch ((enum inquiry_kind)inquiry->kind) {
+        case INQUIRY_STAPLE:
+            staples_abandoned(control, CONTAINER_OF(inquiry, struct staple_place, inquiry));
+            break;
+        }
+    }
+    inquirers_close(&control->inquirers);
 }
 
 static void complete(struct control *control, const struct loop_completion *completion)
@@ -242,6 +287,9 @@ static void complete(struct control *control, const struct loop_completion *comp
         return;
     case CONTROL_OP_SIGNAL:
         take_signal(control);
+        return;
+    case CONTROL_OP_INQUIRED:
+        take_inquiries(control);
         return;
     case CONTROL_OP_WAKEUP:
         loop_read(control->loop, &control->wakeup, post_event_fd(&control->post), &control->wakeup_value,
@@ -316,6 +364,9 @@ static void expire_timers(struct control *control)
         case CONTROL_TIMER_ALONE:
             service_alone_due(control);
             break;
+        case CONTROL_TIMER_STAPLE:
+            staples_due(control, CONTAINER_OF(timer, struct staple_place, timer));
+            break;
         }
     }
 }
@@ -351,6 +402,7 @@ static bool turn(struct control *control, bool more)
     control->retry = system_step(control) || control->retry;
     control->retry |= gateways_step(control);
     control->retry |= account_register_step(control);
+    control->retry |= staples_step(control);
     more |= service_step(control, &control->retry);
     outer_step(control);
     post_flush(&control->post);
@@ -379,6 +431,8 @@ struct bytes control_cluster_name(const struct control *control)
 void control_close(struct control *control)
 {
     control_listen_close(control);
+    inquiries_end(control);
+    staples_close(control);
     cluster_close(control);
     gateways_core_close(control);
     account_register_close(&control->accounts);

@@ -15,7 +15,9 @@
 #include "shards/control/desk.h"
 #include "shards/control/gateways.h"
 #include "shards/control/monitor.h"
+#include "shards/control/staples.h"
 #include "shards/control/system.h"
+#include "shards/inquirers.h"
 #include "shards/post.h"
 #include "shards/snapshot.h"
 #include "shards/streaming/service.h"
@@ -38,6 +40,7 @@ struct control {
     struct snapshot *snapshot;     /* the one in force */
     struct snapshot *retired;      /* an older one that some shard still has; a reload waits for it */
     struct option_changes changes; /* what that reload has changed, to be logged when it is over */
+    struct snapshot *pending;      /* of a reload that waits for OCSP responders; NULL: none */
     struct timer timer;            /* accept again; next eviction */
     struct timer accept_timer;
     struct timer throttle_timer;        /* end of a second with refused handshakes */
@@ -76,6 +79,10 @@ struct control {
     bool retry;        /* something found no room in a mailbox */
     bool threads_told; /* all threads have been told to stop */
     int exit_code;
+    struct inquirers inquirers;
+    struct loop_op inquired;
+    uint64_t inquired_value;
+    struct staples staples;
     struct cluster cluster;
     struct account_register accounts;
     struct system system;

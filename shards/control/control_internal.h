@@ -20,6 +20,7 @@ enum control_op {
     CONTROL_OP_GATEWAY_DIAL,
     CONTROL_OP_STORE,
     CONTROL_OP_OUTER,
+    CONTROL_OP_INQUIRED,
 };
 enum control_timer {
     CONTROL_TIMER_ACCEPT,
@@ -39,6 +40,7 @@ enum control_timer {
     CONTROL_TIMER_OUTER,
     CONTROL_TIMER_OUTER_STALL,
     CONTROL_TIMER_ALONE,
+    CONTROL_TIMER_STAPLE,
 };
 
 void control_move(struct control *control, enum control_state next);
@@ -81,5 +83,7 @@ void control_files_moved(struct control *control, const struct server_options *b
 /* False: it was refused, `why` is the reason. True also when it has to wait for the one before. */
 bool control_reload(struct control *control, char *why, size_t why_bytes);
 void control_snapshot_released(struct control *control, struct snapshot *snapshot);
+/* What `pending` waited for is there. */
+void control_reload_ready(struct control *control);
 
 #endif

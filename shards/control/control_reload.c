@@ -80,6 +80,15 @@ static void reload_over(struct control *control)
         control_service_tell(control, SERVICE_READY);
 }
 
+/* What was asked for meanwhile. */
+static void reload_again(struct control *control)
+{
+    if (!control->reload_again)
+        return;
+    control->reload_again = false;
+    (void)control_reload(control, NULL, 0);
+}
+
 void control_snapshot_released(struct control *control, struct snapshot *snapshot)
 {
     ASSERT(snapshot == control->retired && snapshot->holders > 0);
@@ -92,10 +101,7 @@ void control_snapshot_released(struct control *control, struct snapshot *snapsho
     option_changes_close(&control->changes);
     cluster_reload_over(control);
     reload_over(control);
-    if (!control->reload_again)
-        return;
-    control->reload_again = false;
-    (void)control_reload(control, NULL, 0);
+    reload_again(control);
 }
 
 static void hand_out(struct control *control, struct snapshot *snapshot)
@@ -138,12 +144,48 @@ static bool room_for_snapshot(struct control *control)
     return true;
 }
 
+/* The snapshot that was pending will never be in force. */
+static void give_up(struct control *control, const char *why)
+{
+    struct snapshot *snapshot = control->pending;
+    control->pending = NULL;
+    log_error(control->log, "Failed to reload server configuration: %s", why);
+    staples_forget(control);
+    server_options_free(snapshot->options);
+    memory_free(snapshot);
+    option_changes_close(&control->changes);
+    reload_over(control);
+    reload_again(control);
+}
+
+void control_reload_ready(struct control *control)
+{
+    struct snapshot *snapshot = control->pending;
+    struct server_options *options = snapshot->options;
+    if (control->state != CONTROL_RUNNING || !room_for_snapshot(control)) {
+        give_up(control, control->state == CONTROL_RUNNING ? "no memory" : "the server is about to stop");
+        return;
+    }
+    control->pending = NULL;
+    account_register_reload(&control->accounts, options, control->snapshot->options);
+    control_info_make(control, snapshot);
+    staples_take_over(control);
+    hand_out(control, snapshot);
+    cluster_reloaded(control);
+    monitor_reloaded(control);
+    staples_monitor(control);
+    system_reloaded(control, control->retired->options);
+    if (!ocsp_options_same(&control->retired->options->net.ocsp, &options->net.ocsp))
+        banner_certificates(control->log, options);
+    close_surplus(control);
+}
+
 bool control_reload(struct control *control, char *refusal, size_t refusal_bytes)
 {
     struct server_options *options = NULL;
     struct option_changes changes = {0};
     const char *why = control->state == CONTROL_RUNNING ? NULL : "the server is about to stop";
-    if (why == NULL && control->retired != NULL) {
+    if (why == NULL && (control->retired != NULL || control->pending != NULL)) {
         control->reload_again = true;
         return true;
     }
@@ -168,16 +210,10 @@ bool control_reload(struct control *control, char *refusal, size_t refusal_bytes
         reload_over(control);
         return false;
     }
-    account_register_reload(&control->accounts, options, control->snapshot->options);
     *snapshot = (struct snapshot){.options = options, .holders = control->shard_count};
-    control_info_make(control, snapshot);
-    hand_out(control, snapshot);
-    cluster_reloaded(control);
-    monitor_reloaded(control);
-    system_reloaded(control, control->retired->options);
-    if (control->retired->options->net.ocsp_mode != options->net.ocsp_mode)
-        banner_certificates(control->log, options);
-    close_surplus(control);
     control->changes = changes;
+    control->pending = snapshot;
+    if (staples_prepare(control, options))
+        control_reload_ready(control);
     return true;
 }

@@ -56,7 +56,6 @@ REFUSED = [
     ("receive_buffer_bytes", "", "receive_buffer_bytes: 65536", "receive_buffer_bytes: old=32768, new=65536", OWN),
     ("pin", "", "pin: false", "pin: old=true, new=false", OWN),
     ("match_cache_entries", "", "match_cache_entries: 64", "match_cache_entries: old=8192, new=64", OWN),
-    ("ocsp", tls(), stapled(""), "certificate at '.*' has MustStaple", OWN),
     ("two of which one may change", "", "debug: true\nmax_subscriptions: 5", "MaxSubs: old=0, new=5"),
 ]
 

@@ -24,6 +24,7 @@ import rows_attacks  # noqa: E402,F401  pylint: disable=unused-import
 import rows_edges  # noqa: E402,F401  pylint: disable=unused-import
 import rows_negotiated  # noqa: E402,F401  pylint: disable=unused-import
 import rows_port  # noqa: E402,F401  pylint: disable=unused-import
+import rows_staples  # noqa: E402,F401  pylint: disable=unused-import
 from cases import CASES, Run  # noqa: E402
 from server import Server  # noqa: E402
 
