@@ -132,6 +132,7 @@ REQUESTS = [
     ("SERVER.PING.ACCOUNTZ", "", "accountz"), ("SERVER.PING.ACCOUNTZ", '{"account": "A"}', "accountz?acc=A"),
     ("ACCOUNT.A.INFO", "", "account_detail"), ("ACCOUNT.A.STATZ", "", "statz"), ("ACCOUNT.PING.STATZ", "", "statz"),
     ("ACCOUNT.PING.STATZ", '{"accounts": ["A"]}', "statz"), ("ACCOUNT.B.STATZ", '{"include_unused": true}', "statz"),
+    ("ACCOUNT.PING.STATZ", '{"accounts": ["B", "NOPE", "A", "B"], "include_unused": true}', "statz"),
     ("SERVER.PING.JSZ", "", "jsz"),
     # refused
     ("SERVER.PING.CONNZ", "{bad", "error 400"), ("SERVER.PING.CONNZ", '{"state": "closed"}', "error 400"),
@@ -588,6 +589,42 @@ def check_surplus(nodes, askers, ids):
     return []
 
 
+def check_new(nodes, askers, new):
+    """A server that is new asks who has clients of accounts with a limit, and does not wait until it is told."""
+    found, second, asker = [], nodes[1], askers[1]
+    ids = {node.name: asker.json("$SYS.REQ.SERVER.PING.IDZ")["id"] for node, asker in zip(nodes, askers)}
+    clients = [knock(second) for _ in range(2)]
+    counts_known(nodes, askers, ids, second.name, 2)
+    for subject in ("$SYS.SERVER.*.STATSZ", "$SYS.REQ.ACCOUNT.PING.STATZ", "$SYS._INBOX.*.CONNS.ALL"):
+        asker.subscribe(subject)
+    asker.flush()
+    nodes.append(new)
+    new.start()
+
+    def told():
+        """Its id and what it is told since it said that it knows all: before, it takes no answer of some."""
+        bodies = [(message.subject.split("."), json.loads(message.body)) for message in asker.messages]
+        beats = [body["server"] for words, body in bodies if words[-1] == "STATSZ" and body["server"]["name"] == new.name and
+                 body["statsz"]["active_servers"] == len(nodes)]
+        return [(beats[0]["id"], [(one["acc"], one["conns"]) for one in body["data"]["account_statz"]]) for words, body in bodies
+                if beats and words[2:] == [beats[0]["id"], "CONNS", "ALL"] and body["server"]["name"] == second.name and
+                body["server"]["time"].rstrip("Z") > beats[0]["time"].rstrip("Z")]
+
+    pump([asker], told)
+    own, counts = told()[0]
+    for server_id in (ids[second.name], own):  # whose answers come behind that one
+        asker.json("$SYS.REQ.SERVER.%s.VARZ" % server_id)
+    asked = [message.body for message in asker.messages if message.reply == "$SYS._INBOX.%s.CONNS.ALL" % own]
+    if set(asked) != {b'{"accounts":["LIMITED"]}'} or counts != [("LIMITED", 2)]:
+        found.append("new: it asks %s and is told %s" % (asked, counts))
+    if knock(new) is not None:
+        found.append("new: it lets in a third client of two")
+    for client in clients:
+        client.close()
+    counts_known(nodes[:-1], askers, ids, second.name, 0)
+    return found
+
+
 def check_cluster(programs):
     """All servers answer a PING and know of each other; users see their account on all of them."""
     found = []
@@ -646,6 +683,8 @@ def check_cluster(programs):
                                       for message in askers[0].messages))
         for asker in askers:
             answers_of_all(asker, "$SYS.REQ.SERVER.PING", count - 1, lambda a: a["statsz"]["active_servers"] == count - 1)
+        if last.ours:
+            found += check_new(nodes, askers, last)
         if nodes[0].ours and nodes[1].ours:
             found += check_surplus(nodes, askers, ids)
         else:
