@@ -310,9 +310,10 @@ $(out)/soak: $(call object_of,$(soak_sources))
 	$(CC) $(link_flags) $^ -o $@
 
 .PHONY: interop
-interop: $(out)/myelin $(c_client) page-check tools-check ## run the Go, JavaScript and Python clients' scenarios against the server, the live page, the nats tool
+interop: $(out)/myelin $(out)/conformance $(c_client) page-check tools-check ## run the Go, JavaScript and Python clients' scenarios against the server, the live page, the nats tool
 	C_CLIENT=$(c_client) tests/interop/run.sh $(out)/myelin go js py go-tls js-tls py-tls stan-go stan-js stan-py \
 		stan-cluster stan-partitions
+	$(if $(newest_nats_server),$(out)/conformance --server $(newest_nats_server) --only '*prox*')
 	$(if $(newest_nats_server),python3 -B tests/integration/test_supercluster.py $(out)/myelin --only newest \
 		--newest $(abspath $(newest_nats_server)))
 
