@@ -5,8 +5,10 @@ asks /varz, /connz and /metrics ten times a second, beside 0, 1,000 and 10,000 c
 Pairs of runs, one watched and one not, in turn on one server for each number of connections: a noisy moment hits both of a
 pair, and the median over many pairs of how much more the watched one took is steadier than either. The time of a message,
 whose publisher does not wait, is what throughput is the inverse of. Before them come rounds of questions with nothing else to
-do: what they take of a shard's CPU time is what they can take of its throughput, and needs no quiet machine. See
-docs/benchmarks.md. Only Python's own library is used.
+do: what they take of a shard's CPU time is what they can take of its throughput, and needs no quiet machine. The control core,
+which writes the documents, is the process's first thread: its time is told apart by the kernel's clock of each thread, and what
+it has used of all cores is what throughput can lose where a shard would have had them. See docs/benchmarks.md. Only Python's own
+library is used.
 """
 import argparse
 import http.client
@@ -82,9 +84,16 @@ def figures(port):
     return sum(values("cpu_seconds_total")), sum(values("report_seconds_total")), max(values("report_page_seconds_max"), default=0)
 
 
+def control_ns(pid):
+    """What the first thread has used, Myelin's control core. Of a server in Go it says nothing."""
+    with open(f"/proc/{pid}/task/{pid}/schedstat", encoding="ascii") as file:
+        return int(file.read().split()[0])
+
+
 def once(options, process, port, watched_port):
-    """CPU time for the messages, of the shards where the server tells it, else of the server, and the time from beginning to
-    end, in ns."""
+    """CPU time for the messages, of the shards where the server tells it, else of the server, the time from beginning to end,
+    and the control core's CPU time, in ns."""
+    control = control_ns(process.pid)
     before, shards, began = cpu_ns(process.pid), figures(watched_port)[0], time.monotonic_ns()
     done = subprocess.run([options.bench, "pubsub", "--size", "16", "--messages", str(options.messages), "--quiet",
                            "--server", "127.0.0.1:%d" % port], capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
@@ -92,18 +101,19 @@ def once(options, process, port, watched_port):
     if done.returncode != 0:
         raise RuntimeError(done.stderr.strip())
     used = 1e9 * (figures(watched_port)[0] - shards)
-    return used if used > 0 else cpu_ns(process.pid) - before, took
+    return used if used > 0 else cpu_ns(process.pid) - before, took, control_ns(process.pid) - control
 
 
-def alone(watched_port, watcher):
-    """The shards' CPU time for a round of questions while nothing else happens, in seconds: no other work can hide it, and
-    what waking up costs is in it."""
-    before, rounds = figures(watched_port)[0], watcher.rounds
+def alone(process, watched_port, watcher):
+    """The shards' CPU time for a round of questions while nothing else happens, and the control core's, in seconds: no other
+    work can hide it, and what waking up costs is in it."""
+    before, control, rounds = figures(watched_port)[0], control_ns(process.pid), watcher.rounds
     watcher.on.set()
     time.sleep(ALONE_SECONDS)
     watcher.on.clear()
     time.sleep(2 * PAUSE_SECONDS)
-    return (figures(watched_port)[0] - before) / max(watcher.rounds - rounds, 1)
+    asked = max(watcher.rounds - rounds, 1)
+    return (figures(watched_port)[0] - before) / asked, (control_ns(process.pid) - control) / 1e9 / asked
 
 
 def shares(pairs):
@@ -119,8 +129,8 @@ def measure(options, path, count):
     try:
         clients = crowd(port, count)
         watcher = Watcher(watched_port)
-        round_seconds = alone(watched_port, watcher)
-        cpu, time_taken, span = [], [], 0
+        round_seconds, control_seconds = alone(process, watched_port, watcher)
+        cpu, time_taken, control, span = [], [], [], 0
         page_seconds = -figures(watched_port)[1]
         for number in range(options.rounds):
             ran = {}
@@ -130,6 +140,7 @@ def measure(options, path, count):
                 span += ran[watched][1] if watched else 0
             cpu.append((ran[False][0], ran[True][0]))
             time_taken.append((ran[False][1], ran[True][1]))
+            control.append(ran[True][2] / ran[True][1] - ran[False][2] / ran[False][1])
         watcher.on.clear()
         _, taken, longest = figures(watched_port)
         page_seconds += taken
@@ -137,7 +148,9 @@ def measure(options, path, count):
         row = [os.path.basename(path), f"{count:,}", f"{without:.1f} ns", f"{watched:.1f} ns", shares(cpu), shares(time_taken),
                f"{1000 * watcher.seconds / max(watcher.rounds, 1):.1f} ms"]
         row += [f"{1e6 * round_seconds:.0f} us", f"{100 * round_seconds / PAUSE_SECONDS:.2f} %", f"{100e9 * page_seconds / span:.2f} %",
-                f"{1e6 * longest:.0f} us"] if longest > 0 else [""] * 4
+                f"{1e6 * longest:.0f} us", f"{1e6 * control_seconds:.0f} us", f"{100 * control_seconds / PAUSE_SECONDS:.2f} %",
+                f"{100 * statistics.median(control):.2f} %", f"{100 * statistics.median(control) / os.cpu_count():.2f} %"] \
+            if longest > 0 else [""] * 8
         print("| " + " | ".join(row) + " |", flush=True)
         for client in clients:
             client.close()
@@ -157,7 +170,8 @@ def main():
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     print("| server | idle connections | CPU a message | watched | more CPU a message | more time a message | a round of questions takes "
-          "| of a shard's CPU, alone | ten a second | pages, of the shards' time | longest page |\n" + "|---" * 11 + "|")
+          "| of a shard's CPU, alone | ten a second | pages, of the shards' time | longest page | a round of the control core's CPU, alone "
+          "| ten a second, of a core | beside messages | of all cores |\n" + "|---" * 15 + "|")
     for path in options.server or [os.path.join(root, "build", "myelin")]:
         for count in options.connections or [0, 1000, 10000]:
             measure(options, path, count)

@@ -60,60 +60,89 @@ void json_output_add(struct json_output *document, struct bytes bytes)
     document->count += bytes.count;
 }
 
-static void new_line(struct json_output *document)
+/* Bytes that stand for themselves, a bit for each: printable ASCII but for `"`, `\`, `<`, `>` and `&`. */
+static const uint64_t plain_bytes[4] = {
+    [0] = 0xffffffff00000000 &
+          ~(UINT64_C(1) << '"' | UINT64_C(1) << '&' | UINT64_C(1) << '<' | UINT64_C(1) << '>'),
+    [1] = UINT64_MAX & ~(UINT64_C(1) << ('\\' - 64) | UINT64_C(1) << 63),
+};
+
+/* Nearly all texts, and all keys but a few. */
+static bool all_plain(struct bytes value)
 {
-    size_t spaces = (size_t)document->indent * document->depth;
-    if (document->indent == 0 || !reserve(document, spaces + 1))
+    uint64_t good = 1;
+    for (size_t i = 0; i < value.count; i++)
+        good &= plain_bytes[value.data[i] >> 6] >> (value.data[i] & 63);
+    return good != 0;
+}
+
+/* Writes into what is reserved: the value in quotes, as it is, or with its escapes. */
+static void put_quoted(struct json_output *document, struct bytes value, bool is_plain)
+{
+    char *at = document->data + document->count;
+    if (is_plain) {
+        at[0] = '"';
+        if (value.count > 0)
+            memcpy(at + 1, value.data, value.count);
+        at[value.count + 1] = '"';
+        document->count += value.count + 2;
         return;
+    }
+    struct json_writer writer;
+    json_writer_init(&writer, at, document->capacity - document->count);
+    json_write_text(&writer, value);
+    document->count += json_writer_count(&writer);
+}
+
+static size_t quoted_most(struct bytes value, bool is_plain)
+{
+    return 2 + (is_plain ? value.count : value.count * ESCAPED_MOST);
+}
+
+/* Writes into what is reserved: a line, and what it is indented by. */
+static void put_line(struct json_output *document, size_t spaces)
+{
     document->data[document->count++] = '\n';
     memset(document->data + document->count, ' ', spaces);
     document->count += spaces;
 }
 
-/* Whether a byte stands for itself. */
-static bool plain(uint8_t byte)
+/* Comma, line, key: all that comes before a value, with room for the value behind it. One look for room and
+ * one pass over the key: a page of connections is 20,000 members. */
+static bool begin(struct json_output *document, const char *key, size_t value_bytes)
 {
-    return byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\' && byte != '<' && byte != '>' &&
-           byte != '&';
-}
-
-static void add_escaped(struct json_output *document, struct bytes value)
-{
-    struct json_writer writer;
-    size_t plain_count = 0;
-    while (plain_count < value.count && plain(value.data[plain_count]))
-        plain_count++;
-    if (plain_count == value.count) { /* nearly all texts, and all keys but a few */
-        json_output_add(document, TEXT("\""));
-        json_output_add(document, value);
-        json_output_add(document, TEXT("\""));
-        return;
-    }
-    if (!reserve(document, value.count * ESCAPED_MOST + 2))
-        return;
-    json_writer_init(&writer, document->data + document->count, document->capacity - document->count);
-    json_write_text(&writer, value);
-    document->count += json_writer_count(&writer);
-}
-
-/* Comma, line, key: all that comes before a value. */
-static void begin(struct json_output *document, const char *key)
-{
+    struct bytes name = key == NULL ? TEXT("") : text(key);
+    bool is_plain = all_plain(name), lines = document->indent > 0 && document->depth > 0;
+    size_t spaces = lines ? (size_t)document->indent * document->depth : 0;
+    size_t most = spaces + (lines ? 1 : 0) + (document->comma ? 1 : 0) + value_bytes;
+    if (!reserve(document, key == NULL ? most : most + quoted_most(name, is_plain) + 2))
+        return false;
     if (document->comma)
-        json_output_add(document, TEXT(","));
-    if (document->depth > 0)
-        new_line(document);
+        document->data[document->count++] = ',';
+    if (lines)
+        put_line(document, spaces);
     document->comma = true;
     if (key == NULL)
+        return true;
+    put_quoted(document, name, is_plain);
+    document->data[document->count++] = ':';
+    if (document->indent > 0)
+        document->data[document->count++] = ' ';
+    return true;
+}
+
+/* A member whose value is these bytes as they are. */
+static void put_raw(struct json_output *document, const char *key, struct bytes value)
+{
+    if (!begin(document, key, value.count))
         return;
-    add_escaped(document, text(key));
-    json_output_add(document, document->indent > 0 ? TEXT(": ") : TEXT(":"));
+    memcpy(document->data + document->count, value.data, value.count);
+    document->count += value.count;
 }
 
 static void scope_open(struct json_output *document, const char *key, struct bytes bracket)
 {
-    begin(document, key);
-    json_output_add(document, bracket);
+    put_raw(document, key, bracket);
     document->depth++;
     document->comma = false;
 }
@@ -122,8 +151,9 @@ static void scope_close(struct json_output *document, struct bytes bracket)
 {
     bool empty = !document->comma;
     document->depth--;
-    if (!empty)
-        new_line(document);
+    size_t spaces = (size_t)document->indent * document->depth;
+    if (!empty && document->indent > 0 && reserve(document, spaces + 1))
+        put_line(document, spaces);
     json_output_add(document, bracket);
     document->comma = true;
 }
@@ -150,8 +180,9 @@ void json_put_array_end(struct json_output *document)
 
 void json_put_text(struct json_output *document, const char *key, struct bytes value)
 {
-    begin(document, key);
-    add_escaped(document, value);
+    bool is_plain = all_plain(value);
+    if (begin(document, key, quoted_most(value, is_plain)))
+        put_quoted(document, value, is_plain);
 }
 
 /* The digits end where `end` points. */
@@ -171,27 +202,23 @@ void json_put_int(struct json_output *document, const char *key, int64_t value)
 {
     char digits[NUMBER_BYTES];
     uint64_t size = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-    begin(document, key);
-    json_output_add(document, digits_of(size, value < 0, digits + sizeof digits));
+    put_raw(document, key, digits_of(size, value < 0, digits + sizeof digits));
 }
 
 void json_put_unsigned(struct json_output *document, const char *key, uint64_t value)
 {
     char digits[NUMBER_BYTES];
-    begin(document, key);
-    json_output_add(document, digits_of(value, false, digits + sizeof digits));
+    put_raw(document, key, digits_of(value, false, digits + sizeof digits));
 }
 
 void json_put_bool(struct json_output *document, const char *key, bool value)
 {
-    begin(document, key);
-    json_output_add(document, value ? TEXT("true") : TEXT("false"));
+    put_raw(document, key, value ? TEXT("true") : TEXT("false"));
 }
 
 void json_put_null(struct json_output *document, const char *key)
 {
-    begin(document, key);
-    json_output_add(document, TEXT("null"));
+    put_raw(document, key, TEXT("null"));
 }
 
 /* The least digits that are read back as the same number, as "d.ddde[+-]xx". */
@@ -208,13 +235,12 @@ void json_put_double(struct json_output *document, const char *key, double value
 {
     char number[NUMBER_BYTES];
     char plain[NUMBER_BYTES * 2];
-    begin(document, key);
     if (!isfinite(value))
         value = 0; /* JSON has no word for it */
     double size = fabs(value);
     shortest(value, number);
     if (size != 0 && (size < 1e-6 || size >= 1e21)) {
-        json_output_add(document, text(number));
+        put_raw(document, key, text(number));
         return;
     }
     const char *exponent = strchr(number, 'e');
@@ -222,7 +248,7 @@ void json_put_double(struct json_output *document, const char *key, double value
     long digits = point == NULL ? 0 : (long)(exponent - point) - 1;
     long decimals = digits - strtol(exponent + 1, NULL, 10);
     int count = snprintf(plain, sizeof plain, "%.*f", decimals > 0 ? (int)decimals : 0, value);
-    json_output_add(document, bytes_of(plain, (size_t)count));
+    put_raw(document, key, bytes_of(plain, (size_t)count));
 }
 
 void json_put_text_some(struct json_output *document, const char *key, struct bytes value)

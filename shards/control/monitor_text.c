@@ -7,13 +7,29 @@
 #include <stdio.h>
 #include <time.h>
 
+/* So many digits, zeros in front. A page of connections is thousands of moments and spans: printf's way with
+ * formats was a sixth of what they cost. */
+static void put_digits(char *out, int64_t value, int digits)
+{
+    for (int i = digits - 1; i >= 0; i--, value /= 10)
+        out[i] = (char)('0' + value % 10);
+}
+
 /* Without what comes behind the seconds; how long it is. */
 static int date_text(char out[MONITOR_TIME_BYTES], int64_t seconds)
 {
+    static const char shape[] = "0000-00-00T00:00:00";
     time_t moment = (time_t)seconds;
     struct tm tm = {0};
     (void)gmtime_r(&moment, &tm);
-    return (int)strftime(out, MONITOR_TIME_BYTES, "%Y-%m-%dT%H:%M:%S", &tm);
+    memcpy(out, shape, sizeof shape);
+    put_digits(out, (tm.tm_year + 1900) % 10000, 4); /* RFC 3339 has no later years */
+    put_digits(out + 5, tm.tm_mon + 1, 2);
+    put_digits(out + 8, tm.tm_mday, 2);
+    put_digits(out + 11, tm.tm_hour, 2);
+    put_digits(out + 14, tm.tm_min, 2);
+    put_digits(out + 17, tm.tm_sec, 2);
+    return (int)sizeof shape - 1;
 }
 
 const char *monitor_time_text(char out[MONITOR_TIME_BYTES], int64_t wall_ns)
@@ -21,11 +37,13 @@ const char *monitor_time_text(char out[MONITOR_TIME_BYTES], int64_t wall_ns)
     int count = date_text(out, wall_ns / NS_PER_SECOND);
     int64_t fraction_ns = wall_ns % NS_PER_SECOND;
     if (fraction_ns > 0) {
-        count += snprintf(out + count, (size_t)(MONITOR_TIME_BYTES - count), ".%09" PRId64, fraction_ns);
+        out[count] = '.';
+        put_digits(out + count + 1, fraction_ns, 9);
+        count += 10;
         while (out[count - 1] == '0')
             count--;
     }
-    snprintf(out + count, (size_t)(MONITOR_TIME_BYTES - count), "Z");
+    memcpy(out + count, "Z", 2);
     return out;
 }
 
@@ -47,10 +65,16 @@ const char *monitor_span_text(char out[MONITOR_TIME_BYTES], int64_t span_ns)
     for (size_t i = 0; i < COUNT_OF(units); i++) {
         int64_t value = seconds / units[i].seconds;
         seconds %= units[i].seconds;
-        if (value > 0 || count > 0 || units[i].name == 's')
-            count += snprintf(out + count, (size_t)(MONITOR_TIME_BYTES - count), "%" PRId64 "%c", value,
-                              units[i].name);
+        if (value == 0 && count == 0 && units[i].name != 's')
+            continue;
+        int digits = 1;
+        for (int64_t rest = value; rest >= 10; rest /= 10)
+            digits++;
+        put_digits(out + count, value, digits);
+        out[count + digits] = units[i].name;
+        count += digits + 1;
     }
+    out[count] = 0;
     return out;
 }
 

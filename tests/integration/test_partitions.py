@@ -28,6 +28,7 @@ import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cluster_client import Client, Failure, pump  # pylint: disable=wrong-import-position
+import skipped  # pylint: disable=wrong-import-position
 from network import Inside, Network  # pylint: disable=wrong-import-position
 
 PATIENCE_SECONDS = 60  # it only ends tests that fail
@@ -434,7 +435,7 @@ def main():
         with Network(1, "try"):
             pass
     except OSError as error:
-        print("partitions: skipped: network namespaces cannot be made here: %s" % error)
+        skipped.note("partitions", "network namespaces cannot be made here: %s" % error, len(jobs))
         print("0 passed, 0 failed, %d skipped" % len(jobs))
         return 0
     failed = 0

@@ -19,6 +19,7 @@ import time
 
 from run import Client, all_move, finish, report  # it knows where the integration tests are
 from test_streaming_cluster import OPTIONS, Failure, Node, World, equal, wait_for
+import skipped
 from network import Inside, Network
 
 MOVES = 20  # publishes that are acknowledged, and come to each durable, before a step counts
@@ -143,7 +144,7 @@ def main():
     except OSError as error:
         if world is not None:
             raise
-        print(f"skipped: network namespaces cannot be made here: {error}")
+        skipped.note("streaming clients and partitions", f"network namespaces cannot be made here: {error}", len(commands))
         print(f"0 passed, 0 failed, {len(commands)} skipped")
         return 0
     print(f"{len(commands) - failed} passed, {failed} failed, 0 skipped")

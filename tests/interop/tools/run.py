@@ -15,6 +15,7 @@ import sys
 
 root = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", ".."))
 sys.path.insert(0, os.path.join(root, "tests", "integration"))
+import skipped  # noqa: E402
 from test_monitoring import Client, Server, wait_for  # noqa: E402
 from test_system import answers_of_all, connect  # noqa: E402
 
@@ -192,7 +193,7 @@ def cluster(tool, program, results):
 def top(program, results):
     path, reason = build_top()
     if path is None:
-        print("nats-top: left out: " + reason)
+        skipped.note("nats-top", reason, len(TOP_ROWS))
         results.skipped += len(TOP_ROWS)
         return
     server = Server(program, CONFIG)
