@@ -40,7 +40,7 @@ ipsec_mb := $(if $(wildcard /usr/include/intel-ipsec-mb.h),-lIPSec_MB)
 common += $(if $(ipsec_mb),-DMYELIN_IPSEC_MB=1)
 
 flags := $(common) $(flags_$(VARIANT)) $(CFLAGS)
-libraries := $(ipsec_mb) -luring -lssl -lcrypto -lcrypt -lisal -lprotobuf-c -lz -lsnappy -lm $(allocator_$(VARIANT))
+libraries := $(ipsec_mb) -luring -lssl -lcrypto -lsodium -lcrypt -lisal -lprotobuf-c -lz -lsnappy -lm $(allocator_$(VARIANT))
 link_flags := -pthread $(filter -fsanitize=% -fno-sanitize%,$(flags_$(VARIANT))) $(LDFLAGS)
 
 out := $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))

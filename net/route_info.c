@@ -155,6 +155,8 @@ static void write_field(struct json_writer *writer, const struct json_field *fie
         write_lists(writer, field->name, (const struct route_info_lists *)(const void *)at);
         return;
     case JSON_KIND_TEXTS_CHECKED:
+    case JSON_KIND_TEXT_OR_TEXTS:
+    case JSON_KIND_WRITTEN:
         return;
     }
     if (!always && text.count == 0 && number == 0 && !truth)

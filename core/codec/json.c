@@ -26,6 +26,8 @@ static bool object_walk(struct walk *walk, const struct json_shape *shape, void 
 static bool member_walk(struct walk *walk, const struct json_shape *shape, void *into);
 static bool value_store(struct walk *walk, const struct json_field *field, void *into);
 static bool texts_take(struct walk *walk, struct bytes *texts);
+static bool text_or_texts_take(struct walk *walk, struct bytes *texts);
+static bool written_take(struct walk *walk, struct bytes *value);
 static bool value_skip(struct walk *walk);
 static bool scalar_skip(struct walk *walk);
 static bool key_skip(struct walk *walk);
@@ -73,6 +75,22 @@ bool json_valid(struct bytes text)
     bool valid = json_read(&document, text, &shape_of_nothing, NULL) == ERR_OK;
     json_close(&document);
     return valid;
+}
+
+bool json_array_next(struct bytes *rest, struct bytes *value)
+{
+    struct json_document none = {0};
+    struct walk walk = {.at = rest->data, .end = rest->data + rest->count, .document = &none};
+    if (!walk_take(&walk, '[') && !walk_take(&walk, ','))
+        return false;
+    if (walk_peek(&walk) == ']')
+        return false;
+    const uint8_t *start = walk.at;
+    if (!value_skip(&walk))
+        return false;
+    *value = bytes_of(start, (size_t)(walk.at - start));
+    *rest = bytes_of(walk.at, (size_t)(walk.end - walk.at));
+    return true;
 }
 
 bool json_name_matches(struct bytes key, const char *name)
@@ -154,6 +172,10 @@ static bool value_store(struct walk *walk, const struct json_field *field, void 
         return texts_take(walk, NULL);
     case JSON_KIND_TEXTS:
         return texts_take(walk, (struct bytes *)(void *)target);
+    case JSON_KIND_TEXT_OR_TEXTS:
+        return text_or_texts_take(walk, (struct bytes *)(void *)target);
+    case JSON_KIND_WRITTEN:
+        return written_take(walk, (struct bytes *)(void *)target);
     case JSON_KIND_OBJECT:
         return object_walk(walk, field->shape, target);
     }
@@ -181,6 +203,26 @@ static bool texts_take(struct walk *walk, struct bytes *texts)
     }
     if (texts != NULL)
         *texts = bytes_of(walk->document->text + start, walk->document->count - start);
+    return true;
+}
+
+static bool text_or_texts_take(struct walk *walk, struct bytes *texts)
+{
+    if (walk_peek(walk) != '"')
+        return texts_take(walk, texts);
+    if (!string_take(walk, texts))
+        return false;
+    texts->count++; /* its zero */
+    return true;
+}
+
+static bool written_take(struct walk *walk, struct bytes *value)
+{
+    (void)walk_peek(walk);
+    const uint8_t *start = walk->at;
+    if (!value_skip(walk))
+        return false;
+    *value = bytes_of(start, (size_t)(walk->at - start));
     return true;
 }
 

@@ -19,6 +19,9 @@ enum json_kind {
     JSON_KIND_TEXT,          /* struct bytes, in the document's memory; may hold zero bytes */
     JSON_KIND_TEXTS_CHECKED, /* an array of strings: its form is checked, nothing is stored */
     JSON_KIND_TEXTS,         /* struct bytes: the strings of an array, a zero byte behind each */
+    JSON_KIND_TEXT_OR_TEXTS, /* the same, or one string without an array around it */
+    JSON_KIND_WRITTEN,       /* struct bytes: any value as it is written: in the text that is read, not in the
+                                document */
     JSON_KIND_OBJECT,        /* an object with a shape of its own, in the struct at `offset` */
 };
 
@@ -51,6 +54,10 @@ MUST_USE enum err json_read(struct json_document *document, struct bytes text, c
 
 /* Wipes and frees; legal when closed. */
 void json_close(struct json_document *document);
+
+/* Takes the next value off the front of an array, JSON_KIND_WRITTEN, as it is written. False: there is none
+ * more, or it is no array. Thread: any. */
+MUST_USE bool json_array_next(struct bytes *rest, struct bytes *value);
 
 /* Whether the text is one JSON object, or null. False also when memory is out. Thread: any. */
 bool json_valid(struct bytes text);

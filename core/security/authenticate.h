@@ -3,10 +3,10 @@
  * In the flow:  connect_parse() -> authenticate() -> ALLOWED or DENIED at once, or NEEDS_BCRYPT:
  *               the host has password_check_bcrypt(stored, given) run on the worker; what that says, holds.
  * Order: NKey, users (by certificate where the listener maps them), token, single user; no_auth_user only for
- * those who send no credentials at all; with nothing configured everybody is in. Operator mode (JWTs), auth
- * callout and trusted proxies are not built: their places are marked in authenticate(), their options
- * refused. Thread: any. Cost: a look-up; with an NKey the check of a signature, about a tenth of a
- * millisecond. */
+ * those who send no credentials at all; with nothing configured everybody is in. Auth callout may overrule
+ * all of it (callout.h). Operator mode (JWTs) and trusted proxies are not built: their places are marked in
+ * authenticate(), their options refused. Thread: any. Cost: a look-up; with an NKey the check of a signature,
+ * about a tenth of a millisecond. */
 #ifndef CORE_SECURITY_AUTHENTICATE_H
 #define CORE_SECURITY_AUTHENTICATE_H
 

@@ -29,6 +29,7 @@ void control_info_make(const struct control *control, struct snapshot *snapshot)
     bool advertised = options->client_advertise_host != NULL;
     snapshot->info = (struct info_server){
         .server_id = text(control->server_id),
+        .xkey = text(control->xkey),
         .server_name = text(control->server_name),
         .version = text(MYELIN_NATS_VERSION),
         .myelin_version = text(MYELIN_VERSION),

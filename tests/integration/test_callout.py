@@ -1,0 +1,428 @@
+#!/usr/bin/env python3
+"""tests/integration/test_callout.py SERVER [OTHER...] - auth callout: a service decides who comes in and as whom, over
+shards, over servers, with an OTHER (a newest nats-server) on both sides; the rows run against each OTHER too, for their
+own proof.
+"""
+import json
+import os
+import re
+import resource
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from auth_service import AuthService, let_in, response, user  # noqa: E402
+from cluster_client import WAIT_SECONDS, Client, Failure, Node, Nodes, free_ports, pump, until_said  # noqa: E402
+from nkeys import Key, letters  # noqa: E402
+
+AV = b"-ERR 'Authorization Violation'"
+EXPIRED = b"-ERR 'User Authentication Expired'"
+TIMEOUT = 20  # seconds that a service may take where the test does not wait for it to be over
+CROWD = 1000
+
+
+def config(issuer, timeout=TIMEOUT, more=""):
+    return f"""
+accounts {{
+    AUTH {{ users: [ {{user: auth, password: auth}}, {{nkey: {NKEY.public}}} ] }}
+    APP {{ users: [ {{user: app, password: app}}, {{user: limited, password: limited, permissions: {{publish: x}}}} ] }}
+    OTHER {{ users: [ {{user: other, password: other}} ] }}
+    STRICT {{ default_permissions: {{publish: "only.this"}} }}
+    SYS {{ users: [ {{user: sys, password: sys}} ] }}
+}}
+system_account: SYS
+authorization {{
+    timeout: {timeout}
+    users: [ {{user: global, password: global}} ]
+    auth_callout {{ issuer: {issuer.public}, account: AUTH, auth_users: [auth, sys, {NKEY.public}], {more} }}
+}}
+"""
+
+
+NKEY = Key("U")
+
+
+class Login(Client):
+    """A connection that says what it is told to; whether it is let in is for the test to see."""
+
+    def __init__(self, node, **connect):  # pylint: disable=super-init-not-called
+        import socket
+        self.node = node
+        self.socket = socket.create_connection(("127.0.0.1", node.port), timeout=WAIT_SECONDS)
+        self.buffer, self.messages, self.pongs, self.errors, self.infos = b"", [], 0, [], []
+        self.info, self.next_sid, self.closed = b"", 1, False
+        self.send(b"CONNECT " + json.dumps({"verbose": False, "protocol": 1, **connect}).encode() + b"\r\nPING\r\n")
+
+    def decided(self):
+        pump([self], lambda: self.pongs > 0 or self.closed)
+        return self.pongs > 0
+
+
+def check(condition, what):
+    if not condition:
+        raise Failure(what)
+
+
+def expect(what, wanted, got):
+    check(wanted == got, f"{what}: {got!r} instead of {wanted!r}")
+
+
+def refused(node, what="", **connect):
+    """A login that ends with Authorization Violation, and what the log says of it."""
+    before = len(re.findall(what, node.said())) if what else 0
+    client = Login(node, **connect)
+    check(not client.decided(), f"{connect} is let in")
+    expect(f"what {connect} is told", [AV], client.errors)
+    if what:
+        until_said(node, what, before + 1)
+    return client
+
+
+def let_in_as(node, **connect):
+    client = Login(node, **connect)
+    check(client.decided(), f"{connect} is refused: {client.errors}")
+    return client
+
+
+def hears(one, other, subject="some.where"):
+    """Whether what one publishes reaches the other."""
+    sid = other.subscribe(subject)
+    other.flush()
+    one.publish(subject, b"x")
+    one.flush()
+    count = len(other.messages)
+    other.flush()
+    other.unsubscribe(sid)
+    return len(other.messages) > count or count > 0
+
+
+class World(Nodes):
+    """One server, and a service."""
+
+    def __init__(self, path, timeout=TIMEOUT, more="", sealed=False, arguments=()):
+        self.issuer, self.stranger = Key("A"), Key("A")
+        self.xkey = Key("X") if sealed else None
+        more += f"xkey: {self.xkey.public}" if sealed else ""
+        port, cluster_port = free_ports(2)
+        self.node = Node(path, "one", port, cluster_port, arguments + shards(path), "",
+                         config(self.issuer, timeout, more))
+        self.node.cluster_name = "C"
+        self.nodes = [self.node]
+        self.service = None
+
+    def __enter__(self):
+        super().__enter__()
+        self.service = AuthService(self.node, self.issuer, self.xkey)
+        return self
+
+    def __exit__(self, *what):
+        if self.service:
+            self.service.close()
+        super().__exit__(*what)
+
+
+def shards(path):
+    return () if "nats-server" in os.path.basename(path) else ("--shards", "3")
+
+
+# ---- rows: what the service says, and what comes of it ----
+
+def bad_answers(world):
+    """Name, what the service says, what the log says of it."""
+    issuer, stranger = world.issuer, world.stranger
+    other_user, other_server = Key("U").public, Key("N").public
+    good = lambda c, **more: user(issuer, c, **more)
+    late = int(time.time()) - 10
+    return [
+        ("error", lambda c: response(issuer, c, body={"error": "bad creds"}),
+         "Auth callout service returned an error: bad creds"),
+        ("empty", lambda c: b"", 'Auth callout violation: "no reason supplied" on account "AUTH"'),
+        ("both", lambda c: response(issuer, c, good(c), body={"error": "x"}),
+         "Authorization response had validation errors: Only Error or Jwt can be set"),
+        ("neither", lambda c: response(issuer, c),
+         "Authorization response had validation errors: Error or Jwt is required"),
+        ("bare", lambda c: good(c).encode(), "Not an authorization request claim"),
+        ("outer-sub", lambda c: response(issuer, c, good(c), sub=other_user),
+         "Auth callout violation: auth callout response is not for expected user"),
+        ("outer-aud", lambda c: response(issuer, c, good(c), aud=other_server),
+         "Auth callout violation: auth callout response is not for server"),
+        ("outer-iss", lambda c: response(stranger, c, good(c)), "Auth callout signing key is unknown"),
+        ("outer-late", lambda c: response(issuer, c, good(c), exp=late),
+         "Authorization response had validation errors: claim is expired"),
+        ("forged", lambda c: forged(response(issuer, c, good(c))), "Claim failed V2 signature verification"),
+        ("chunks", lambda c: b"eyJ0eXAi.eyJ0eXAi", "Expected 3 chunks"),
+        ("inner-iss", lambda c: response(issuer, c, user(stranger, c)),
+         'Wrong issuer for auth callout response on account "AUTH", expected "%s" got "%s"'
+         % (issuer.public, stranger.public)),
+        ("inner-sub", lambda c: response(issuer, c, good(c, sub=other_user)), 'Expected authorized user of "U'),
+        ("no-account", lambda c: response(issuer, c, good(c, account="NOPE")),
+         'No valid account "NOPE" for auth callout response on account "AUTH": account missing'),
+        ("issuer-account", lambda c: response(issuer, c, good(c, body={"issuer_account": stranger.public})),
+         'Error non operator mode account "AUTH": attempted to use issuer_account'),
+        ("expired", lambda c: response(issuer, c, good(c, exp=late)), "Error validating user JWT: claim is expired"),
+        ("not-yet", lambda c: response(issuer, c, good(c, nbf=int(time.time()) + 1000)),
+         "Error validating user JWT: claim is not yet valid"),
+        ("source", lambda c: response(issuer, c, good(c, body={"src": ["10.0.0.0/8"]})),
+         'Authorized user on account "AUTH" not allowed from source "127.0.0.1"'),
+        ("times", lambda c: response(issuer, c, good(c, body={"times": [never()]})),
+         'Authorized user on account "AUTH" outside of valid connect times'),
+        ("types", lambda c: response(issuer, c, good(c, body={"allowed_connection_types": ["WEBSOCKET"]})),
+         'Authorized user on account "AUTH" not allowed to use connection type'),
+        ("no-types", lambda c: response(issuer, c, good(c, body={"allowed_connection_types": ["FOO"]})),
+         'Authorized user on account "AUTH" using invalid connection type'),
+        ("proxy", lambda c: response(issuer, c, good(c, body={"proxy_required": True})), "Proxy connection required"),
+        ("bad-cidr", lambda c: response(issuer, c, good(c, body={"src": ["nowhere"]})),
+         'Error validating user JWT: invalid cidr "nowhere" in user src limits'),
+        ("bad-subject", lambda c: response(issuer, c, good(c, body={"pub": {"allow": ["a..b"]}})),
+         "Error validating user JWT: "),
+    ]
+
+
+def forged(said):
+    """The same with another letter in the claims."""
+    parts = said.decode().split(".")
+    parts[2] = letters(bytes(64))
+    return ".".join(parts).encode()
+
+
+def never():
+    """A span of the day that does not hold now."""
+    hour = (time.localtime().tm_hour + 12) % 24
+    return {"start": "%02d:00:00" % hour, "end": "%02d:59:59" % hour}
+
+
+def one_bad_answers(world):
+    for name, said, log in bad_answers(world):
+        world.service.answers[name] = said
+        refused(world.node, re.escape(log), user=name)
+
+
+def one_what_is_asked(world):
+    world.service.answers["ann"] = let_in(world.issuer)
+    ann = let_in_as(world.node, user="ann", **{"pass": "secret"}, name="app", lang="py", version="1.2")
+    claims = world.service.requests[-1]["claims"]
+    info = json.loads(ann.infos[0].split(None, 1)[1])
+    nats = claims["nats"]
+    expect("aud", "nats-authorization-request", claims["aud"])
+    expect("sub", world.issuer.public, claims["sub"])
+    expect("iss", info["server_id"], claims["iss"])
+    expect("exp", TIMEOUT, claims["exp"] - claims["iat"])
+    expect("jti", 52, len(claims["jti"]))
+    expect("type", ("authorization_request", 2), (nats["type"], nats["version"]))
+    expect("user_nkey", "U", nats["user_nkey"][0])
+    check(re.fullmatch(r"\$SYS\._INBOX\.[0-9A-Za-z]{8}\.[0-9A-Za-z]{8}", world.service.requests[-1]["reply"]), "reply")
+    expect("server_id", {"name": "one", "host": info["host"], "id": info["server_id"], "version": info["version"],
+                         "cluster": "C"}, nats["server_id"])
+    expect("client_info", {"host": "127.0.0.1", "id": info["client_id"], "user": "ann", "name": "app", "kind": "Client",
+                           "type": "nats"}, nats["client_info"])
+    expect("connect_opts", {"user": "ann", "pass": "secret", "name": "app", "lang": "py", "version": "1.2",
+                            "protocol": 1}, nats["connect_opts"])
+    check("client_tls" not in nats, "TLS is told of a connection in clear")
+
+
+def one_what_is_asked_of_others(world):
+    """A token, a key, nothing at all; a JWT is not passed on."""
+    asked = []
+    world.service.answers[""] = lambda claims: asked.append(claims["nats"])
+    world.service.answers["jay"] = let_in(world.issuer)
+    stranger = Key("U")
+    for connect in ({"auth_token": "t0ken"}, {"nkey": stranger.public, "sig": "c2ln"}, {}):
+        Login(world.node, **connect)
+        pump([], lambda: asked, pause=0.01)
+        said, info = asked[0]["connect_opts"], asked.pop()["client_info"]
+        expect("what is passed on", {"protocol": 1, **connect}, said)
+        expect("as whom", "[REDACTED]" if "auth_token" in connect else connect.get("nkey"), info.get("user"))
+    let_in_as(world.node, user="jay", jwt="eyJ0.eyJ0.c2ln")
+    check("jwt" not in world.service.requests[-1]["claims"]["nats"]["connect_opts"], "a JWT is passed on")
+
+
+def one_let_in(world):
+    """Account, permissions, name, and that a second request has another key."""
+    issuer, answers, node = world.issuer, world.service.answers, world.node
+    answers["ann"] = let_in(issuer)
+    answers["bob"] = let_in(issuer, "OTHER")
+    answers["eve"] = let_in(issuer, "APP", {"pub": {"allow": ["only.>"]}, "sub": {"allow": ["mine.>"],
+                                                                                "deny": ["mine.not"]}}, name="Evelyn")
+    answers["sue"] = let_in(issuer, "STRICT")
+    ann, bob, eve, sue = [let_in_as(node, user=name) for name in ("ann", "bob", "eve", "sue")]
+    keys = {request["claims"]["nats"]["user_nkey"] for request in world.service.requests}
+    expect("keys", len(world.service.requests), len(keys))
+    check(hears(ann, let_in_as(node, user="ann")), "one account does not hear itself")
+    check(not hears(ann, bob), "accounts are not apart")
+    eve.publish("only.this", b"x")
+    eve.publish("something", b"x")
+    eve.subscribe("yours")
+    eve.subscribe("mine.>")
+    eve.flush()
+    expect("eve", [b"-ERR 'Permissions Violation for Publish to \"something\"'",
+                   b"-ERR 'Permissions Violation for Subscription to \"yours\"'"], eve.errors)
+    ann.publish("mine.yes", b"x")
+    ann.publish("mine.not", b"x")
+    ann.flush()
+    eve.flush()
+    expect("what eve hears", ["mine.yes"], [message.subject for message in eve.messages])
+    until_said(node, r'APP/user:Evelyn')
+    sue.publish("only.that", b"x")
+    sue.flush()
+    expect("the defaults are those of configured users", [], sue.errors)
+
+
+def one_limits(world):
+    """What the token says of subscriptions and payload, and where it says nothing."""
+    issuer, node = world.issuer, world.node
+    world.service.answers["few"] = let_in(issuer, "APP", {"subs": 1, "payload": 5})
+    world.service.answers["none"] = let_in(issuer, "APP", {"subs": 0})
+    few = let_in_as(node, user="few")
+    few.publish("x", b"12345")
+    few.subscribe("a")
+    few.subscribe("b")
+    pump([few], lambda: few.errors)
+    expect("subscriptions", [b"-ERR 'maximum subscriptions exceeded'"], few.errors)
+    few = let_in_as(node, user="few")
+    few.publish("x", b"123456")
+    pump([few], lambda: few.closed)
+    expect("payload", [b"-ERR 'Maximum Payload Violation'"], few.errors)
+    none = Login(node, user="none")
+    pump([none], lambda: none.closed)
+    expect("no subscriptions", [b"-ERR 'maximum subscriptions exceeded'"], none.errors)
+
+
+def one_configured_users(world):
+    """They are asked about whether or not their password is right; the service's own are not."""
+    issuer, node = world.issuer, world.node
+    world.service.answers["app"] = lambda c: response(
+        issuer, c, user(issuer, c)) if c["nats"]["connect_opts"].get("pass") == "new" else response(
+            issuer, c, body={"error": "old"})
+    refused(node, "Auth callout service returned an error: old", user="app", **{"pass": "app"})
+    let_in_as(node, user="app", **{"pass": "new"})
+    world.service.answers["global"] = let_in(issuer, "OTHER")
+    expect("APP", "OTHER", "OTHER" if hears(let_in_as(node, user="global"), let_in_as(node, user="global")) else "")
+    asked = len(world.service.requests)
+    refused(node, user="auth", **{"pass": "wrong"})
+    let_in_as(node, user="auth", **{"pass": "auth"})
+    client = Login(node, nkey=NKEY.public, sig="AAAA")
+    check(not client.decided(), "a wrong signature")
+    expect("who is asked about", asked, len(world.service.requests))
+
+
+def one_the_subject_is_the_servers(world):
+    """Nobody in the callout's account publishes a request; who was put there hears none and answers none."""
+    issuer, node = world.issuer, world.node
+    service = let_in_as(node, user="auth", **{"pass": "auth"})
+    service.publish("$SYS.REQ.USER.AUTH", b"x")
+    service.flush()
+    denied = b"-ERR 'Permissions Violation for Publish to \"%s\"'"
+    expect("the service", [denied % b"$SYS.REQ.USER.AUTH"], service.errors)
+    for name, body in (("inside", {}), ("other", {"pub": {"deny": ["z"]}, "sub": {"deny": ["z"]}})):
+        world.service.answers[name] = let_in(issuer, "AUTH", body)
+        inside = let_in_as(node, user=name)
+        inside.publish("$SYS.REQ.USER.AUTH", b"x")
+        inside.publish("$SYS._INBOX.abc.def", b"x")
+        inside.subscribe("$SYS.REQ.USER.AUTH")
+        inside.subscribe("$SYS._INBOX.>")
+        inside.flush()
+        expect(name, 4, len(inside.errors))
+        inside.subscribe(">")
+        inside.flush()
+        let_in_as(node, user=name)
+        inside.flush()
+        expect("what is overheard", [], [message.subject for message in inside.messages])
+
+
+def one_expires(world):
+    world.service.answers["short"] = lambda c: let_in(world.issuer, exp=int(time.time()) + 2)(c)
+    short = let_in_as(world.node, user="short")
+    pump([short], lambda: short.closed)
+    expect("at the end of its time", [EXPIRED], short.errors)
+
+
+def one_second_login(world):
+    """Another user in a second CONNECT is asked about; the same one is not."""
+    issuer, node = world.issuer, world.node
+    world.service.answers["ann"] = let_in(issuer, "APP", {"pub": {"deny": ["a"]}})
+    world.service.answers["bob"] = let_in(issuer, "APP", {"pub": {"deny": ["b"]}})
+    world.service.answers["eve"] = lambda c: response(issuer, c, body={"error": "no"})
+    client = let_in_as(node, user="ann")
+    for name in (b"bob", b"auth", b"ann"):
+        client.send(b'CONNECT {"verbose":false,"user":"%s","pass":"%s"}\r\n' % (name, name))
+        client.flush()
+    client.publish("a", b"x")
+    client.publish("b", b"x")
+    client.flush()
+    expect("as ann again", [b"-ERR 'Permissions Violation for Publish to \"a\"'"], client.errors)
+    client.send(b'CONNECT {"verbose":false,"user":"eve"}\r\n')
+    pump([client], lambda: client.closed)
+    expect("as eve", AV, client.errors[-1])
+
+
+def one_who_goes_while_asked(world):
+    """Its answer finds nobody, and others do not notice."""
+    held = []
+    world.service.answers["gone"] = held.append
+    world.service.answers["ann"] = let_in(world.issuer)
+    gone = Login(world.node, user="gone")
+    pump([], lambda: held, pause=0.01)
+    gone.close()
+    reply = world.service.requests[-1]["reply"]
+    said = let_in(world.issuer)(held[0])
+    service = let_in_as(world.node, user="auth", **{"pass": "auth"})
+    service.publish(reply, said)
+    service.flush()
+    let_in_as(world.node, user="ann")
+
+
+def one_first_answer_counts(world):
+    held = []
+    world.service.answers["two"] = held.append
+    client = Login(world.node, user="two")
+    pump([], lambda: held, pause=0.01)
+    service = let_in_as(world.node, user="auth", **{"pass": "auth"})
+    reply = world.service.requests[-1]["reply"]
+    service.publish(reply, response(world.issuer, held[0], body={"error": "first"}))
+    service.publish(reply, let_in(world.issuer)(held[0]))
+    service.flush()
+    check(not client.decided(), "the second answer counts")
+
+
+def one_crowd(world):
+    """Many at once, each with an answer of its own."""
+    world.service.answers["*"] = let_in(world.issuer)
+    crowd = [Login(world.node, user="crowd%d" % i) for i in range(CROWD)]
+    pump(crowd, lambda: all(client.pongs or client.closed for client in crowd))
+    expect("let in", CROWD, sum(client.pongs for client in crowd))
+    for client in crowd:
+        client.close()
+
+
+ROWS = [one_bad_answers, one_what_is_asked, one_what_is_asked_of_others, one_let_in, one_limits, one_configured_users,
+        one_the_subject_is_the_servers, one_expires, one_second_login, one_who_goes_while_asked, one_first_answer_counts,
+        one_crowd]
+
+
+def main():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4 * CROWD)), hard))
+    failed, count = 0, 0
+    paths = sys.argv[1:]
+    only = [word for word in paths if word.startswith("one_") or word.startswith("two_") or word.startswith("world_")]
+    paths = [path for path in paths if path not in only]
+    for path in paths:
+        with World(path) as world:
+            for row in ROWS:
+                if only and row.__name__ not in only:
+                    continue
+                count += 1
+                began = time.monotonic()
+                try:
+                    world.service.answers.clear()
+                    row(world)
+                    print(f"ok {row.__name__[4:]} of {path} ({time.monotonic() - began:.1f} s)", flush=True)
+                except (Failure, OSError, KeyError, IndexError) as failure:
+                    failed += 1
+                    print(f"FAILED {row.__name__[4:]} of {path}: {failure!r}\n{world.node.said()[-1500:]}", flush=True)
+    print(f"auth callout: {count - failed} passed, {failed} failed")
+    return 1 if failed or not count else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
