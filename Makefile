@@ -141,7 +141,7 @@ test: ## install what is missing, build, run every test
 # the longest first. The list is read when this runs, so blocks further down count.
 waiting_suites := cluster-check gateway-check monitoring-check streaming-check streaming-outer-check \
 	streaming-cluster-quick reload-check system-check restart-check permissions-check secrets-check service-check \
-	imports-check
+	imports-check callout-check
 .PHONY: suites
 suites:
 	@set -e; for suite in unit $(filter-out $(waiting_suites),$(test_targets)); do \
@@ -315,6 +315,7 @@ interop: $(out)/myelin $(c_client) page-check tools-check ## run the Go, JavaScr
 		stan-cluster
 	$(if $(newest_nats_server),python3 -B tests/integration/test_supercluster.py $(out)/myelin --only newest \
 		--newest $(abspath $(newest_nats_server)))
+	$(if $(newest_nats_server),python3 -B tests/integration/test_callout.py $(out)/myelin $(abspath $(newest_nats_server)))
 
 .PHONY: tools-check
 tools-check: $(out)/myelin ## run the nats command-line tool against the system account
@@ -456,6 +457,12 @@ test_targets += partition-check
 .PHONY: partition-check
 partition-check: $(out)/myelin ## clusters and super-clusters whose network breaks, heals, delays and loses, in network namespaces
 	python3 -B tests/integration/test_partitions.py $(out)/myelin $(nats_server)
+
+# With a nats-server that has auth callout: in `make interop`.
+test_targets += callout-check
+.PHONY: callout-check
+callout-check: $(out)/myelin ## auth callout: a service in Python decides who comes in, over shards and servers
+	python3 -B tests/integration/test_callout.py $(out)/myelin
 
 test_targets += imports-check
 .PHONY: imports-check

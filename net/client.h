@@ -59,11 +59,12 @@ struct client {
     const struct client_subscription *line_subscription;
     uint8_t line_count;
     uint8_t line[CLIENT_LINE_BYTES];
-    uint32_t sids_hint;    /* where the search for subscriptions to remove goes on */
-    uint32_t callout;      /* the host's: its place among those that a service is asked about; 0: none */
-    uint8_t state;         /* enum client_state */
-    uint8_t login;         /* enum authenticate_who: as what it came in */
-    uint8_t closed_reason; /* enum closed_reason */
+    uint32_t sids_hint;      /* where the search for subscriptions to remove goes on */
+    const char *refused_why; /* while it is closed for what a service has said of it; else NULL */
+    uint32_t callout;        /* the host's: its place among those that a service is asked about; 0: none */
+    uint8_t state;           /* enum client_state */
+    uint8_t login;           /* enum authenticate_who: as what it came in */
+    uint8_t closed_reason;   /* enum closed_reason */
     uint8_t pings_unanswered;
     bool login_again;  /* the options changed while its login was being decided elsewhere */
     bool login_stands; /* it is `user`, proven; before that it only says so */

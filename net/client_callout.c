@@ -99,6 +99,14 @@ static void let_in(struct client *client, struct claimed_user *claimed)
         client_close(client, CLOSED_MAXIMUM_SUBSCRIPTIONS, error_text(ERROR_MAXIMUM_SUBSCRIPTIONS));
 }
 
+/* The host may tell the reason, which ends with this call. */
+static void refuse(struct client *client, const char *why)
+{
+    client->refused_why = why;
+    client_login_failed(client);
+    client->refused_why = NULL;
+}
+
 void client_callout_answered(struct client *client, struct claimed_user *claimed, const char *why)
 {
     if (client->state != CLIENT_DELEGATED || client->login_again) {
@@ -115,14 +123,14 @@ void client_callout_answered(struct client *client, struct claimed_user *claimed
     }
     if (why[0] != 0)
         log_warning(client->context->log, "%s", why);
-    client_login_failed(client);
+    refuse(client, why);
 }
 
 void client_callout_late(struct client *client)
 {
     log_debug(client->context->log, "Authorization callout response not received in time on account \"%.*s\"",
               BYTES_PRINTF(client->context->security->callout.account));
-    client_login_failed(client);
+    refuse(client, "");
 }
 
 void client_callout_review(struct client *client)

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import resource
+import socket
 import sys
 import time
 
@@ -21,7 +22,7 @@ TIMEOUT = 20  # seconds that a service may take where the test does not wait for
 CROWD = 1000
 
 
-def config(issuer, timeout=TIMEOUT, more=""):
+def config(issuer, timeout=TIMEOUT, more="", last=""):
     return f"""
 accounts {{
     AUTH {{ users: [ {{user: auth, password: auth}}, {{nkey: {NKEY.public}}} ] }}
@@ -36,6 +37,7 @@ authorization {{
     users: [ {{user: global, password: global}} ]
     auth_callout {{ issuer: {issuer.public}, account: AUTH, auth_users: [auth, sys, {NKEY.public}], {more} }}
 }}
+{last}
 """
 
 
@@ -45,13 +47,13 @@ NKEY = Key("U")
 class Login(Client):
     """A connection that says what it is told to; whether it is let in is for the test to see."""
 
-    def __init__(self, node, **connect):  # pylint: disable=super-init-not-called
-        import socket
+    def __init__(self, node, first=None, **connect):  # pylint: disable=super-init-not-called
         self.node = node
         self.socket = socket.create_connection(("127.0.0.1", node.port), timeout=WAIT_SECONDS)
         self.buffer, self.messages, self.pongs, self.errors, self.infos = b"", [], 0, [], []
         self.info, self.next_sid, self.closed = b"", 1, False
-        self.send(b"CONNECT " + json.dumps({"verbose": False, "protocol": 1, **connect}).encode() + b"\r\nPING\r\n")
+        connect = {"verbose": False, "protocol": 1, **connect}
+        self.send(first or b"CONNECT " + json.dumps(connect).encode() + b"\r\nPING\r\n")
 
     def decided(self):
         pump([self], lambda: self.pongs > 0 or self.closed)
@@ -99,13 +101,13 @@ def hears(one, other, subject="some.where"):
 class World(Nodes):
     """One server, and a service."""
 
-    def __init__(self, path, timeout=TIMEOUT, more="", sealed=False, arguments=()):
+    def __init__(self, path, timeout=TIMEOUT, more="", sealed=False, last=""):
         self.issuer, self.stranger = Key("A"), Key("A")
         self.xkey = Key("X") if sealed else None
         more += f"xkey: {self.xkey.public}" if sealed else ""
         port, cluster_port = free_ports(2)
-        self.node = Node(path, "one", port, cluster_port, arguments + shards(path), "",
-                         config(self.issuer, timeout, more))
+        self.node = Node(path, "one", port, cluster_port, shards(path), "",
+                         config(self.issuer, timeout, more, last))
         self.node.cluster_name = "C"
         self.nodes = [self.node]
         self.service = None
@@ -394,34 +396,207 @@ def one_crowd(world):
         client.close()
 
 
+def one_events(world):
+    """As whom it has come, and who was refused: to the operator, and in the callout's account."""
+    node = world.node
+    world.service.answers["ann"] = let_in(world.issuer, name="Annabel")
+    world.service.answers["bad"] = lambda c: response(world.issuer, c, body={"error": "bad creds"})
+    system = let_in_as(node, user="sys", **{"pass": "sys"})
+    inside = let_in_as(node, user="auth", **{"pass": "auth"})
+    system.subscribe("$SYS.ACCOUNT.APP.CONNECT")
+    system.subscribe("$SYS.SERVER.*.CLIENT.AUTH.ERR")
+    inside.subscribe("$SYS.ACCOUNT.CLIENT.AUTH.ERR")
+    system.flush()
+    inside.flush()
+    let_in_as(node, user="ann")
+    refused(node, user="bad")
+    pump([system, inside], lambda: len(system.messages) == 2 and inside.messages)
+    connect, error = [json.loads(message.body) for message in system.messages]
+    expect("who has come", ("Annabel", "APP"), (connect["client"]["user"], connect["client"]["acc"]))
+    expect("who was refused", ("bad", "Authentication Failure"), (error["client"]["user"], error["reason"]))
+    error = json.loads(inside.messages[0].body)
+    expect("why", ("bad", "Auth callout service returned an error: bad creds"), (error["client"]["user"], error["reason"]))
+
+
 ROWS = [one_bad_answers, one_what_is_asked, one_what_is_asked_of_others, one_let_in, one_limits, one_configured_users,
         one_the_subject_is_the_servers, one_expires, one_second_login, one_who_goes_while_asked, one_first_answer_counts,
-        one_crowd]
+        one_crowd, one_events]
+
+
+# ---- other configurations ----
+
+def world_sealed(path):
+    """Both ways; what is sealed is the service's, whoever has signed it; what is not has to be signed by the issuer."""
+    with World(path, sealed=True) as world:
+        issuer, service, node = world.issuer, world.service, world.node
+        service.answers["ann"] = let_in(issuer)
+        service.answers["inner"] = lambda c: response(world.stranger, c, user(issuer, c))
+        service.answers["wrong"] = lambda c: response(issuer, c, user(world.stranger, c))
+        service.answers["empty"] = lambda c: b""
+        ann = let_in_as(node, user="ann")
+        info = json.loads(ann.infos[0].split(None, 1)[1])
+        expect("who seals", info["xkey"], service.requests[-1]["sealed_by"])
+        expect("who is said to", info["xkey"], service.requests[-1]["claims"]["nats"]["server_id"]["xkey"])
+        let_in_as(node, user="inner")
+        refused(node, "Wrong issuer for auth callout response", user="wrong")
+        refused(node, "Auth callout violation: \"no reason supplied\"", user="empty")
+        service.seals = False
+        let_in_as(node, user="ann")
+        refused(node, "Auth callout signing key is unknown", user="inner")
+        service.answers["noise"] = lambda c: b"xkv1" + os.urandom(100)
+        service.answers["short"] = lambda c: b"xkv1"
+        service.answers["other"] = lambda c: Key("X").seal(let_in(issuer)(c), info["xkey"])
+        for name in ("noise", "short", "other"):
+            refused(node, "Error decrypting auth callout response on account \"AUTH\"", user=name)
+
+
+def world_silent(path):
+    """A service that says nothing, and none at all: refused when the time is over."""
+    with World(path, timeout=0.4) as world:
+        refused(world.node, user="silent")
+        expect("asked", 1, len(world.service.requests))
+        world.service.close()
+        refused(world.node, user="silent")
+        world.service = None
+
+
+def world_allowed(path):
+    """Users of accounts that are not named are let in, or not, as without a service."""
+    with World(path, more="allowed_accounts: [APP]\n") as world:
+        issuer, service, node = world.issuer, world.service, world.node
+        service.answers["*"] = let_in(issuer, "OTHER")
+        other = let_in_as(node, user="other", **{"pass": "other"})
+        expect("asked", 0, len(service.requests))
+        check(hears(other, let_in_as(node, user="app", **{"pass": "app"})), "app is where it was")
+        let_in_as(node, user="other", **{"pass": "wrong"})
+        let_in_as(node, user="anybody")
+        expect("asked", 3, len(service.requests))
+
+
+def world_nobody(path):
+    """Who sends no credentials is asked about as no_auth_user; before CONNECT that one may do nothing either."""
+    with World(path, last="no_auth_user: global") as world:
+        asked = []
+        world.service.answers["global"] = lambda claims: asked.append(claims) or let_in(world.issuer)(claims)
+        let_in_as(world.node)
+        expect("as whom", ("global", "global"), tuple(asked[0]["nats"]["connect_opts"].get(key) for key in ("user", "pass")))
+        if not shards(path):
+            return  # a nats-server lets him in unasked
+        silent = Login(world.node, first=b"PING\r\n")
+        pump([silent], lambda: silent.closed)
+        expect("before CONNECT", [AV], silent.errors)
+
+
+def world_reload(path):
+    """What is the same leaves who is in alone; other logins end who was let in by the service; the block is fixed."""
+    with World(path) as world:
+        issuer, service, node = world.issuer, world.service, world.node
+        service.answers["*"] = let_in(issuer, "APP", {"pub": {"deny": ["not.this"]}})
+        client = let_in_as(node, user="ann")
+        before = node.accounts
+        check(node.reload()[0], "the same is refused")
+        client.publish("not.this", b"x")
+        client.flush()
+        expect("its permissions", 1, len(client.errors))
+        node.accounts = before.replace("auth_users: [auth,", "auth_users: [auth, app,")
+        taken, said = node.reload()
+        check(not taken and "config reload not supported for AuthCallout: old=" in said, said)
+        client.flush()
+        node.accounts = before.replace("{user: other, password: other}", "{user: other, password: another}")
+        check(node.reload()[0], "another password is refused")
+        pump([client], lambda: client.closed)
+        expect("what it is told", 1, len(client.errors))
+        if shards(path):
+            reload_while_asked(world, before)
+
+
+def reload_while_asked(world, config_text):
+    """It is asked about once more, and the first answer is none."""
+    held = []
+    world.service.answers["slow"] = held.append
+    client = Login(world.node, user="slow")
+    pump([], lambda: held, pause=0.01)
+    world.node.accounts = config_text
+    check(world.node.reload()[0], "the reload is refused")
+    service = let_in_as(world.node, user="auth", **{"pass": "auth"})
+    service.publish(world.service.requests[-1]["reply"], let_in(world.issuer)(held[0]))
+    service.flush()
+    pump([], lambda: len(held) == 2, pause=0.01)
+    service.publish(world.service.requests[-1]["reply"], let_in(world.issuer)(held[1]))
+    service.flush()
+    check(client.decided(), "the second answer does not count")
+
+
+class Two(Nodes):
+    """A server with logins and another one with the service."""
+
+    def __init__(self, paths):
+        self.issuer = Key("A")
+        ports = free_ports(4)
+        self.nodes = [Node(path, name, ports[i], ports[i + 2], shards(path), "", config(self.issuer))
+                      for i, (path, name) in enumerate(zip(paths, ("one", "two")))]
+        for node in self.nodes:
+            node.routes = [other.cluster_port for other in self.nodes if other is not node]
+
+
+def two_servers(paths):
+    with Two(paths) as world:
+        one, two = world.nodes
+        service = AuthService(two, world.issuer)
+        service.answers["*"] = let_in(world.issuer)
+        known = let_in_as(one, user="auth", **{"pass": "auth"})
+        probe = let_in_as(two, user="auth", **{"pass": "auth"})
+        sid = probe.subscribe("probe")
+        pump([known, probe], lambda: probe.messages, lambda: known.publish("probe", b"x"))
+        probe.unsubscribe(sid)
+        for i in range(20):
+            let_in_as(one, user="ann%d" % i)
+        service.close()
+
+
+WORLDS = [world_sealed, world_silent, world_allowed, world_nobody, world_reload]
+
+
+def attempt(name, path, case):
+    began = time.monotonic()
+    try:
+        case()
+        print(f"ok {name} of {path} ({time.monotonic() - began:.1f} s)", flush=True)
+        return 0
+    except (Failure, OSError, KeyError, IndexError) as failure:
+        print(f"FAILED {name} of {path}: {failure!r}", flush=True)
+        return 1
+
+
+def rows_of(path, only):
+    """The rows against one server, which they share."""
+    results = []
+    with World(path) as world:
+        for row in ROWS:
+            if only and row.__name__ not in only:
+                continue
+            world.service.answers.clear()
+            results.append(attempt(row.__name__, path, lambda row=row: row(world)))
+            if results[-1]:
+                print(world.node.said()[-2000:], flush=True)
+    return results
 
 
 def main():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4 * CROWD)), hard))
-    failed, count = 0, 0
-    paths = sys.argv[1:]
-    only = [word for word in paths if word.startswith("one_") or word.startswith("two_") or word.startswith("world_")]
-    paths = [path for path in paths if path not in only]
+    only = [word for word in sys.argv[1:] if word in globals()]
+    paths = [word for word in sys.argv[1:] if word not in only]
+    results = []
     for path in paths:
-        with World(path) as world:
-            for row in ROWS:
-                if only and row.__name__ not in only:
-                    continue
-                count += 1
-                began = time.monotonic()
-                try:
-                    world.service.answers.clear()
-                    row(world)
-                    print(f"ok {row.__name__[4:]} of {path} ({time.monotonic() - began:.1f} s)", flush=True)
-                except (Failure, OSError, KeyError, IndexError) as failure:
-                    failed += 1
-                    print(f"FAILED {row.__name__[4:]} of {path}: {failure!r}\n{world.node.said()[-1500:]}", flush=True)
-    print(f"auth callout: {count - failed} passed, {failed} failed")
-    return 1 if failed or not count else 0
+        results += rows_of(path, only)
+        results += [attempt(world.__name__, path, lambda w=world: w(path)) for world in WORLDS
+                    if not only or world.__name__ in only]
+    pairs = [(paths[0], paths[0])] + [pair for path in paths[1:] for pair in ((paths[0], path), (path, paths[0]))]
+    if not only or "two_servers" in only:
+        results += [attempt("two_servers", " and ".join(pair), lambda p=pair: two_servers(p)) for pair in pairs]
+    print(f"auth callout: {results.count(0)} passed, {results.count(1)} failed")
+    return 1 if any(results) or not results else 0
 
 
 if __name__ == "__main__":
