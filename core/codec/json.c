@@ -80,6 +80,8 @@ bool json_valid(struct bytes text)
 bool json_array_next(struct bytes *rest, struct bytes *value)
 {
     struct json_document none = {0};
+    if (rest->count == 0)
+        return false;
     struct walk walk = {.at = rest->data, .end = rest->data + rest->count, .document = &none};
     if (!walk_take(&walk, '[') && !walk_take(&walk, ','))
         return false;

@@ -167,7 +167,7 @@ static void list_add(struct config_text *out, const struct bytes *names, uint32_
 {
     config_text_add(out, " [");
     for (uint32_t i = 0; i < count; i++)
-        config_text_add(out, "%s%.*s", i == 0 ? "" : " ", BYTES_PRINTF(names[i]));
+        config_text_add(out, "%s%.*s", i == 0 ? "" : " ", BYTES_PRINTF(key_shown(names[i])));
     config_text_add(out, "]");
 }
 

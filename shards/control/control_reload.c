@@ -176,6 +176,7 @@ bool control_reload(struct control *control, char *refusal, size_t refusal_bytes
     cluster_reloaded(control);
     monitor_reloaded(control);
     system_reloaded(control, control->retired->options);
+    banner_callout(control->log, &options->security);
     if (control->retired->options->net.ocsp_mode != options->net.ocsp_mode)
         banner_certificates(control->log, options);
     close_surplus(control);

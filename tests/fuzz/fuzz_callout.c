@@ -74,11 +74,11 @@ static void ask(struct bytes answer, bool sealed)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct bytes input = bytes_of(data, size), rest = bytes_of(data + 1, size - 1);
     struct arena arena = {0};
     uint8_t seed[NKEY_RAW_BYTES];
     if (size == 0)
         return 0;
+    struct bytes input = bytes_of(data, size), rest = bytes_of(data + 1, size - 1);
     seed_of(seed, 0x20);
     struct jwt_claims user = {.subject = TEXT(USER_KEY), .audience = data[0] & 1 ? TEXT("$G") : TEXT("APP")};
     struct jwt_claims outer = {.subject = TEXT(USER_KEY), .audience = TEXT(SERVER)};

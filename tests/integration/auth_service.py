@@ -5,6 +5,7 @@ published; None says nothing.
 """
 import json
 import socket
+import ssl
 import threading
 
 from cluster_client import WAIT_SECONDS, Failure
@@ -13,19 +14,31 @@ from nkeys import Key, claims_of, token
 SUBJECT = "$SYS.REQ.USER.AUTH"
 
 
+def sealed_by_tls(plain, tls):
+    """Reads INFO in clear, then begins TLS: `tls` is an authority's file and a certificate with its key."""
+    info = b""
+    while not info.endswith(b"\r\n"):
+        info += plain.recv(1)
+    context = ssl.create_default_context(cafile=tls[0])
+    context.load_cert_chain(*tls[1])
+    return context.wrap_socket(plain, server_hostname="127.0.0.1")
+
+
 class AuthService:
     """A client in the callout's account. With `xkey` it takes sealed questions and seals what it says."""
 
-    def __init__(self, node, issuer, xkey=None, login="auth", queue=""):
+    def __init__(self, node, issuer, xkey=None, login="auth", tls=None):
         self.issuer, self.xkey = issuer, xkey
         self.answers = {}
         self.requests = []
         self.refused = None
         self.seals = True
         self.socket = socket.create_connection(("127.0.0.1", node.port), timeout=WAIT_SECONDS)
+        if tls:
+            self.socket = sealed_by_tls(self.socket, tls)
         self.stream = self.socket.makefile("rb")
-        self.socket.sendall(b'CONNECT {"verbose":false,"headers":true,"user":"%s","pass":"%s"}\r\nSUB %s %s 1\r\nPING\r\n'
-                            % (login.encode(), login.encode(), SUBJECT.encode(), queue.encode()))
+        self.socket.sendall(b'CONNECT {"verbose":false,"headers":true,"user":"%s","pass":"%s"}\r\nSUB %s 1\r\nPING\r\n'
+                            % (login.encode(), login.encode(), SUBJECT.encode()))
         while True:
             line = self.stream.readline()
             if line.startswith(b"PONG"):

@@ -8,13 +8,18 @@ import os
 import re
 import resource
 import socket
+import ssl
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from auth_service import AuthService, let_in, response, user  # noqa: E402
+from auth_service import AuthService, let_in, response, sealed_by_tls, user  # noqa: E402
 from cluster_client import WAIT_SECONDS, Client, Failure, Node, Nodes, free_ports, pump, until_said  # noqa: E402
 from nkeys import Key, letters  # noqa: E402
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "tls"))
+from authority import Authority  # noqa: E402
 
 AV = b"-ERR 'Authorization Violation'"
 EXPIRED = b"-ERR 'User Authentication Expired'"
@@ -47,13 +52,20 @@ NKEY = Key("U")
 class Login(Client):
     """A connection that says what it is told to; whether it is let in is for the test to see."""
 
-    def __init__(self, node, first=None, **connect):  # pylint: disable=super-init-not-called
+    def __init__(self, node, first=None, tls=None, **connect):  # pylint: disable=super-init-not-called
         self.node = node
         self.socket = socket.create_connection(("127.0.0.1", node.port), timeout=WAIT_SECONDS)
+        if tls:
+            self.socket = sealed_by_tls(self.socket, tls)
         self.buffer, self.messages, self.pongs, self.errors, self.infos = b"", [], 0, [], []
         self.info, self.next_sid, self.closed = b"", 1, False
         connect = {"verbose": False, "protocol": 1, **connect}
         self.send(first or b"CONNECT " + json.dumps(connect).encode() + b"\r\nPING\r\n")
+
+    def read(self):
+        super().read()
+        while not self.closed and isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+            super().read()
 
     def decided(self):
         pump([self], lambda: self.pongs > 0 or self.closed)
@@ -101,7 +113,7 @@ def hears(one, other, subject="some.where"):
 class World(Nodes):
     """One server, and a service."""
 
-    def __init__(self, path, timeout=TIMEOUT, more="", sealed=False, last=""):
+    def __init__(self, path, timeout=TIMEOUT, more="", sealed=False, last="", tls=None):
         self.issuer, self.stranger = Key("A"), Key("A")
         self.xkey = Key("X") if sealed else None
         more += f"xkey: {self.xkey.public}" if sealed else ""
@@ -110,11 +122,11 @@ class World(Nodes):
                          config(self.issuer, timeout, more, last))
         self.node.cluster_name = "C"
         self.nodes = [self.node]
-        self.service = None
+        self.service, self.tls = None, tls
 
     def __enter__(self):
         super().__enter__()
-        self.service = AuthService(self.node, self.issuer, self.xkey)
+        self.service = AuthService(self.node, self.issuer, self.xkey, tls=self.tls)
         return self
 
     def __exit__(self, *what):
@@ -527,6 +539,42 @@ def reload_while_asked(world, config_text):
     check(client.decided(), "the second answer does not count")
 
 
+def world_traced(path):
+    """What the service is told, and what it says, is in no trace."""
+    with World(path, last="debug: true\ntrace: true" + ("" if shards(path) else "\nmax_traced_msg_len: 1")) as world:
+        world.service.answers["ann"] = let_in(world.issuer)
+        let_in_as(world.node, user="ann", **{"pass": "secret"})
+        until_said(world.node, r"->> \[MSG \$SYS.REQ.USER.AUTH")
+        until_said(world.node, r"<<- \[PUB \$SYS._INBOX")
+        world.node.stop()
+        check(not shards(path) or "eyJ" not in world.node.said(), "a token is traced")
+
+
+def world_tls(path):
+    """What is told of a client's TLS, with a certificate and without one, verified or only shown."""
+    with tempfile.TemporaryDirectory() as folder:
+        authority = Authority(folder)
+        server, client = authority.issue("server", names="IP:127.0.0.1"), authority.issue("client")
+        for verify in (False, True):
+            tls = "tls {cert_file: '%s', key_file: '%s', ca_file: '%s', verify: %s}" % (*server, authority.file,
+                                                                                   str(verify).lower())
+            with World(path, last=tls, tls=(authority.file, client)) as world:
+                world.service.answers["ann"] = let_in(world.issuer)
+                check(Login(world.node, user="ann", tls=(authority.file, client)).decided(), "with TLS")
+                said = world.service.requests[-1]["claims"]["nats"]["client_tls"]
+                expect("version", "1.3", said["version"])
+                check(said["cipher"].startswith("TLS_"), said["cipher"])
+                with open(client[0], encoding="ascii") as file:
+                    pem = file.read()
+                chain = said["verified_chains"][0] if verify else said.get("certs", [])
+                if verify:
+                    expect("certificates", [pem.strip(), open(authority.file, encoding="ascii").read().strip()],
+                           [one.strip() for one in chain])
+                    check("certs" not in said, "certificates are told twice")
+                else:
+                    expect("certificates", [], chain)
+
+
 class Two(Nodes):
     """A server with logins and another one with the service."""
 
@@ -554,7 +602,8 @@ def two_servers(paths):
         service.close()
 
 
-WORLDS = [world_sealed, world_silent, world_allowed, world_nobody, world_reload]
+WORLDS = [world_sealed, world_silent, world_allowed, world_nobody, world_reload, world_traced,
+          world_tls]
 
 
 def attempt(name, path, case):
