@@ -587,7 +587,7 @@ def world_tls(path):
         authority = Authority(folder)
         server, client = authority.issue("server", names="IP:127.0.0.1"), authority.issue("client")
         for verify in (False, True):
-            tls = "tls {cert_file: '%s', key_file: '%s', ca_file: '%s', verify: %s}" % (*server, authority.file,
+            tls = "tls {cert_file: '%s', key_file: '%s', ca_file: '%s', verify: %s, timeout: 20}" % (*server, authority.file,
                                                                                    str(verify).lower())
             with World(path, last=tls, tls=(authority.file, client)) as world:
                 world.service.answers["ann"] = let_in(world.issuer)
