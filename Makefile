@@ -40,7 +40,7 @@ ipsec_mb := $(if $(wildcard /usr/include/intel-ipsec-mb.h),-lIPSec_MB)
 common += $(if $(ipsec_mb),-DMYELIN_IPSEC_MB=1)
 
 flags := $(common) $(flags_$(VARIANT)) $(CFLAGS)
-libraries := $(ipsec_mb) -luring -lssl -lcrypto -lcrypt -lisal -lprotobuf-c -lz -lsnappy -lm $(allocator_$(VARIANT))
+libraries := $(ipsec_mb) -luring -lssl -lcrypto -lsodium -lcrypt -lisal -lprotobuf-c -lz -lsnappy -lm $(allocator_$(VARIANT))
 link_flags := -pthread $(filter -fsanitize=% -fno-sanitize%,$(flags_$(VARIANT))) $(LDFLAGS)
 
 out := $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))
@@ -141,7 +141,7 @@ test: ## install what is missing, build, run every test
 # the longest first. The list is read when this runs, so blocks further down count.
 waiting_suites := cluster-check gateway-check monitoring-check streaming-check streaming-outer-check \
 	streaming-cluster-quick reload-check system-check restart-check permissions-check secrets-check service-check \
-	imports-check options-check
+	imports-check options-check callout-check
 .PHONY: suites
 suites:
 	@set -e; for suite in unit $(filter-out $(waiting_suites),$(test_targets)); do \
@@ -316,6 +316,7 @@ interop: $(out)/myelin $(out)/conformance $(c_client) page-check tools-check ## 
 	$(if $(newest_nats_server),$(out)/conformance --server $(newest_nats_server) --only '*prox*')
 	$(if $(newest_nats_server),python3 -B tests/integration/test_supercluster.py $(out)/myelin --only newest \
 		--newest $(abspath $(newest_nats_server)))
+	$(if $(newest_nats_server),python3 -B tests/integration/test_callout.py $(out)/myelin $(abspath $(newest_nats_server)))
 
 .PHONY: tools-check
 tools-check: $(out)/myelin ## run the nats command-line tool against the system account
@@ -473,6 +474,12 @@ test_targets += partition-check
 .PHONY: partition-check
 partition-check: $(out)/myelin ## clusters and super-clusters whose network breaks, heals, delays and loses, in network namespaces
 	python3 -B tests/integration/test_partitions.py $(out)/myelin $(nats_server)
+
+# With a nats-server that has auth callout: in `make interop`.
+test_targets += callout-check
+.PHONY: callout-check
+callout-check: $(out)/myelin ## auth callout: a service in Python decides who comes in, over shards and servers
+	python3 -B tests/integration/test_callout.py $(out)/myelin
 
 test_targets += imports-check
 .PHONY: imports-check

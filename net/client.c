@@ -9,6 +9,7 @@
 #include "core/base/quote.h"
 #include "core/config/duration.h"
 #include "core/security/authenticate.h"
+#include "core/security/user_claims.h"
 #include "net/client_access.h"
 #include "net/client_internal.h"
 #include "net/error_text.h"
@@ -26,9 +27,12 @@ enum {
 
 #define TO(state) (1U << (state))
 static const uint8_t client_moves[CLIENT_STATES] = {
-    [CLIENT_GREETED] = TO(CLIENT_AUTHENTICATING) | TO(CLIENT_ACTIVE) | TO(CLIENT_CLOSED),
-    [CLIENT_AUTHENTICATING] = TO(CLIENT_ACTIVE) | TO(CLIENT_CLOSED),
-    [CLIENT_ACTIVE] = TO(CLIENT_AUTHENTICATING) | TO(CLIENT_ACTIVE) | TO(CLIENT_CLOSED),
+    [CLIENT_GREETED] =
+        TO(CLIENT_AUTHENTICATING) | TO(CLIENT_DELEGATED) | TO(CLIENT_ACTIVE) | TO(CLIENT_CLOSED),
+    [CLIENT_AUTHENTICATING] = TO(CLIENT_DELEGATED) | TO(CLIENT_ACTIVE) | TO(CLIENT_CLOSED),
+    [CLIENT_DELEGATED] = TO(CLIENT_AUTHENTICATING) | TO(CLIENT_ACTIVE) | TO(CLIENT_CLOSED),
+    [CLIENT_ACTIVE] =
+        TO(CLIENT_AUTHENTICATING) | TO(CLIENT_DELEGATED) | TO(CLIENT_ACTIVE) | TO(CLIENT_CLOSED),
 };
 
 void client_move(struct client *client, enum client_state next)
@@ -233,7 +237,7 @@ static ALWAYS_INLINE enum handled handle(struct client *client, struct operation
         client_enter_unannounced(client);
     if (UNLIKELY(client->state == CLIENT_CLOSED))
         return HANDLED;
-    ASSERT_HOT(client->state != CLIENT_AUTHENTICATING);
+    ASSERT_HOT(!client_login_pending(client));
     if (UNLIKELY(client->context->options->trace))
         client_trace_in(client, operation);
     switch (operation->kind) {
@@ -352,7 +356,7 @@ void client_resume(struct client *client)
 {
     /* After a reload a password is checked twice: the first answer is none, and nothing may be taken before
      * the second. */
-    client->blocked = client->state == CLIENT_AUTHENTICATING;
+    client->blocked = client_login_pending(client);
 }
 
 void client_input_ended(struct client *client, bool failed)
@@ -366,6 +370,8 @@ void client_timer_set(struct client *client, int64_t due_ns)
 {
     if (client->state == CLIENT_CLOSED)
         return;
+    if (client->state == CLIENT_ACTIVE && client->claimed != NULL && client->claimed->until_ns < due_ns)
+        due_ns = client->claimed->until_ns; /* ping_due() looks which of the two it was */
     if (timers_set(&client->context->timers, &client->timer, due_ns) != ERR_OK)
         client_close(client, CLOSED_READ_ERROR, NULL);
 }
@@ -409,6 +415,10 @@ void client_rtt_ask(struct client *client)
 static void ping_due(struct client *client)
 {
     struct session_context *context = client->context;
+    if (client->claimed != NULL && context->now_ns >= client->claimed->until_ns) {
+        client_close(client, CLOSED_AUTHENTICATION_EXPIRED, error_text(ERROR_USER_AUTHENTICATION_EXPIRED));
+        return;
+    }
     if (ping_needed(client)) {
         if (client->pings_unanswered + 1 > context->options->ping_max) {
             char prefix[CLIENT_PREFIX_BYTES];
@@ -430,6 +440,9 @@ void client_timer_due(struct client *client)
     case CLIENT_GREETED: /* one that could be no_auth_user has to say something too */
     case CLIENT_AUTHENTICATING:
         client_close(client, CLOSED_AUTHENTICATION_TIMEOUT, error_text(ERROR_AUTHENTICATION_TIMEOUT));
+        return;
+    case CLIENT_DELEGATED:
+        client_callout_late(client);
         return;
     case CLIENT_ACTIVE:
         ping_due(client);
@@ -515,6 +528,8 @@ void client_free_parts(struct client *client)
     output_clear(&client->output, &client->context->pool);
     connect_close(&client->connect);
     client_access_close(client);
+    client_callout_drop(client, client->claimed);
+    client->claimed = NULL;
 }
 
 /* Appends bytes with those that would break a log line as '?'; `out` stays terminated. */

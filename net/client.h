@@ -17,12 +17,14 @@
 enum client_state {
     CLIENT_GREETED,        /* INFO is out; CONNECT must come first */
     CLIENT_AUTHENTICATING, /* a password is being checked elsewhere; nothing is taken meanwhile */
+    CLIENT_DELEGATED,      /* a service is asked who it is; likewise */
     CLIENT_ACTIVE,
     CLIENT_CLOSED, /* nothing is taken or delivered any more */
 };
 enum { CLIENT_STATES = CLIENT_CLOSED + 1 };
 
 struct client_access; /* net/client_access.h */
+struct claimed_user;  /* core/security/user_claims.h */
 
 enum { CLIENT_ADDRESS_BYTES = 48, CLIENT_LINE_BYTES = 64 };
 
@@ -35,7 +37,9 @@ struct client {
     struct sids sids;
     const struct security_user *user; /* as whom it is in, of the present snapshot; NULL: no list has it */
     struct client_access *access;     /* what it may do; NULL: everything */
-    struct timer timer;               /* authentication timeout, then pings */
+    struct claimed_user *claimed; /* owned; `user` lies in there when a service has said who it is. NULL: the
+                                     options say it */
+    struct timer timer;           /* authentication timeout, then pings */
     uint64_t cid;
     uint64_t in_messages, in_bytes, out_messages, out_bytes;
     int64_t last_delivery_ns; /* of a message to it; beside what a delivery touches anyway */
@@ -55,14 +59,15 @@ struct client {
     const struct client_subscription *line_subscription;
     uint8_t line_count;
     uint8_t line[CLIENT_LINE_BYTES];
-    uint32_t sids_hint;    /* where the search for subscriptions to remove goes on */
-    uint8_t state;         /* enum client_state */
-    uint8_t login;         /* enum authenticate_who: as what it came in */
-    uint8_t closed_reason; /* enum closed_reason */
-    uint8_t
-        login_refusal; /* enum authenticate_refusal: why, if the password that is being checked is wrong */
+    uint32_t sids_hint;      /* where the search for subscriptions to remove goes on */
+    const char *refused_why; /* while it is closed for what a service has said of it; else NULL */
+    uint32_t callout;        /* the host's: its place among those that a service is asked about; 0: none */
+    uint8_t state;           /* enum client_state */
+    uint8_t login;           /* enum authenticate_who: as what it came in */
+    uint8_t closed_reason;   /* enum closed_reason */
+    uint8_t login_refusal;   /* enum authenticate_refusal: why, if what decides on it elsewhere says no */
     uint8_t pings_unanswered;
-    bool login_again;  /* the options changed while its password was being checked */
+    bool login_again;  /* the options changed while its login was being decided elsewhere */
     bool login_stands; /* it is `user`, proven; before that it only says so */
     bool connect_received;
     bool pong_sent;    /* the first PONG after CONNECT is out: async INFO may follow */
@@ -118,6 +123,20 @@ void client_input_ended(struct client *client, bool failed);
 
 /* The answer to host->check_password(). */
 void client_password_checked(struct client *client, bool matches);
+
+/* The answer to host->ask_callout(): who it is, which the client owns from here on, or NULL, and why, for the
+ * log; empty: nothing to say. */
+void client_callout_answered(struct client *client, struct claimed_user *claimed, const char *why);
+
+/* Whether its login is being decided elsewhere: no bytes are taken meanwhile, and it need not be asked again.
+ */
+static inline bool client_login_pending(const struct client *client)
+{
+    return client->state == CLIENT_AUTHENTICATING || client->state == CLIENT_DELEGATED;
+}
+
+/* What it says of itself, and how it came. */
+struct credentials client_credentials(const struct client *client);
 
 /* Asks a client whose round trip nobody knows for it, with a PING; for monitoring. */
 void client_rtt_ask(struct client *client);

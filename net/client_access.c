@@ -180,12 +180,13 @@ static void review_one(struct client *client, struct client_subscription *subscr
     if (grant != PERMISSION_REFUSED)
         return;
     const struct security_user *user = client->user;
+    bool by_key = user != NULL && user->nkey.count > 0;
+    struct bytes name = user == NULL ? connect_user(&client->connect) : by_key ? user->nkey : user->name;
     (void)quote(subscription_sid(subscription), sid, sizeof sid);
-    (void)quote(user->nkey.count > 0 ? user->nkey : user->name, who, sizeof who);
+    (void)quote(name, who, sizeof who);
     describe(line, sizeof line, "Removed sub ", subject, " using queue ", queue);
     log_notice(client->context->log, "%s - %s (sid %s) for %s %s - not authorized",
-               client_prefix(client, prefix, sizeof prefix), line, sid,
-               user->nkey.count > 0 ? "Nkey" : "User", who);
+               client_prefix(client, prefix, sizeof prefix), line, sid, by_key ? "Nkey" : "User", who);
     describe(line, sizeof line, "Permissions Violation for Subscription to ", subject, " using queue ",
              queue);
     size_t count = strlen(line);

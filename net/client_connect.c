@@ -3,6 +3,7 @@
 #include "core/base/quote.h"
 #include "core/security/authenticate.h"
 #include "core/security/nkey.h"
+#include "core/security/user_claims.h"
 #include "net/client_access.h"
 #include "net/client_internal.h"
 #include "net/error_text.h"
@@ -10,7 +11,7 @@
 enum { QUOTED_USER_BYTES = 512 }; /* longer names are cut in the log */
 
 /* The log names what was sent, never a secret. The client is told the same whatever the reason. */
-static void login_refused(struct client *client, enum authenticate_refusal refusal)
+void client_login_refused(struct client *client, enum authenticate_refusal refusal)
 {
     static const struct {
         enum connect_text which;
@@ -47,9 +48,9 @@ static void login_refused(struct client *client, enum authenticate_refusal refus
     client_close(client, refusals[refusal].reason, error_text(ERROR_AUTHORIZATION_VIOLATION));
 }
 
-static void login_failed(struct client *client)
+void client_login_failed(struct client *client)
 {
-    login_refused(client, AUTHENTICATE_REFUSED);
+    client_login_refused(client, AUTHENTICATE_REFUSED);
 }
 
 /* The options that the hot path asks for, from the merged CONNECT. */
@@ -64,7 +65,7 @@ static void options_take(struct client *client)
     client->parser.headers = client->headers;
 }
 
-static struct credentials client_credentials(const struct client *client)
+struct credentials client_credentials(const struct client *client)
 {
     struct credentials credentials = connect_credentials(&client->connect);
     credentials.nonce = text(client->nonce);
@@ -82,6 +83,9 @@ void client_limits_take(struct client *client)
     if (account != NULL && account->limits.payload_bytes >= 0 &&
         (most < 0 || account->limits.payload_bytes < most))
         most = account->limits.payload_bytes;
+    if (client->claimed != NULL && client->claimed->payload_bytes >= 0 &&
+        (most < 0 || client->claimed->payload_bytes < most))
+        most = client->claimed->payload_bytes;
     client->parser.max_payload_bytes = most;
     client->parser.max_control_line_bytes = (uint32_t)context->options->max_control_line_bytes;
     client->mapped = account != NULL && account->mappings.count > 0;
@@ -127,16 +131,19 @@ static bool subscriptions_drop(struct client *client)
     }
 }
 
-/* From now on it is that user (NULL: none that a list has). What it has subscribed to before (as
- * no_auth_user, or under older options) is looked at again. False: it is closed. */
-static bool user_take(struct client *client, const struct security_user *user)
+bool client_user_take(struct client *client, const struct security_user *user)
 {
     bool had_access = client->access != NULL;
     client->user = user;
     if (!client_account_enter(client, user) ||
-        client_access_set(client, user == NULL ? NULL : user->permissions) != ERR_OK) {
+        client_access_set(client, user == NULL ? client->context->security->callout.unlisted
+                                               : user->permissions) != ERR_OK) {
         client_close(client, CLOSED_READ_ERROR, NULL);
         return false;
+    }
+    if (client->claimed != NULL && user != &client->claimed->user) {
+        client_callout_drop(client, client->claimed);
+        client->claimed = NULL;
     }
     if (had_access || client->access != NULL)
         client_access_review(client);
@@ -144,12 +151,12 @@ static bool user_take(struct client *client, const struct security_user *user)
 }
 
 /* The login stands: the rest of the checks, then the client is in. */
-static void login_done(struct client *client)
+void client_login_done(struct client *client)
 {
     connect_forget_secrets(&client->connect);
     client->login_stands = true;
     if (connect_names_account(&client->connect)) {
-        login_failed(client);
+        client_login_failed(client);
         return;
     }
     if (client->connect.protocol < 0 || client->connect.protocol > 1) {
@@ -164,7 +171,7 @@ static void login_done(struct client *client)
     }
     client_move(client, CLIENT_ACTIVE);
     client->connect_received = true;
-    if (!user_take(client, client->user))
+    if (!client_user_take(client, client->user))
         return;
     client_pings_start(client);
     client_ok(client);
@@ -192,7 +199,7 @@ static void login_explain(const struct client *client, const struct authenticati
 }
 
 /* Lets the client in, refuses it, or has its password checked elsewhere. */
-static enum handled login_decide(struct client *client)
+enum handled client_login_decide(struct client *client)
 {
     struct credentials credentials = client_credentials(client);
     struct authentication login;
@@ -203,12 +210,14 @@ static enum handled login_decide(struct client *client)
     client->login_refusal = (uint8_t)login.refusal;
     client->proxy = login.proxy;
     login_explain(client, &login);
+    if (login.refusal != AUTHENTICATE_PROXY_NOT_TRUSTED && client_callout_decides(client, verdict))
+        return client_callout_ask(client);
     switch (verdict) {
     case AUTHENTICATE_ALLOWED:
-        login_done(client);
+        client_login_done(client);
         return HANDLED;
     case AUTHENTICATE_DENIED:
-        login_refused(client, login.refusal);
+        client_login_refused(client, login.refusal);
         return HANDLED;
     case AUTHENTICATE_NEEDS_BCRYPT:
         break;
@@ -244,10 +253,10 @@ enum handled client_connect(struct client *client, struct bytes json)
         return HANDLED;
     }
     if (client->connect_received && !client->connect.credentials_changed) {
-        login_done(client); /* the same login once more, whose secrets were forgotten */
+        client_login_done(client); /* the same login once more, whose secrets were forgotten */
         return HANDLED;
     }
-    return login_decide(client);
+    return client_login_decide(client);
 }
 
 void client_password_checked(struct client *client, bool matches)
@@ -256,14 +265,18 @@ void client_password_checked(struct client *client, bool matches)
         return; /* closed meanwhile */
     if (client->login_again) {
         /* Where the host has no room to ask once more, the client does. */
-        if (login_decide(client) == HANDLED_LATER)
-            login_failed(client);
+        if (client_login_decide(client) == HANDLED_LATER)
+            client_login_failed(client);
         return;
     }
-    if (matches)
-        login_done(client);
-    else
-        login_refused(client, (enum authenticate_refusal)client->login_refusal);
+    if (client_callout_decides(client, matches ? AUTHENTICATE_ALLOWED : AUTHENTICATE_DENIED)) {
+        if (client_callout_ask(client) == HANDLED_LATER)
+            client_login_failed(client);
+    } else if (matches) {
+        client_login_done(client);
+    } else {
+        client_login_refused(client, (enum authenticate_refusal)client->login_refusal);
+    }
 }
 
 /* ---- new options ---- */
@@ -306,7 +319,7 @@ static void login_review(struct client *client, const struct security_options *b
     const struct security_user *was = client->user, *is = NULL;
     if (!authenticate_required(now)) {
         if (account_same(client, NULL))
-            (void)user_take(client, NULL);
+            (void)client_user_take(client, NULL);
         return;
     }
     if (was != NULL) {
@@ -317,15 +330,15 @@ static void login_review(struct client *client, const struct security_options *b
         }
     }
     if (is != NULL && is->proxy_required && client->proxy == NULL) {
-        login_refused(client, AUTHENTICATE_PROXY_REQUIRED);
+        client_login_refused(client, AUTHENTICATE_PROXY_REQUIRED);
         return;
     }
     bool same = was != NULL ? listed_login_same(client, was, now, is)
                             : authenticate_required(before) && single_login_same(client, before, now);
     if (!same)
-        login_failed(client);
+        client_login_failed(client);
     else if (account_same(client, is))
-        (void)user_take(client, is);
+        (void)client_user_take(client, is);
 }
 
 /* A limit of its account was lowered: who has more subscriptions than that goes, as in nats-server, which at
@@ -346,7 +359,7 @@ static void proxy_review(struct client *client)
     if (client->state == CLIENT_CLOSED || was == NULL || client->proxy != NULL)
         return;
     client->proxy = was; /* as which it is remembered */
-    login_refused(client, AUTHENTICATE_PROXY_NOT_TRUSTED);
+    client_login_refused(client, AUTHENTICATE_PROXY_NOT_TRUSTED);
     client->proxy = NULL;
 }
 
@@ -362,10 +375,13 @@ void client_options_changed(struct client *client, const struct security_options
     if (client->state != CLIENT_ACTIVE) {
         client->user = NULL; /* a login that is under way is judged by the new options */
         client_access_suspend(client);
-        client->login_again = client->state == CLIENT_AUTHENTICATING;
+        client->login_again = client_login_pending(client);
         return;
     }
-    login_review(client, before);
+    if (client->claimed != NULL)
+        client_callout_review(client);
+    else
+        login_review(client, before);
     subscriptions_review(client);
     if (client->state == CLIENT_CLOSED) {
         client->user = NULL;
@@ -379,7 +395,7 @@ void client_enter_unannounced(struct client *client)
     struct authentication login;
     if (!authenticate_unannounced(client->context->security) ||
         authenticate(client->context->security, &none, &login) != AUTHENTICATE_ALLOWED) {
-        login_failed(client);
+        client_login_failed(client);
         return;
     }
     client->login = (uint8_t)login.who;
@@ -387,5 +403,5 @@ void client_enter_unannounced(struct client *client)
     client_move(client, CLIENT_ACTIVE);
     client_timer_set(client, client->context->now_ns + client->context->options->ping_interval_ns);
     if (client->state != CLIENT_CLOSED)
-        (void)user_take(client, login.user);
+        (void)client_user_take(client, login.user);
 }

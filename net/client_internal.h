@@ -4,6 +4,7 @@
 
 #include "core/base/check.h"
 #include "core/base/log.h"
+#include "core/security/authenticate.h"
 #include "net/client.h"
 
 /* What handling an operation came to. */
@@ -53,6 +54,31 @@ enum handled client_subscription_remove(struct client *client, struct client_sub
 /* Enters the account of a user, $G for NULL, with its limits. False: memory is out; or it has no place for
  * one more, and the client is closed. */
 MUST_USE bool client_account_enter(struct client *client, const struct security_user *user);
+
+/* The login is decided, for the user in client->user, or against it; decides it once more. */
+void client_login_done(struct client *client);
+void client_login_failed(struct client *client);
+void client_login_refused(struct client *client, enum authenticate_refusal refusal); /* the same, and why */
+enum handled client_login_decide(struct client *client);
+
+/* From now on it is that user (NULL: none that a list has). What it has subscribed to before (as
+ * no_auth_user, or under older options) is looked at again. False: it is closed. */
+bool client_user_take(struct client *client, const struct security_user *user);
+
+/* ---- auth callout: client_callout.c ---- */
+
+/* Whether a service has the last word about a login that has come to this verdict. */
+bool client_callout_decides(const struct client *client, enum authenticate_verdict verdict);
+enum handled client_callout_ask(struct client *client);
+
+/* It did not answer in time. */
+void client_callout_late(struct client *client);
+
+/* New options are in force for one that a service has let in. */
+void client_callout_review(struct client *client);
+
+/* Lets go of what a service has said, but for `kept` (may be NULL), when nobody looks at it any more. */
+void client_callout_drop(struct client *client, struct claimed_user *dropped);
 
 /* Takes over the limits of options and account. */
 void client_limits_take(struct client *client);

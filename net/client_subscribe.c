@@ -1,5 +1,6 @@
 /* net/client_subscribe.c - SUB and UNSUB (spec/client-protocol.md 2.6, 2.7, 7). */
 #include "core/base/memory.h"
+#include "core/security/user_claims.h"
 #include "core/subject/subject.h"
 #include "net/client_access.h"
 #include "net/client_internal.h"
@@ -11,6 +12,9 @@ static bool over_limit(const struct client *client)
     const struct security_account *account = client->account->configured;
     if (account != NULL && account->limits.subscriptions >= 0 &&
         client->sids.count >= account->limits.subscriptions)
+        return true;
+    if (client->claimed != NULL && client->claimed->subscriptions >= 0 &&
+        client->sids.count >= client->claimed->subscriptions)
         return true;
     return most > 0 && client->sids.count >= most;
 }

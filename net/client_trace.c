@@ -20,12 +20,21 @@ static void trace_line(const struct client *client, const char *direction, const
              arguments.count > 0 ? " " : "", BYTES_PRINTF(arguments));
 }
 
-static void trace_payload(const struct client *client, const char *direction, struct bytes body,
-                          uint32_t header_bytes)
+/* What a callout service is asked holds passwords, and what it answers tokens. */
+static bool holds_secrets(const struct client *client, struct bytes subject)
+{
+    return client->context->security->callout.given &&
+           (bytes_equal(subject, TEXT(CALLOUT_SUBJECT)) || bytes_start_with(subject, TEXT("$SYS._INBOX.")));
+}
+
+static void trace_payload(const struct client *client, const char *direction, struct bytes subject,
+                          struct bytes body, uint32_t header_bytes)
 {
     char prefix[CLIENT_PREFIX_BYTES];
     const struct net_options *options = client->context->options;
-    if (options->trace_headers)
+    if (holds_secrets(client, subject))
+        body = TEXT("[REDACTED]");
+    else if (options->trace_headers)
         body = payload_trace_headers(body, header_bytes);
     payload_trace(client->context->log, client_prefix(client, prefix, sizeof prefix), direction, body,
                   options->max_traced_message_bytes);
@@ -50,7 +59,8 @@ void client_trace_in(const struct client *client, const struct operation *operat
     }
     trace_line(client, "<<-", operation_names[operation->kind], arguments);
     if (operation->kind == OPERATION_PUB || operation->kind == OPERATION_HPUB)
-        trace_payload(client, "<<-", bytes_of(operation->message.body, operation->message.total_bytes),
+        trace_payload(client, "<<-", operation->message.subject,
+                      bytes_of(operation->message.body, operation->message.total_bytes),
                       operation->message.header_bytes);
 }
 
@@ -80,6 +90,7 @@ void client_trace_delivery(const struct client *client, const struct client_subs
         log_line(client->context->log, LOG_TRACE, "%s - ->> [MSG %.*s %.*s %.*s%s%u]", prefix,
                  BYTES_PRINTF(message->subject), BYTES_PRINTF(sid), BYTES_PRINTF(message->reply), blank,
                  message->total_bytes - skipped);
-    trace_payload(client, "->>", bytes_of(message->body + skipped, message->total_bytes - skipped),
+    trace_payload(client, "->>", message->subject,
+                  bytes_of(message->body + skipped, message->total_bytes - skipped),
                   with_headers ? message->header_bytes : 0);
 }

@@ -65,6 +65,10 @@ struct host_operations {
     void (*output_ready)(struct client *);
     /* A bcrypt password has to be checked off this thread; the answer is client_password_checked(). */
     enum host_result (*check_password)(struct client *, struct bytes stored, struct bytes given);
+    /* A service is to be asked who this client is (auth callout), by what its CONNECT has said; the answer is
+     * client_callout_answered(), which comes only as long as it waits for it. HOST_NOBODY: it cannot be
+     * asked, or too many wait already; the log says which. */
+    enum host_result (*ask_callout)(struct client *);
     /* The session is closed: send what is pending if `flush`, then end the connection. Called once. */
     void (*closing)(struct client *, bool flush);
     /* A receiver of this message is slow: its publisher is not to be read from for a moment. */

@@ -156,6 +156,8 @@ static void write_field(struct json_writer *writer, const struct json_field *fie
         return;
     case JSON_KIND_TEXTS_CHECKED:
     case JSON_KIND_ARRAY:
+    case JSON_KIND_TEXT_OR_TEXTS:
+    case JSON_KIND_WRITTEN:
         return;
     }
     if (!always && text.count == 0 && number == 0 && !truth)

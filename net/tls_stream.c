@@ -9,6 +9,7 @@
 #include "net/tls_internal.h"
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 
@@ -418,6 +419,42 @@ bool tls_stream_stapled(struct tls_stream *stream, const char *kind)
                  why[0] == 0 ? "" : ": ", why);
     arena_close(&arena);
     return problem == NULL;
+}
+
+/* Nothing (data NULL): memory is out. */
+static struct bytes pem_write(X509 *certificate, struct arena *arena)
+{
+    struct bytes pem = {NULL, 0};
+    char *written;
+    BIO *memory = BIO_new(BIO_s_mem());
+    if (memory != NULL && PEM_write_bio_X509(memory, certificate) == 1) {
+        long count = BIO_get_mem_data(memory, &written);
+        pem = bytes_of(arena_copy(arena, bytes_of(written, (size_t)count)), (size_t)count);
+    }
+    BIO_free(memory);
+    return pem;
+}
+
+uint32_t tls_stream_certificates(const struct tls_stream *stream, struct bytes pem[TLS_PEERS_MAX],
+                                 bool *verified, struct arena *arena)
+{
+    X509 *own = SSL_get0_peer_certificate(stream->ssl);
+    STACK_OF(X509) *chain = SSL_get0_verified_chain(stream->ssl);
+    uint32_t count = 0;
+    *verified = own != NULL && chain != NULL && SSL_get_verify_result(stream->ssl) == X509_V_OK;
+    if (own == NULL)
+        return 0;
+    if (!*verified)
+        chain = SSL_get_peer_cert_chain(stream->ssl);
+    pem[count++] = pem_write(own, arena);
+    for (int i = 0; chain != NULL && i < sk_X509_num(chain) && count < TLS_PEERS_MAX; i++) {
+        X509 *next = sk_X509_value(chain, i);
+        if (X509_cmp(next, own) != 0)
+            pem[count++] = pem_write(next, arena);
+    }
+    while (count > 0 && pem[count - 1].data == NULL)
+        count--;
+    return count;
 }
 
 enum err tls_stream_names(const struct tls_stream *stream, struct certificate_names *names,

@@ -97,6 +97,12 @@ struct tls_peer {
  * hashes of each. */
 uint32_t tls_stream_peers(const struct tls_stream *stream, struct tls_peer peers[TLS_PEERS_MAX]);
 
+/* The peer's certificates as PEM, its own first, copied into the arena; how many, at most TLS_PEERS_MAX. When
+ * they were verified these are the chain up to the authority, *verified, else what the peer has shown. Fewer
+ * when memory is out. Cost: writes each anew. */
+uint32_t tls_stream_certificates(const struct tls_stream *stream, struct bytes pem[TLS_PEERS_MAX],
+                                 bool *verified, struct arena *arena);
+
 /* Whether a host name in a certificate means that host: label by label in any case, as many of each, and a
  * first label of "*" is any one label (verify_cert_and_check_known_urls, spec/security.md 4.7). */
 bool tls_host_matches(struct bytes name, struct bytes host);

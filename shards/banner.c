@@ -2,6 +2,7 @@
 #include "shards/banner.h"
 
 #include "core/base/version.h"
+#include "core/security/nkey.h"
 #include "core/security/password.h"
 #include "net/ocsp.h"
 
@@ -32,6 +33,7 @@ void banner_start(struct log *log, const struct banner *banner, const struct ser
                banner->shards == 1 ? "" : "s");
     if (plain_secrets(&options->security))
         log_warning(log, "Plaintext passwords detected, use nkeys or bcrypt");
+    banner_callout(log, &options->security);
     if (options->config_file != NULL)
         log_notice(log, "Using configuration file: %s (%s)", options->config_file, options->config_digest);
     if (options->net.max_payload_bytes > PAYLOAD_ADVISED_BYTES_MAX)
@@ -39,6 +41,20 @@ void banner_start(struct log *log, const struct banner *banner, const struct ser
             log,
             "Maximum payloads over 8.00 MB are generally discouraged and could lead to poor performance");
     banner_certificates(log, options);
+}
+
+void banner_callout(struct log *log, const struct security_options *security)
+{
+    const struct callout_options *callout = &security->callout;
+    if (callout->given && callout->in == NULL)
+        log_error(log, "Authorization callout account \"%.*s\" not valid", BYTES_PRINTF(callout->account));
+    for (uint32_t i = 0; i < callout->user_count; i++) {
+        struct bytes name = callout->users[i];
+        if (!bytes_equal(name, security->user) && security_user_find(&security->users, name) == NULL &&
+            security_user_find_nkey(&security->users, name) == NULL)
+            log_error(log, "Authorization callout user \"%.*s\" not valid",
+                      BYTES_PRINTF(nkey_may_be_seed(name) ? TEXT("xxxxx") : name));
+    }
 }
 
 void banner_certificates(struct log *log, const struct server_options *options)

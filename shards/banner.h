@@ -16,6 +16,9 @@ struct banner {
 /* Everything up to the listeners. Thread: main. */
 void banner_start(struct log *log, const struct banner *banner, const struct server_options *options);
 
+/* Names the account and the users of auth callout that are not there: at the start and at a reload. */
+void banner_callout(struct log *log, const struct security_options *security);
+
 /* Warns of certificates that are served against their demand for OCSP stapling: at the start, and when a
  * reload has brought other options. */
 void banner_certificates(struct log *log, const struct server_options *options);

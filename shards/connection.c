@@ -147,7 +147,7 @@ static void held_drop(struct shard *shard, struct connection *connection)
 static void pause_receiving(struct shard *shard, struct connection *connection)
 {
     loop_cancel(shard->loop, &connection->receive);
-    if (connection->client.blocked && connection->client.state != CLIENT_AUTHENTICATING &&
+    if (connection->client.blocked && !client_login_pending(&connection->client) &&
         !list_linked(&connection->waiting))
         list_push_last(&shard->full, &connection->waiting);
 }
@@ -369,7 +369,7 @@ void connection_timer_due(struct shard *shard, struct connection *connection)
     connection->stalled = false;
     if (!connection->client.blocked)
         connection_resume(shard, connection);
-    else if (connection->client.state != CLIENT_AUTHENTICATING && !list_linked(&connection->waiting))
+    else if (!client_login_pending(&connection->client) && !list_linked(&connection->waiting))
         list_push_last(&shard->full, &connection->waiting);
 }
 

@@ -126,9 +126,15 @@ static enum host_result host_check_password(struct client *client, struct bytes 
     return HOST_DONE;
 }
 
+static enum host_result host_ask_callout(struct client *client)
+{
+    return callouts_ask(shard_of(client->context), connection_of(client));
+}
+
 static void host_closing(struct client *client, bool flush)
 {
     struct shard *shard = shard_of(client->context);
+    callouts_forget(shard, client);
     closed_remember(&shard->closed, connection_of(client), shard->context.options->max_closed_clients,
                     shard->context.now_ns);
     system_shard_closed(shard, client);
@@ -176,6 +182,7 @@ void host_stalls_tell(struct shard *shard)
         .expired = host_expired,                                                                             \
         .output_ready = host_output_ready,                                                                   \
         .check_password = host_check_password,                                                               \
+        .ask_callout = host_ask_callout,                                                                     \
         .closing = host_closing,                                                                             \
         .stall = host_stall,                                                                                 \
     }

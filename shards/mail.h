@@ -357,12 +357,14 @@ struct mail_system_publish {
 
 enum mail_system_event_kind { SYSTEM_CONNECT, SYSTEM_DISCONNECT, SYSTEM_AUTHENTICATION_ERROR };
 
-/* Followed by a record as of REPORT_CONNECTIONS, or that lies in `block`. */
+/* Followed by a record as of REPORT_CONNECTIONS and the reason, or these lie in `block`. */
 struct mail_system_event {
     uint8_t kind;
-    uint8_t event; /* enum mail_system_event_kind */
+    uint8_t event;  /* enum mail_system_event_kind */
+    bool explained; /* a service's reason follows the record, `why_count` bytes, perhaps none */
+    uint16_t why_count;
     uint32_t bytes;
-    uint32_t account; /* in which it was, by id; 0 also when it got into none */
+    uint32_t account; /* in which it was, by id; 0 also when it got into none; of a refusal: who is to know */
     struct block *block;
 };
 

@@ -439,6 +439,16 @@ static enum err pool_inherit(struct server_options *options, const struct server
     return cluster_pool_inherit(pool, &old->cluster.pool, &options->arena) ? ERR_OK : ERR_MEMORY;
 }
 
+/* The server's tags are among what a callout service is told, and may decide by. */
+static void logins_follow(struct server_options *options, const struct server_options *before)
+{
+    bool same = options->server_tag_count == before->server_tag_count;
+    for (size_t i = 0; same && i < options->server_tag_count; i++)
+        same = bytes_equal(options->server_tags[i], before->server_tags[i]);
+    security_options_follow(&options->security, &before->security);
+    options->security.logins_changed |= !same;
+}
+
 enum err server_options_reload_from(const struct server_options *old, int argc, char *const argv[],
                                     const struct config_source *source, struct server_options **options,
                                     struct option_changes *changes)
@@ -453,6 +463,8 @@ enum err server_options_reload_from(const struct server_options *old, int argc, 
     if (err == ERR_OK)
         err = security_accounts_inherit(&attempt.options->security.accounts, &old->security.accounts,
                                         &attempt.options->arena);
+    if (err == ERR_OK)
+        logins_follow(attempt.options, old);
     if (err == ERR_OK)
         err = pool_inherit(attempt.options, old, &why);
     if (err == ERR_OK) {

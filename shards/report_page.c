@@ -111,7 +111,7 @@ static void figures_fill(struct report_connection *record, const struct client *
         .port = client->port,
         .reason = client->closed_reason,
         .closed = gone,
-        .token = client->user == NULL && client->login == AUTHENTICATE_TOKEN,
+        .token = client->login == AUTHENTICATE_TOKEN && (client->user == NULL || client->claimed != NULL),
     };
 }
 

@@ -305,6 +305,8 @@ static NEVER_INLINE bool foreign_deliver(struct shard *shard, struct subscriptio
         return replies_note(shard, CONTAINER_OF(foreign, struct reply_prefix, foreign), run);
     case FOREIGN_HALVES:
         return replies_note_half(shard, run);
+    case FOREIGN_CALLOUTS:
+        return callouts_note(shard, run);
     }
     return false;
 }

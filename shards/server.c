@@ -47,7 +47,9 @@ struct server {
     pthread_t worker_thread;
     bool worker_started;
     uint32_t shard_count;
+    struct server_keys keys;
     char server_id[NKEY_TEXT_BYTES];
+    char xkey[NKEY_TEXT_BYTES];
     char *name; /* a copy: the options that it came with go with the first reload */
 };
 
@@ -124,6 +126,7 @@ static bool shard_start(struct server *server, uint32_t index, const cpu_set_t *
         .office = &server->office,
         .snapshot = server->snapshot,
         .log = server->setup->log,
+        .keys = &server->keys,
         .self = index,
         .shard_count = server->shard_count,
     };
@@ -232,6 +235,7 @@ static void server_close(struct server *server)
     post_office_close(&server->office);
     memory_free(server->shards);
     memory_free(server->name);
+    explicit_bzero(&server->keys, sizeof server->keys);
     snapshot_free(server->control.snapshot);
     snapshot_free(server->control.retired); /* when the end came in mid-reload */
     snapshot_free(server->control.pending);
@@ -249,7 +253,9 @@ static bool server_open(struct server *server)
         CPU_SET(0, &allowed);
     server->shard_count = shards_wanted(options, &allowed);
     descriptors_raise();
-    if (nkey_server_id(server->server_id) != ERR_OK) {
+    /* New at every start, and written nowhere. */
+    if (nkey_new(NKEY_SERVER, server->keys.seed, server->server_id) != ERR_OK ||
+        nkey_new(NKEY_CURVE, server->keys.xkey_seed, server->xkey) != ERR_OK) {
         log_fatal(log, "Could not make a server id");
         return false;
     }
@@ -266,6 +272,7 @@ static bool server_open(struct server *server)
         .arguments = server->setup->arguments,
         .program = server->setup->program,
         .server_id = server->server_id,
+        .xkey = server->xkey,
         .server_name = good ? server->name : "",
     };
     if (!good || control_init(&server->control, &setup, why, sizeof why) != ERR_OK) {

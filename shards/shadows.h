@@ -17,7 +17,7 @@
 struct connection;
 
 /* What stands in an index and is no client's own subscription; marked by subscription.foreign. */
-enum foreign_kind { FOREIGN_SHADOW, FOREIGN_REPLIES, FOREIGN_HALVES, FOREIGN_SYSTEM };
+enum foreign_kind { FOREIGN_SHADOW, FOREIGN_REPLIES, FOREIGN_HALVES, FOREIGN_SYSTEM, FOREIGN_CALLOUTS };
 struct foreign {
     struct subscription base;
     uint8_t kind; /* enum foreign_kind */

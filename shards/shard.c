@@ -502,7 +502,8 @@ static void step_resyncing(struct shard *shard)
 static int64_t wait_ns(struct shard *shard)
 {
     int64_t now_ns = shard->context.now_ns;
-    if (!list_empty(&shard->with_output) || !list_empty(&shard->handshakes))
+    if (!list_empty(&shard->with_output) || !list_empty(&shard->handshakes) ||
+        !list_empty(&shard->callouts.answers))
         return 0;
     int64_t due_ns = timers_next_ns(&shard->context.timers);
     struct list_link *oldest = list_first(&shard->sending);
@@ -619,6 +620,7 @@ bool shard_turn(struct shard *shard)
     accounts_counts_tell(shard);
     host_stalls_tell(shard);
     system_shard_step(shard);
+    callouts_step(shard);
     if (UNLIKELY(shard->replies.halves_missing))
         replies_halves_open(shard);
     if (UNLIKELY(shard->answers.count > 0))
@@ -653,7 +655,7 @@ void shard_snapshot_use(struct shard *shard, struct snapshot *snapshot)
 enum err shard_init(struct shard *shard, const struct shard_setup *setup, char *why, size_t why_bytes)
 {
     const struct server_options *options = setup->snapshot->options;
-    *shard = (struct shard){.shard_count = setup->shard_count};
+    *shard = (struct shard){.shard_count = setup->shard_count, .keys = setup->keys};
     shard->post = (struct post){.office = setup->office, .self = setup->self};
     shard->context.host = shard_host();
     shard->context.log = setup->log;
@@ -670,6 +672,7 @@ enum err shard_init(struct shard *shard, const struct shard_setup *setup, char *
     list_init(&shard->telling);
     list_init(&shard->answers.requests);
     list_init(&shard->system.changed);
+    list_init(&shard->callouts.answers);
     uint64_t seed = 0;
     if (random_secure(&seed, sizeof seed) != ERR_OK ||
         random_secure(&shard->context.hash_seed, sizeof shard->context.hash_seed) != ERR_OK) {
@@ -729,6 +732,7 @@ void shard_close(struct shard *shard)
     block_release(&shard->context.pool.blocks, shard->connect_urls);
     memory_free(shard->connect_url_texts);
     replies_close(shard);
+    callouts_close(shard);
     backlog_close(shard);
     system_shard_close(shard);
     accounts_close(shard);

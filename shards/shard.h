@@ -9,6 +9,7 @@
 #include "shards/account_names.h"
 #include "shards/accounts.h"
 #include "shards/backlog.h"
+#include "shards/callouts.h"
 #include "shards/closed.h"
 #include "shards/connection.h"
 #include "shards/gateways.h"
@@ -95,6 +96,8 @@ struct shard {
     struct mail_stall stalls[SHARD_STALLS_MAX]; /* to be told at the end of the turn */
     uint32_t stalls_waiting;
     struct shard_system system;
+    struct callouts callouts;       /* logins that a service is asked about */
+    const struct server_keys *keys; /* the server's private halves */
     uint64_t stall_count;
     uint64_t look_count;   /* waits that began by looking, */
     uint64_t sleep_count;  /* and that ended in sleep */
@@ -113,6 +116,7 @@ struct shard_setup {
     struct post_office *office;
     struct snapshot *snapshot;
     struct log *log;
+    const struct server_keys *keys;
     uint32_t self;
     uint32_t shard_count;
 };

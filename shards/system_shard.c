@@ -169,27 +169,35 @@ static bool wanted(struct shard *shard, struct shard_account *account, const cha
            router_wanted(shard, account, whole);
 }
 
-static void event_tell(struct shard *shard, struct client *client, enum mail_system_event_kind event)
+/* `concerned`: in which account it is told. */
+static void event_tell(struct shard *shard, struct client *client, enum mail_system_event_kind event,
+                       const struct shard_account *concerned)
 {
     struct report_record_draft draft;
+    struct bytes why = client->refused_why == NULL ? TEXT("") : text(client->refused_why);
     report_record_make(&draft, connection_of(client), shard->context.now_ns);
+    size_t told_bytes = draft.bytes + why.count;
     struct mail_system_event mail = {
         .kind = MAIL_SYSTEM_EVENT,
         .event = (uint8_t)event,
+        .explained = client->refused_why != NULL,
+        .why_count = (uint16_t)why.count,
         .bytes = (uint32_t)draft.bytes,
-        .account = client->account == NULL ? 0 : shard_account_of(client->account)->id,
+        .account = concerned == NULL ? 0 : concerned->id,
     };
-    bool whole = sizeof mail + draft.bytes <= MAILBOX_RECORD_BYTES_MAX;
-    if (!whole && (mail.block = block_take(&shard->context.pool.blocks, draft.bytes)) == NULL)
+    bool whole = sizeof mail + told_bytes <= MAILBOX_RECORD_BYTES_MAX;
+    if (!whole && (mail.block = block_take(&shard->context.pool.blocks, told_bytes)) == NULL)
         return;
-    size_t record_bytes = whole ? sizeof mail + draft.bytes : sizeof mail;
+    size_t record_bytes = whole ? sizeof mail + told_bytes : sizeof mail;
     uint8_t *record = room(shard, record_bytes);
     if (record == NULL) {
         block_release(&shard->context.pool.blocks, mail.block);
         return;
     }
     memcpy(record, &mail, sizeof mail);
-    report_record_write(whole ? record + sizeof mail : mail.block->bytes, &draft, 0);
+    uint8_t *to = whole ? record + sizeof mail : mail.block->bytes;
+    report_record_write(to, &draft, 0);
+    (void)put(to + draft.bytes, why);
     post_commit(&shard->post, shard->shard_count, (uint32_t)record_bytes);
 }
 
@@ -222,7 +230,16 @@ void system_shard_entered(struct shard *shard, struct client *client, struct hos
         return;
     connection->announced = true;
     if (wanted(shard, system, "$SYS.ACCOUNT.", report_client_account(client), ".CONNECT"))
-        event_tell(shard, client, SYSTEM_CONNECT);
+        event_tell(shard, client, SYSTEM_CONNECT, shard_account_of(entered));
+}
+
+/* Inside which account a refused login is told of: where a service decides, where that one is. */
+static struct shard_account *refusals_account(struct shard *shard, struct client *client)
+{
+    const struct security_account *callout = shard->context.security->callout.in;
+    if (callout != NULL)
+        return accounts_get(shard, callout->id);
+    return client->account == NULL ? accounts_get(shard, 0) : shard_account_of(client->account);
 }
 
 void system_shard_closed(struct shard *shard, struct client *client)
@@ -233,14 +250,13 @@ void system_shard_closed(struct shard *shard, struct client *client)
     account_changed(shard, system, client->account);
     if (closed_reason_is_login((enum closed_reason)client->closed_reason)) {
         struct bytes id = shard->info.server_id;
-        struct shard_account *own =
-            client->account == NULL ? accounts_get(shard, 0) : shard_account_of(client->account);
+        struct shard_account *own = refusals_account(shard, client);
         if (wanted(shard, system, "$SYS.SERVER.", id, ".CLIENT.AUTH.ERR") ||
             (own != NULL && router_wanted(shard, own, TEXT("$SYS.ACCOUNT.CLIENT.AUTH.ERR"))))
-            event_tell(shard, client, SYSTEM_AUTHENTICATION_ERROR);
+            event_tell(shard, client, SYSTEM_AUTHENTICATION_ERROR, own);
     }
     if (wanted(shard, system, "$SYS.ACCOUNT.", report_client_account(client), ".DISCONNECT"))
-        event_tell(shard, client, SYSTEM_DISCONNECT);
+        event_tell(shard, client, SYSTEM_DISCONNECT, NULL);
 }
 
 /* Of which accounts the clients have changed. */

@@ -15,9 +15,10 @@ struct arena_chunk {
     uint8_t data[] __attribute__((aligned(16)));
 };
 
-static struct arena_chunk *chunk_new(size_t least)
+static struct arena_chunk *chunk_new(const struct arena *arena, size_t least)
 {
-    size_t size = least > CHUNK_BYTES ? least : CHUNK_BYTES;
+    size_t usual = arena->chunk_bytes > 0 ? arena->chunk_bytes : CHUNK_BYTES;
+    size_t size = least > usual ? least : usual;
     struct arena_chunk *chunk = memory_new(sizeof(*chunk) + size);
     if (chunk != NULL)
         chunk->size = size;
@@ -33,7 +34,7 @@ void *arena_new(struct arena *arena, size_t count)
         return NULL;
     struct arena_chunk *chunk = arena->chunks;
     if (chunk == NULL || chunk->size - chunk->used < rounded) {
-        chunk = chunk_new(rounded);
+        chunk = chunk_new(arena, rounded);
         if (chunk == NULL)
             return NULL;
         chunk->next = arena->chunks;

@@ -17,6 +17,7 @@ struct arena {
     struct arena_chunk *chunks; /* newest first */
     size_t used_bytes;          /* handed out so far */
     size_t limit_bytes;         /* 0: none */
+    size_t chunk_bytes;         /* that are taken at once, for an arena that stays small; 0: 8 KiB */
 };
 
 /* `count` bytes of zeros, aligned for any type; NULL when memory or the limit is exhausted.

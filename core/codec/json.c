@@ -27,6 +27,8 @@ static bool member_walk(struct walk *walk, const struct json_shape *shape, void 
 static bool value_store(struct walk *walk, const struct json_field *field, void *into);
 static bool texts_take(struct walk *walk, struct bytes *texts);
 static bool array_take(struct walk *walk, struct bytes *array);
+static bool text_or_texts_take(struct walk *walk, struct bytes *texts);
+static bool written_take(struct walk *walk, struct bytes *value);
 static bool value_skip(struct walk *walk);
 static bool scalar_skip(struct walk *walk);
 static bool key_skip(struct walk *walk);
@@ -170,6 +172,10 @@ static bool value_store(struct walk *walk, const struct json_field *field, void 
         return texts_take(walk, NULL);
     case JSON_KIND_TEXTS:
         return texts_take(walk, (struct bytes *)(void *)target);
+    case JSON_KIND_TEXT_OR_TEXTS:
+        return text_or_texts_take(walk, (struct bytes *)(void *)target);
+    case JSON_KIND_WRITTEN:
+        return written_take(walk, (struct bytes *)(void *)target);
     case JSON_KIND_OBJECT:
         return object_walk(walk, field->shape, target);
     case JSON_KIND_ARRAY:
@@ -211,6 +217,26 @@ static bool array_take(struct walk *walk, struct bytes *array)
     if (!value_skip(walk))
         return false;
     *array = bytes_of(start + 1, (size_t)(walk->at - start) - 2);
+    return true;
+}
+
+static bool text_or_texts_take(struct walk *walk, struct bytes *texts)
+{
+    if (walk_peek(walk) != '"')
+        return texts_take(walk, texts);
+    if (!string_take(walk, texts))
+        return false;
+    texts->count++; /* its zero */
+    return true;
+}
+
+static bool written_take(struct walk *walk, struct bytes *value)
+{
+    (void)walk_peek(walk);
+    const uint8_t *start = walk->at;
+    if (!value_skip(walk))
+        return false;
+    *value = bytes_of(start, (size_t)(walk->at - start));
     return true;
 }
 

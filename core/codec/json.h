@@ -19,6 +19,9 @@ enum json_kind {
     JSON_KIND_TEXT,          /* struct bytes, in the document's memory; may hold zero bytes */
     JSON_KIND_TEXTS_CHECKED, /* an array of strings: its form is checked, nothing is stored */
     JSON_KIND_TEXTS,         /* struct bytes: the strings of an array, a zero byte behind each */
+    JSON_KIND_TEXT_OR_TEXTS, /* the same, or one string without an array around it */
+    JSON_KIND_WRITTEN,       /* struct bytes: any value as it is written: in the text that is read, not in the
+                                document */
     JSON_KIND_OBJECT,        /* an object with a shape of its own, in the struct at `offset` */
     JSON_KIND_ARRAY,         /* struct bytes: what is between the brackets, for json_array_next() */
 };

@@ -1,12 +1,14 @@
 /* core/security/authenticate.c - see authenticate.h. */
 #include "core/security/authenticate.h"
 
+#include "core/security/callout.h"
 #include "core/security/certificate_user.h"
 #include "core/security/nkey.h"
 
 bool authenticate_required(const struct security_options *options)
 {
-    return options->users.count > 0 || options->user.count > 0 || options->token.count > 0;
+    return options->users.count > 0 || options->user.count > 0 || options->token.count > 0 ||
+           options->callout.given;
 }
 
 bool authenticate_info_required(const struct security_options *options)
@@ -18,7 +20,13 @@ bool authenticate_unannounced(const struct security_options *options)
 {
     const struct security_user *user =
         options->no_auth_user.count == 0 ? NULL : security_user_find(&options->users, options->no_auth_user);
-    return options->global_open || (user != NULL && !user->proxy_required);
+    const struct credentials none = {.connection_type = CONNECTION_TYPE_STANDARD};
+    if (user == NULL)
+        return options->global_open;
+    /* A service can only be asked about who says CONNECT. */
+    return options->global_open ||
+           (!user->proxy_required &&
+            callout_decides(options, &none, user, AUTHENTICATE_ALLOWED, NULL) == CALLOUT_NO_PART);
 }
 
 bool authenticate_challenges(const struct security_options *options)
@@ -238,6 +246,6 @@ enum authenticate_verdict authenticate(const struct security_options *options,
         return token_check(options, credentials, authentication);
     if (options->user.count > 0)
         return single_user_check(options, credentials, authentication);
-    /* Auth callout comes behind all of this, and may turn a verdict in both directions. */
+    /* Auth callout comes behind all of this, and may turn a verdict in both directions: callout_decides(). */
     return AUTHENTICATE_DENIED;
 }

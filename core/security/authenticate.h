@@ -4,9 +4,10 @@
  *               the host has password_check_bcrypt(stored, given) run on the worker; what that says, holds.
  * Order: NKey, users (by certificate where the listener maps them), token, single user; no_auth_user only for
  * those who send no credentials at all; with nothing configured everybody is in. Before all of it: a
- * proxy's signature must be a trusted one's. Operator mode (JWTs) and auth callout are not built: their
- * places are marked in authenticate(), their options refused. Thread: any. Cost: a look-up; with an NKey the
- * check of a signature, about a tenth of a millisecond, and with a proxy one for each key that is tried. */
+ * proxy's signature must be a trusted one's. Auth callout may overrule all of it (callout.h). Operator mode
+ * (JWTs) is not built: its place is marked in authenticate(), its options refused. Thread: any. Cost: a
+ * look-up; with an NKey the check of a signature, about a tenth of a millisecond, and with a proxy one for
+ * each key that is tried. */
 #ifndef CORE_SECURITY_AUTHENTICATE_H
 #define CORE_SECURITY_AUTHENTICATE_H
 

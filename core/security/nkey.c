@@ -101,15 +101,14 @@ bool nkey_is_user(struct bytes text)
     return nkey_decode(text, &type, raw) == ERR_OK && type == NKEY_USER;
 }
 
-enum err nkey_server_id(char out[NKEY_TEXT_BYTES])
+enum err nkey_new(enum nkey_type type, uint8_t seed[NKEY_RAW_BYTES], char out[NKEY_TEXT_BYTES])
 {
-    uint8_t seed[NKEY_RAW_BYTES], raw[NKEY_RAW_BYTES];
+    uint8_t raw[NKEY_RAW_BYTES];
     enum err err = nkey_seed_new(seed);
     if (err == ERR_OK)
-        err = nkey_seed_public(NKEY_SERVER, seed, raw);
-    OPENSSL_cleanse(seed, sizeof seed);
+        err = nkey_seed_public(type, seed, raw);
     if (err == ERR_OK)
-        nkey_encode(out, NKEY_SERVER, raw);
+        nkey_encode(out, type, raw);
     return err;
 }
 

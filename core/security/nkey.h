@@ -42,9 +42,9 @@ bool nkey_is_user(struct bytes text);
  * belongs. */
 bool nkey_may_be_seed(struct bytes text);
 
-/* A fresh server key's public text: the server_id, new at every start. The private half is not kept: a server
- * never signs with it. ERR_SYSTEM when OpenSSL cannot make a key. */
-MUST_USE enum err nkey_server_id(char out[NKEY_TEXT_BYTES]);
+/* A fresh key: its seed and its public text. ERR_SYSTEM when the kernel has no random bytes, or OpenSSL
+ * refuses. */
+MUST_USE enum err nkey_new(enum nkey_type type, uint8_t seed[NKEY_RAW_BYTES], char out[NKEY_TEXT_BYTES]);
 
 /* ---- the challenge ---- */
 

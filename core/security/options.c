@@ -7,7 +7,7 @@
 #include "core/security/nkey.h"
 #include "core/security/permissions.h"
 
-static option_parse parse_authorization, parse_users, parse_default_permissions, parse_timeout,
+static option_parse parse_authorization, parse_users, parse_default_permissions, parse_timeout, parse_callout,
     parse_accounts, parse_mappings, parse_system, parse_proxies;
 
 /* ---- the block ---- */
@@ -21,6 +21,7 @@ struct authorization {
     int64_t timeout_ns;
     struct security_user_list users;
     const struct security_permissions *default_permissions;
+    struct callout_options callout;
 };
 
 static void parse_users(void *target, const struct config_entry *entry, struct arena *arena,
@@ -35,6 +36,13 @@ static void parse_default_permissions(void *target, const struct config_entry *e
 {
     struct authorization *block = target;
     block->default_permissions = security_permissions_parse(entry, arena, errors);
+}
+
+static void parse_callout(void *target, const struct config_entry *entry, struct arena *arena,
+                          struct option_errors *errors)
+{
+    struct authorization *block = target;
+    callout_options_parse(&block->callout, entry, arena, errors);
 }
 
 /* Seconds as a number, or a duration as a text. */
@@ -85,7 +93,7 @@ static const struct option block_rows[] = {
      .aliases = "default_permission permissions",
      .kind = OPTION_CUSTOM,
      .parse = parse_default_permissions},
-    {.name = "auth_callout", .aliases = "auth_hook", .kind = OPTION_NOT_BUILT},
+    {.name = "auth_callout", .aliases = "auth_hook", .kind = OPTION_CUSTOM, .parse = parse_callout},
     {.name = "proxy_required", .kind = OPTION_BOOL, .offset = INTO(struct authorization, proxy_required)},
 };
 
@@ -122,6 +130,7 @@ static void parse_authorization(void *target, const struct config_entry *entry, 
     options->token = block.token;
     options->proxy_required = block.proxy_required;
     options->timeout_ns = block.timeout_ns;
+    options->callout = block.callout;
     security_users_join(&options->users, &block.users, NULL, block.default_permissions, entry->position,
                         arena, errors);
     accounts_check(options, errors);
@@ -179,8 +188,8 @@ bool security_options_finish(struct security_options *options, struct arena *are
 {
     if (!security_accounts_finish(&options->accounts, arena, why))
         return false;
-    options->global_open = only_system_users(options);
-    return true;
+    options->global_open = only_system_users(options) && !options->callout.given;
+    return callout_options_finish(&options->callout, &options->accounts, &options->users, arena, why);
 }
 
 /* ---- reload ---- */
@@ -204,6 +213,7 @@ static bool nkeys_differ(const struct security_users *before, const struct secur
 static void compare_authorization(const void *old, const void *new, struct option_changes *changes)
 {
     const struct security_options *before = old, *after = new;
+    callout_options_compare(&before->callout, &after->callout, changes);
     if (nkeys_differ(&before->users, &after->users))
         config_text_add(&changes->lines, "Reloaded: authorization nkey users\n");
     config_text_add(&changes->lines, "Reloaded: authorization users\nReloaded: accounts\n");
@@ -225,6 +235,26 @@ static void compare_proxies(const void *old, const void *new, struct option_chan
 {
     const struct security_options *before = old, *after = new;
     trusted_proxies_compare(&before->proxies, &after->proxies, changes);
+}
+
+static bool user_same(const struct security_user *user, const struct security_user *was,
+                      const struct security_options *now, const struct security_options *before)
+{
+    return was != NULL && bytes_equal(user->password, was->password) &&
+           user->connection_types == was->connection_types &&
+           bytes_equal(security_account_of(&now->accounts, user)->name,
+                       security_account_of(&before->accounts, was)->name);
+}
+
+void security_options_follow(struct security_options *options, const struct security_options *before)
+{
+    bool same = options->users.count == before->users.count && bytes_equal(options->user, before->user) &&
+                bytes_equal(options->password, before->password) &&
+                bytes_equal(options->token, before->token) &&
+                bytes_equal(options->no_auth_user, before->no_auth_user);
+    for (const struct security_user *user = options->users.first; same && user != NULL; user = user->next)
+        same = user_same(user, security_user_again(&before->users, user), options, before);
+    options->logins_changed = !same;
 }
 
 /* A user's name may be a public key, and what stands in its place by mistake a seed. */

@@ -6,6 +6,7 @@
 #include "core/base/bytes.h"
 #include "core/config/option.h"
 #include "core/security/account.h"
+#include "core/security/callout_options.h"
 #include "core/security/proxies.h"
 
 #include <stdbool.h>
@@ -21,6 +22,10 @@ struct security_options {
     struct security_users users; /* of `authorization` and of all accounts */
     struct bytes no_auth_user;   /* a name or an NKey; empty: none */
     struct security_accounts accounts;
+    struct callout_options callout;
+    /* Since the snapshot before, somebody else may log in, or in another way: who came in by auth callout is
+     * to be asked about again. */
+    bool logins_changed;
     bool global_open;   /* all users are the system account's: without credentials one comes into $G */
     int64_t timeout_ns; /* to authenticate; 0 until it is known whether there is TLS */
 };
@@ -32,6 +37,9 @@ const struct option *security_option_rows(size_t *count);
  * says what is wrong. */
 MUST_USE bool security_options_finish(struct security_options *options, struct arena *arena,
                                       struct config_text *why);
+
+/* At a reload: notes whether logins are not what they were before. */
+void security_options_follow(struct security_options *options, const struct security_options *before);
 
 /* What has to hold between its options, after file and flags (configuration.md 3.4). False: `why` says. */
 MUST_USE bool security_options_validate(const struct security_options *options, struct config_text *why);

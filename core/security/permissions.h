@@ -52,6 +52,22 @@ const struct security_permissions *security_permissions_parse(const struct confi
                                                               struct arena *arena,
                                                               struct option_errors *errors);
 
+/* What allow_responses is when it says no more. */
+#define PERMISSION_RESPONSES_DEFAULT                                                                         \
+    ((struct permission_responses){.expires_ns = 120LL * 1000 * 1000 * 1000, .count_max = 1, .given = true})
+
+/* Makes a list of texts, a zero behind each, as a token has them; with `queues`, "subject queue" too. An
+ * empty one is none. Owner: the arena, which gets copies. ERR_INVALID: an entry is no subject, *wrong is
+ * which; ERR_MEMORY, ERR_FULL. */
+MUST_USE enum err permission_list_make(struct permission_list *list, struct bytes texts, bool queues,
+                                       struct arena *arena, struct bytes *wrong);
+
+/* What `permissions` (NULL: everything) allow, but for these patterns: published, and with `subscribing` also
+ * subscribed to. NULL: memory is out. Owner: the arena, and as long as `permissions` are there. */
+const struct security_permissions *permissions_denying(const struct security_permissions *permissions,
+                                                       const struct bytes *patterns, uint32_t count,
+                                                       bool subscribing, struct arena *arena);
+
 /* Whether a message may be published there, responses aside. */
 bool permissions_publish(const struct security_permissions *permissions, struct bytes subject);
 

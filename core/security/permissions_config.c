@@ -9,8 +9,6 @@
 #include "core/subject/subject.h"
 
 enum { QUOTED_BYTES = 300, WHY_BYTES = 300 };
-#define RESPONSE_EXPIRES_NS (120LL * 1000 * 1000 * 1000)
-#define RESPONSE_COUNT_MAX 1
 
 /* Where a list goes, and what is said when it cannot. */
 struct reading {
@@ -198,8 +196,7 @@ static void read_expires(struct permission_responses *responses, const struct co
 static void read_responses(struct permission_responses *responses, const struct config_entry *entry,
                            struct option_errors *errors)
 {
-    *responses = (struct permission_responses){
-        .expires_ns = RESPONSE_EXPIRES_NS, .count_max = RESPONSE_COUNT_MAX, .given = true};
+    *responses = PERMISSION_RESPONSES_DEFAULT;
     if (entry->value->kind == CONFIG_BOOL) {
         responses->given = entry->value->boolean;
         return;

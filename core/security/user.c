@@ -42,7 +42,7 @@ static const struct option user_rows[] = {
     {.name = "proxy_required", .kind = OPTION_BOOL, .offset = INTO(struct security_user, proxy_required)},
 };
 
-static uint8_t connection_type(struct bytes word)
+uint8_t security_connection_type(struct bytes word)
 {
     static const struct {
         const char *name;
@@ -80,7 +80,7 @@ static void parse_connection_types(void *target, const struct config_entry *entr
                         config_type_name(item->value));
             continue;
         }
-        uint8_t type = connection_type(item->value->string);
+        uint8_t type = security_connection_type(item->value->string);
         user->connection_types |= type;
         if (type != 0)
             continue;

@@ -26,6 +26,9 @@ enum connection_type {
     CONNECTION_TYPE_IN_PROCESS = 1 << 6,
 };
 
+/* The bit for a name as configurations and tokens have it, in any case; 0: there is none such. */
+uint8_t security_connection_type(struct bytes word);
+
 struct security_user {
     struct security_user *next;    /* in its list; once joined, in security_users, in the order of joining */
     struct security_user *next_dn; /* of those whose names are DNs with the same place in the table */

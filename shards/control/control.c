@@ -86,6 +86,7 @@ enum err control_init(struct control *control, const struct control_setup *setup
         .arguments = setup->arguments,
         .program = setup->program,
         .server_id = setup->server_id,
+        .xkey = setup->xkey,
         .server_name = setup->server_name,
         .next_cid = 1,
         .listen_fd = -1,

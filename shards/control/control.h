@@ -69,6 +69,7 @@ struct control {
     int signal_fd;
     const char *program;
     const char *server_id;
+    const char *xkey; /* the public one */
     const char *server_name;
     int argument_count; /* for reload */
     char **arguments;
@@ -102,6 +103,7 @@ struct control_setup {
     char **arguments;
     const char *program; /* these three outlive the control core */
     const char *server_id;
+    const char *xkey; /* the public one */
     const char *server_name;
 };
 

@@ -29,6 +29,7 @@ void control_info_make(const struct control *control, struct snapshot *snapshot)
     bool advertised = options->client_advertise_host != NULL;
     snapshot->info = (struct info_server){
         .server_id = text(control->server_id),
+        .xkey = text(control->xkey),
         .server_name = text(control->server_name),
         .version = text(MYELIN_NATS_VERSION),
         .myelin_version = text(MYELIN_VERSION),
@@ -175,6 +176,7 @@ void control_reload_ready(struct control *control)
     monitor_reloaded(control);
     staples_monitor(control);
     system_reloaded(control, control->retired->options);
+    banner_callout(control->log, &options->security);
     if (!ocsp_options_same(&control->retired->options->net.ocsp, &options->net.ocsp))
         banner_certificates(control->log, options);
     close_surplus(control);

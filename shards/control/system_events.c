@@ -109,33 +109,44 @@ static void connect_say(struct control *control, const struct told *told)
 }
 
 /* As the client sees it: it has sent what the server received. */
-static void put_disconnect(struct json_output *document, struct control *control, const struct told *told)
+static void put_disconnect(struct json_output *document, struct control *control, const struct told *told,
+                           struct bytes reason)
 {
     const struct report_connection *figures = &told->figures;
     put_head(document, control, "io.nats.server.advisory.v1.client_disconnect");
     put_client(document, control, told, true);
     put_data(document, "sent", figures->in_messages, figures->in_bytes);
     put_data(document, "received", figures->out_messages, figures->out_bytes);
-    json_put_text(document, "reason", text(closed_reason_text((enum closed_reason)figures->reason)));
+    json_put_text(document, "reason", reason);
     json_put_object_end(document);
+}
+
+static struct bytes reason_of(const struct told *told)
+{
+    return text(closed_reason_text((enum closed_reason)told->figures.reason));
 }
 
 static void disconnect_say(struct control *control, const struct told *told)
 {
     struct json_output document;
     json_output_init(&document, 0, SYSTEM_REPLY_BYTES_MAX);
-    put_disconnect(&document, control, told);
+    put_disconnect(&document, control, told, reason_of(told));
     say(control, &document, "$SYS.ACCOUNT.", told->texts[REPORT_ACCOUNT], ".DISCONNECT");
     json_output_close(&document);
 }
 
-/* To the operator, and inside the account to whoever looks after that. */
-static void login_error_say(struct control *control, const struct told *told, uint32_t account)
+/* To the operator, and inside the account to whoever looks after that, with the reason that a service gave.
+ */
+static void login_error_say(struct control *control, const struct told *told, uint32_t account,
+                            struct bytes why)
 {
     struct json_output document;
     json_output_init(&document, 0, SYSTEM_REPLY_BYTES_MAX);
-    put_disconnect(&document, control, told);
+    put_disconnect(&document, control, told, reason_of(told));
     say(control, &document, "$SYS.SERVER.", text(control->server_id), ".CLIENT.AUTH.ERR");
+    json_output_close(&document);
+    json_output_init(&document, 0, SYSTEM_REPLY_BYTES_MAX);
+    put_disconnect(&document, control, told, why);
     struct system_message message = {
         .account = account,
         .subject = TEXT("$SYS.ACCOUNT.CLIENT.AUTH.ERR"),
@@ -151,7 +162,8 @@ void system_mail_event(struct control *control, const uint8_t *bytes)
     struct mail_system_event mail;
     struct told told;
     memcpy(&mail, bytes, sizeof mail);
-    told_read(&told, mail.block != NULL ? mail.block->bytes : bytes + sizeof mail);
+    const uint8_t *at = mail.block != NULL ? mail.block->bytes : bytes + sizeof mail;
+    told_read(&told, at);
     switch ((enum mail_system_event_kind)mail.event) {
     case SYSTEM_CONNECT:
         connect_say(control, &told);
@@ -160,7 +172,8 @@ void system_mail_event(struct control *control, const uint8_t *bytes)
         disconnect_say(control, &told);
         break;
     case SYSTEM_AUTHENTICATION_ERROR:
-        login_error_say(control, &told, mail.account);
+        login_error_say(control, &told, mail.account,
+                        mail.explained ? bytes_of(at + mail.bytes, mail.why_count) : reason_of(&told));
         break;
     }
     block_release(&control->blocks, mail.block);

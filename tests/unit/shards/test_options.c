@@ -353,6 +353,7 @@ Test(server_options, a_flag_beats_the_file_and_the_file_beats_the_default)
 
 /* ---- errors in files: the text behind "nats-server: ", of -t ---- */
 
+#define ACCOUNT "AAU2ZOXBIG6MV4FSFYNJJU2NBPDTMHSSNUF74EWIS6KLZEZCSZW5OICT"
 #define NKEY "UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK"
 
 struct error_case {
@@ -413,7 +414,21 @@ static const struct error_case error_cases[] = {
     {"authorization {users: [{user: a, proxy_required: 5}]}",
      "c.conf:1:33: interface conversion: interface {} is int64, not bool\n"},
     {"authorization {auth_callout {issuer: A}}",
-     "c.conf:1:15: field \"auth_callout\" is not supported by this version of Myelin\n"},
+     "c.conf:1:29: Expected callout user to be a valid public account nkey, got \"A\"\n"},
+    {"authorization {auth_callout {issuer: SAAAAICAMCAKBQHBAEQUCYMBUHA6EARCIJRIFIWC4MBSGQ3DQOR4H776Y}}",
+     "c.conf:1:29: Expected callout user to be a valid public account nkey, got \"xxxxx\"\n"},
+    {"authorization {auth_callout {auth_users: [a]}}",
+     "c.conf:1:15: Authorization callouts require an issuer to be specified\n"},
+    {"authorization {auth_callout {issuer: " ACCOUNT "}}",
+     "c.conf:1:15: Authorization callouts require authorized users to be specified\n"},
+    {"authorization {auth_callout {issuer: " ACCOUNT ", auth_users: a}}",
+     "c.conf:1:95: Expected auth_users field to be an array, got string\n"},
+    {"authorization {auth_callout {issuer: " ACCOUNT ", users: [a], key: " ACCOUNT "}}",
+     "c.conf:1:107: Expected callout xkey to be a valid public xkey, got \"" ACCOUNT "\"\n"},
+    {"authorization {auth_callout {issuer: " ACCOUNT ", users: [a], zzz: 1}}",
+     "c.conf:1:107: unknown field \"zzz\"\n"},
+    {"authorization {auth_callout [a]}",
+     "c.conf:1:15: Expected authorization callout to be a map/struct, got []interface {}\n"},
     {"authorization {users: [{nkey: foo}]}", "c.conf:1:24: Not a valid public nkey for a user\n"},
     {"authorization {users: [{nkey: " NKEY "},{nkey: " NKEY "}]}",
      "c.conf:1:0: Duplicate nkey \"" NKEY "\" detected\n"},

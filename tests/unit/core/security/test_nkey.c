@@ -147,8 +147,13 @@ Test(nkey, a_nonce_has_fifteen_letters_and_never_comes_again)
 Test(nkey, a_server_id_is_new_each_time)
 {
     char first[NKEY_TEXT_BYTES], second[NKEY_TEXT_BYTES];
-    cr_assert_eq(nkey_server_id(first), ERR_OK);
-    cr_assert_eq(nkey_server_id(second), ERR_OK);
+    uint8_t seed[NKEY_RAW_BYTES], raw[NKEY_RAW_BYTES];
+    cr_assert_eq(nkey_new(NKEY_SERVER, seed, first), ERR_OK);
+    cr_assert_eq(nkey_new(NKEY_SERVER, seed, second), ERR_OK);
+    cr_assert_eq(nkey_seed_public(NKEY_SERVER, seed, raw), ERR_OK);
+    char again[NKEY_TEXT_BYTES];
+    nkey_encode(again, NKEY_SERVER, raw);
+    cr_expect_str_eq(again, second);
     cr_expect_eq(strlen(first), 56);
     cr_expect_eq(strspn(first, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"), 56);
     cr_expect_eq(first[0], 'N');
