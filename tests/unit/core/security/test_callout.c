@@ -180,7 +180,8 @@ struct answer_row {
     uint8_t user_signer;    /* first byte of the account's seed; 0x20 is the issuer */
     uint8_t outer_signer;
     int64_t expires_s;
-    const char *why; /* NULL: let in */
+    const char *why;     /* NULL: let in */
+    bool proxy_required; /* of whom it lets in */
 };
 
 static const struct answer_row answer_rows[] = {
@@ -231,7 +232,7 @@ static const struct answer_row answer_rows[] = {
      .why = "Error validating user JWT: time ranges are not valid"},
     {.name = "hours are a list",
      .user_body = "\"times\":5,",
-     .why = "Error validating user JWT: time ranges are not valid"},
+     .why = "The claims are no JSON of the right types"},
     {.name = "hours elsewhere",
      .user_body = "\"times_location\":\"Mars/Base\",",
      .why = "Error validating user JWT: times_location \"Mars/Base\" is not UTC or Local, which alone are "
@@ -243,7 +244,7 @@ static const struct answer_row answer_rows[] = {
     {.name = "no way",
      .user_body = "\"allowed_connection_types\":[\"foo\"],",
      .why = "Authorized user on account \"AUTH\" using invalid connection type"},
-    {.name = "by proxy", .user_body = "\"proxy_required\":true,", .why = "Proxy connection required"},
+    {.name = "by proxy", .user_body = "\"proxy_required\":true,", .proxy_required = true},
     {.name = "responses", .user_body = "\"resp\":{\"max\":2,\"ttl\":5},"},
     {.name = "no responses",
      .user_body = "\"resp\":[],",
@@ -299,6 +300,7 @@ Test(callout, an_answer_is_worth_what_it_says)
         if (answer_rows[i].why == NULL) {
             cr_expect_not_null(user, "%s: %s", answer_rows[i].name, why);
             cr_expect(user == NULL || bytes_equal(user->user.account->name, TEXT("APP")));
+            cr_expect(user == NULL || user->user.proxy_required == answer_rows[i].proxy_required);
         } else {
             cr_expect_null(user, "%s", answer_rows[i].name);
             cr_expect_str_eq(why, answer_rows[i].why, "%s: %s", answer_rows[i].name, why);
