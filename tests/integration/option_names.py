@@ -81,7 +81,7 @@ NATS = [
             Name("operator operators root roots root_operator root_operators", "x"), Name("default_sentinel", "x")] + names(
         "shards = 1", "busy_poll = 1ms", "receive_buffer_bytes = 65536", "receive_buffers = 64", "mailbox_bytes = 65536", "pin = false",
         "match_cache_entries = 64", "streaming = {}", ours=True)),
-    Place("ocsp", "ocsp {\n%s\n}", [(MAIN, "| Option (aliases)"), (MAIN, "Why some")], names(
+    Place("ocsp", "ocsp {\n%s\n}", [(MAIN, "| Option (aliases)")], names(
         "mode = auto", 'url = "http://127.0.0.1:1"')),  # urls: nats-server knows the name, and takes no value at all
     Place("proxies", "proxies {\n%s\n}", [(MAIN, "| Option (aliases)")], names("trusted = [ { key: %s } ]" % USER_KEY)),
     Place("a proxy", "proxies { trusted: [ {\n%s\n} ] }", [(MAIN, "| Option (aliases)")], names("key public_key = " + USER_KEY)),
