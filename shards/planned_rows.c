@@ -22,7 +22,6 @@ static const struct option rows[] = {
     PLANNED("proxies", NULL),
     PLANNED("prof_port", NULL),
     PLANNED("disable_sublist_cache", "no_sublist_cache"),
-    PLANNED("ocsp_cache", NULL),
     PLANNED("operator", "operators root roots root_operator root_operators"),
     PLANNED("trusted_keys", "trusted"),
     PLANNED("resolver", "account_resolver accounts_resolver"),
