@@ -1,9 +1,12 @@
 """tests/tls/rows_staples.py - OCSP stapling of the server's own certificate: which certificates, what does for a start, the
 file that remembers, what comes of a revocation, reload."""
 import hashlib
+import json
 import os
 import ssl
 import subprocess
+import time
+import urllib.request
 
 from authority import Authority
 from cases import case, s_client
@@ -254,3 +257,39 @@ def a_slow_responder_holds_up_nobody(world):
     context = ssl.create_default_context(cafile=world.ca.file)
     world.run.secure(context).hello()
     assert GOOD in world.status() and "subject=CN = may" in world.status()
+
+
+@staples()
+def servers_that_are_dialled_must_staple(world):
+    """Who staples to other servers wants the same of them: a route comes about, or fails in the handshake."""
+    def beside(name, mode, port="-1", dials=None):
+        folder = os.path.join(world.folder, name)
+        os.mkdir(folder)
+        routes = f'routes: ["nats-route://127.0.0.1:{dials}"]' if dials else ""
+        return Server(world.run.program, folder, f'''ocsp {{ mode: {mode} }}
+http: "127.0.0.1:-1"
+cluster {{ name: C, listen: "127.0.0.1:{port}", {routes}
+tls {{ cert_file: "{world.folder}/may.pem", key_file: "{world.folder}/may.key", ca_file: "{world.ca.file}", timeout: 20 }} }}
+''')
+
+    def port(server):
+        return server.expect("Listening for route connections on ").rsplit(":", 1)[1]
+
+    def routes(server):
+        address = server.expect("Starting http monitor on ").split(" on ")[1]
+        with urllib.request.urlopen(f"http://{address}/varz") as answer:
+            return json.load(answer)["routes"]
+
+    servers = [beside("a", "always"), beside("b", "never")]
+    try:
+        servers[0].expect("OCSP Stapling enabled for Router connections")
+        servers.append(beside("c", "always", dials=port(servers[0])))
+        end = time.monotonic() + PATIENCE
+        while routes(servers[2]) == 0:
+            assert time.monotonic() < end, servers[2].lines
+        servers.append(beside("d", "always", dials=port(servers[1])))
+        servers[3].expect("TLS route handshake error: Router peer missing OCSP Staple", "Router client missing OCSP Staple")
+        assert routes(servers[3]) == 0
+    finally:
+        for server in servers:
+            server.stop()
