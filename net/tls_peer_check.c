@@ -125,8 +125,10 @@ static bool remember(struct checking *checking, struct ocsp_answer *answer)
 static bool fetch(struct checking *checking, struct bytes *response, int stop_fd, char *why, size_t why_bytes)
 {
     struct peer_check *check = checking->check;
-    const char *urls[OCSP_URLS_MAX];
-    uint32_t count = tls_ocsp_urls(checking->about.certificate, urls, &check->arena);
+    const char *named[OCSP_URLS_MAX];
+    const char *const *urls = check->url_count > 0 ? check->urls : named;
+    uint32_t count = check->url_count > 0 ? check->url_count
+                                          : tls_ocsp_urls(checking->about.certificate, named, &check->arena);
     struct responder_question question = {.request = tls_ocsp_request(&checking->about, &check->arena),
                                           .timeout_ns = check->rules.timeout_ns,
                                           .stop_fd = stop_fd};
@@ -235,7 +237,7 @@ void peer_check_run(struct peer_check *check, int stop_fd)
 {
     check->good = true;
     for (uint32_t i = 0; i + 1 < check->link_count && check->good; i++) {
-        if (!check->links[i].asks)
+        if (check->own_only ? i > 0 : !check->links[i].asks)
             continue;
         check->good = link_passes(check, i, stop_fd);
         check->bad_link = i;

@@ -38,6 +38,10 @@ struct peer_check {
     struct ocsp_peer_options rules;
     struct peer_link links[TLS_CHAIN_MAX]; /* the peer's own first */
     uint32_t link_count;
+    const char
+        *urls[OCSP_URLS_MAX]; /* with own_only: in place of those in the certificate, when there are any */
+    uint32_t url_count;
+    bool own_only;                  /* only the peer's own certificate, which has to have a responder */
     uint32_t bad_link;              /* when it is not good: whose fault it is */
     bool good;                      /* the verdict */
     char reason[PEER_REASON_BYTES]; /* when it is not good */

@@ -393,13 +393,17 @@ struct mail_publish {
 
 struct mail_peer_ask {
     uint8_t kind;
-    struct publisher_place place; /* whose login waits for it */
+    bool of_route; /* another server that has dialled, by `rid`; of the place the shard only */
+    uint64_t rid;
+    struct publisher_place place; /* else the client whose login waits for it */
     struct block *block;          /* peer_chain_pack() */
 };
 
 struct mail_peer_checked {
     uint8_t kind;
     bool good;
+    bool of_route;
+    uint64_t rid;
     struct publisher_place place;
 };
 

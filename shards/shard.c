@@ -148,6 +148,10 @@ static void take_peer_checked(struct shard *shard, const uint8_t *bytes)
 {
     struct mail_peer_checked mail;
     memcpy(&mail, bytes, sizeof mail);
+    if (mail.of_route) {
+        remotes_mail_peer_checked(shard, mail.rid, mail.good);
+        return;
+    }
     struct connection *connection = shard_connection_at(shard, &mail.place);
     if (connection != NULL)
         connection_tls_peer_checked(shard, connection, mail.good);

@@ -44,15 +44,19 @@ void peer_checks_close(struct control *control)
 
 /* ---- answers ---- */
 
-static bool answer_put(struct control *control, const struct publisher_place *place, bool good)
+static bool answer_put(struct control *control, const struct peer_asked *asked)
 {
-    struct mail_peer_checked mail = {.kind = MAIL_PEER_CHECKED, .good = good, .place = *place};
-    return control_put(control, place->shard, &mail, sizeof mail);
+    struct mail_peer_checked mail = {.kind = MAIL_PEER_CHECKED,
+                                     .good = asked->check.good,
+                                     .of_route = asked->of_route,
+                                     .rid = asked->rid,
+                                     .place = asked->place};
+    return control_put(control, asked->place.shard, &mail, sizeof mail);
 }
 
 static void answer(struct control *control, struct peer_asked *asked)
 {
-    if (answer_put(control, &asked->place, asked->check.good))
+    if (answer_put(control, asked))
         asked_free(control, asked);
     else
         list_push_last(&control->peer_checks.answers, &asked->answered);
@@ -63,7 +67,7 @@ bool peer_checks_step(struct control *control)
     struct list *answers = &control->peer_checks.answers;
     for (struct list_link *at; (at = list_first(answers)) != NULL;) {
         struct peer_asked *asked = LIST_ELEMENT(at, struct peer_asked, answered);
-        if (!answer_put(control, &asked->place, asked->check.good))
+        if (!answer_put(control, asked))
             return true;
         list_remove(at);
         asked_free(control, asked);
@@ -73,24 +77,38 @@ bool peer_checks_step(struct control *control)
 
 /* ---- questions ---- */
 
+/* About another server's own certificate the responders are asked that its staple would be from. */
+static void rules_set(struct peer_check *check, const struct net_options *net, bool of_route)
+{
+    check->rules = of_route ? ocsp_peer_default : net->tls.ocsp_peer;
+    check->own_only = of_route;
+    for (uint32_t i = 0; of_route && i < net->ocsp.url_count; i++) {
+        const char *url = arena_copy(&check->arena, text(net->ocsp.urls[i]));
+        if (url != NULL)
+            check->urls[check->url_count++] = url;
+    }
+}
+
 void peer_checks_mail_ask(struct control *control, const uint8_t *bytes)
 {
     struct mail_peer_ask mail;
     struct peer_asked *asked = memory_new(sizeof *asked);
     memcpy(&mail, bytes, sizeof mail);
     if (asked == NULL) {
-        log_error(control->log, "No memory to ask OCSP responders about cid:%llu",
-                  (unsigned long long)mail.place.cid);
+        struct peer_asked nobody = {.place = mail.place, .rid = mail.rid, .of_route = mail.of_route};
+        log_error(control->log, "No memory to ask OCSP responders");
         block_release(&control->blocks, mail.block);
-        (void)answer_put(control, &mail.place, false); /* else its shard waits as for a slow responder */
+        (void)answer_put(control, &nobody); /* else its shard waits as for a slow responder */
         return;
     }
     asked->inquiry = (struct inquiry){.work = work, .kind = INQUIRY_PEER};
     asked->place = mail.place;
+    asked->rid = mail.rid;
+    asked->of_route = mail.of_route;
     asked->chain = mail.block;
     asked->check.log = control->log;
-    asked->check.rules = control->snapshot->options->net.tls.ocsp_peer;
     peer_check_open(&asked->check, mail.block);
+    rules_set(&asked->check, &control->snapshot->options->net, mail.of_route);
     for (uint32_t i = 0; i < asked->check.link_count; i++) {
         struct peer_link *link = &asked->check.links[i];
         if (link->asks)
@@ -98,8 +116,8 @@ void peer_checks_mail_ask(struct control *control, const uint8_t *bytes)
     }
     if (inquirers_ask(&control->inquirers, &asked->inquiry) == ERR_OK)
         return;
-    log_error(control->log, "Too many clients wait for OCSP responders: cid:%llu is refused",
-              (unsigned long long)mail.place.cid);
+    log_error(control->log, "Too many peers wait for OCSP responders: %s:%llu is refused",
+              mail.of_route ? "rid" : "cid", (unsigned long long)(mail.of_route ? mail.rid : mail.place.cid));
     answer(control, asked);
 }
 
@@ -121,7 +139,7 @@ static void remember(struct control *control, const struct peer_check *check)
 void peer_checks_done(struct control *control, struct peer_asked *asked)
 {
     remember(control, &asked->check);
-    if (!asked->check.good && control->state != CONTROL_STOPPING)
+    if (!asked->check.good && !asked->of_route && control->state != CONTROL_STOPPING)
         system_peer_refused(control, &asked->check);
     answer(control, asked);
 }

@@ -21,6 +21,8 @@ struct peer_asked {
     struct list_link answered; /* in peer_checks.answers while its shard's mailbox is full */
     struct peer_check check;
     struct publisher_place place;
+    uint64_t rid;        /* of another server */
+    bool of_route;       /* that is one */
     struct block *chain; /* the check points into it */
 };
 
