@@ -65,6 +65,20 @@ static void compare_ocsp(const void *old, const void *new, struct option_changes
         config_text_add(&changes->lines, "Reloaded: OCSP\n");
 }
 
+static void parse_ocsp_cache(void *target, const struct config_entry *entry, struct arena *arena,
+                             struct option_errors *errors)
+{
+    struct net_options *options = target;
+    ocsp_cache_options_parse(&options->ocsp_cache, entry, arena, errors);
+}
+
+static void compare_ocsp_cache(const void *old, const void *new, struct option_changes *changes)
+{
+    const struct net_options *before = old, *after = new;
+    if (!ocsp_cache_options_same(&before->ocsp_cache, &after->ocsp_cache))
+        config_text_add(&changes->lines, "Reloaded OCSP peer cache\n");
+}
+
 static void refuse(struct option_changes *changes, const char *name, int64_t before, int64_t after)
 {
     if (before != after && changes->refusal.count == 0)
@@ -86,7 +100,8 @@ static void compare_tls(const void *old, const void *new, struct option_changes 
     const struct tls_options *after = &((const struct net_options *)new)->tls;
     refuse_bool(changes, "TLSMap", before->map, after->map);
     refuse(changes, "TLSRateLimit", before->rate_limit, after->rate_limit);
-    if (!tls_context_same(before->context, after->context))
+    if (!tls_context_same(before->context, after->context) ||
+        !ocsp_peer_same(&before->ocsp_peer, &after->ocsp_peer))
         config_text_add(&changes->lines, "Reloaded: tls = %s\n", after->on ? "enabled" : "disabled");
     if (tls_options_timeout_ns(before) != tls_options_timeout_ns(after))
         config_text_add(&changes->lines, "Reloaded: tls timeout = %g\n",
@@ -212,6 +227,11 @@ static const struct option rows[] = {
      .reload = RELOAD_NOW,
      .parse = parse_ocsp,
      .compare = compare_ocsp},
+    {.name = "ocsp_cache",
+     .kind = OPTION_CUSTOM,
+     .reload = RELOAD_NOW,
+     .parse = parse_ocsp_cache,
+     .compare = compare_ocsp_cache},
     {.name = "store_dir",
      .aliases = "storedir",
      .kind = OPTION_TEXT,
@@ -314,6 +334,10 @@ bool net_options_finish(struct net_options *options, struct arena *arena, struct
         return false;
     }
     lay_over(&options->tls, flags, pair);
+    if (options->tls.ocsp_peer.verify && !options->tls.verify) {
+        config_text_add(why, "%s", tls_ocsp_peer_wants_verify);
+        return false;
+    }
     if (tls_options_load(&options->tls, TLS_FOR_CLIENTS, reason, sizeof reason))
         return true;
     config_text_add(why, "%s", reason);

@@ -5,6 +5,7 @@
 
 #include "core/config/option.h"
 #include "net/ocsp.h"
+#include "net/ocsp_cache_options.h"
 #include "net/tls_options.h"
 
 #include <stdbool.h>
@@ -44,6 +45,7 @@ struct net_options {
     struct tls_options tls; /* of the client port */
     struct tls_flags tls_flags;
     struct ocsp_options ocsp;
+    struct ocsp_cache_options ocsp_cache;
     const char *store_dir; /* where staples are remembered; NULL: nowhere */
 };
 

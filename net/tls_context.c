@@ -228,6 +228,10 @@ static bool set_rules(struct loading *loading)
                                    SSL_SESS_CACHE_OFF); /* tickets need none, and threads share nothing */
     /* Without keys of ours (tls_context_tickets()) OpenSSL makes some for this context alone. */
     SSL_CTX_set_num_tickets(ssl, 1); /* as Go's servers */
+    if (options->ocsp_peer.verify) { /* a ticket does not hold the chain that would have to be asked about */
+        SSL_CTX_set_num_tickets(ssl, 0);
+        SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET);
+    }
     SSL_CTX_set_default_passwd_cb(ssl, no_passphrase);
     return SSL_CTX_set_min_proto_version(ssl, tls13_only ? TLS1_3_VERSION : TLS1_2_VERSION) == 1 &&
            SSL_CTX_set_ciphersuites(ssl, TLS_SUITES_13) == 1 &&
@@ -238,8 +242,8 @@ static bool set_rules(struct loading *loading)
 static bool digest_rules(struct loading *loading)
 {
     const struct tls_options *options = loading->options;
-    const uint8_t flags[] = {options->verify, options->verify_optional, options->map, options->tls13_only,
-                             options->ca_file != NULL};
+    const uint8_t flags[] = {options->verify,     options->verify_optional, options->map,
+                             options->tls13_only, options->ca_file != NULL, options->ocsp_peer.verify};
     const char *texts[] = {options->suites, options->groups};
     bool good = EVP_DigestUpdate(loading->rules, flags, sizeof flags) == 1 &&
                 EVP_DigestUpdate(loading->digest, flags, sizeof flags) == 1;

@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+const char tls_ocsp_peer_wants_verify[] =
+    "OCSP peer verification for client connections requires TLS verify (mTLS) to be enabled";
+
 enum { WHY_BYTES = 1024, SUITES_BYTES = 2048 };
 
 /* One map being read. */
@@ -446,11 +449,17 @@ static void take_certs(struct block *block)
 
 /* ---- what is not for Linux, or not built ---- */
 
+/* For whoever accepts. nats-server takes the key in `cluster` and `gateway` too, and there it does nothing.
+ */
 static void take_ocsp_peer(struct block *block)
 {
-    const struct config_value *value = block->entry->value;
-    if (value->kind != CONFIG_BOOL || value->boolean)
-        FAIL(block, "field \"ocsp_peer\" is not supported by this version of Myelin");
+    struct config_position at = block->entry->position;
+    char why[WHY_BYTES / 2];
+    if (!ocsp_peer_parse(&block->options->ocsp_peer, block->entry, &at, why, sizeof why))
+        fail_at(block, at, "%s", why);
+    else if (block->options->ocsp_peer.verify && block->place != TLS_FOR_CLIENTS)
+        FAIL(block,
+             "field \"ocsp_peer\" is for client connections; those of servers are checked by \"ocsp\"");
 }
 
 static void refuse_store(struct block *block)
@@ -499,6 +508,8 @@ static void check_verify(struct block *block)
              "certificates");
     bool always = block->place == TLS_FOR_CLUSTER || block->place == TLS_FOR_GATEWAY;
     options->verify = options->verify || names || always;
+    if (options->ocsp_peer.verify && !options->verify && !block->failed)
+        FAIL(block, "%s", tls_ocsp_peer_wants_verify);
 }
 
 /* Which of the suites named are weak. */

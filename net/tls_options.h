@@ -8,6 +8,7 @@
 #define NET_TLS_OPTIONS_H
 
 #include "core/config/option.h"
+#include "net/ocsp_peer.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -47,6 +48,7 @@ struct tls_options {
     int64_t rate_limit;            /* handshakes per second; 0: no limit */
     uint32_t pair_count;
     uint32_t pin_count;
+    struct ocsp_peer_options ocsp_peer; /* what responders say of peers' certificates */
     bool on;
     bool verify;          /* the peer needs a certificate */
     bool verify_optional; /* one that it shows is checked */
@@ -63,6 +65,9 @@ struct tls_options {
 
 #define TLS_TIMEOUT_DEFAULT_NS INT64_C(2000000000)
 #define TLS_FIRST_AUTO_NS INT64_C(50000000)
+
+/* nats-server's sentence for `ocsp_peer` where clients need not show a certificate. */
+extern const char tls_ocsp_peer_wants_verify[];
 
 /* Reads a `tls` map. What is wrong is noted in `errors` in nats-server's words, the first thing only, and the
  * struct is then not to be used. On success `on` is set and the files are loaded. */

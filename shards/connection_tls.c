@@ -5,16 +5,24 @@
 #include "core/base/log.h"
 #include "core/base/memory.h"
 #include "net/error_text.h"
+#include "net/tls_peer_check.h"
 #include "shards/connection_internal.h"
+#include "shards/mail.h"
 #include "shards/shard.h"
 
-enum { NAMES_BYTES_MAX = 256 * 1024 }; /* more than any certificate that OpenSSL takes has */
+enum {
+    NAMES_BYTES_MAX = 256 * 1024, /* more than any certificate that OpenSSL takes has */
+    CHAIN_BYTES_MAX = 1024 * 1024,
+};
+
+static const char PEER_REFUSAL[] = "client not OCSP valid";
 
 #define TO(state) (1U << (state))
 static const uint8_t tls_moves[CONNECTION_TLS_STATES] = {
     [CONNECTION_TLS_LISTENING] = TO(CONNECTION_TLS_CHOOSING) | TO(CONNECTION_TLS_HANDSHAKE),
     [CONNECTION_TLS_CHOOSING] = TO(CONNECTION_TLS_HANDSHAKE),
-    [CONNECTION_TLS_HANDSHAKE] = TO(CONNECTION_TLS_OPEN),
+    [CONNECTION_TLS_HANDSHAKE] = TO(CONNECTION_TLS_OPEN) | TO(CONNECTION_TLS_CHECKING),
+    [CONNECTION_TLS_CHECKING] = TO(CONNECTION_TLS_OPEN),
 };
 
 static void move(struct connection_tls *tls, enum connection_tls_state next)
@@ -81,7 +89,8 @@ bool connection_tls_start(struct shard *shard, struct connection *connection, bo
 static void held_drop(struct shard *shard, struct connection_tls *tls)
 {
     block_release(&shard->context.pool.blocks, tls->held);
-    tls->held = NULL;
+    block_release(&shard->context.pool.blocks, tls->chain);
+    tls->held = tls->chain = NULL;
     tls->held_bytes = 0;
 }
 
@@ -173,7 +182,8 @@ static void fail(struct shard *shard, struct connection *connection, const char 
 bool connection_tls_input_ended(struct shard *shard, struct connection *connection)
 {
     struct connection_tls *tls = connection->tls;
-    if (tls == NULL || tls->state != CONNECTION_TLS_HANDSHAKE || connection->state != CONNECTION_OPEN)
+    if (tls == NULL || connection->state != CONNECTION_OPEN ||
+        (tls->state != CONNECTION_TLS_HANDSHAKE && tls->state != CONNECTION_TLS_CHECKING))
         return false;
     fail(shard, connection, "EOF");
     return true;
@@ -183,7 +193,8 @@ bool connection_tls_input_ended(struct shard *shard, struct connection *connecti
 
 bool connection_tls_queued(const struct connection *connection)
 {
-    return connection->tls != NULL && list_linked(&connection->tls->queued);
+    const struct connection_tls *tls = connection->tls;
+    return tls != NULL && (list_linked(&tls->queued) || tls->state == CONNECTION_TLS_CHECKING);
 }
 
 static bool plain_room(struct shard *shard)
@@ -230,16 +241,11 @@ static const char *refusal(const struct shard *shard, struct connection_tls *tls
     return NULL;
 }
 
-static void complete(struct shard *shard, struct connection *connection, struct bytes rest)
+/* The peer is welcome: its session begins. */
+static void opened(struct shard *shard, struct connection *connection, struct bytes rest)
 {
     struct connection_tls *tls = connection->tls;
-    timers_cancel(&shard->context.timers, &tls->timer);
     move(tls, CONNECTION_TLS_OPEN);
-    const char *why = refusal(shard, tls);
-    if (why != NULL) {
-        fail(shard, connection, why);
-        return;
-    }
     if (options_of(shard)->map)
         connection->client.certificate = &tls->names;
     if (log_enabled(shard->context.log, LOG_DEBUG)) {
@@ -252,6 +258,107 @@ static void complete(struct shard *shard, struct connection *connection, struct 
     client_begin(&connection->client);
     if (connection->state == CONNECTION_OPEN && rest.count > 0)
         decrypt(shard, connection, rest);
+}
+
+/* Bytes wait, and no more are taken from the socket. False: no memory, it is closed. */
+static bool wait_with(struct shard *shard, struct connection *connection, struct bytes bytes)
+{
+    struct connection_tls *tls = connection->tls;
+    size_t needed = tls->held_bytes + bytes.count;
+    loop_cancel(shard->loop, &connection->receive);
+    if (bytes.count == 0)
+        return true;
+    if (tls->held == NULL || tls->held->capacity < needed) {
+        struct block *block = block_take(&shard->context.pool.blocks, needed * 2);
+        if (block == NULL) {
+            client_close(&connection->client, CLOSED_READ_ERROR, NULL);
+            return false;
+        }
+        if (tls->held_bytes > 0)
+            memcpy(block->bytes, tls->held->bytes, tls->held_bytes);
+        block_release(&shard->context.pool.blocks, tls->held);
+        tls->held = block;
+    }
+    memcpy(tls->held->bytes + tls->held_bytes, bytes.data, bytes.count);
+    tls->held_bytes += (uint32_t)bytes.count;
+    return true;
+}
+
+/* ---- responders ---- */
+
+/* Asks the control core; a full mailbox is tried again in a moment. */
+static void peer_ask(struct shard *shard, struct connection *connection)
+{
+    struct connection_tls *tls = connection->tls;
+    uint32_t control = shard->shard_count;
+    struct mail_peer_ask mail = {
+        .kind = MAIL_PEER_ASK, .place = connection->client.place, .block = tls->chain};
+    uint8_t *record = post_reserve(&shard->post, control, sizeof mail, false);
+    if (record != NULL) {
+        memcpy(record, &mail, sizeof mail);
+        post_commit(&shard->post, control, sizeof mail);
+        tls->chain = NULL;
+    } else if (!wait_for(shard, tls, NS_PER_MS)) {
+        fail(shard, connection, "no memory to ask responders");
+    }
+}
+
+/* Whether the session has to wait for what responders say; when it is false it may begin, or has ended. */
+static bool peer_checks(struct shard *shard, struct connection *connection, struct bytes rest)
+{
+    struct connection_tls *tls = connection->tls;
+    struct arena arena = {.limit_bytes = CHAIN_BYTES_MAX};
+    struct bytes chain[TLS_CHAIN_MAX];
+    bool asks = false;
+    if (!options_of(shard)->ocsp_peer.verify)
+        return false;
+    uint32_t count = tls_stream_chain(tls->stream, chain, &arena);
+    if (count > 0)
+        tls->chain = peer_chain_pack(chain, count, &shard->context.pool.blocks, &asks);
+    arena_close(&arena);
+    if (tls->chain == NULL) {
+        fail(shard, connection, PEER_REFUSAL);
+        return false;
+    }
+    if (!asks) {
+        say(shard, connection, LOG_DEBUG, "Chain [0] has no OCSP eligible links, thus peer is valid", "");
+        block_release(&shard->context.pool.blocks, tls->chain);
+        tls->chain = NULL;
+        return false;
+    }
+    move(tls, CONNECTION_TLS_CHECKING);
+    if (wait_with(shard, connection, rest))
+        peer_ask(shard, connection);
+    return true;
+}
+
+void connection_tls_peer_checked(struct shard *shard, struct connection *connection, bool good)
+{
+    struct connection_tls *tls = connection->tls;
+    if (tls == NULL || tls->state != CONNECTION_TLS_CHECKING || connection->state != CONNECTION_OPEN)
+        return;
+    if (!good) {
+        fail(shard, connection, PEER_REFUSAL);
+        return;
+    }
+    struct block *held = tls->held;
+    struct bytes rest = held == NULL ? (struct bytes){0} : bytes_of(held->bytes, tls->held_bytes);
+    tls->held = NULL;
+    tls->held_bytes = 0;
+    opened(shard, connection, rest);
+    block_release(&shard->context.pool.blocks, held);
+    connection_receive_again(shard, connection);
+}
+
+static void complete(struct shard *shard, struct connection *connection, struct bytes rest)
+{
+    struct connection_tls *tls = connection->tls;
+    timers_cancel(&shard->context.timers, &tls->timer);
+    const char *why = refusal(shard, tls);
+    if (why != NULL)
+        fail(shard, connection, why);
+    else if (!peer_checks(shard, connection, rest) && connection->state == CONNECTION_OPEN)
+        opened(shard, connection, rest);
 }
 
 /* One step of a handshake: what it costs counts for the turn. */
@@ -277,27 +384,11 @@ static void step(struct shard *shard, struct connection *connection, struct byte
     }
 }
 
-/* No time for it in this turn: its bytes wait, and no more are taken from the socket. */
+/* No time for it in this turn. */
 static void queue(struct shard *shard, struct connection *connection, struct bytes bytes)
 {
-    struct connection_tls *tls = connection->tls;
-    size_t needed = tls->held_bytes + bytes.count;
-    if (tls->held == NULL || tls->held->capacity < needed) {
-        struct block *block = block_take(&shard->context.pool.blocks, needed * 2);
-        if (block == NULL) {
-            client_close(&connection->client, CLOSED_READ_ERROR, NULL);
-            return;
-        }
-        if (tls->held_bytes > 0)
-            memcpy(block->bytes, tls->held->bytes, tls->held_bytes);
-        block_release(&shard->context.pool.blocks, tls->held);
-        tls->held = block;
-    }
-    memcpy(tls->held->bytes + tls->held_bytes, bytes.data, bytes.count);
-    tls->held_bytes += (uint32_t)bytes.count;
-    if (!list_linked(&tls->queued))
-        list_push_last(&shard->handshakes, &tls->queued);
-    loop_cancel(shard->loop, &connection->receive);
+    if (wait_with(shard, connection, bytes) && !list_linked(&connection->tls->queued))
+        list_push_last(&shard->handshakes, &connection->tls->queued);
 }
 
 /* The first bytes of a handshake are here. What is still to be sent in clear goes before the stream's own. */
@@ -361,6 +452,9 @@ void connection_tls_received(struct shard *shard, struct connection *connection,
     case CONNECTION_TLS_HANDSHAKE:
         handshake_received(shard, connection, bytes);
         return;
+    case CONNECTION_TLS_CHECKING:
+        (void)wait_with(shard, connection, bytes); /* what was on its way; without memory it is closed */
+        return;
     case CONNECTION_TLS_CHOOSING:
         if (bytes.data[0] != TLS_RECORD_HANDSHAKE) {
             stay_in_clear(shard, connection);
@@ -409,6 +503,9 @@ void connection_tls_timer_due(struct shard *shard, struct connection_tls *tls)
     case CONNECTION_TLS_HANDSHAKE:
         fail(shard, connection, "i/o timeout");
         return;
+    case CONNECTION_TLS_CHECKING:
+        peer_ask(shard, connection);
+        return;
     case CONNECTION_TLS_OPEN:
         return;
     }
@@ -427,7 +524,8 @@ void connection_tls_work(struct shard *shard)
         list_remove(at);
         step(shard, connection, bytes);
         block_release(&shard->context.pool.blocks, held);
-        if (connection->state == CONNECTION_OPEN && !connection->client.blocked)
+        if (connection->state == CONNECTION_OPEN && !connection->client.blocked &&
+            !connection_tls_queued(connection))
             connection_receive_arm(shard, connection);
     }
 }

@@ -33,6 +33,7 @@ enum connection_tls_state {
     CONNECTION_TLS_LISTENING, /* handshake_first with a wait: bytes mean TLS, silence brings INFO */
     CONNECTION_TLS_CHOOSING,  /* allow_non_tls: INFO is out, the first byte decides */
     CONNECTION_TLS_HANDSHAKE,
+    CONNECTION_TLS_CHECKING, /* responders are asked about the peer's certificates; nothing is received */
     CONNECTION_TLS_OPEN,
 };
 enum { CONNECTION_TLS_STATES = CONNECTION_TLS_OPEN + 1 };
@@ -42,7 +43,8 @@ struct connection_tls {
     struct tls_stream *stream; /* NULL before the first byte of a handshake: silence costs no memory */
     struct timer timer;        /* end of the wait, or of the patience with the handshake */
     struct list_link queued;   /* in shard.handshakes while bytes of its handshake wait for their turn */
-    struct block *held;        /* those bytes */
+    struct block *held;        /* those bytes, or what came behind it while the peer is checked */
+    struct block *chain;       /* of a peer that could not be asked about yet; NULL: it was */
     uint32_t held_bytes;
     uint8_t state; /* enum connection_tls_state */
     bool first;    /* INFO was not sent yet */
@@ -62,10 +64,13 @@ void connection_tls_free(struct shard *shard, struct connection *connection);
 /* Bytes from the socket. */
 void connection_tls_received(struct shard *shard, struct connection *connection, struct bytes bytes);
 
+/* What came of asking about the peer. */
+void connection_tls_peer_checked(struct shard *shard, struct connection *connection, bool good);
+
 /* The peer will send no more. True: that was the end of a handshake, and is dealt with. */
 bool connection_tls_input_ended(struct shard *shard, struct connection *connection);
 
-/* Whether its handshake waits for its turn: nothing is received meanwhile. */
+/* Whether its handshake waits for its turn, or for responders: nothing is received meanwhile. */
 bool connection_tls_queued(const struct connection *connection);
 
 /* Makes ciphertext of what the session has written; with `last`, close_notify behind all of it. False:

@@ -16,7 +16,7 @@
 
 enum { INQUIRERS_MAX = 8, INQUIRIES_WAITING_MAX = 4096 };
 
-enum inquiry_kind { INQUIRY_STAPLE };
+enum inquiry_kind { INQUIRY_STAPLE, INQUIRY_PEER, INQUIRY_CACHE_SAVE };
 
 /* Embedded in what it is about. */
 struct inquiry {

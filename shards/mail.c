@@ -102,6 +102,12 @@ void mail_release(const uint8_t *bytes, struct block_pool *pool)
         block_release(pool, mail.block);
         return;
     }
+    case MAIL_PEER_ASK: {
+        struct mail_peer_ask mail;
+        memcpy(&mail, bytes, sizeof mail);
+        block_release(pool, mail.block);
+        return;
+    }
     case MAIL_ACCOUNT_ASK:
     case MAIL_ACCOUNT_NAMED: {
         struct mail_account_name mail;
@@ -145,6 +151,7 @@ void mail_release(const uint8_t *bytes, struct block_pool *pool)
     case MAIL_SYSTEM_ACCOUNT:
     case MAIL_SYSTEM_CLIENT:
     case MAIL_STAPLE_PASSED:
+    case MAIL_PEER_CHECKED:
         return;
     }
 }

@@ -58,6 +58,8 @@ enum mail_kind {
     MAIL_SYSTEM_ACCOUNT,   /* shard -> control: an account has other clients than before */
     MAIL_SYSTEM_CLIENT,    /* control -> shard: what one client is to do */
     MAIL_ACCOUNT_ASK,      /* shard -> control: by which id is an account of that name known? */
+    MAIL_PEER_ASK,         /* shard -> control: do a peer's certificates still hold? */
+    MAIL_PEER_CHECKED,     /* control -> shard */
     MAIL_STAPLE_PASSED,    /* control -> shard: a staple was replaced; back: these turns have passed since */
     MAIL_ACCOUNT_NAMED,    /* control -> shard: by this one */
 };
@@ -389,6 +391,22 @@ struct mail_publish {
     uint32_t total_bytes;
     uint32_t account;
     struct block *block;
+};
+
+struct mail_peer_ask {
+    uint8_t kind;
+    bool of_route; /* another server that has dialled, by `rid`; of the place the shard only */
+    uint64_t rid;
+    struct publisher_place place; /* else the client whose login waits for it */
+    struct block *block;          /* peer_chain_pack() */
+};
+
+struct mail_peer_checked {
+    uint8_t kind;
+    bool good;
+    bool of_route;
+    uint64_t rid;
+    struct publisher_place place;
 };
 
 struct mail_staple_passed {

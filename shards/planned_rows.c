@@ -21,7 +21,6 @@ static const struct option rows[] = {
     PLANNED("proxy_protocol", NULL),
     PLANNED("prof_port", NULL),
     PLANNED("disable_sublist_cache", "no_sublist_cache"),
-    PLANNED("ocsp_cache", NULL),
     PLANNED("operator", "operators root roots root_operator root_operators"),
     PLANNED("trusted_keys", "trusted"),
     PLANNED("resolver", "account_resolver accounts_resolver"),

@@ -165,6 +165,7 @@ const struct route_host *remotes_host(void);
 
 /* Mail of the control core: MAIL_ROUTE, MAIL_ROUTE_ANSWER, MAIL_ROUTE_BYTES, MAIL_REMOTE. */
 void remotes_mail_route(struct shard *shard, const uint8_t *mail);
+void remotes_mail_peer_checked(struct shard *shard, uint64_t rid, bool good);
 void remotes_mail_answer(struct shard *shard, const uint8_t *mail);
 void remotes_mail_bytes(struct shard *shard, const uint8_t *mail);
 void remotes_mail_remote(struct shard *shard, const uint8_t *mail);

@@ -353,6 +353,13 @@ static void unmade_tell(struct shard *shard)
         remotes->unmade_count--;
 }
 
+void remotes_mail_peer_checked(struct shard *shard, uint64_t rid, bool good)
+{
+    struct route_connection *connection = connection_by_rid(shard, rid);
+    if (connection != NULL)
+        route_tls_peer_checked(shard, connection, good);
+}
+
 void remotes_mail_answer(struct shard *shard, const uint8_t *bytes)
 {
     struct mail_route_answer mail;

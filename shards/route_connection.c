@@ -37,7 +37,7 @@ static void move(struct route_connection *connection, enum route_connection_stat
 static bool taking(const struct route_connection *connection)
 {
     return connection->state == ROUTE_CONNECTION_OPEN && !connection->route.blocked &&
-           !connection->telling.holds && !connection->waits_for_forgetting;
+           !connection->checking && !connection->telling.holds && !connection->waits_for_forgetting;
 }
 
 static void receive_arm(struct shard *shard, struct route_connection *connection)
@@ -267,6 +267,12 @@ void route_connection_received(struct shard *shard, struct route_connection *con
         receive_arm(shard, connection);
 }
 
+void route_connection_receive_again(struct shard *shard, struct route_connection *connection)
+{
+    if (taking(connection))
+        receive_arm(shard, connection);
+}
+
 void route_connection_resume(struct shard *shard, struct route_connection *connection)
 {
     if (list_linked(&connection->waiting))
@@ -419,6 +425,7 @@ static void free_connection(struct shard *shard, struct route_connection *connec
     held_drop(shard, connection);
     block_release(&shard->context.pool.blocks, connection->dropping.answer);
     tls_stream_free(connection->tls);
+    block_release(&shard->context.pool.blocks, connection->unread);
     route_s2_free(shard, connection);
     gateways_unknown_free(connection->gateway_unknown);
     route_free_parts(&connection->route);

@@ -61,7 +61,9 @@ struct route_connection {
     struct route route;
     struct loop_op receive;
     struct loop_op send;
-    struct tls_stream *tls;       /* NULL: in clear */
+    struct tls_stream *tls; /* NULL: in clear */
+    struct block *unread;   /* ciphertext that came while responders are asked about the peer */
+    uint32_t unread_bytes;
     struct route_s2 *s2;          /* NULL: not compressed */
     struct timer timer;           /* end of a TLS handshake; end of lingering */
     struct list_link all;         /* in remotes.routes, from beginning to end */
@@ -88,6 +90,7 @@ struct route_connection {
     bool send_progressed;   /* part of the write was taken since send_started_ns */
     bool ended;             /* the peer's FIN came */
     bool failed;            /* reading failed */
+    bool checking;          /* responders are asked about the peer: nothing is received or sent in TLS */
     bool told;              /* the control core knows that it is closed */
     bool
         waits_for_forgetting; /* it is not read from before what others with its number wanted is forgotten */
@@ -133,6 +136,9 @@ void route_connection_compress(struct shard *shard, struct route_connection *con
 
 /* Starts a send of what is pending, if none is in flight. */
 void route_connection_send(struct shard *shard, struct route_connection *connection);
+
+/* Receives again, unless it has to wait for something. */
+void route_connection_receive_again(struct shard *shard, struct route_connection *connection);
 
 /* Takes up what was held back. */
 void route_connection_resume(struct shard *shard, struct route_connection *connection);

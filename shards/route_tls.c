@@ -3,12 +3,17 @@
 
 #include "core/base/log.h"
 #include "core/base/memory.h"
+#include "net/tls_peer_check.h"
 #include "net/tls_stream.h"
 #include "shards/connection_tls.h"
+#include "shards/mail.h"
 #include "shards/route_s2.h"
 #include "shards/shard.h"
 
-enum { NAMES_BYTES_MAX = 256 * 1024 }; /* more than any certificate that OpenSSL takes has */
+enum {
+    NAMES_BYTES_MAX = 256 * 1024, /* more than any certificate that OpenSSL takes has */
+    CHAIN_BYTES_MAX = 1024 * 1024,
+};
 
 static const struct tls_options *options_of(const struct shard *shard,
                                             const struct route_connection *connection)
@@ -147,8 +152,101 @@ static void decrypt(struct shard *shard, struct route_connection *connection, st
         route_input_ended(&connection->route, true);
 }
 
+/* ---- responders ---- */
+
+/* What came behind the handshake waits for the verdict; what is on its way still comes, then no more is
+ * taken. */
+static bool unread_keep(struct shard *shard, struct route_connection *connection, struct bytes bytes)
+{
+    size_t needed = connection->unread_bytes + bytes.count;
+    loop_cancel(shard->loop, &connection->receive);
+    if (bytes.count == 0)
+        return true;
+    struct block *block = block_take(&shard->context.pool.blocks, needed);
+    if (block == NULL) {
+        route_close(&connection->route, CLOSED_READ_ERROR, NULL);
+        return false;
+    }
+    if (connection->unread_bytes > 0)
+        memcpy(block->bytes, connection->unread->bytes, connection->unread_bytes);
+    memcpy(block->bytes + connection->unread_bytes, bytes.data, bytes.count);
+    block_release(&shard->context.pool.blocks, connection->unread);
+    connection->unread = block;
+    connection->unread_bytes = (uint32_t)needed;
+    return true;
+}
+
+/* A server that staples wants the same of those that dial it. OpenSSL cannot ask a client for a staple, so
+ * their responders are asked. True: it waits for them, or has failed. */
+static bool peer_checks(struct shard *shard, struct route_connection *connection, struct bytes rest)
+{
+    struct arena arena = {.limit_bytes = CHAIN_BYTES_MAX};
+    struct bytes chain[TLS_CHAIN_MAX];
+    bool asks = false;
+    if (connection->route.solicited ||
+        !ocsp_staples(options_of(shard, connection), &shard->snapshot->options->net.ocsp))
+        return false;
+    uint32_t count = tls_stream_chain(connection->tls, chain, &arena);
+    struct mail_peer_ask mail = {.kind = MAIL_PEER_ASK,
+                                 .of_route = true,
+                                 .rid = connection->route.rid,
+                                 .place = {.shard = shard->post.self}};
+    if (count > 1)
+        mail.block = peer_chain_pack(chain, count, &shard->context.pool.blocks, &asks);
+    arena_close(&arena);
+    if (mail.block == NULL || !shard_tell_control(shard, &mail, sizeof mail)) {
+        block_release(&shard->context.pool.blocks, mail.block);
+        fail(shard, connection, "responders cannot be asked about the peer");
+        return true;
+    }
+    connection->checking = true;
+    (void)unread_keep(shard, connection, rest); /* without memory it is closed */
+    return true;
+}
+
+void route_tls_peer_checked(struct shard *shard, struct route_connection *connection, bool good)
+{
+    if (!connection->checking || connection->state != ROUTE_CONNECTION_OPEN)
+        return;
+    struct block *unread = connection->unread;
+    uint32_t count = connection->unread_bytes;
+    connection->checking = false;
+    connection->unread = NULL;
+    connection->unread_bytes = 0;
+    output_note(shard, connection); /* the greeting, which waited */
+    if (!good)
+        fail(shard, connection,
+             connection->route.kind == ROUTE_OF_GATEWAY ? "Gateway peer not OCSP valid"
+                                                        : "Router peer not OCSP valid");
+    else if (count > 0)
+        decrypt(shard, connection, bytes_of(unread->bytes, count));
+    block_release(&shard->context.pool.blocks, unread);
+    route_connection_receive_again(shard, connection);
+}
+
+/* ---- the handshake ---- */
+
+static void complete(struct shard *shard, struct route_connection *connection, struct bytes rest)
+{
+    const char *why = refusal(shard, connection);
+    if (why == NULL && !tls_stream_stapled(connection->tls, kind_of(connection)))
+        why = tls_stream_error(connection->tls);
+    timers_cancel(&shard->context.timers, &connection->timer);
+    if (why == NULL && peer_checks(shard, connection, rest))
+        return;
+    output_note(shard, connection); /* the greeting, which waited */
+    if (why != NULL)
+        fail(shard, connection, why);
+    else if (rest.count > 0)
+        decrypt(shard, connection, rest);
+}
+
 void route_tls_received(struct shard *shard, struct route_connection *connection, struct bytes bytes)
 {
+    if (connection->checking) {
+        (void)unread_keep(shard, connection, bytes); /* without memory it is closed */
+        return;
+    }
     if (tls_stream_open(connection->tls)) {
         decrypt(shard, connection, bytes);
         return;
@@ -156,18 +254,9 @@ void route_tls_received(struct shard *shard, struct route_connection *connection
     enum tls_result result = tls_stream_handshake(connection->tls, &bytes);
     output_note(shard, connection);
     switch (result) {
-    case TLS_DONE: {
-        const char *why = refusal(shard, connection);
-        if (why == NULL && !tls_stream_stapled(connection->tls, kind_of(connection)))
-            why = tls_stream_error(connection->tls);
-        timers_cancel(&shard->context.timers, &connection->timer);
-        output_note(shard, connection); /* the greeting, which waited */
-        if (why != NULL)
-            fail(shard, connection, why);
-        else if (bytes.count > 0)
-            decrypt(shard, connection, bytes);
+    case TLS_DONE:
+        complete(shard, connection, bytes);
         return;
-    }
     case TLS_MORE:
         return;
     case TLS_ENDED:
@@ -182,7 +271,7 @@ void route_tls_received(struct shard *shard, struct route_connection *connection
 bool route_tls_encrypt(struct route_connection *connection, bool last)
 {
     struct output *plain = route_s2_output(connection);
-    if (connection->tls == NULL || !tls_stream_open(connection->tls))
+    if (connection->tls == NULL || !tls_stream_open(connection->tls) || connection->checking)
         return true;
     if (!output_empty(plain) && !tls_stream_write(connection->tls, plain, ROUTE_TLS_UNSENT_BYTES))
         return false;
@@ -209,7 +298,7 @@ bool route_connection_pending(struct route_connection *connection)
 {
     if (!output_empty(route_connection_output(connection)))
         return true;
-    if (connection->tls != NULL && !tls_stream_open(connection->tls))
+    if (connection->tls != NULL && (!tls_stream_open(connection->tls) || connection->checking))
         return false;
     return !output_empty(route_s2_output(connection)) || !output_empty(&connection->route.output);
 }

@@ -17,6 +17,9 @@ MUST_USE bool route_tls_start(struct shard *shard, struct route_connection *conn
 /* Bytes from the socket. */
 void route_tls_received(struct shard *shard, struct route_connection *connection, struct bytes bytes);
 
+/* What responders say of a peer that has dialled, when `ocsp` makes this server staple. */
+void route_tls_peer_checked(struct shard *shard, struct route_connection *connection, bool good);
+
 /* Makes ciphertext of what the session has written, as far as there is a handshake; with `last`, close_notify
  * behind all of it. False: failed. */
 MUST_USE bool route_tls_encrypt(struct route_connection *connection, bool last);

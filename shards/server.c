@@ -321,6 +321,7 @@ static bool server_announce(struct server *server, const cpu_set_t *allowed)
         return false;
     if (!elsewhere)
         banner_listening(log, options, server->control.port);
+    peer_cache_configure(&server->control);
     banner_ready(log);
     if (service_start(&server->control, why, sizeof why) != ERR_OK) {
         log_fatal(log, "STREAM: Failed to start: %s", why);

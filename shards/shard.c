@@ -144,6 +144,19 @@ static void take_password_checked(struct shard *shard, const uint8_t *bytes)
     connection_resume(shard, connection);
 }
 
+static void take_peer_checked(struct shard *shard, const uint8_t *bytes)
+{
+    struct mail_peer_checked mail;
+    memcpy(&mail, bytes, sizeof mail);
+    if (mail.of_route) {
+        remotes_mail_peer_checked(shard, mail.rid, mail.good);
+        return;
+    }
+    struct connection *connection = shard_connection_at(shard, &mail.place);
+    if (connection != NULL)
+        connection_tls_peer_checked(shard, connection, mail.good);
+}
+
 bool shard_scratch_make(struct shard *shard)
 {
     if (shard->scratch == NULL)
@@ -331,6 +344,9 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
     case MAIL_ACCOUNT_NAMED:
         account_names_mail(shard, mail);
         return;
+    case MAIL_PEER_CHECKED:
+        take_peer_checked(shard, mail);
+        return;
     case MAIL_STAPLE_PASSED:
         shard->staples_passed++;
         return;
@@ -349,6 +365,7 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
     case MAIL_SYSTEM_EVENT:
     case MAIL_SYSTEM_ACCOUNT:
     case MAIL_ACCOUNT_ASK:
+    case MAIL_PEER_ASK:
         break;
     }
     UNREACHABLE("a mail that no shard gets");

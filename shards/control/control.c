@@ -105,6 +105,7 @@ enum err control_init(struct control *control, const struct control_setup *setup
     control->throttle_timer.kind = CONTROL_TIMER_THROTTLE;
     control->inquired.kind = CONTROL_OP_INQUIRED;
     staples_init(control);
+    peer_checks_init(control);
     if (inquirers_init(&control->inquirers) != ERR_OK) {
         snprintf(why, why_bytes, "eventfd: %s", strerror(errno));
         return ERR_SYSTEM;
@@ -208,6 +209,9 @@ static void take_mail(void *context, uint32_t from, const uint8_t *mail, uint32_
     case MAIL_SYSTEM_PUBLISHED:
         control_stop_threads(control);
         return;
+    case MAIL_PEER_ASK:
+        peer_checks_mail_ask(control, mail);
+        return;
     case MAIL_STAPLE_PASSED:
         staples_mail_passed(control, from, mail);
         return;
@@ -241,6 +245,12 @@ static void take_inquiries(struct control *control)
         case INQUIRY_STAPLE:
             staples_done(control, CONTAINER_OF(inquiry, struct staple_place, inquiry));
             break;
+        case INQUIRY_PEER:
+            peer_checks_done(control, CONTAINER_OF(inquiry, struct peer_asked, inquiry));
+            break;
+        case INQUIRY_CACHE_SAVE:
+            peer_cache_saved(control, CONTAINER_OF(inquiry, struct peer_cache_saving, inquiry));
+            break;
         }
     }
     inquired_arm(control);
@@ -255,6 +265,12 @@ static void inquiries_end(struct control *control)
         switch ((enum inquiry_kind)inquiry->kind) {
         case INQUIRY_STAPLE:
             staples_abandoned(control, CONTAINER_OF(inquiry, struct staple_place, inquiry));
+            break;
+        case INQUIRY_PEER:
+            peer_checks_abandoned(control, CONTAINER_OF(inquiry, struct peer_asked, inquiry));
+            break;
+        case INQUIRY_CACHE_SAVE:
+            peer_cache_saved(control, CONTAINER_OF(inquiry, struct peer_cache_saving, inquiry));
             break;
         }
     }
@@ -368,6 +384,9 @@ static void expire_timers(struct control *control)
         case CONTROL_TIMER_STAPLE:
             staples_due(control, CONTAINER_OF(timer, struct staple_place, timer));
             break;
+        case CONTROL_TIMER_OCSP_CACHE:
+            peer_cache_due(control);
+            break;
         }
     }
 }
@@ -404,6 +423,7 @@ static bool turn(struct control *control, bool more)
     control->retry |= gateways_step(control);
     control->retry |= account_register_step(control);
     control->retry |= staples_step(control);
+    control->retry |= peer_checks_step(control);
     more |= service_step(control, &control->retry);
     outer_step(control);
     post_flush(&control->post);
@@ -434,6 +454,7 @@ void control_close(struct control *control)
     control_listen_close(control);
     inquiries_end(control);
     staples_close(control);
+    peer_checks_close(control);
     cluster_close(control);
     gateways_core_close(control);
     account_register_close(&control->accounts);

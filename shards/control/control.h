@@ -15,6 +15,7 @@
 #include "shards/control/desk.h"
 #include "shards/control/gateways.h"
 #include "shards/control/monitor.h"
+#include "shards/control/peer_checks.h"
 #include "shards/control/staples.h"
 #include "shards/control/system.h"
 #include "shards/inquirers.h"
@@ -84,6 +85,7 @@ struct control {
     struct loop_op inquired;
     uint64_t inquired_value;
     struct staples staples;
+    struct peer_checks peer_checks;
     struct cluster cluster;
     struct account_register accounts;
     struct system system;

@@ -41,6 +41,7 @@ enum control_timer {
     CONTROL_TIMER_OUTER_STALL,
     CONTROL_TIMER_ALONE,
     CONTROL_TIMER_STAPLE,
+    CONTROL_TIMER_OCSP_CACHE,
 };
 
 void control_move(struct control *control, enum control_state next);

@@ -175,6 +175,7 @@ void control_reload_ready(struct control *control)
     cluster_reloaded(control);
     monitor_reloaded(control);
     staples_monitor(control);
+    peer_cache_configure(control);
     system_reloaded(control, control->retired->options);
     banner_callout(control->log, &options->security);
     if (!ocsp_options_same(&control->retired->options->net.ocsp, &options->net.ocsp))

@@ -211,6 +211,7 @@ static void put_configuration(struct json_output *document, const struct control
     json_put_true(document, "auth_required", authenticate_info_required(&options->security));
     json_put_true(document, "tls_required", options->net.tls.on && !options->net.allow_non_tls);
     json_put_true(document, "tls_verify", options->net.tls.on && options->net.tls.verify);
+    json_put_true(document, "tls_ocsp_peer_verify", options->net.tls.on && options->net.tls.ocsp_peer.verify);
     put_connect_urls(document, control);
     json_put_int(document, "max_connections",
                  options->net.max_connections < 0 ? 0 : options->net.max_connections);
@@ -328,6 +329,21 @@ void monitor_put_tags(struct json_output *document, const struct server_options 
     }
 }
 
+static void put_ocsp_cache(struct json_output *document, const struct ocsp_cache *cache)
+{
+    if (!cache->on)
+        return;
+    json_put_object(document, "ocsp_peer_cache");
+    json_put_text(document, "cache_type", TEXT("local"));
+    json_put_unsigned_some(document, "cache_hits", cache->hits);
+    json_put_unsigned_some(document, "cache_misses", cache->misses);
+    json_put_unsigned_some(document, "cached_responses", cache->count);
+    json_put_unsigned_some(document, "cached_revoked_responses", cache->status_counts[OCSP_STATUS_REVOKED]);
+    json_put_unsigned_some(document, "cached_good_responses", cache->status_counts[OCSP_STATUS_GOOD]);
+    json_put_unsigned_some(document, "cached_unknown_responses", cache->status_counts[OCSP_STATUS_UNKNOWN]);
+    json_put_object_end(document);
+}
+
 /* Left out where the file has no such block. */
 static void put_proxies(struct json_output *document, const struct trusted_proxies *proxies)
 {
@@ -359,6 +375,7 @@ static void put_after(struct control *control, struct monitor_task *task)
         json_put_text(document, "system_account", system->name);
     monitor_put_kinds(document, "slow_consumer_stats", &sums.slow);
     monitor_put_kinds(document, "stale_connection_stats", &sums.stale);
+    put_ocsp_cache(document, &control->peer_checks.cache);
     put_proxies(document, &options->security.proxies);
     put_valid_until(document, &options->net.tls);
 }

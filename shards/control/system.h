@@ -24,6 +24,7 @@ struct server_options;
 struct monitor_task;
 struct security_account;
 struct system_service;
+struct peer_check;
 
 enum {
     SYSTEM_WAITING_MAX = 4096,
@@ -117,6 +118,7 @@ MUST_USE enum err system_init(struct control *control);
  * that is there before the services would be told that nobody responds. */
 MUST_USE bool system_start(struct control *control);
 void system_mail_request(struct control *control, const uint8_t *mail);
+void system_peer_refused(struct control *control, const struct peer_check *check);
 void system_mail_event(struct control *control, const uint8_t *mail);
 void system_mail_account(struct control *control, const uint8_t *mail);
 void system_statsz_due(struct control *control);

@@ -157,6 +157,31 @@ static void login_error_say(struct control *control, const struct told *told, ui
     json_output_close(&document);
 }
 
+/* What the operator hears of a client that is refused for what responders say: whose certificate it is, and
+ * then of the client. */
+void system_peer_refused(struct control *control, const struct peer_check *check)
+{
+    struct json_output document;
+    if (!control->system.on)
+        return;
+    for (int rejected = 0; rejected < 2; rejected++) {
+        json_output_init(&document, 0, SYSTEM_REPLY_BYTES_MAX);
+        put_head(&document, control,
+                 rejected ? "io.nats.server.advisory.v1.ocsp_peer_reject"
+                          : "io.nats.server.advisory.v1.ocsp_peer_link_invalid");
+        if (rejected)
+            json_put_text(&document, "kind", TEXT("Client"));
+        else
+            peer_checks_put_certificate(&document, "link", check, check->bad_link);
+        peer_checks_put_certificate(&document, "peer", check, 0);
+        json_put_text(&document, "reason", rejected ? TEXT("client not OCSP valid") : text(check->reason));
+        json_put_object_end(&document);
+        say(control, &document, "$SYS.SERVER.", text(control->server_id),
+            rejected ? ".OCSP.PEER.CONN.REJECT" : ".OCSP.PEER.LINK.INVALID");
+        json_output_close(&document);
+    }
+}
+
 void system_mail_event(struct control *control, const uint8_t *bytes)
 {
     struct mail_system_event mail;

@@ -113,7 +113,10 @@ class Responder:
         http_side.send_header("Content-Type", "application/ocsp-response")
         http_side.send_header("Content-Length", str(len(response)))
         http_side.end_headers()
-        http_side.wfile.write(response)
+        try:
+            http_side.wfile.write(response)
+        except OSError:
+            pass  # who asked has given up
 
     def from_openssl(self, request):
         index, name = os.path.join(self.folder, self.authority.name + ".index"), self.authority.name

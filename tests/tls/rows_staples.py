@@ -1,9 +1,12 @@
 """tests/tls/rows_staples.py - OCSP stapling of the server's own certificate: which certificates, what does for a start, the
 file that remembers, what comes of a revocation, reload."""
 import hashlib
+import json
 import os
 import ssl
 import subprocess
+import time
+import urllib.request
 
 from authority import Authority
 from cases import case, s_client
@@ -254,3 +257,76 @@ def a_slow_responder_holds_up_nobody(world):
     context = ssl.create_default_context(cafile=world.ca.file)
     world.run.secure(context).hello()
     assert GOOD in world.status() and "subject=CN = may" in world.status()
+
+
+class Servers:
+    """Servers of one cluster, each with a certificate of the world's."""
+
+    def __init__(self, world):
+        self.world, self.all = world, []
+
+    def begin(self, mode, certificate="may", dials=None):
+        world, folder = self.world, os.path.join(self.world.folder, f"server-{len(self.all)}")
+        os.mkdir(folder)
+        routes = f'routes: ["nats-route://127.0.0.1:{self.port(dials)}"]' if dials else ""
+        server = Server(world.run.program, folder, f'''ocsp {{ mode: {mode} }}
+http: "127.0.0.1:-1"
+cluster {{ name: C, listen: "127.0.0.1:-1", {routes}
+tls {{ cert_file: "{world.folder}/{certificate}.pem", key_file: "{world.folder}/{certificate}.key", ca_file: "{world.ca.file}"
+timeout: 20 }} }}
+''')
+        self.all.append(server)
+        return server
+
+    @staticmethod
+    def port(server):
+        return server.expect("Listening for route connections on ").rsplit(":", 1)[1]
+
+    @staticmethod
+    def routes(server):
+        address = server.expect("Starting http monitor on ").split(" on ")[1]
+        with urllib.request.urlopen(f"http://{address}/varz") as answer:
+            return json.load(answer)["routes"]
+
+    def connected(self, server):
+        end = time.monotonic() + PATIENCE
+        while self.routes(server) == 0:
+            assert time.monotonic() < end, server.lines
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        for server in self.all:
+            server.stop()
+
+
+@staples()
+def servers_that_are_dialled_must_staple(world):
+    """Who staples to other servers wants the same of them: a route comes about, or fails in the handshake."""
+    with Servers(world) as servers:
+        stapling, silent = servers.begin("always"), servers.begin("never")
+        stapling.expect("OCSP Stapling enabled for Router connections")
+        servers.connected(servers.begin("always", dials=stapling))
+        refused = servers.begin("always", dials=silent)
+        refused.expect("TLS route handshake error: Router peer missing OCSP Staple", "Router client missing OCSP Staple")
+        assert servers.routes(refused) == 0
+
+
+@staples(only=("myelin",), why="nats-server wants a staple of who dials, too")
+def responders_are_asked_about_servers_that_dial(world):
+    """By who staples: about the certificate that they show. Who is revoked, or cannot be asked about, gets no route."""
+    world.ca.issue("other", names="DNS:localhost,IP:127.0.0.1", responder=world.responder.url)
+    world.ca.issue("mute", names="DNS:localhost,IP:127.0.0.1")
+    world.responder.status["other"] = "revoked"
+    with Servers(world) as servers:
+        asks = servers.begin("always")
+        servers.begin("never", "other", dials=asks)
+        asks.expect("OCSP verify fail for [CN=other] with CA status [revoked]")
+        asks.expect_count("TLS route handshake error: Router peer not OCSP valid", 2)
+        assert servers.routes(asks) == 0
+        world.responder.status.clear()
+        servers.connected(asks)
+        servers.begin("never", "mute", dials=asks)
+        asks.expect("Attempt to obtain OCSP response from CA responder for [CN=mute] failed: no available OCSP servers",
+                    "[CN=mute] failed: exhausted OCSP responders: no available OCSP servers")

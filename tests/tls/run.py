@@ -23,6 +23,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import rows_attacks  # noqa: E402,F401  pylint: disable=unused-import
 import rows_edges  # noqa: E402,F401  pylint: disable=unused-import
 import rows_negotiated  # noqa: E402,F401  pylint: disable=unused-import
+import rows_ocsp_peers  # noqa: E402,F401  pylint: disable=unused-import
 import rows_port  # noqa: E402,F401  pylint: disable=unused-import
 import rows_staples  # noqa: E402,F401  pylint: disable=unused-import
 from cases import CASES, Run  # noqa: E402
