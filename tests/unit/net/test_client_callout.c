@@ -99,7 +99,7 @@ Test(client_callout, a_full_host_is_asked_again)
     struct fake_client *at = enter(fake, 0, "");
     size_t taken = fake_feed(fake, at, TEXT(ANN));
     if (taken < sizeof ANN - 1)
-        (void)fake_feed(fake, at, bytes_of(ANN + taken, sizeof ANN - 1 - taken));
+        (void)fake_feed(fake, at, bytes_of(&ANN[taken], sizeof ANN - 1 - taken));
     cr_expect_eq(fake->callouts_asked, 1);
     cr_expect_eq(at->client.state, CLIENT_DELEGATED);
     fake_free(fake);
