@@ -87,7 +87,7 @@ NATS = [
     Place("a proxy", "proxies { trusted: [ {\n%s\n} ] }", [(MAIN, "| Option (aliases)")], names("key public_key = " + USER_KEY)),
     Place("authorization", "authorization {\n%s\n}", [(MAIN, "`authorization` takes"), (MAIN, "More names")], SIMPLE_LOGIN + names(
         "token = t", "users = [ { user: u, password: p } ]", "default_permissions default_permission permissions = { publish: a }",
-        "auth_callout auth_hook = { issuer: AAK3YHCVDYFQVZEWUJY46QUT3O4RZZUTTUSXVK35LABP3OKNWJZMNEYN, auth_users: [u] }",
+        "auth_callout auth_hook = { issuer: AAV32LDP2FKNM7Y54OJORFSNM7I5JJBZUSEQNX2OQ225MLM6TWSW5ZMZ, auth_users: [u] }",
         "proxy_required = true")),
     Place("a user", "authorization { users: [ {\n%s\n} ] }", [(MAIN, "`authorization` takes"), (MAIN, "More names")], SIMPLE_LOGIN[:2] + [
         Name("nkey", USER_KEY, "")] + names(

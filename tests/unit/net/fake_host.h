@@ -66,6 +66,8 @@ struct fake_host {
     uint32_t stalls;
     int64_t stall_ns;
     uint32_t passwords_asked;
+    uint32_t callouts_asked;
+    enum host_result callout_answer; /* what ask_callout() says when it is not full */
     char stored[FAKE_SECRET_BYTES];
     char given[FAKE_SECRET_BYTES];
 };
@@ -285,6 +287,16 @@ static inline enum host_result fake_check_password(struct client *client, struct
     return HOST_DONE;
 }
 
+static inline enum host_result fake_ask_callout(struct client *client)
+{
+    struct fake_host *fake = fake_of(client->context);
+    enum host_result result = fake_verdict(fake);
+    if (result != HOST_DONE)
+        return result;
+    fake->callouts_asked++;
+    return fake->callout_answer;
+}
+
 static inline void fake_closing(struct client *client, bool flush)
 {
     struct fake_client *fake_client = fake_client_of(client);
@@ -312,6 +324,7 @@ static const struct host_operations fake_operations = {
     .expired = fake_expired,
     .output_ready = fake_output_ready,
     .check_password = fake_check_password,
+    .ask_callout = fake_ask_callout,
     .closing = fake_closing,
     .stall = fake_stall,
 };
@@ -421,7 +434,7 @@ static inline void fake_forget(struct fake_client *at)
 }
 
 /* One receive: the piece in memory of its own size, so that ASan sees a byte too far. A host that was full
- * has room again at once. Stops when the session is closed or waits for a password; how much was taken. */
+ * has room again at once. Stops when the session is closed or waits for its login; how much was taken. */
 static inline size_t fake_feed(struct fake_host *fake, struct fake_client *at, struct bytes piece)
 {
     size_t taken = 0;
@@ -438,7 +451,7 @@ static inline size_t fake_feed(struct fake_host *fake, struct fake_client *at, s
         taken += used;
         refusals_in_a_row = used == 0 ? refusals_in_a_row + 1 : 0;
         ASSERT(refusals_in_a_row < 1000);
-        if (at->client.state == CLIENT_CLOSED || at->client.state == CLIENT_AUTHENTICATING)
+        if (at->client.state == CLIENT_CLOSED || client_login_pending(&at->client))
             break;
         if (!at->client.blocked) {
             ASSERT(taken == piece.count);

@@ -17,6 +17,8 @@ struct sample {
     struct inner inner;
     struct bytes texts;
     struct bytes array;
+    struct bytes either;
+    struct bytes written;
 };
 
 static const struct json_field inner_fields[] = {
@@ -31,6 +33,8 @@ static const struct json_field sample_fields[] = {
     {"inner", JSON_KIND_OBJECT, offsetof(struct sample, inner), &inner_shape},
     {"texts", JSON_KIND_TEXTS, offsetof(struct sample, texts), NULL},
     {"array", JSON_KIND_ARRAY, offsetof(struct sample, array), NULL},
+    {"either", JSON_KIND_TEXT_OR_TEXTS, offsetof(struct sample, either), NULL},
+    {"written", JSON_KIND_WRITTEN, offsetof(struct sample, written), NULL},
 };
 static const struct json_shape sample_shape = {sample_fields, COUNT_OF(sample_fields)};
 
@@ -317,6 +321,53 @@ Test(json, an_array_of_texts_lies_in_one_piece)
         for (size_t i = 0; c->err == ERR_OK && i < sample.texts.count; i++)
             shown[i] = sample.texts.data[i] == 0 ? ',' : (char)sample.texts.data[i];
         cr_expect_str_eq(shown, c->texts, "%s: %s", c->json, shown);
+        json_close(&document);
+    }
+}
+
+static const struct texts_case either_cases[] = {
+    {"{\"either\":\"a\"}", "a,", ERR_OK}, {"{\"either\":\"\"}", ",", ERR_OK},
+    {"{\"either\":[]}", "", ERR_OK},      {"{\"either\":[\"a\",\"b\"]}", "a,b,", ERR_OK},
+    {"{\"either\":null}", "", ERR_OK},    {"{\"either\":5}", "", ERR_INVALID},
+    {"{\"either\":{}}", "", ERR_INVALID}, {"{\"either\":\"a}", "", ERR_INVALID},
+};
+
+Test(json, a_text_alone_is_a_list_where_both_may_be)
+{
+    for (const struct texts_case *c = either_cases; c < either_cases + COUNT_OF(either_cases); c++) {
+        struct json_document document;
+        struct sample sample = {0};
+        char shown[64] = "";
+        cr_assert_eq(read_exact(&document, text(c->json), &sample), c->err, "%s", c->json);
+        for (size_t i = 0; c->err == ERR_OK && i < sample.either.count; i++)
+            shown[i] = sample.either.data[i] == 0 ? ',' : (char)sample.either.data[i];
+        cr_expect_str_eq(shown, c->texts, "%s: %s", c->json, shown);
+        json_close(&document);
+    }
+}
+
+static const struct written_case {
+    const char *json;
+    const char *written;
+    enum err err;
+} written_cases[] = {
+    {"{\"written\":[]}", "[]", ERR_OK},
+    {"{\"written\": [ {\"a\":[1,2]} , 5,\"x,]\"] }", "[ {\"a\":[1,2]} , 5,\"x,]\"]", ERR_OK},
+    {"{\"written\":5}", "5", ERR_OK},
+    {"{\"written\":{\"a\":[1]}}", "{\"a\":[1]}", ERR_OK},
+    {"{\"written\":null}", "", ERR_OK},
+    {"{\"written\":[1,]}", "", ERR_INVALID},
+    {"{\"written\":[}", "", ERR_INVALID},
+};
+
+Test(json, a_value_may_be_wanted_as_it_is_written)
+{
+    for (const struct written_case *c = written_cases; c < written_cases + COUNT_OF(written_cases); c++) {
+        struct json_document document;
+        struct sample sample = {0};
+        cr_assert_eq(json_read(&document, text(c->json), &sample_shape, &sample), c->err, "%s", c->json);
+        cr_expect(bytes_equal(c->err == ERR_OK ? sample.written : TEXT(""), text(c->written)), "%s: %.*s",
+                  c->json, BYTES_PRINTF(sample.written));
         json_close(&document);
     }
 }

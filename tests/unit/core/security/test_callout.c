@@ -176,6 +176,7 @@ struct answer_row {
     const char *user_body; /* what stands in the user's "nats" */
     const char *user_aud;
     const char *user_sub;
+    const char *outer_aud, *outer_sub;
     const char *outer_body; /* in place of the user's token; NULL: that */
     uint8_t user_signer;    /* first byte of the account's seed; 0x20 is the issuer */
     uint8_t outer_signer;
@@ -196,6 +197,22 @@ static const struct answer_row answer_rows[] = {
      .user_sub = "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4",
      .why = "Expected authorized user of \"" USER_KEY
             "\" but got \"UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4\" on account \"AUTH\""},
+    {.name = "for another server",
+     .outer_aud = "NBUBDGN4HLPIYMODZRDCIMLS55JXFMXXHQV64QNNZX6FDFVE4LQWNCIM",
+     .why = "Auth callout violation: auth callout response is not for server"},
+    {.name = "for no server",
+     .outer_aud = ISSUER,
+     .why = "Authorization response had validation errors: Audience must be a server public key"},
+    {.name = "for another user",
+     .outer_sub = "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4",
+     .why = "Auth callout violation: auth callout response is not for expected user"},
+    {.name = "for no user",
+     .outer_sub = ISSUER,
+     .why = "Authorization response had validation errors: Subject must be a user public key"},
+    {.name = "another signer of the user",
+     .user_signer = 0x30,
+     .why = "Wrong issuer for auth callout response on account \"AUTH\", expected \"" ISSUER
+            "\" got \"ACF3ATQ4DOB53XZRD5N43X34KDW6HQEAF5D6Y6LOFIJRZ5ASTDM7HHIW\""},
     {.name = "another signer outside", .outer_signer = 0x30, .why = "Auth callout signing key is unknown"},
     {.name = "over", .expires_s = NOW - 1, .why = "Error validating user JWT: claim is expired"},
     {.name = "at its end", .expires_s = NOW},
@@ -266,7 +283,8 @@ static struct bytes answer_make(const struct answer_row *row, struct arena *aren
              row->user_body != NULL ? row->user_body : "");
     seed_of(seed, row->user_signer != 0 ? row->user_signer : 0x20);
     struct bytes token = jwt_make(arena, &user, text(body), NKEY_ACCOUNT, seed);
-    struct jwt_claims outer = {.subject = TEXT(USER_KEY), .audience = TEXT(SERVER)};
+    struct jwt_claims outer = {.subject = text(row->outer_sub != NULL ? row->outer_sub : USER_KEY),
+                               .audience = text(row->outer_aud != NULL ? row->outer_aud : SERVER)};
     if (row->outer_body != NULL)
         snprintf(body, sizeof body, "{%s\"type\":\"authorization_response\",\"version\":2}", row->outer_body);
     else
