@@ -57,7 +57,7 @@ class Node:
     def __init__(self, cluster, name, ports):
         self.cluster, self.name = cluster, name
         self.port, self.http, self.route = ports
-        self.folder = os.path.join(cluster.folder, name)
+        self.folder = os.path.join(cluster.folder if name == NODES[0] else cluster.followers, name)
         self.process = None
 
     def start(self):
@@ -95,6 +95,7 @@ class Cluster:
     def __init__(self, options, more=DEFAULT_TIMEOUTS):
         self.options, self.more = options, more
         self.folder = tempfile.mkdtemp(prefix="myelin-bench-", dir=options.folder)
+        self.followers = tempfile.mkdtemp(prefix="myelin-bench-", dir=options.followers or options.folder)
         ports = free_ports(3 * len(NODES))
         self.nodes = []
         for i, name in enumerate(NODES):
@@ -106,6 +107,8 @@ class Cluster:
                 node.start()
             wait_for(lambda: len([m for m in self.leader().page().get("raft", {}).get("members", [])
                                   if m["voter"] and m.get("lag", 0) == 0]) == len(NODES), "all vote")
+            if self.options.followers:
+                self.lead(self.nodes[0])
         except BaseException:
             self.__exit__()
             raise
@@ -116,6 +119,15 @@ class Cluster:
             if node.process is not None:
                 stop(node.process)
         shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.followers, ignore_errors=True)
+
+    def lead(self, wanted):
+        """Who leads and is not wanted ends, which hands over to whoever is furthest, and comes back."""
+        while (leader := self.leader()) is not wanted:
+            stop(leader.process)
+            self.leader()
+            leader.start()
+            self.level()
 
     def leader(self):
         return wait_for(lambda: next((node for node in self.nodes if node.process.poll() is None
@@ -224,7 +236,7 @@ def rate(cluster, seconds, words):
 
 def catch_up(options, in_flight):
     """A follower is away while messages come that only a snapshot and a transfer of messages can bring."""
-    size, megabytes = 1024, int(512 * options.scale)
+    size, megabytes = 1024, int(options.behind * options.scale) >> 20
     words = ["stan-pub", "--publishers", 16, "--size", size, "--in-flight"]
     with Cluster(options, "trailing_logs: 1000, snapshot_entries: 5000,") as cluster:
         cluster.bench(*words, 16, "--messages", 1000)
@@ -266,10 +278,17 @@ WORKLOADS = {
     "bytes_64": ("the same, 64 each under way", lambda o: written(o, 64)),
     "failover": ("leader killed to next acknowledgement (s), default timeouts", lambda o: failover(o, DEFAULT_TIMEOUTS)),
     "failover_fast": ("the same, fast timeouts", lambda o: failover(o, FAST_TIMEOUTS)),
-    "catch_up": ("a node that lacks 512 MB (times --scale) of 1 KiB messages: until it is back, and the leader's rate meanwhile, of "
-                 "16 publishers with one message each under way", lambda o: catch_up(o, 1)),
+    "catch_up": ("a node that lacks 512 MB (--behind, times --scale) of 1 KiB messages: until it is back, and the leader's rate "
+                 "meanwhile, of 16 publishers with one message each under way", lambda o: catch_up(o, 1)),
     "catch_up_16": ("the same, 16 each under way", lambda o: catch_up(o, 16)),
 }
+
+
+def bytes_of(text):
+    match = re.fullmatch(r"(\d+)(MB|GB)", text)
+    if match is None:
+        raise argparse.ArgumentTypeError("a number with MB or GB behind it")
+    return int(match[1]) << {"MB": 20, "GB": 30}[match[2]]
 
 
 def options_parse():
@@ -277,6 +296,9 @@ def options_parse():
     parser.add_argument("--bench", default="build/myelin-bench")
     parser.add_argument("--myelin", default="build/myelin")
     parser.add_argument("--folder", default="build", help="where stores are: the disk that is measured")
+    parser.add_argument("--followers", help="where the stores of the two that follow are, if not there: a tmpfs tells what a "
+                        "shared disk costs")
+    parser.add_argument("--behind", type=bytes_of, default="512MB", help="what the node that was away lacks")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kills", type=int, default=5, help="of a leader, in each round")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on all message counts")
