@@ -132,9 +132,10 @@ static void add_all_exported(struct control *control, struct monitor_task *task)
     }
     metrics_family(out, "gnatsd_routez_route_uptime_seconds", "gauge", "uptime_seconds");
     for (uint32_t i = 0; i < task->routes.count; i++) {
-        if (show(control, &task->routes.all[i], &shown)) /* whole seconds, as /routez says it */
-            add_exported(control, out, "gnatsd_routez_route_uptime_seconds", &shown,
-                         (double)(shown.uptime_ns / NS_PER_SECOND));
+        if (!show(control, &task->routes.all[i], &shown))
+            continue;
+        int64_t uptime_s = shown.uptime_ns / NS_PER_SECOND; /* whole ones, as /routez says it */
+        add_exported(control, out, "gnatsd_routez_route_uptime_seconds", &shown, (double)uptime_s);
     }
 }
 
