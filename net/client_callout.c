@@ -44,7 +44,7 @@ void client_callout_drop(struct client *client, struct claimed_user *dropped)
         return;
     /* The cache knows permissions by their address, where somebody else's may come to lie. */
     if (dropped->user.permissions != NULL)
-        permission_cache_forget(&client->context->permissions);
+        permission_cache_forget_one(&client->context->permissions, dropped->user.permissions);
     claimed_user_free(dropped);
 }
 
@@ -72,7 +72,8 @@ static bool name_take(struct client *client, struct claimed_user *claimed)
 static void until_set(const struct session_context *context, struct claimed_user *claimed)
 {
     int64_t wall_s = (context->now_ns + context->wall_minus_ns) / NS_PER_SECOND;
-    int64_t left_s = claimed->until_s - wall_s;
+    int64_t until_s = claimed->until_s < 0 ? 0 : claimed->until_s; /* before 1970 is over, as any past */
+    int64_t left_s = until_s - wall_s;
     claimed->until_ns = INT64_MAX;
     if (claimed->until_s == 0 || left_s > (INT64_MAX - context->now_ns) / NS_PER_SECOND)
         return;

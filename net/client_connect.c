@@ -2,6 +2,7 @@
  * (spec/client-protocol.md 4, 5.3). Order of checks: JSON, login, account, protocol, no_responders, +OK. */
 #include "core/base/quote.h"
 #include "core/security/authenticate.h"
+#include "core/security/callout.h"
 #include "core/security/nkey.h"
 #include "core/security/user_claims.h"
 #include "net/client_access.h"
@@ -393,8 +394,11 @@ void client_enter_unannounced(struct client *client)
 {
     struct credentials none = client_credentials(client); /* CONNECT has said nothing so far */
     struct authentication login;
-    if (!authenticate_unannounced(client->context->security) ||
-        authenticate(client->context->security, &none, &login) != AUTHENTICATE_ALLOWED) {
+    const struct security_options *security = client->context->security;
+    /* Whom its certificate names may be one whom the service decides about, though no_auth_user is not. */
+    if (!authenticate_unannounced(security) ||
+        authenticate(security, &none, &login) != AUTHENTICATE_ALLOWED ||
+        callout_decides(security, &none, login.user, AUTHENTICATE_ALLOWED, NULL) != CALLOUT_NO_PART) {
         client_login_failed(client);
         return;
     }

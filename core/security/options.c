@@ -242,6 +242,7 @@ static bool user_same(const struct security_user *user, const struct security_us
 {
     return was != NULL && bytes_equal(user->password, was->password) &&
            user->connection_types == was->connection_types &&
+           user->proxy_required == was->proxy_required &&
            bytes_equal(security_account_of(&now->accounts, user)->name,
                        security_account_of(&before->accounts, was)->name);
 }

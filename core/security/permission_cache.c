@@ -96,6 +96,20 @@ bool permission_cache_deliver(struct permission_cache *cache, const struct secur
     return allowed;
 }
 
+void permission_cache_forget_one(struct permission_cache *cache,
+                                 const struct security_permissions *permissions)
+{
+    const void *publish = &permissions->publish, *subscribe = &permissions->subscribe;
+    for (size_t i = 0; cache->entries != NULL && i < PERMISSION_CACHE_ENTRIES; i++) {
+        if (cache->entries[i].whose == publish || cache->entries[i].whose == subscribe)
+            cache->entries[i].whose = NULL;
+    }
+    for (size_t i = 0; cache->lines != NULL && i < PERMISSION_LINES; i++) {
+        if (cache->lines[i].whose == publish || cache->lines[i].whose == subscribe)
+            cache->lines[i].whose = NULL;
+    }
+}
+
 void permission_cache_forget(struct permission_cache *cache)
 {
     if (cache->entries != NULL)

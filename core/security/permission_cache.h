@@ -40,6 +40,11 @@ bool permission_cache_publish(struct permission_cache *cache, const struct secur
 bool permission_cache_deliver(struct permission_cache *cache, const struct security_permissions *permissions,
                               struct bytes subject);
 
+/* One user's permissions are about to go, and somebody else's may come to lie there. Cost: a walk through the
+ * cache, some 10 us. */
+void permission_cache_forget_one(struct permission_cache *cache,
+                                 const struct security_permissions *permissions);
+
 /* A snapshot is about to go. */
 void permission_cache_forget(struct permission_cache *cache);
 

@@ -525,7 +525,19 @@ def world_reload(path):
         pump([client], lambda: client.closed)
         expect("what it is told", 1, len(client.errors))
         if shards(path):
+            reload_with_proxies(world, before)
             reload_while_asked(world, before)
+
+
+def reload_with_proxies(world, config_text):
+    """Who a user's way in concerns is found out by asking again."""
+    world.node.accounts = config_text
+    check(world.node.reload()[0], "the first file is refused")
+    client = let_in_as(world.node, user="ann")
+    world.node.accounts = config_text.replace("{user: other, password: other}",
+                                              "{user: other, password: other, proxy_required: true}")
+    check(world.node.reload()[0], "proxy_required is refused")
+    pump([client], lambda: client.closed)
 
 
 def reload_while_asked(world, config_text):
@@ -581,6 +593,45 @@ def world_traced(path):
         check(not shards(path) or "eyJ" not in world.node.said(), "a token is traced")
 
 
+def world_traced_elsewhere(path):
+    """The service may be a client of a server that asks nobody itself: what passes there is in no trace either."""
+    if not shards(path):
+        return  # a nats-server shows it
+    port, cluster_port = free_ports(2)
+    node = Node(path, "one", port, cluster_port, shards(path), "", "debug: true\ntrace: true\n")
+    nodes = Nodes.__new__(Nodes)
+    nodes.nodes = [node]
+    with nodes:
+        client = let_in_as(node)
+        for subject in ("$SYS.REQ.USER.AUTH", "imported.$SYS.REQ.USER.AUTH", "$SYS._INBOX.abcdefgh.12345678"):
+            client.publish(subject, b"eyJsecret")
+        client.publish("another", b"harmless")
+        client.flush()
+        until_said(node, "harmless")
+        check("eyJ" not in node.said(), "a token is traced")
+
+
+def world_mapped(path):
+    """Whom a certificate names is asked about also where no_auth_user, who is not, opens the door before CONNECT."""
+    if not shards(path):
+        return  # a nats-server lets him in unasked
+    with tempfile.TemporaryDirectory() as folder:
+        authority = Authority(folder)
+        server = authority.issue("server", names="IP:127.0.0.1")
+        own, bob = authority.issue("own", names="DNS:auth"), authority.issue("bob", names="email:bob@x.org")
+        last = ("no_auth_user: other\ntls {cert_file: '%s', key_file: '%s', ca_file: '%s', verify_and_map: true, timeout: 20}"
+                % (*server, authority.file))
+        world = World(path, more="allowed_accounts: [APP]", last=last, tls=(authority.file, own))
+        world.node.accounts = world.node.accounts.replace("{user: app, password: app}",
+                                                          '{user: app, password: app}, {user: "bob@x.org"}')
+        with world:
+            world.service.answers["*"] = lambda claims: b""
+            for first in (None, b"PING\r\n"):
+                client = Login(world.node, first=first, tls=(authority.file, bob))
+                check(not client.decided(), f"he is let in by {first}")
+                expect(f"what {first} is told", [AV], client.errors)
+
+
 def world_tls(path):
     """What is told of a client's TLS, with a certificate and without one, verified or only shown."""
     with tempfile.TemporaryDirectory() as folder:
@@ -634,7 +685,7 @@ def two_servers(paths):
 
 
 WORLDS = [world_sealed, world_silent, world_allowed, world_nobody, world_reload, world_bound,
-          world_traced, world_tls]
+          world_traced, world_traced_elsewhere, world_mapped, world_tls]
 
 
 def attempt(name, path, case):
