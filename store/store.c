@@ -170,11 +170,6 @@ bool store_disk_full(const struct store *store)
     return store->wal != NULL && wal_disk_full(store->wal);
 }
 
-uint64_t store_file_reads(const struct store *store)
-{
-    return store->wal == NULL ? 0 : wal_file_reads(store->wal);
-}
-
 /* ---- durability ---- */
 
 uint64_t store_position(const struct store *store)

@@ -76,10 +76,6 @@ const char *store_error(const struct store *store);
  * Nothing is acknowledged from here on, appends answer ERR_SYSTEM. The owner stops the process. */
 bool store_failed(const struct store *store);
 
-/* How often a file of the log was read since the store was opened: a look-up that had to blocks for it, in
- * which the caller's thread does nothing else. 0 without files. */
-uint64_t store_file_reads(const struct store *store);
-
 /* ---- durability ---- */
 
 /* Where the log ends. Whatever was appended, put, added or deleted so far is safe, under the configured

@@ -175,9 +175,6 @@ uint64_t wal_oldest_live_bytes(const struct wal *wal);
  * any more. Good until the next call except wal_append(). */
 MUST_USE enum err wal_clean_next(struct wal *wal, struct record *record);
 
-/* Calls that read a segment's file. */
-uint64_t wal_file_reads(const struct wal *wal);
-
 /* What lives in the oldest segment cannot be read: it stays, and is not looked at again. */
 void wal_clean_give_up(struct wal *wal);
 

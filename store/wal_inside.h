@@ -148,7 +148,6 @@ struct wal {
     size_t scratch_capacity;
 
     uint64_t syncs;
-    uint64_t file_reads;
     uint64_t writes;
     uint64_t retired_segments;
     char why[WAL_WHY_BYTES];

@@ -19,7 +19,6 @@ enum err wal_read_file(struct wal *wal, struct wal_segment *segment, uint32_t of
     if (err != ERR_OK)
         return err;
     while (*got < bytes) {
-        wal->file_reads++;
         int64_t result =
             files->calls->read(files->host, segment->file, into + *got, bytes - *got, offset + *got);
         if (result == -EINTR)
@@ -210,11 +209,6 @@ enum err wal_read(struct wal *wal, uint64_t position, struct record *record)
     }
     wal->recent_ends[wal->recent_next++ % WAL_RECENT_READS] = position + size;
     return result == RECORD_VALID ? ERR_OK : damaged(wal, segment, offset);
-}
-
-uint64_t wal_file_reads(const struct wal *wal)
-{
-    return wal->file_reads;
 }
 
 /* ---- space ---- */

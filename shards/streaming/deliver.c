@@ -109,17 +109,16 @@ static bool next_message(struct streaming *machine, struct streaming_channel *ch
     return err == ERR_OK;
 }
 
-/* False: the step has done enough. Asked before a message is looked up, for what was read would be read
- * again. */
+/* False: outputs are full. */
 static bool deliver_plain(struct streaming *machine, struct streaming_channel *channel,
                           struct streaming_subscription *subscription)
 {
     struct store_message message;
-    while (!subscription->stalled && subscription->state == SUBSCRIPTION_LIVE) {
-        if (machine_full(machine))
+    while (!subscription->stalled && subscription->state == SUBSCRIPTION_LIVE &&
+           next_message(machine, channel, subscription->info.last_sent + 1, &message)) {
+        if (outputs_full(&machine->outputs))
             return false;
-        if (!next_message(machine, channel, subscription->info.last_sent + 1, &message) ||
-            !send_new(machine, subscription, &message))
+        if (!send_new(machine, subscription, &message))
             return true;
     }
     return true;
@@ -165,11 +164,10 @@ static bool deliver_group(struct streaming *machine, struct streaming_channel *c
     struct store_message message;
     if (group->stalled_count >= group->member_count || group_holds(group))
         return true;
-    while (group->stalled_count < group->member_count) {
-        if (machine_full(machine))
+    while (group->stalled_count < group->member_count &&
+           next_message(machine, channel, group->last_sent + 1, &message)) {
+        if (outputs_full(&machine->outputs))
             return false;
-        if (!next_message(machine, channel, group->last_sent + 1, &message))
-            return true;
         struct streaming_subscription *member = group_choose(group);
         if (member == NULL || !send_new(machine, member, &message))
             return true;

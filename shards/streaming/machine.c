@@ -338,7 +338,7 @@ void streaming_synced(struct streaming *machine, struct streaming_now now, uint6
 static void timers_run(struct streaming *machine)
 {
     struct timer *timer;
-    while (!machine_full(machine) &&
+    while (!outputs_full(&machine->outputs) &&
            (timer = timers_expired(&machine->timers, machine->now.now_ns)) != NULL) {
         switch ((enum machine_timer)timer->kind) {
         case MACHINE_TIMER_BEAT:
@@ -366,7 +366,7 @@ static void starting_run(struct streaming *machine)
     for (struct list_link *at; (at = list_first(&machine->starting)) != NULL;) {
         struct streaming_subscription *subscription =
             LIST_ELEMENT(at, struct streaming_subscription, starting);
-        if (subscription->start_after > machine->held_taken || machine_full(machine))
+        if (subscription->start_after > machine->held_taken || outputs_full(&machine->outputs))
             return;
         if (!subscribe_start(machine, subscription))
             return;
@@ -377,7 +377,6 @@ static void starting_run(struct streaming *machine)
 bool streaming_step(struct streaming *machine, struct streaming_now now)
 {
     machine->now = now;
-    machine->file_reads_before = store_file_reads(machine->store);
     streaming_synced(machine, now, store_acknowledged(machine->store));
     timers_run(machine);
     registry_step(machine);

@@ -97,7 +97,7 @@ void redelivery_due(struct streaming *machine, struct streaming_subscription *su
     struct sequence_entry *all = sequences_sorted(&subscription->pending);
     for (uint32_t i = 0; all != NULL && i < count; i++) {
         struct store_message message;
-        bool full = machine_full(machine);
+        bool full = outputs_full(&machine->outputs);
         if (all[i].word > now_ns + REDELIVERY_SLACK_NS || full) {
             later_ns = full ? now_ns + 1 : all[i].word; /* the rest when outputs have been taken */
             break;
@@ -126,7 +126,7 @@ bool redelivery_resume(struct streaming *machine, struct streaming_subscription 
         struct store_message message;
         if (all[i].sequence <= subscription->resume_sequence)
             continue;
-        done = !machine_full(machine);
+        done = !outputs_full(&machine->outputs);
         if (!done)
             break;
         subscription->resume_sequence = all[i].sequence;

@@ -24,8 +24,6 @@
 #define PING_KICK_NS NS_PER_MS               /* from a ping of a silent client to the next heartbeat */
 
 enum { ACK_ADDITION_BYTES_MAX = 256 };
-/* In a step: each may have to wait for the disk, some 60 to 110 us at the median. */
-enum { MACHINE_FILE_READS_MAX = 16 };
 
 enum machine_timer {
     MACHINE_TIMER_BEAT,
@@ -196,7 +194,6 @@ struct streaming {
     struct outputs held;
     uint64_t held_put, held_taken; /* answers, counted */
     uint64_t synced;               /* the store is safe up to here */
-    uint64_t file_reads_before;    /* this step */
     uint8_t *scratch;              /* for a message while it is encoded */
     size_t scratch_bytes;
     struct arena texts;
@@ -242,14 +239,6 @@ void machine_log(struct streaming *machine, enum log_level level, const char *fo
 /* The same, behind the answers that wait for the store. */
 void machine_log_held(struct streaming *machine, enum log_level level, const char *format, ...)
     PRINTF_LIKE(3, 4);
-
-/* Whether the step has done enough: the rest comes with the next one. Asked before each look-up of a message.
- */
-static inline bool machine_full(const struct streaming *machine)
-{
-    return outputs_full(&machine->outputs) ||
-           store_file_reads(machine->store) - machine->file_reads_before >= MACHINE_FILE_READS_MAX;
-}
 
 /* A body to publish without waiting for the disk. NULL: memory is out. */
 uint8_t *machine_publish(struct streaming *machine, uint16_t via, struct bytes subject, struct bytes reply,

@@ -192,50 +192,6 @@ Test(streaming, the_log_is_not_read_for_who_is_stalled)
     }
 }
 
-/* What is read from the disk holds up all others, so a step reads little, and goes on. */
-Test(streaming, a_step_reads_few_files_and_the_next_goes_on)
-{
-    enum { MESSAGES = 100, READS_MOST = 20, STEPS_MOST = 100 };
-    for (int members = 0; members <= 1; members++) {
-        struct sim_disk *disk = sim_disk_new(1);
-        struct store_options options = {.segment_bytes = 128 * 1024, .salt = 4711};
-        struct scene scene = scene_new();
-        struct store_channel *channel = NULL;
-        struct scene_wish wish = plain;
-        char ack[SCENE_TEXT_BYTES];
-        uint64_t sequence;
-        static const uint8_t data[6000]; /* more than is read at once */
-        wish.group = members > 0 ? "g" : NULL;
-        wish.in_flight = MESSAGES;
-        wish.ack_wait_seconds = 1000;
-        scene.disk = sim_disk_files(disk);
-        scene_open_file_as(&scene, &options);
-        scene_connect(&scene, "me");
-        cr_assert_eq(store_channel_create(scene.store, TEXT("fill"), scene.now.wall_ns, &channel), ERR_OK);
-        for (int i = 0; i < MESSAGES; i++) {
-            scene_publish(&scene, "me", "foo");
-            cr_assert_eq(
-                store_append(scene.store, channel, bytes_of(data, sizeof data), scene.now.wall_ns, &sequence),
-                ERR_OK);
-        }
-        scene_restart(&scene);
-        scene_step(&scene);
-        scene.deaf = true; /* a step is one step */
-        scene_subscribe(&scene, &wish, ack);
-        unsigned steps = 0;
-        for (bool more = true; more && steps < STEPS_MOST; steps++) {
-            uint32_t before = disk->reads;
-            more = streaming_step(scene.machine, scene.now);
-            cr_expect_leq(disk->reads - before, READS_MOST, "%u", disk->reads - before);
-            scene_take(&scene);
-        }
-        cr_expect_lt(steps, STEPS_MOST, "it ends");
-        cr_expect_eq(scene_count(&scene, "in"), MESSAGES);
-        scene_close(&scene);
-        sim_disk_free(disk);
-    }
-}
-
 /* Row 92, of a plain subscription and of a group. */
 Test(streaming, what_could_not_be_read_when_it_was_due_comes_again_later)
 {
