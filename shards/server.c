@@ -281,6 +281,7 @@ static bool server_open(struct server *server)
     }
     if (!staples_start(&server->control, why, sizeof why)) {
         fprintf(stderr, "%s: %s\n", server->setup->program, why); /* before there is a log, in nats-server */
+        server_close(server);
         return false;
     }
     return true;

@@ -135,7 +135,10 @@ bool redelivery_resume(struct streaming *machine, struct streaming_subscription 
         if (!lookup(machine, subscription, all[i].sequence, &message))
             continue;
         int64_t *expires_ns = sequences_find(&subscription->pending, all[i].sequence);
-        *expires_ns = (*expires_ns == 0 ? machine->now.now_ns : *expires_ns) + subscription->ack_wait_ns;
+        int64_t due_ns = *expires_ns == 0 ? machine->now.now_ns : *expires_ns;
+        if (due_ns + subscription->ack_wait_ns <= machine->now.now_ns) /* long ago: it would come twice */
+            due_ns = machine->now.now_ns;
+        *expires_ns = due_ns + subscription->ack_wait_ns;
         (void)message_send(machine, subscription, &message, count_next(subscription, all[i].sequence));
     }
     memory_free(all);

@@ -148,6 +148,30 @@ Test(permissions, hold_back_what_is_denied_from_wider_subscriptions)
 
 /* Ten thousand subjects through a cache of two thousand entries, for two users and both directions: every
  * answer is the one that a look into the lists gives. */
+/* Where permissions that are gone were, others may lie. */
+Test(permissions, one_users_answers_are_forgotten_and_no_others)
+{
+    struct configured c[3];
+    struct permission_cache cache = {0};
+    const struct security_permissions *stays = permit(&c[0], "{publish: \"a\", subscribe: \"a\"}");
+    struct security_permissions place = *permit(&c[1], "{publish: \"a\", subscribe: {deny: \"b\"}}");
+    cr_expect(permission_cache_publish(&cache, stays, TEXT("a")));
+    cr_expect(permission_cache_publish(&cache, &place, TEXT("a")));
+    cr_expect(permission_cache_deliver(&cache, &place, TEXT("a")));
+    permission_line_note(&cache, &place.publish, 7);
+    permission_line_note(&cache, &stays->publish, 8);
+    permission_cache_forget_one(&cache, &place);
+    place = *permit(&c[2], "{publish: \"b\", subscribe: {deny: \"a\"}}");
+    cr_expect_not(permission_cache_publish(&cache, &place, TEXT("a")));
+    cr_expect_not(permission_cache_deliver(&cache, &place, TEXT("a")));
+    cr_expect_not(permission_line_known(&cache, &place.publish, 7));
+    cr_expect(permission_line_known(&cache, &stays->publish, 8));
+    cr_expect(permission_cache_publish(&cache, stays, TEXT("a")));
+    permission_cache_close(&cache);
+    for (int i = 0; i < 3; i++)
+        configured_close(&c[i]);
+}
+
 Test(permissions, are_remembered_right_however_many_subjects_there_are)
 {
     struct configured c[2];

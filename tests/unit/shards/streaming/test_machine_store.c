@@ -223,6 +223,28 @@ Test(streaming, what_could_not_be_read_when_it_was_due_comes_again_later)
 
 /* ---- restart ---- */
 
+/* Row 135: also what was due long ago, and would be due again after one more ack wait. */
+Test(streaming, what_is_long_due_comes_once_after_a_restart)
+{
+    struct scene scene;
+    char ack[SCENE_TEXT_BYTES];
+    scene_open_file(&scene);
+    scene_connect(&scene, "me");
+    scene_subscribe(&scene, &plain, ack);
+    scene_publish(&scene, "me", "foo");
+    scene_expect(&scene, "in", "1");
+    scene_forget(&scene);
+    scene.now.now_ns += 6000000000;
+    scene.now.wall_ns += 6000000000;
+    scene_restart(&scene);
+    scene_step(&scene);
+    scene_wait(&scene, 500);
+    scene_expect(&scene, "in", "1r1");
+    scene_wait(&scene, 500);
+    scene_expect(&scene, "in", "1r1 1r2");
+    scene_close(&scene);
+}
+
 Test(streaming, a_restart_brings_everything_back)
 {
     struct scene scene;
