@@ -69,6 +69,7 @@ struct report_query {
     bool open, closed; /* which connections */
     bool subscriptions;
     enum report_sort sort;
+    int64_t asked_ns; /* until when open ones have been idle, or up: the same moment for all shards */
     uint8_t reason_ranks[REPORT_REASONS]; /* of enum closed_reason in the order of their texts */
     bool account_given;
     struct bytes account; /* owned by the question; likewise below */

@@ -272,11 +272,11 @@ static bool key_put(struct answering *answering, const struct report_connection 
 
 /* Only what this sorting needs: each other field may be another cache line, and there may be a hundred
  * thousand clients. */
-static void sort_figures(const struct client *client, enum report_sort sort, int64_t now_ns,
+static void sort_figures(const struct client *client, const struct report_query *query,
                          struct report_connection *figures)
 {
-    *figures = (struct report_connection){.cid = client->cid, .stop_ns = now_ns};
-    switch (sort) {
+    *figures = (struct report_connection){.cid = client->cid, .stop_ns = query->asked_ns};
+    switch (query->sort) {
     case REPORT_BY_CID:
     case REPORT_BY_START:
     case REPORT_BY_STOP:
@@ -359,7 +359,7 @@ static void keys_page(struct answering *answering)
             return;
         if (look == LOOK_NO)
             continue;
-        sort_figures(client, answering->query->sort, shard->context.now_ns, &figures);
+        sort_figures(client, answering->query, &figures);
         if (!key_put(answering, &figures,
                      answering->query->account_given ? report_client_account(client) : TEXT(""),
                      answering->query->user_given ? report_client_user(client) : TEXT(""), at->minor))

@@ -176,6 +176,7 @@ void connz_begin(struct control *control, struct monitor_task *task)
         task->report.user = TEXT("\n");
     }
     task->report.kind = REPORT_KEYS;
+    task->report.asked_ns = control->now_ns;
     monitor_ask_all(control, task);
 }
 
