@@ -236,9 +236,13 @@ static const char *refusal(const struct shard *shard, struct connection_tls *tls
         return "certificate not pinned";
     if (tls_stream_resumed(tls->stream) && !tls_stream_peer_current(tls->stream))
         return "tls: failed to verify certificate: x509: certificate has expired or is not yet valid";
-    if (options->map && tls_stream_names(tls->stream, &tls->names, &tls->arena) == ERR_MEMORY)
-        return "tls: no memory for the names of a certificate";
-    return NULL;
+    if (!options->map)
+        return NULL;
+    arena_close(&tls->arena); /* of the first time, when this is the second */
+    tls->names = (struct certificate_names){0};
+    return tls_stream_names(tls->stream, &tls->names, &tls->arena) == ERR_MEMORY
+               ? "tls: no memory for the names of a certificate"
+               : NULL;
 }
 
 /* The peer is welcome: its session begins. */
@@ -337,8 +341,10 @@ void connection_tls_peer_checked(struct shard *shard, struct connection *connect
     struct connection_tls *tls = connection->tls;
     if (tls == NULL || tls->state != CONNECTION_TLS_CHECKING || connection->state != CONNECTION_OPEN)
         return;
-    if (!good) {
-        fail(shard, connection, PEER_REFUSAL);
+    /* A reload may have changed meanwhile who may come, and passes over those who have no session yet. */
+    const char *why = good ? refusal(shard, tls) : PEER_REFUSAL;
+    if (why != NULL) {
+        fail(shard, connection, why);
         return;
     }
     struct block *held = tls->held;

@@ -213,11 +213,13 @@ void route_tls_peer_checked(struct shard *shard, struct route_connection *connec
     connection->checking = false;
     connection->unread = NULL;
     connection->unread_bytes = 0;
-    output_note(shard, connection); /* the greeting, which waited */
+    const char *why = refusal(shard, connection); /* a reload may have brought other pins meanwhile */
+    output_note(shard, connection);               /* the greeting, which waited */
     if (!good)
-        fail(shard, connection,
-             connection->route.kind == ROUTE_OF_GATEWAY ? "Gateway peer not OCSP valid"
-                                                        : "Router peer not OCSP valid");
+        why = connection->route.kind == ROUTE_OF_GATEWAY ? "Gateway peer not OCSP valid"
+                                                         : "Router peer not OCSP valid";
+    if (why != NULL)
+        fail(shard, connection, why);
     else if (count > 0)
         decrypt(shard, connection, bytes_of(unread->bytes, count));
     block_release(&shard->context.pool.blocks, unread);

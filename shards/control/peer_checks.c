@@ -129,7 +129,7 @@ static void remember(struct control *control, const struct peer_check *check)
     for (uint32_t i = 0; i < check->link_count; i++) {
         const struct peer_link *link = &check->links[i];
         if (link->spoiled)
-            ocsp_cache_spoiled(cache, link->fingerprint, &control->blocks);
+            ocsp_cache_spoiled(cache, link->fingerprint, link->remembered.block, &control->blocks);
         if (link->fetched.count > 0)
             ocsp_cache_put(cache, link->fingerprint, link->fetched, &link->answer,
                            text(peer_subject(link->certificate, subject)), &control->blocks);

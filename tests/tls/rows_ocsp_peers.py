@@ -266,6 +266,24 @@ def a_reload_turns_it_on_and_off(world):
     world.client("alice")
 
 
+@peers(only=("myelin",), why="nats-server judges pins and responders in one handshake")
+def a_reload_meets_those_whose_responder_is_still_asked(world):
+    """Pins that came into force meanwhile hold for them too."""
+    responder = world.responder
+    responder.slow = {"alice", "bob"}
+    server = world.begin(top="ocsp_cache: false")
+    waiting = {name: Client(server).secure(trust(world.ca, world.identities[name])) for name in ("alice", "bob")}
+    for client in waiting.values():
+        client.login(user="a", **{"pass": "p"})
+    responder.expect(2)
+    pins = f'{{ verify: true, ca_timeout: 20 }}\npinned_certs: ["{world.ca.pin("bob")}"]'
+    server.reload(world.configuration(pins, "ocsp_cache: false"))
+    responder.release.set()
+    waiting["bob"].expect(b"PONG")
+    assert b"PONG" not in waiting["alice"].rest()
+    server.expect("TLS handshake error: certificate not pinned")
+
+
 @peers()
 def a_chain_is_as_good_as_each_of_its_certificates(world):
     """The one between is revoked by the root."""
