@@ -290,7 +290,8 @@ static bool wait_with(struct shard *shard, struct connection *connection, struct
 
 /* ---- responders ---- */
 
-/* Asks the control core; a full mailbox is tried again in a moment. */
+/* Asks the control core; a full mailbox is tried again in a moment. Whatever becomes of the question, the
+ * wait for its answer ends. */
 static void peer_ask(struct shard *shard, struct connection *connection)
 {
     struct connection_tls *tls = connection->tls;
@@ -302,9 +303,10 @@ static void peer_ask(struct shard *shard, struct connection *connection)
         memcpy(record, &mail, sizeof mail);
         post_commit(&shard->post, control, sizeof mail);
         tls->chain = NULL;
-    } else if (!wait_for(shard, tls, NS_PER_MS)) {
-        fail(shard, connection, "no memory to ask responders");
     }
+    int64_t due_ns = record != NULL ? tls->check_until_ns : shard->context.now_ns + NS_PER_MS;
+    if (timers_set(&shard->context.timers, &tls->timer, due_ns) != ERR_OK)
+        fail(shard, connection, "no memory to ask responders");
 }
 
 /* Whether the session has to wait for what responders say; when it is false it may begin, or has ended. */
@@ -313,24 +315,27 @@ static bool peer_checks(struct shard *shard, struct connection *connection, stru
     struct connection_tls *tls = connection->tls;
     struct arena arena = {.limit_bytes = CHAIN_BYTES_MAX};
     struct bytes chain[TLS_CHAIN_MAX];
-    bool asks = false;
+    uint32_t responder_count = 0;
     if (!options_of(shard)->ocsp_peer.verify)
         return false;
     uint32_t count = tls_stream_chain(tls->stream, chain, &arena);
     if (count > 0)
-        tls->chain = peer_chain_pack(chain, count, &shard->context.pool.blocks, &asks);
+        tls->chain = peer_chain_pack(chain, count, &shard->context.pool.blocks, &responder_count);
     arena_close(&arena);
     if (tls->chain == NULL) {
         fail(shard, connection, PEER_REFUSAL);
         return false;
     }
-    if (!asks) {
+    if (responder_count == 0) {
         say(shard, connection, LOG_DEBUG, "Chain [0] has no OCSP eligible links, thus peer is valid", "");
         block_release(&shard->context.pool.blocks, tls->chain);
         tls->chain = NULL;
         return false;
     }
     move(tls, CONNECTION_TLS_CHECKING);
+    tls->check_until_ns =
+        shard->context.now_ns + peer_check_patience_ns(&options_of(shard)->ocsp_peer, responder_count,
+                                                       shard->context.security->timeout_ns);
     if (wait_with(shard, connection, rest))
         peer_ask(shard, connection);
     return true;
@@ -341,6 +346,7 @@ void connection_tls_peer_checked(struct shard *shard, struct connection *connect
     struct connection_tls *tls = connection->tls;
     if (tls == NULL || tls->state != CONNECTION_TLS_CHECKING || connection->state != CONNECTION_OPEN)
         return;
+    timers_cancel(&shard->context.timers, &tls->timer);
     /* A reload may have changed meanwhile who may come, and passes over those who have no session yet. */
     const char *why = good ? refusal(shard, tls) : PEER_REFUSAL;
     if (why != NULL) {
@@ -510,7 +516,10 @@ void connection_tls_timer_due(struct shard *shard, struct connection_tls *tls)
         fail(shard, connection, "i/o timeout");
         return;
     case CONNECTION_TLS_CHECKING:
-        peer_ask(shard, connection);
+        if (shard->context.now_ns >= tls->check_until_ns)
+            fail(shard, connection, "no word from OCSP responders in time");
+        else
+            peer_ask(shard, connection);
         return;
     case CONNECTION_TLS_OPEN:
         return;

@@ -182,7 +182,7 @@ static bool peer_checks(struct shard *shard, struct route_connection *connection
 {
     struct arena arena = {.limit_bytes = CHAIN_BYTES_MAX};
     struct bytes chain[TLS_CHAIN_MAX];
-    bool asks = false;
+    uint32_t responder_count = 0;
     if (connection->route.solicited ||
         !ocsp_staples(options_of(shard, connection), &shard->snapshot->options->net.ocsp))
         return false;
@@ -192,7 +192,7 @@ static bool peer_checks(struct shard *shard, struct route_connection *connection
                                  .rid = connection->route.rid,
                                  .place = {.shard = shard->post.self}};
     if (count > 1)
-        mail.block = peer_chain_pack(chain, count, &shard->context.pool.blocks, &asks);
+        mail.block = peer_chain_pack(chain, count, &shard->context.pool.blocks, &responder_count);
     arena_close(&arena);
     if (mail.block == NULL || !shard_tell_control(shard, &mail, sizeof mail)) {
         block_release(&shard->context.pool.blocks, mail.block);

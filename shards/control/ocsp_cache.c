@@ -51,7 +51,7 @@ struct peer_remembered ocsp_cache_get(struct ocsp_cache *cache,
         return (struct peer_remembered){0};
     }
     cache->hits++;
-    return (struct peer_remembered){block_hold(entry->response), entry->response_count};
+    return (struct peer_remembered){block_hold(entry->response), entry->response_count, entry->answer};
 }
 
 struct ocsp_cached *ocsp_cache_find(struct ocsp_cache *cache,
