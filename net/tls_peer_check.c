@@ -13,13 +13,14 @@ enum { NAMES_BYTES_MAX = 256 * 1024, WHY_BYTES = 256, HEAD_BYTES = 1 + OCSP_FING
 /* ---- between threads ---- */
 
 /*    0  4  how many; then of each
- *    0  1  whether it names a responder
+ *    0  1  how many responders it names
  *    1 32  its fingerprint
  *   33  4  bytes of DER, which follow */
-struct block *peer_chain_pack(const struct bytes *chain, uint32_t count, struct block_pool *pool, bool *asks)
+struct block *peer_chain_pack(const struct bytes *chain, uint32_t count, struct block_pool *pool,
+                              uint32_t *responder_count)
 {
     size_t bytes = sizeof count;
-    *asks = false;
+    *responder_count = 0;
     for (uint32_t i = 0; i < count; i++)
         bytes += HEAD_BYTES + chain[i].count;
     struct block *block = block_take(pool, bytes);
@@ -32,10 +33,10 @@ struct block *peer_chain_pack(const struct bytes *chain, uint32_t count, struct 
         struct arena arena = {0};
         const char *urls[OCSP_URLS_MAX];
         uint32_t der_bytes = (uint32_t)chain[i].count;
-        bool names = i + 1 < count && tls_ocsp_urls(chain[i], urls, &arena) > 0;
+        uint32_t named = i + 1 < count ? tls_ocsp_urls(chain[i], urls, &arena) : 0;
         arena_close(&arena);
-        *asks = *asks || names;
-        at[0] = names;
+        *responder_count += named;
+        at[0] = (uint8_t)named;
         if (!tls_ocsp_fingerprint(chain[i], at + 1)) {
             block_release(pool, block);
             return NULL;
@@ -55,12 +56,21 @@ void peer_check_open(struct peer_check *check, const struct block *block)
     for (uint32_t i = 0; i < check->link_count; i++) {
         struct peer_link *link = &check->links[i];
         uint32_t der_bytes;
-        link->asks = at[0] != 0;
+        link->responder_count = at[0];
         memcpy(link->fingerprint, at + 1, sizeof link->fingerprint);
         memcpy(&der_bytes, at + 1 + OCSP_FINGERPRINT_BYTES, sizeof der_bytes);
         link->certificate = bytes_of(at + HEAD_BYTES, der_bytes);
         at += HEAD_BYTES + der_bytes;
     }
+}
+
+int64_t peer_check_patience_ns(const struct ocsp_peer_options *rules, uint32_t responder_count,
+                               int64_t login_ns)
+{
+    int64_t most_ns = INT64_MAX / 4; /* of years: the clock may still be added */
+    int64_t share_ns = responder_count == 0 ? 0 : most_ns / responder_count;
+    int64_t questions_ns = rules->timeout_ns < share_ns ? rules->timeout_ns * responder_count : most_ns;
+    return questions_ns + (login_ns < most_ns ? login_ns : most_ns);
 }
 
 void peer_check_close(struct peer_check *check)
@@ -224,6 +234,10 @@ static bool link_passes(struct peer_check *check, uint32_t index, int stop_fd)
     peer_subject(checking.about.certificate, checking.subject);
     if (remember(&checking, &answer))
         return status_passes(&checking, &answer);
+    if (check->remembered_only) {
+        check->undecided = true;
+        return false;
+    }
     if (!fetch(&checking, &response, stop_fd, why, sizeof why))
         return unreachable(&checking, why);
     if (!usable(&checking, response, &answer, &passes))
@@ -233,16 +247,51 @@ static bool link_passes(struct peer_check *check, uint32_t index, int stop_fd)
     return status_passes(&checking, &answer);
 }
 
-void peer_check_run(struct peer_check *check, int stop_fd)
+static bool link_counts(const struct peer_check *check, uint32_t index)
+{
+    return check->own_only ? index == 0 : check->links[index].responder_count > 0;
+}
+
+static void links_check(struct peer_check *check, int stop_fd)
 {
     check->good = true;
     for (uint32_t i = 0; i + 1 < check->link_count && check->good; i++) {
-        if (check->own_only ? i > 0 : !check->links[i].asks)
+        if (!link_counts(check, i))
             continue;
         check->good = link_passes(check, i, stop_fd);
         check->bad_link = i;
     }
+}
+
+static void verdict_say(const struct peer_check *check)
+{
     log_debug(check->log, "%s",
               check->good ? "Chain [0] is OCSP valid for all eligible links, thus peer is valid"
                           : "No OCSP valid chains, thus peer is invalid");
+}
+
+bool peer_check_remembered(struct peer_check *check)
+{
+    for (uint32_t i = 0; i + 1 < check->link_count; i++) {
+        const struct peer_remembered *remembered = &check->links[i].remembered;
+        if (!link_counts(check, i))
+            continue;
+        if (remembered->block == NULL || !current(check, &remembered->answer))
+            return false;
+        if (remembered->answer.status != OCSP_STATUS_GOOD && !check->rules.warn_only)
+            break; /* those behind it may not matter */
+    }
+    check->remembered_only = true;
+    links_check(check, -1);
+    bool decided = !check->undecided;
+    check->remembered_only = check->undecided = false;
+    if (decided)
+        verdict_say(check);
+    return decided;
+}
+
+void peer_check_run(struct peer_check *check, int stop_fd)
+{
+    links_check(check, stop_fd);
+    verdict_say(check);
 }

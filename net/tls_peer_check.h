@@ -19,13 +19,14 @@ enum { PEER_REASON_BYTES = 512, PEER_SUBJECT_BYTES = 512 };
 struct peer_remembered {
     struct block *block; /* the response; NULL: there is none */
     uint32_t count;
+    struct ocsp_answer answer; /* what it is thought to say: the check reads it again */
 };
 
 /* One certificate of the chain. */
 struct peer_link {
     struct bytes certificate;
     uint8_t fingerprint[OCSP_FINGERPRINT_BYTES];
-    bool asks;                         /* it names a responder, and is not the last */
+    uint8_t responder_count;           /* that it names; 0 for the last, about which nobody is asked */
     bool spoiled;                      /* what was remembered is not to be used again */
     struct peer_remembered remembered; /* before the check; the holder's */
     struct bytes fetched;              /* what is to be remembered now; empty: nothing */
@@ -41,19 +42,31 @@ struct peer_check {
     const char
         *urls[OCSP_URLS_MAX]; /* with own_only: in place of those in the certificate, when there are any */
     uint32_t url_count;
+    bool remembered_only;           /* nobody is asked: peer_check_remembered() */
+    bool undecided;                 /* then somebody would have to be */
     bool own_only;                  /* only the peer's own certificate, which has to have a responder */
     uint32_t bad_link;              /* when it is not good: whose fault it is */
     bool good;                      /* the verdict */
     char reason[PEER_REASON_BYTES]; /* when it is not good */
 };
 
-/* The chain in one block, for another thread. NULL: no memory. *asks: whether a responder is to be asked at
- * all. */
-struct block *peer_chain_pack(const struct bytes *chain, uint32_t count, struct block_pool *pool, bool *asks);
+/* The chain in one block, for another thread. NULL: no memory. *responder_count: of all certificates
+ * together; 0: nobody is to be asked. */
+struct block *peer_chain_pack(const struct bytes *chain, uint32_t count, struct block_pool *pool,
+                              uint32_t *responder_count);
+
+/* For how long a client may wait for its verdict: a question's time for each responder, and that of a login
+ * for the way, the look-up of names, and the queue behind others. */
+int64_t peer_check_patience_ns(const struct ocsp_peer_options *rules, uint32_t responder_count,
+                               int64_t login_ns);
 
 /* Takes a packed chain apart; certificates point into the block. */
 void peer_check_open(struct peer_check *check, const struct block *block);
 void peer_check_close(struct peer_check *check);
+
+/* The verdict, when what is remembered is enough for it: no call blocks, a signature is checked for each
+ * certificate. False: responders have to be asked. */
+bool peer_check_remembered(struct peer_check *check);
 
 /* Blocks: net/tls_responder.h says for how long. */
 void peer_check_run(struct peer_check *check, int stop_fd);

@@ -236,9 +236,13 @@ static const char *refusal(const struct shard *shard, struct connection_tls *tls
         return "certificate not pinned";
     if (tls_stream_resumed(tls->stream) && !tls_stream_peer_current(tls->stream))
         return "tls: failed to verify certificate: x509: certificate has expired or is not yet valid";
-    if (options->map && tls_stream_names(tls->stream, &tls->names, &tls->arena) == ERR_MEMORY)
-        return "tls: no memory for the names of a certificate";
-    return NULL;
+    if (!options->map)
+        return NULL;
+    arena_close(&tls->arena); /* of the first time, when this is the second */
+    tls->names = (struct certificate_names){0};
+    return tls_stream_names(tls->stream, &tls->names, &tls->arena) == ERR_MEMORY
+               ? "tls: no memory for the names of a certificate"
+               : NULL;
 }
 
 /* The peer is welcome: its session begins. */
@@ -286,7 +290,8 @@ static bool wait_with(struct shard *shard, struct connection *connection, struct
 
 /* ---- responders ---- */
 
-/* Asks the control core; a full mailbox is tried again in a moment. */
+/* Asks the control core; a full mailbox is tried again in a moment. Whatever becomes of the question, the
+ * wait for its answer ends. */
 static void peer_ask(struct shard *shard, struct connection *connection)
 {
     struct connection_tls *tls = connection->tls;
@@ -298,9 +303,10 @@ static void peer_ask(struct shard *shard, struct connection *connection)
         memcpy(record, &mail, sizeof mail);
         post_commit(&shard->post, control, sizeof mail);
         tls->chain = NULL;
-    } else if (!wait_for(shard, tls, NS_PER_MS)) {
-        fail(shard, connection, "no memory to ask responders");
     }
+    int64_t due_ns = record != NULL ? tls->check_until_ns : shard->context.now_ns + NS_PER_MS;
+    if (timers_set(&shard->context.timers, &tls->timer, due_ns) != ERR_OK)
+        fail(shard, connection, "no memory to ask responders");
 }
 
 /* Whether the session has to wait for what responders say; when it is false it may begin, or has ended. */
@@ -309,24 +315,27 @@ static bool peer_checks(struct shard *shard, struct connection *connection, stru
     struct connection_tls *tls = connection->tls;
     struct arena arena = {.limit_bytes = CHAIN_BYTES_MAX};
     struct bytes chain[TLS_CHAIN_MAX];
-    bool asks = false;
+    uint32_t responder_count = 0;
     if (!options_of(shard)->ocsp_peer.verify)
         return false;
     uint32_t count = tls_stream_chain(tls->stream, chain, &arena);
     if (count > 0)
-        tls->chain = peer_chain_pack(chain, count, &shard->context.pool.blocks, &asks);
+        tls->chain = peer_chain_pack(chain, count, &shard->context.pool.blocks, &responder_count);
     arena_close(&arena);
     if (tls->chain == NULL) {
         fail(shard, connection, PEER_REFUSAL);
         return false;
     }
-    if (!asks) {
+    if (responder_count == 0) {
         say(shard, connection, LOG_DEBUG, "Chain [0] has no OCSP eligible links, thus peer is valid", "");
         block_release(&shard->context.pool.blocks, tls->chain);
         tls->chain = NULL;
         return false;
     }
     move(tls, CONNECTION_TLS_CHECKING);
+    tls->check_until_ns =
+        shard->context.now_ns + peer_check_patience_ns(&options_of(shard)->ocsp_peer, responder_count,
+                                                       shard->context.security->timeout_ns);
     if (wait_with(shard, connection, rest))
         peer_ask(shard, connection);
     return true;
@@ -337,8 +346,11 @@ void connection_tls_peer_checked(struct shard *shard, struct connection *connect
     struct connection_tls *tls = connection->tls;
     if (tls == NULL || tls->state != CONNECTION_TLS_CHECKING || connection->state != CONNECTION_OPEN)
         return;
-    if (!good) {
-        fail(shard, connection, PEER_REFUSAL);
+    timers_cancel(&shard->context.timers, &tls->timer);
+    /* A reload may have changed meanwhile who may come, and passes over those who have no session yet. */
+    const char *why = good ? refusal(shard, tls) : PEER_REFUSAL;
+    if (why != NULL) {
+        fail(shard, connection, why);
         return;
     }
     struct block *held = tls->held;
@@ -504,7 +516,10 @@ void connection_tls_timer_due(struct shard *shard, struct connection_tls *tls)
         fail(shard, connection, "i/o timeout");
         return;
     case CONNECTION_TLS_CHECKING:
-        peer_ask(shard, connection);
+        if (shard->context.now_ns >= tls->check_until_ns)
+            fail(shard, connection, "no word from OCSP responders in time");
+        else
+            peer_ask(shard, connection);
         return;
     case CONNECTION_TLS_OPEN:
         return;

@@ -45,6 +45,7 @@ struct connection_tls {
     struct list_link queued;   /* in shard.handshakes while bytes of its handshake wait for their turn */
     struct block *held;        /* those bytes, or what came behind it while the peer is checked */
     struct block *chain;       /* of a peer that could not be asked about yet; NULL: it was */
+    int64_t check_until_ns;    /* when patience with responders ends */
     uint32_t held_bytes;
     uint8_t state; /* enum connection_tls_state */
     bool first;    /* INFO was not sent yet */

@@ -25,7 +25,8 @@ static void *run(void *argument)
 enum err inquirers_init(struct inquirers *inquirers)
 {
     *inquirers = (struct inquirers){.done_fd = eventfd(0, EFD_CLOEXEC), .stop_fd = eventfd(0, EFD_CLOEXEC)};
-    list_init(&inquirers->waiting);
+    for (size_t i = 0; i < COUNT_OF(inquirers->waiting); i++)
+        list_init(&inquirers->waiting[i]);
     if (inquirers->done_fd >= 0 && inquirers->stop_fd >= 0)
         return ERR_OK;
     inquirers_close(inquirers);
@@ -45,12 +46,12 @@ static void join(struct inquirers *inquirers, struct inquirer *inquirer)
     sem_destroy(&inquirer->finished);
     inquirer->started = false;
     if (inquiry != NULL)
-        list_push_last(&inquirers->waiting, &inquiry->waiting);
+        list_push_last(&inquirers->waiting[inquiry->of_client], &inquiry->waiting);
 }
 
 void inquirers_stop(struct inquirers *inquirers)
 {
-    if (inquirers->waiting.ends.next == NULL || inquirers->stopped)
+    if (inquirers->waiting[0].ends.next == NULL || inquirers->stopped)
         return;
     inquirers->stopped = true;
     if (inquirers->stop_fd >= 0)
@@ -63,9 +64,10 @@ void inquirers_stop(struct inquirers *inquirers)
 
 void inquirers_close(struct inquirers *inquirers)
 {
-    if (inquirers->waiting.ends.next == NULL)
+    if (inquirers->waiting[0].ends.next == NULL)
         return;
-    ASSERT(list_empty(&inquirers->waiting));
+    for (size_t i = 0; i < COUNT_OF(inquirers->waiting); i++)
+        ASSERT(list_empty(&inquirers->waiting[i]));
     if (inquirers->done_fd >= 0)
         close(inquirers->done_fd);
     if (inquirers->stop_fd >= 0)
@@ -93,53 +95,80 @@ static struct inquirer *idle_find(struct inquirers *inquirers)
     return NULL;
 }
 
-static void give(struct inquirer *inquirer, struct inquiry *inquiry)
+static void give(struct inquirers *inquirers, struct inquirer *inquirer, struct inquiry *inquiry)
 {
     ASSERT(inquirer->inquiry == NULL);
     inquirer->inquiry = inquiry;
+    inquirers->for_clients += inquiry->of_client;
     sem_post(&inquirer->wanted);
+}
+
+/* Whether a thread without work may have one of that kind. */
+static bool may_have(const struct inquirers *inquirers, bool of_client)
+{
+    return !of_client || inquirers->for_clients < INQUIRERS_MAX - INQUIRERS_KEPT;
 }
 
 enum err inquirers_ask(struct inquirers *inquirers, struct inquiry *inquiry)
 {
-    struct inquirer *idle = inquirers->stopped ? NULL : idle_find(inquirers);
+    bool now = !inquirers->stopped && may_have(inquirers, inquiry->of_client);
+    struct inquirer *idle = now ? idle_find(inquirers) : NULL;
     if (idle != NULL) {
-        give(idle, inquiry);
+        give(inquirers, idle, inquiry);
         return ERR_OK;
     }
     /* Without a single thread nobody would ever come back to take what waits. */
-    if (inquirers->waiting_count == INQUIRIES_WAITING_MAX || !inquirers->threads[0].started)
+    if (inquirers->waiting_counts[inquiry->of_client] == INQUIRIES_WAITING_MAX ||
+        !inquirers->threads[0].started)
         return ERR_FULL;
-    list_push_last(&inquirers->waiting, &inquiry->waiting);
-    inquirers->waiting_count++;
+    list_push_last(&inquirers->waiting[inquiry->of_client], &inquiry->waiting);
+    inquirers->waiting_counts[inquiry->of_client]++;
     return ERR_OK;
 }
 
-static struct inquiry *left_take(struct inquirers *inquirers)
+bool inquirers_withdraw(struct inquirers *inquirers, struct inquiry *inquiry)
 {
-    struct list_link *at = list_first(&inquirers->waiting);
+    if (!list_linked(&inquiry->waiting))
+        return false;
+    list_remove(&inquiry->waiting);
+    if (!inquirers->stopped)
+        inquirers->waiting_counts[inquiry->of_client]--;
+    return true;
+}
+
+static struct inquiry *first_take(struct inquirers *inquirers, bool of_client)
+{
+    struct list_link *at = list_first(&inquirers->waiting[of_client]);
     if (at == NULL)
         return NULL;
-    list_remove(at);
-    return LIST_ELEMENT(at, struct inquiry, waiting);
+    struct inquiry *inquiry = LIST_ELEMENT(at, struct inquiry, waiting);
+    (void)inquirers_withdraw(inquirers, inquiry);
+    return inquiry;
+}
+
+/* What a thread without work is to have, clients last; NULL: nothing. */
+static struct inquiry *next_take(struct inquirers *inquirers)
+{
+    struct inquiry *inquiry = first_take(inquirers, false);
+    return inquiry == NULL && may_have(inquirers, true) ? first_take(inquirers, true) : inquiry;
 }
 
 struct inquiry *inquirers_take(struct inquirers *inquirers)
 {
-    if (inquirers->stopped)
-        return left_take(inquirers);
+    if (inquirers->stopped) {
+        struct inquiry *left = first_take(inquirers, false);
+        return left == NULL ? first_take(inquirers, true) : left;
+    }
     for (int i = 0; i < INQUIRERS_MAX; i++) {
         struct inquirer *inquirer = &inquirers->threads[i];
         if (inquirer->inquiry == NULL || sem_trywait(&inquirer->finished) != 0)
             continue;
         struct inquiry *done = inquirer->inquiry;
-        struct list_link *next = list_first(&inquirers->waiting);
         inquirer->inquiry = NULL;
-        if (next != NULL) {
-            list_remove(next);
-            inquirers->waiting_count--;
-            give(inquirer, LIST_ELEMENT(next, struct inquiry, waiting));
-        }
+        inquirers->for_clients -= done->of_client;
+        struct inquiry *next = next_take(inquirers);
+        if (next != NULL)
+            give(inquirers, inquirer, next);
         return done;
     }
     return NULL;

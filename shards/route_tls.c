@@ -182,7 +182,7 @@ static bool peer_checks(struct shard *shard, struct route_connection *connection
 {
     struct arena arena = {.limit_bytes = CHAIN_BYTES_MAX};
     struct bytes chain[TLS_CHAIN_MAX];
-    bool asks = false;
+    uint32_t responder_count = 0;
     if (connection->route.solicited ||
         !ocsp_staples(options_of(shard, connection), &shard->snapshot->options->net.ocsp))
         return false;
@@ -192,7 +192,7 @@ static bool peer_checks(struct shard *shard, struct route_connection *connection
                                  .rid = connection->route.rid,
                                  .place = {.shard = shard->post.self}};
     if (count > 1)
-        mail.block = peer_chain_pack(chain, count, &shard->context.pool.blocks, &asks);
+        mail.block = peer_chain_pack(chain, count, &shard->context.pool.blocks, &responder_count);
     arena_close(&arena);
     if (mail.block == NULL || !shard_tell_control(shard, &mail, sizeof mail)) {
         block_release(&shard->context.pool.blocks, mail.block);
@@ -213,11 +213,13 @@ void route_tls_peer_checked(struct shard *shard, struct route_connection *connec
     connection->checking = false;
     connection->unread = NULL;
     connection->unread_bytes = 0;
-    output_note(shard, connection); /* the greeting, which waited */
+    const char *why = refusal(shard, connection); /* a reload may have brought other pins meanwhile */
+    output_note(shard, connection);               /* the greeting, which waited */
     if (!good)
-        fail(shard, connection,
-             connection->route.kind == ROUTE_OF_GATEWAY ? "Gateway peer not OCSP valid"
-                                                        : "Router peer not OCSP valid");
+        why = connection->route.kind == ROUTE_OF_GATEWAY ? "Gateway peer not OCSP valid"
+                                                         : "Router peer not OCSP valid";
+    if (why != NULL)
+        fail(shard, connection, why);
     else if (count > 0)
         decrypt(shard, connection, bytes_of(unread->bytes, count));
     block_release(&shard->context.pool.blocks, unread);

@@ -240,6 +240,7 @@ static void take_signal(struct control *control)
 static void take_inquiries(struct control *control)
 {
     struct inquiry *inquiry;
+    peer_checks_expire(control);
     while ((inquiry = inquirers_take(&control->inquirers)) != NULL) {
         switch ((enum inquiry_kind)inquiry->kind) {
         case INQUIRY_STAPLE:

@@ -51,7 +51,7 @@ struct peer_remembered ocsp_cache_get(struct ocsp_cache *cache,
         return (struct peer_remembered){0};
     }
     cache->hits++;
-    return (struct peer_remembered){block_hold(entry->response), entry->response_count};
+    return (struct peer_remembered){block_hold(entry->response), entry->response_count, entry->answer};
 }
 
 struct ocsp_cached *ocsp_cache_find(struct ocsp_cache *cache,
@@ -105,15 +105,15 @@ void ocsp_cache_put(struct ocsp_cache *cache, const uint8_t fingerprint[OCSP_FIN
 }
 
 void ocsp_cache_spoiled(struct ocsp_cache *cache, const uint8_t fingerprint[OCSP_FINGERPRINT_BYTES],
-                        struct block_pool *pool)
+                        const struct block *response, struct block_pool *pool)
 {
     if (!cache->on || cache->buckets == NULL)
         return;
     struct ocsp_cached **at = find(cache, fingerprint);
-    if (*at == NULL)
-        return;
     cache->misses++;
-    cache->hits--;
+    cache->hits -= cache->hits > 0; /* the one that it was taken by, unless counting began anew meanwhile */
+    if (*at == NULL || (*at)->response != response)
+        return;
     if ((*at)->answer.status == OCSP_STATUS_REVOKED && cache->preserve_revoked)
         return;
     drop(cache, at, pool);

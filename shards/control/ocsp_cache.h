@@ -49,9 +49,9 @@ void ocsp_cache_put(struct ocsp_cache *cache, const uint8_t fingerprint[OCSP_FIN
 struct ocsp_cached *ocsp_cache_find(struct ocsp_cache *cache,
                                     const uint8_t fingerprint[OCSP_FINGERPRINT_BYTES]);
 
-/* What was a hit was none: the response does not hold any more. It is forgotten, unless a revocation is kept.
- */
+/* What was a hit was none: that response, which the caller still holds, does not hold any more. It is
+ * forgotten, unless a revocation is kept, or another answer has come in its place: that one stays. */
 void ocsp_cache_spoiled(struct ocsp_cache *cache, const uint8_t fingerprint[OCSP_FINGERPRINT_BYTES],
-                        struct block_pool *pool);
+                        const struct block *response, struct block_pool *pool);
 
 #endif

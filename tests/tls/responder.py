@@ -56,6 +56,7 @@ class Responder:
         self.broken = None  # bytes to say instead; "hang": nothing
         self.by_openssl = self.refuses_post = False
         self.asked, self.asked_now = [], threading.Condition()
+        self.slow = set()  # names that it answers for when it is released
         self.release = threading.Event()  # ends what hangs
         owner = self
 
@@ -100,6 +101,8 @@ class Responder:
         if self.broken == "hang":
             self.release.wait(PATIENCE)
             return
+        if name in self.slow:
+            self.release.wait(PATIENCE)
         if self.refuses_post and http_side.command == "POST":
             http_side.send_error(405)
             return

@@ -48,6 +48,17 @@ class World:
         client = Client(self.run.server).secure(trust(self.ca, self.identities[name]))
         return client.hello(user=user, **{"pass": "p"})
 
+    def crowd(self, count):
+        """Names of so many more with a certificate that names the responder."""
+        names = [f"crowd{i}" for i in range(count)]
+        for name in names:
+            self.identities[name] = self.ca.issue(name, responder=self.responder.url)
+        return names
+
+    def waiting(self, name):
+        """A client that has sent its login; nobody waits for the answer yet."""
+        return Client(self.run.server).secure(trust(self.ca, self.identities[name])).login(user="a", **{"pass": "p"})
+
     def refused(self, name):
         refused(lambda: self.client(name))
 
@@ -223,14 +234,15 @@ def a_revocation_outlives_its_answer(world):
 
 @peers(only=("myelin",), why="nats-server waits in the handshake")
 def a_slow_responder_holds_up_nobody_else(world):
-    """More clients than threads wait for it; others come and go, and the wait ends with ca_timeout. What was sent meanwhile is
-    not lost."""
-    responder = world.responder
-    responder.broken = "hang"
+    """More certificates than threads wait for it; others come and go, one of whom it has spoken before among them. What was sent
+    meanwhile is not lost, and about a certificate that several show one question is asked."""
+    responder, names = world.responder, world.crowd(10)
     server = world.begin("{ verify: true, ca_timeout: 30 }")
-    waiting = [Client(server).secure(trust(world.ca, world.identities["alice"])).login(user="a", **{"pass": "p"})
-               for _ in range(12)]
-    responder.expect(8)
+    world.client("alice")
+    responder.slow = set(names)
+    waiting = [world.waiting(name) for name in names + names[:3]]
+    responder.expect(1 + 6)
+    world.client("alice").send(b"PUB x 1\r\nx\r\n")
     world.client("plain").send(b"PUB x 1\r\nx\r\n")
     waiting[0].socket.setblocking(False)
     try:
@@ -239,17 +251,29 @@ def a_slow_responder_holds_up_nobody_else(world):
     except (BlockingIOError, socket.timeout, OSError):
         pass
     waiting[0].socket.settimeout(20)
-    responder.broken = None
     responder.release.set()
-    ended = [client.rest() for client in waiting[:8]]
-    assert all(rest == b"" for rest in ended), ended
-    for client in waiting[8:]:
+    for client in waiting:
         client.expect(b"PONG")
+    asked = sorted(name for _, name in responder.asked)
+    assert asked == sorted(["alice"] + names), asked
     server = world.begin('{ verify: true, ca_timeout: "50ms" }')
     responder.release.clear()
     responder.broken = "hang"
     world.refused("alice")
     server.expect("failed: exhausted OCSP responders: i/o timeout")
+
+
+@peers(only=("myelin",), why="nats-server waits in the handshake")
+def patience_with_responders_ends(world):
+    """Also for those who wait behind others: the time of a login and that of each question, and no more."""
+    responder, names = world.responder, world.crowd(10)
+    responder.slow = set(names)
+    server = world.begin('{ verify: true, ca_timeout: 2 }', "authorization { timeout: 0.1 }")
+    waiting = [world.waiting(name) for name in names]
+    for client in waiting:
+        assert client.rest() == b""
+    server.expect("TLS handshake error: no word from OCSP responders in time")
+    world.client("alice")
 
 
 @peers(only=("myelin",), why="nats-server judges at the next handshake too, but its lines differ")
@@ -264,6 +288,22 @@ def a_reload_turns_it_on_and_off(world):
     stays.expect(b"PONG")
     server.reload(world.configuration("false"))
     world.client("alice")
+
+
+@peers(only=("myelin",), why="nats-server judges pins and responders in one handshake")
+def a_reload_meets_those_whose_responder_is_still_asked(world):
+    """Pins that came into force meanwhile hold for them too."""
+    responder = world.responder
+    responder.slow = {"alice", "bob"}
+    server = world.begin(top="ocsp_cache: false")
+    waiting = {name: world.waiting(name) for name in ("alice", "bob")}
+    responder.expect(2)
+    pins = f'{{ verify: true, ca_timeout: 20 }}\npinned_certs: ["{world.ca.pin("bob")}"]'
+    server.reload(world.configuration(pins, "ocsp_cache: false"))
+    responder.release.set()
+    waiting["bob"].expect(b"PONG")
+    assert b"PONG" not in waiting["alice"].rest()
+    server.expect("TLS handshake error: certificate not pinned")
 
 
 @peers()

@@ -71,8 +71,10 @@ Test(ocsp_cache, what_holds_no_more_is_forgotten_unless_it_is_a_revocation_to_be
         put(&cache, 1, "one", OCSP_STATUS_GOOD);
         put(&cache, 2, "two", OCSP_STATUS_REVOKED);
         for (uint8_t i = 1; i <= 2; i++) {
-            cr_expect_not_null(got(&cache, i, room));
-            ocsp_cache_spoiled(&cache, fingerprint(i), &pool);
+            struct peer_remembered taken = ocsp_cache_get(&cache, fingerprint(i));
+            cr_assert_not_null(taken.block);
+            ocsp_cache_spoiled(&cache, fingerprint(i), taken.block, &pool);
+            block_release(&pool, taken.block);
         }
         cr_expect_eq(cache.hits, 0);
         cr_expect_eq(cache.misses, 2);
@@ -80,6 +82,28 @@ Test(ocsp_cache, what_holds_no_more_is_forgotten_unless_it_is_a_revocation_to_be
         cr_expect_eq(got(&cache, 2, room) != NULL, preserve);
         ocsp_cache_close(&cache, &pool);
     }
+    block_pool_close(&pool);
+}
+
+/* Two logins have taken the same old answer; one has fetched a newer one before the other gives up. */
+Test(ocsp_cache, what_has_come_in_place_of_an_old_answer_is_not_forgotten_with_it)
+{
+    struct block_pool pool = {0};
+    struct ocsp_cache cache = {.on = true};
+    char room[64];
+    put(&cache, 1, "old", OCSP_STATUS_GOOD);
+    struct peer_remembered first = ocsp_cache_get(&cache, fingerprint(1));
+    struct peer_remembered second = ocsp_cache_get(&cache, fingerprint(1));
+    ocsp_cache_spoiled(&cache, fingerprint(1), first.block, &pool);
+    put(&cache, 1, "new", OCSP_STATUS_REVOKED);
+    ocsp_cache_spoiled(&cache, fingerprint(1), second.block, &pool);
+    cr_expect_eq(cache.hits, 0);
+    cr_expect_eq(cache.misses, 2);
+    cr_expect_eq(cache.status_counts[OCSP_STATUS_REVOKED], 1);
+    cr_expect_str_eq(got(&cache, 1, room), "new");
+    block_release(&pool, first.block);
+    block_release(&pool, second.block);
+    ocsp_cache_close(&cache, &pool);
     block_pool_close(&pool);
 }
 
