@@ -20,8 +20,8 @@ static void trace_line(const struct client *client, const char *direction, const
              arguments.count > 0 ? " " : "", BYTES_PRINTF(arguments));
 }
 
-/* What a callout service is asked holds passwords, and what it answers tokens; also where another server of the
- * cluster asks, and where an import has put a prefix before the subject. */
+/* What a callout service is asked holds passwords, and what it answers tokens; also where another server of
+ * the cluster asks, and where an import has put a prefix before the subject. */
 static bool holds_secrets(struct bytes subject)
 {
     struct bytes asks = TEXT(CALLOUT_SUBJECT), answers = TEXT("$SYS._INBOX.");
