@@ -241,8 +241,7 @@ static bool user_same(const struct security_user *user, const struct security_us
                       const struct security_options *now, const struct security_options *before)
 {
     return was != NULL && bytes_equal(user->password, was->password) &&
-           user->connection_types == was->connection_types &&
-           user->proxy_required == was->proxy_required &&
+           user->connection_types == was->connection_types && user->proxy_required == was->proxy_required &&
            bytes_equal(security_account_of(&now->accounts, user)->name,
                        security_account_of(&before->accounts, was)->name);
 }
