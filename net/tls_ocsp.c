@@ -89,12 +89,15 @@ static OCSP_SINGLERESP *find_single(OCSP_BASICRESP *basic, const struct pair *pa
     return NULL;
 }
 
+/* 0: none, or one before 1970, which nobody means. */
 static int64_t time_of(const ASN1_GENERALIZEDTIME *written)
 {
     struct tm parts;
     if (written == NULL || ASN1_TIME_to_tm(written, &parts) != 1)
         return 0;
     int64_t seconds = (int64_t)timegm(&parts);
+    if (seconds < 0)
+        return 0;
     return seconds > INT64_MAX / NS_PER_SECOND ? INT64_MAX / 2 : seconds * NS_PER_SECOND;
 }
 

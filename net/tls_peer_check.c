@@ -4,6 +4,7 @@
 #include "core/base/clock.h"
 #include "net/tls_internal.h"
 #include "net/tls_responder.h"
+#include "net/url_shown.h"
 
 #include <openssl/err.h>
 #include <stdio.h>
@@ -145,7 +146,7 @@ static bool fetch(struct checking *checking, struct bytes *response, int stop_fd
     char cause[WHY_BYTES] = "no available OCSP servers";
     for (uint32_t i = 0; i < count && question.request.count > 0; i++) {
         question.url = urls[i];
-        log_debug(check->log, "Trying OCSP responder url [%s]", urls[i]);
+        log_debug(check->log, "Trying OCSP responder url [%s]", url_shown_good(urls[i]).text);
         if (responder_ask(&question, &check->arena, response, cause, sizeof cause))
             return true;
     }

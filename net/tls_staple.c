@@ -6,6 +6,7 @@
 #include "core/base/memory.h"
 #include "net/tls_internal.h"
 #include "net/tls_responder.h"
+#include "net/url_shown.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -283,7 +284,8 @@ static bool responder_says(struct staple_question *question, const char *url, st
     ask.post = false;
     if (responder_ask(&ask, arena, response, got, sizeof got))
         return true;
-    snprintf(question->why, sizeof question->why, "POST %.128s: %s; GET: %s", url, posted, got);
+    snprintf(question->why, sizeof question->why, "POST %.128s: %s; GET: %s", url_shown_good(url).text,
+             posted, got);
     return false;
 }
 

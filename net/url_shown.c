@@ -68,3 +68,12 @@ struct url_shown url_shown(struct bytes url)
                  BYTES_PRINTF(bytes_of(at, at == NULL ? 0 : rest.count - login.count)));
     return shown;
 }
+
+struct url_shown url_shown_good(const char *url)
+{
+    struct url_shown shown;
+    if (strchr(url, '@') != NULL)
+        return url_shown(text(url));
+    snprintf(shown.text, sizeof shown.text, "%s", url);
+    return shown;
+}

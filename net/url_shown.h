@@ -20,6 +20,9 @@ struct url_shown {
  * any bytes. Thread: any. */
 struct url_shown url_shown(struct bytes url);
 
+/* Of one that is known to be good: as it is, unless there is a login in it. */
+struct url_shown url_shown_good(const char *url);
+
 /* Whether all of it can be an URL's scheme: no login hides in it. */
 bool url_is_scheme(struct bytes word);
 

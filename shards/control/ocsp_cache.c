@@ -78,6 +78,26 @@ static struct ocsp_cached *entry_make(struct bytes response, struct bytes subjec
     return entry;
 }
 
+/* It is full: what holds no more goes, by the times that hold where nothing is configured; a revocation that
+ * is to be kept stays. */
+static void sweep(struct ocsp_cache *cache, struct block_pool *pool)
+{
+    int64_t now_ns = clock_wall_ns();
+    if (cache->swept_ns != 0 && now_ns - cache->swept_ns < OCSP_CACHE_SWEEP_NS && now_ns >= cache->swept_ns)
+        return;
+    cache->swept_ns = now_ns;
+    for (uint32_t i = 0; i < OCSP_CACHE_BUCKETS; i++) {
+        for (struct ocsp_cached **at = &cache->buckets[i]; *at != NULL;) {
+            const struct ocsp_answer *answer = &(*at)->answer;
+            if (ocsp_answer_current(answer, now_ns, OCSP_SKEW_DEFAULT_NS, OCSP_LASTS_DEFAULT_NS) ||
+                (answer->status == OCSP_STATUS_REVOKED && cache->preserve_revoked))
+                at = &(*at)->next;
+            else
+                drop(cache, at, pool);
+        }
+    }
+}
+
 void ocsp_cache_put(struct ocsp_cache *cache, const uint8_t fingerprint[OCSP_FINGERPRINT_BYTES],
                     struct bytes response, const struct ocsp_answer *answer, struct bytes subject,
                     struct block_pool *pool)
@@ -92,6 +112,10 @@ void ocsp_cache_put(struct ocsp_cache *cache, const uint8_t fingerprint[OCSP_FIN
     struct ocsp_cached **at = find(cache, fingerprint);
     if (*at != NULL)
         drop(cache, at, pool);
+    if (cache->count == OCSP_CACHE_ENTRIES_MAX) {
+        sweep(cache, pool);
+        at = find(cache, fingerprint);
+    }
     memcpy(entry->fingerprint, fingerprint, OCSP_FINGERPRINT_BYTES);
     entry->answer = *answer;
     entry->cached_ns = clock_wall_ns();

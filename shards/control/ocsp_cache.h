@@ -1,8 +1,9 @@
 /* shards/control/ocsp_cache.h - what OCSP responders have said about peers, by certificate, so that not every
  * login asks them (spec/configuration.md 4.4, `ocsp_cache`; docs/ocsp.md 4). In the flow:
  *   peer_checks_mail_ask() -> ocsp_cache_get();  peer_checks_done() -> ocsp_cache_put(), ocsp_cache_spoiled()
- * At the bound: OCSP_CACHE_ENTRIES_MAX certificates; about another one nothing is remembered. Thread: the
- * control core's; responses are counted blocks, so a thread that checks may still read one that was replaced.
+ * At the bound: OCSP_CACHE_ENTRIES_MAX certificates; what holds no more makes room for another one, looked
+ * for once in OCSP_CACHE_SWEEP_NS; else nothing is remembered of that. Thread: the control core's; responses
+ * are counted blocks, so a thread that checks may still read one that was replaced.
  */
 #ifndef SHARDS_CONTROL_OCSP_CACHE_H
 #define SHARDS_CONTROL_OCSP_CACHE_H
@@ -11,6 +12,8 @@
 #include "net/tls_peer_check.h"
 
 enum { OCSP_CACHE_ENTRIES_MAX = 65536, OCSP_CACHE_BUCKETS = 4096 };
+
+#define OCSP_CACHE_SWEEP_NS INT64_C(60000000000) /* all are looked at: some milliseconds */
 
 struct ocsp_cached {
     struct ocsp_cached *next; /* of its bucket */
@@ -29,6 +32,7 @@ struct ocsp_cache {
     uint32_t status_counts[3]; /* by enum ocsp_status */
     uint64_t hits;
     uint64_t misses;
+    int64_t swept_ns;      /* wall clock; 0: never */
     bool on;               /* of type "local" */
     bool preserve_revoked; /* what was revoked once is not forgotten */
     bool dirty;            /* its file does not say all */

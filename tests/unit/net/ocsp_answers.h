@@ -15,8 +15,18 @@ struct told {
     int status;             /* V_OCSP_CERTSTATUS_... */
     long this_seconds;      /* from now */
     long next_seconds;      /* from now; 0: not said */
-    bool with_signer;       /* the signer's certificate is in it */
+    const char *this_text;  /* in place of the seconds: "16400101000000Z"; NULL: they count */
+    const char *next_text;
+    bool with_signer; /* the signer's certificate is in it */
 };
+
+static inline ASN1_TIME *moment_make(long seconds, const char *text)
+{
+    ASN1_TIME *made = X509_gmtime_adj(NULL, seconds);
+    cr_assert_not_null(made);
+    cr_assert(text == NULL || ASN1_TIME_set_string(made, text) == 1);
+    return made;
+}
 
 /* About `about` by `issuer`; bytes to be freed by OPENSSL_free(). */
 static inline struct bytes answer_make(const struct told *told, const struct made *about,
@@ -25,8 +35,8 @@ static inline struct bytes answer_make(const struct told *told, const struct mad
     unsigned char *der = NULL;
     OCSP_BASICRESP *basic = OCSP_BASICRESP_new();
     OCSP_CERTID *id = OCSP_cert_to_id(told->named_by, about->certificate, issuer->certificate);
-    ASN1_TIME *now = X509_gmtime_adj(NULL, told->this_seconds);
-    ASN1_TIME *next = told->next_seconds == 0 ? NULL : X509_gmtime_adj(NULL, told->next_seconds);
+    ASN1_TIME *now = moment_make(told->this_seconds, told->this_text);
+    ASN1_TIME *next = told->next_seconds == 0 ? NULL : moment_make(told->next_seconds, told->next_text);
     ASN1_TIME *revoked = told->status == V_OCSP_CERTSTATUS_REVOKED ? X509_gmtime_adj(NULL, -60) : NULL;
     cr_assert_not_null(OCSP_basic_add1_status(basic, id, told->status, 0, revoked, now, next));
     cr_assert_eq(OCSP_basic_sign(basic, told->signer->certificate, told->signer->key, EVP_sha256(), NULL,

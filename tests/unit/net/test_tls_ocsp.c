@@ -107,6 +107,25 @@ Test(tls_ocsp, status_and_times_are_read)
     world_close(&world);
 }
 
+/* In nanoseconds there is no year 1640. */
+Test(tls_ocsp, times_before_all_certificates_are_refused)
+{
+    static const char long_ago[] = "16400101000000Z";
+    struct world world;
+    world_open(&world);
+    for (int next = 0; next < 2; next++) {
+        struct told told = {.signer = &world.all.authority,
+                            .status = V_OCSP_CERTSTATUS_GOOD,
+                            .this_seconds = -HOUR,
+                            .next_seconds = HOUR,
+                            .this_text = next ? NULL : long_ago,
+                            .next_text = next ? long_ago : NULL};
+        struct ocsp_answer answer;
+        cr_expect_eq(judge(&world, &told, &answer), OCSP_UNREADABLE);
+    }
+    world_close(&world);
+}
+
 Test(tls_ocsp, an_answer_about_another_is_none)
 {
     struct world world;

@@ -67,3 +67,9 @@ Test(url_shown, knows_schemes)
     cr_expect_not(url_is_scheme(text("")));
     cr_expect_not(url_is_scheme(text("x:secret@nats")));
 }
+
+Test(url_shown, a_good_one_is_shown_as_it_is_but_for_its_login)
+{
+    cr_expect_str_eq(url_shown_good("http://h:8080/ca").text, "http://h:8080/ca");
+    cr_expect_str_eq(url_shown_good("http://x:secret@h:8080/ca").text, "http://x:xxxxx@h:8080/ca");
+}

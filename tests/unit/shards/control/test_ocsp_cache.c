@@ -107,6 +107,32 @@ Test(ocsp_cache, what_has_come_in_place_of_an_old_answer_is_not_forgotten_with_i
     block_pool_close(&pool);
 }
 
+static void put_numbered(struct ocsp_cache *cache, uint32_t number, int64_t next_update_ns,
+                         struct block_pool *pool)
+{
+    struct ocsp_answer answer = {.next_update_ns = next_update_ns, .status = OCSP_STATUS_REVOKED};
+    uint8_t digest[OCSP_FINGERPRINT_BYTES] = {(uint8_t)(number >> 8), (uint8_t)number,
+                                              (uint8_t)(number >> 16)};
+    ocsp_cache_put(cache, digest, TEXT("x"), &answer, TEXT("CN=x"), pool);
+}
+
+Test(ocsp_cache, a_full_one_makes_room_by_what_holds_no_more)
+{
+    enum { OVER = 100 }; /* of those that fill it, so many hold no more */
+    struct block_pool pool = {0};
+    for (int preserve = 0; preserve < 2; preserve++) {
+        struct ocsp_cache cache = {.on = true, .preserve_revoked = preserve};
+        for (uint32_t i = 0; i < OCSP_CACHE_ENTRIES_MAX; i++)
+            put_numbered(&cache, i, i < OVER ? 1 : INT64_MAX / 2, &pool);
+        cr_assert_eq(cache.count, OCSP_CACHE_ENTRIES_MAX);
+        put_numbered(&cache, OCSP_CACHE_ENTRIES_MAX, INT64_MAX / 2, &pool);
+        cr_expect_eq(cache.count, preserve ? OCSP_CACHE_ENTRIES_MAX : OCSP_CACHE_ENTRIES_MAX - OVER + 1);
+        cr_expect_eq(cache.status_counts[OCSP_STATUS_REVOKED], cache.count);
+        ocsp_cache_close(&cache, &pool);
+    }
+    block_pool_close(&pool);
+}
+
 Test(ocsp_cache, one_that_is_off_remembers_nothing)
 {
     struct ocsp_cache cache = {.on = false};
