@@ -43,12 +43,6 @@ static void put_always(struct json_writer *writer, const char *key, struct bytes
     json_write_text(writer, words);
 }
 
-static void put(struct json_writer *writer, const char *key, struct bytes words)
-{
-    if (words.count > 0)
-        put_always(writer, key, words);
-}
-
 static void put_list(struct json_writer *writer, const struct bytes *texts, size_t count)
 {
     json_write_array_begin(writer);
@@ -64,13 +58,13 @@ static void put_server(struct json_writer *writer, const struct callout_request 
     put_always(writer, "name", request->server_name);
     put_always(writer, "host", request->server_host);
     put_always(writer, "id", request->server_id);
-    put(writer, "version", request->server_version);
-    put(writer, "cluster", request->cluster);
+    json_write_member(writer, "version", request->server_version);
+    json_write_member(writer, "cluster", request->cluster);
     if (request->tag_count > 0) {
         json_write_key(writer, "tags");
         put_list(writer, request->tags, request->tag_count);
     }
-    put(writer, "xkey", request->server_xkey);
+    json_write_member(writer, "xkey", request->server_xkey);
     json_write_object_end(writer);
 }
 
@@ -89,15 +83,15 @@ static void put_client(struct json_writer *writer, const struct callout_request 
     const struct credentials *credentials = request->credentials;
     json_write_key(writer, "client_info");
     json_write_object_begin(writer);
-    put(writer, "host", request->host);
+    json_write_member(writer, "host", request->host);
     json_write_key(writer, "id");
     json_write_unsigned(writer, request->cid);
-    put(writer, "user", raw_user(credentials));
-    put(writer, "name", request->name);
-    put(writer, "kind", TEXT("Client"));
-    put(writer, "type", TEXT("nats"));
+    json_write_member(writer, "user", raw_user(credentials));
+    json_write_member(writer, "name", request->name);
+    json_write_member(writer, "kind", TEXT("Client"));
+    json_write_member(writer, "type", TEXT("nats"));
     if (credentials->signature.count > 0)
-        put(writer, "nonce", credentials->nonce);
+        json_write_member(writer, "nonce", credentials->nonce);
     json_write_object_end(writer);
 }
 
@@ -106,16 +100,15 @@ static void put_connect(struct json_writer *writer, const struct callout_request
     const struct credentials *credentials = request->credentials;
     json_write_key(writer, "connect_opts");
     json_write_object_begin(writer);
-    put(writer, "nkey", credentials->nkey);
-    put(writer, "sig", credentials->signature);
-    put(writer, "auth_token", credentials->token);
-    put(writer, "user", credentials->user);
-    put(writer, "pass", credentials->pass);
-    put(writer, "name", request->name);
-    put(writer, "lang", request->lang);
-    put(writer, "version", request->version);
-    json_write_key(writer, "protocol");
-    json_write_int(writer, request->protocol);
+    json_write_member(writer, "nkey", credentials->nkey);
+    json_write_member(writer, "sig", credentials->signature);
+    json_write_member(writer, "auth_token", credentials->token);
+    json_write_member(writer, "user", credentials->user);
+    json_write_member(writer, "pass", credentials->pass);
+    json_write_member(writer, "name", request->name);
+    json_write_member(writer, "lang", request->lang);
+    json_write_member(writer, "version", request->version);
+    json_write_member_int(writer, "protocol", request->protocol);
     json_write_object_end(writer);
 }
 
@@ -126,8 +119,8 @@ static void put_tls(struct json_writer *writer, const struct callout_request *re
         return;
     json_write_key(writer, "client_tls");
     json_write_object_begin(writer);
-    put(writer, "version", request->tls_version);
-    put(writer, "cipher", request->tls_suite);
+    json_write_member(writer, "version", request->tls_version);
+    json_write_member(writer, "cipher", request->tls_suite);
     if (request->certificate_count > 0) {
         json_write_key(writer, request->certificates_verified ? "verified_chains" : "certs");
         if (request->certificates_verified)
@@ -150,13 +143,12 @@ struct bytes callout_request_make(struct arena *arena, const struct callout_requ
     json_writer_init(&writer, buffer, room);
     json_write_object_begin(&writer);
     put_server(&writer, request);
-    put(&writer, "user_nkey", request->user_nkey);
+    json_write_member(&writer, "user_nkey", request->user_nkey);
     put_client(&writer, request);
     put_connect(&writer, request);
     put_tls(&writer, request);
-    put(&writer, "type", TEXT("authorization_request"));
-    json_write_key(&writer, "version");
-    json_write_int(&writer, 2);
+    json_write_member(&writer, "type", TEXT("authorization_request"));
+    json_write_member_int(&writer, "version", 2);
     json_write_object_end(&writer);
     struct bytes body = bytes_of(buffer, json_writer_count(&writer));
     struct jwt_claims claims = {

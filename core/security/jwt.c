@@ -19,7 +19,7 @@ enum {
     COMMON_BYTES = 256,       /* of claims beside their texts */
     ESCAPED_BYTES_MOST = 6,   /* that one byte of a text becomes in JSON */
     HEADER_DECODED_MAX = 512, /* the longest header that is read */
-    QUOTED_BYTES = 128,
+    QUOTED_BYTES = 256,
 };
 
 #define HEADER "{\"typ\":\"JWT\",\"alg\":\"ed25519-nkey\"}"
@@ -54,7 +54,7 @@ static bool parts_take(struct bytes token, struct parts *parts)
 
 /* ---- reading ---- */
 
-static bool quoted_fail(char why[JWT_WHY_BYTES], const char *before, struct bytes words, const char *behind)
+bool jwt_why_quoted(char why[JWT_WHY_BYTES], const char *before, struct bytes words, const char *behind)
 {
     char quoted[QUOTED_BYTES]; /* a longer one is cut */
     (void)quote(words, quoted, sizeof quoted);
@@ -82,9 +82,9 @@ static bool header_check(struct bytes part, char why[JWT_WHY_BYTES])
         return fail(why, "the header is no JSON object in base64url");
     bool good = true;
     if (!is_word(said[0], "JWT"))
-        good = quoted_fail(why, "not supported type ", said[0], "");
+        good = jwt_why_quoted(why, "not supported type ", said[0], "");
     else if (!is_word(said[1], "ed25519-nkey") && !is_word(said[1], "ed25519"))
-        good = quoted_fail(why, "unexpected ", said[1], " algorithm");
+        good = jwt_why_quoted(why, "unexpected ", said[1], " algorithm");
     json_close(&document);
     return good;
 }
@@ -214,20 +214,10 @@ const char *jwt_claims_time_check(const struct jwt_claims *claims, int64_t now_s
 
 /* ---- writing ---- */
 
-static void put_text(struct json_writer *writer, const char *key, struct bytes words)
-{
-    if (words.count == 0)
-        return;
-    json_write_key(writer, key);
-    json_write_text(writer, words);
-}
-
 static void put_time(struct json_writer *writer, const char *key, int64_t seconds)
 {
-    if (seconds == 0)
-        return;
-    json_write_key(writer, key);
-    json_write_int(writer, seconds);
+    if (seconds != 0)
+        json_write_member_int(writer, key, seconds);
 }
 
 /* The common claims without the closing bracket; `id` empty: as they are hashed for it. */
@@ -235,14 +225,14 @@ static void put_claims(struct json_writer *writer, const struct jwt_claims *clai
                        struct bytes id)
 {
     json_write_object_begin(writer);
-    put_text(writer, "aud", claims->audience);
+    json_write_member(writer, "aud", claims->audience);
     put_time(writer, "exp", claims->expires_s);
-    put_text(writer, "jti", id);
+    json_write_member(writer, "jti", id);
     put_time(writer, "iat", claims->issued_s);
-    put_text(writer, "iss", issuer);
-    put_text(writer, "name", claims->name);
+    json_write_member(writer, "iss", issuer);
+    json_write_member(writer, "name", claims->name);
     put_time(writer, "nbf", claims->not_before_s);
-    put_text(writer, "sub", claims->subject);
+    json_write_member(writer, "sub", claims->subject);
 }
 
 /* SHA-512/256 of the common claims. */

@@ -44,6 +44,10 @@ struct jwt {
 MUST_USE bool jwt_open(struct jwt *jwt, struct bytes token, const char *type, const char *otherwise,
                        enum nkey_type issuer, char why[JWT_WHY_BYTES]);
 
+/* Writes into `why` what is wrong with some words, in quotes between two pieces of text; long ones are cut.
+ * False, for the caller to return. */
+bool jwt_why_quoted(char why[JWT_WHY_BYTES], const char *before, struct bytes words, const char *behind);
+
 /* Wipes and frees; legal when closed. */
 void jwt_close(struct jwt *jwt);
 

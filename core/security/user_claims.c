@@ -2,13 +2,12 @@
 #include "core/security/user_claims.h"
 
 #include "core/base/memory.h"
-#include "core/base/quote.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <time.h>
 
-enum { QUOTED_BYTES = 256, ADDRESS_BYTES = 16, SECONDS_PER_DAY = 24 * 60 * 60, CHUNK_BYTES = 512 };
+enum { ADDRESS_BYTES = 16, SECONDS_PER_DAY = 24 * 60 * 60, CHUNK_BYTES = 512 };
 
 /* ---- reading ---- */
 
@@ -267,14 +266,6 @@ static bool times_allow(const struct user_claims_body *body, int64_t now_s, int6
 
 /* ---- checks ---- */
 
-static bool fail_quoted(char why[JWT_WHY_BYTES], const char *before, struct bytes words, const char *behind)
-{
-    char quoted[QUOTED_BYTES]; /* a longer one is cut */
-    (void)quote(words, quoted, sizeof quoted);
-    snprintf(why, JWT_WHY_BYTES, "%s%s%s", before, quoted, behind);
-    return false;
-}
-
 static bool list_check(struct bytes texts, bool queues, char why[JWT_WHY_BYTES])
 {
     struct arena arena = {0};
@@ -282,7 +273,7 @@ static bool list_check(struct bytes texts, bool queues, char why[JWT_WHY_BYTES])
     struct bytes wrong = {NULL, 0};
     enum err err = permission_list_make(&list, texts, queues, &arena, &wrong);
     if (err == ERR_INVALID)
-        (void)fail_quoted(why, "subject ", wrong, " of the permissions is not valid");
+        (void)jwt_why_quoted(why, "subject ", wrong, " of the permissions is not valid");
     else if (err != ERR_OK)
         snprintf(why, JWT_WHY_BYTES, "permissions: %s", err_text(err));
     arena_close(&arena);
@@ -295,7 +286,7 @@ static bool sources_check(struct bytes sources, char why[JWT_WHY_BYTES])
     struct network network;
     while (source_next(&rest, &one)) {
         if (!network_read(one, &network))
-            return fail_quoted(why, "invalid cidr ", one, " in user src limits");
+            return jwt_why_quoted(why, "invalid cidr ", one, " in user src limits");
     }
     return true;
 }
@@ -313,7 +304,8 @@ static bool times_check(const struct user_claims_body *body, char why[JWT_WHY_BY
     }
     if (body->zone.count > 0 && !bytes_equal(body->zone, TEXT("UTC")) &&
         !bytes_equal(body->zone, TEXT("Local")))
-        return fail_quoted(why, "times_location ", body->zone, " is not UTC or Local, which alone are known");
+        return jwt_why_quoted(why, "times_location ", body->zone,
+                              " is not UTC or Local, which alone are known");
     return true;
 }
 

@@ -23,6 +23,21 @@ def case(block, top="", only=None, why="", needs_bench=False):
     return add
 
 
+def case_in(world_of, only=None, why=""):
+    """A case that is given a world made of its run, whose responder is closed at the end; its first server, in clear, is not
+    used."""
+    def add(function):
+        def with_world(run):
+            world = world_of(run)
+            try:
+                function(world)
+            finally:
+                world.responder.close()
+        with_world.__name__, with_world.__doc__ = function.__name__, function.__doc__
+        return case(None, only=only, why=why)(with_world)
+    return add
+
+
 class Run:
     """What a case has: the server, authorities, contexts."""
 

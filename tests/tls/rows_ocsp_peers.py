@@ -7,7 +7,7 @@ import time
 import urllib.request
 
 from authority import Authority
-from cases import OWN, case, refused
+from cases import OWN, case, case_in, refused
 from responder import Responder
 from server import Client, Server, trust
 
@@ -64,17 +64,7 @@ class World:
 
 
 def peers(only=NEW, why="newer servers only"):
-    """A case that is given a World; its first server, in clear, is not used."""
-    def add(function):
-        def with_world(run):
-            world = World(run)
-            try:
-                function(world)
-            finally:
-                world.responder.close()
-        with_world.__name__, with_world.__doc__ = function.__name__, function.__doc__
-        return case(None, only=only, why=why)(with_world)
-    return add
+    return case_in(World, only, why)
 
 
 @peers()

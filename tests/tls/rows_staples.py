@@ -9,7 +9,7 @@ import time
 import urllib.request
 
 from authority import Authority
-from cases import case, s_client
+from cases import case_in, s_client
 from responder import Responder
 from server import PATIENCE, Server
 
@@ -57,17 +57,7 @@ class World:
 
 
 def staples(only=None, why=""):
-    """A case that is given a World; its first server, in clear, is not used."""
-    def add(function):
-        def with_world(run):
-            world = World(run)
-            try:
-                function(world)
-            finally:
-                world.responder.close()
-        with_world.__name__, with_world.__doc__ = function.__name__, function.__doc__
-        return case(None, only=only, why=why)(with_world)
-    return add
+    return case_in(World, only, why)
 
 
 @staples()
