@@ -77,7 +77,8 @@ void client_callout_late(struct client *client);
 /* New options are in force for one that a service has let in. */
 void client_callout_review(struct client *client);
 
-/* Lets go of what a service has said, but for `kept` (may be NULL), when nobody looks at it any more. */
+/* Frees what a service has said (NULL is allowed), which the permission cache forgets. Nobody looks at it any
+ * more. */
 void client_callout_drop(struct client *client, struct claimed_user *dropped);
 
 /* Takes over the limits of options and account. */

@@ -24,7 +24,7 @@ static void trace_line(const struct client *client, const char *direction, const
  * the cluster asks, and where an import has put a prefix before the subject. */
 static bool holds_secrets(struct bytes subject)
 {
-    struct bytes asks = TEXT(CALLOUT_SUBJECT), answers = TEXT("$SYS._INBOX.");
+    struct bytes asks = TEXT(CALLOUT_SUBJECT), answers = TEXT(CALLOUT_INBOX);
     return (subject.count >= asks.count &&
             memcmp(subject.data + subject.count - asks.count, asks.data, asks.count) == 0) ||
            bytes_start_with(subject, answers);

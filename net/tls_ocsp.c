@@ -178,6 +178,10 @@ enum ocsp_judgement tls_ocsp_judge(struct bytes response, const struct ocsp_link
         snprintf(why, why_bytes, "the response is of a kind that nobody knows");
     else
         judgement = basic_judge(basic, &pair, answer, why, why_bytes);
+    if (judgement == OCSP_ANSWERED)
+        why[0] = 0;
+    else /* what nobody has signed is not looked at */
+        *answer = (struct ocsp_answer){0};
     OCSP_BASICRESP_free(basic);
     OCSP_RESPONSE_free(whole);
     pair_close(&pair);

@@ -411,7 +411,7 @@ bool tls_stream_stapled(struct tls_stream *stream, const char *kind)
     const char *problem = count <= 0   ? "missing OCSP Staple"
                           : links == 0 ? "missing TLS verified chains"
                                        : staple_problem(bytes_of(bytes, (size_t)count), &link, &answer, why);
-    if (problem != NULL && answer.status != OCSP_STATUS_GOOD)
+    if (problem != NULL && answer.status != OCSP_STATUS_GOOD) /* signed, by whom it may */
         snprintf(stream->error, sizeof stream->error, "%s from %s peer: %s", problem, kind,
                  ocsp_status_text(answer.status));
     else if (problem != NULL)

@@ -24,8 +24,7 @@ enum {
 };
 _Static_assert(CALLOUTS_MAX <= BASE * BASE * BASE, "three letters say the place");
 
-#define INBOX "$SYS._INBOX."
-_Static_assert(sizeof INBOX - 1 + 8 + 1 == CALLOUTS_INBOX_BYTES, "eight letters and a dot");
+_Static_assert(sizeof CALLOUT_INBOX - 1 + 8 + 1 == CALLOUTS_INBOX_BYTES, "eight letters and a dot");
 
 static const char letters[BASE + 1] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -40,7 +39,6 @@ struct callout_wait {
 /* An answer to it that has come. */
 struct answer {
     struct list_link link; /* in callouts.answers */
-    uint32_t slot;
     char token[CALLOUTS_TOKEN_BYTES];
     size_t count;
     uint8_t payload[];
@@ -87,17 +85,16 @@ static void wait_give(struct callouts *callouts, uint32_t number)
 }
 
 /* The place that a token names; NULL: nobody waits there for it. */
-static struct callout_wait *wait_find(const struct callouts *callouts, const char *token, uint32_t *slot)
+static struct callout_wait *wait_find(const struct callouts *callouts, const char *token)
 {
-    *slot = 0;
+    uint32_t slot = 0;
     for (uint32_t i = SLOT_LETTERS; i-- > 0;) {
         const char *letter = token[i] == 0 ? NULL : strchr(letters, token[i]);
         if (letter == NULL)
             return NULL;
-        *slot = *slot * BASE + (uint32_t)(letter - letters);
+        slot = slot * BASE + (uint32_t)(letter - letters);
     }
-    struct callout_wait *wait =
-        *slot < CALLOUTS_MAX && callouts->waits != NULL ? callouts->waits[*slot] : NULL;
+    struct callout_wait *wait = slot < CALLOUTS_MAX && callouts->waits != NULL ? callouts->waits[slot] : NULL;
     return wait != NULL && memcmp(wait->token, token, CALLOUTS_TOKEN_BYTES) == 0 ? wait : NULL;
 }
 
@@ -123,8 +120,8 @@ static enum host_result inbox_open(struct shard *shard, struct shard_account *ac
             return left;
         callouts->in = NULL;
     }
-    memcpy(callouts->inbox_text, INBOX, sizeof INBOX - 1);
-    letters_fill(shard, callouts->inbox_text + sizeof INBOX - 1, 8);
+    memcpy(callouts->inbox_text, CALLOUT_INBOX, sizeof CALLOUT_INBOX - 1);
+    letters_fill(shard, callouts->inbox_text + sizeof CALLOUT_INBOX - 1, 8);
     callouts->inbox_text[CALLOUTS_INBOX_BYTES - 1] = '.';
     memcpy(pattern, callouts->inbox_text, CALLOUTS_INBOX_BYTES);
     pattern[CALLOUTS_INBOX_BYTES] = '*';
@@ -293,11 +290,10 @@ enum host_result callouts_ask(struct shard *shard, struct connection *connection
 
 bool callouts_note(struct shard *shard, const struct message *message)
 {
-    uint32_t slot;
     if (message->subject.count != REPLY_BYTES)
         return false;
     const char *token = (const char *)message->subject.data + CALLOUTS_INBOX_BYTES;
-    struct callout_wait *wait = wait_find(&shard->callouts, token, &slot);
+    struct callout_wait *wait = wait_find(&shard->callouts, token);
     if (wait == NULL || wait->answered)
         return false;
     size_t count = message->total_bytes - message->header_bytes;
@@ -305,7 +301,6 @@ bool callouts_note(struct shard *shard, const struct message *message)
     struct answer *answer = memory_new(sizeof *answer + count);
     if (answer == NULL)
         return false; /* its login runs into the timeout */
-    answer->slot = slot;
     answer->count = count;
     memcpy(answer->token, token, CALLOUTS_TOKEN_BYTES);
     if (count > 0)
@@ -318,8 +313,7 @@ bool callouts_note(struct shard *shard, const struct message *message)
 static void answer_take(struct shard *shard, const struct answer *answer)
 {
     char why[JWT_WHY_BYTES];
-    uint32_t slot;
-    struct callout_wait *wait = wait_find(&shard->callouts, answer->token, &slot);
+    struct callout_wait *wait = wait_find(&shard->callouts, answer->token);
     struct connection *connection = wait == NULL ? NULL : shard_connection_at(shard, &wait->place);
     if (connection == NULL)
         return; /* it has gone */

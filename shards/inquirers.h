@@ -1,11 +1,11 @@
-/* shards/inquirers.h - the threads that ask OCSP responders: each question blocks one of them for up to half
- * a minute, so there are some, and they are not the worker, whose passwords and names would wait behind a
- * responder that is down. In the flow: inquirers_ask() -> a thread: inquiry->work() -> done_fd ->
- * inquirers_take(), on the control core At the bound: INQUIRERS_MAX work at a time, INQUIRERS_KEPT of them
- * never for clients, of whom there may be many behind a dead responder; the others wait, in order, up to
- * INQUIRIES_WAITING_MAX of clients and as many else: one more is refused. A thread is started when there is
- * work for it and then stays. Thread: the control core's; `work` runs on one of these, which then alone has
- * the inquiry. */
+/* shards/inquirers.h - the threads that ask OCSP responders, and write what they have said to a file: each
+ * responder blocks one of them for up to half a minute, so there are some, and they are not the worker, whose
+ * passwords and names would wait behind a responder that is down. In the flow: inquirers_ask() -> a thread:
+ * inquiry->work() -> done_fd -> inquirers_take(), on the control core At the bound: INQUIRERS_MAX work at a
+ * time, INQUIRERS_KEPT of them never for clients, of whom there may be many behind a dead responder; the
+ * others wait, in order, up to INQUIRIES_WAITING_MAX of clients and as many else: one more is refused. A
+ * thread is started when there is work for it and then stays. Thread: the control core's; `work` runs on one
+ * of these, which then alone has the inquiry. */
 #ifndef SHARDS_INQUIRERS_H
 #define SHARDS_INQUIRERS_H
 

@@ -164,6 +164,8 @@ static bool response_read(const struct callout_question *question, struct bytes 
         snprintf(why, JWT_WHY_BYTES, "error decrypting auth callout response on account \"%.*s\": %s",
                  BYTES_PRINTF(callout->account),
                  count > 0 && opened == NULL ? "out of memory" : "it is not sealed for this server");
+    if (opened != NULL)
+        explicit_bzero(opened, count);
     memory_free(opened);
     return good;
 }

@@ -1,9 +1,9 @@
 /* core/security/callout.h - auth callout: a service, a client of this server or of another one of the
  * cluster, decides who may come in and as whom (spec/security.md 10, docs/auth-callout.md). Pure: here is who
  * is asked about, what is asked, and what an answer is worth; how question and answer travel is
- * shards/callout.h. In the flow:  authenticate() -> callout_decides() -> callout_request_make() -> the
- * service
- *               -> callout_answer() -> a claimed_user, or why not
+ * shards/callouts.h.
+ * In the flow:  authenticate() -> callout_decides() -> callout_request_make() -> the service ->
+ * callout_answer() -> a claimed_user, or why not
  * At the bounds: an answer above JWT_BYTES_MAX, sealed or not, is refused unread. Thread: any. Cost: of an
  * answer, the checks of two signatures. */
 #ifndef CORE_SECURITY_CALLOUT_H
@@ -27,10 +27,6 @@ enum callout_part callout_decides(const struct security_options *options,
                                   enum authenticate_verdict verdict, const struct security_account *present);
 
 /* ---- the question ---- */
-
-enum {
-    CALLOUT_CHAINS_MAX = 8
-}; /* of certificates; and these, or so many certificates, of a TLS peer are told */
 
 /* What the service is told. Texts are the caller's; empty: left out. */
 struct callout_request {

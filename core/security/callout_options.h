@@ -10,7 +10,9 @@
 #include "core/security/nkey.h"
 
 #define CALLOUT_SUBJECT "$SYS.REQ.USER.AUTH"
-#define CALLOUT_INBOXES "$SYS._INBOX.>"
+/* Under which answers come, and what whoever is in the account may not hear. */
+#define CALLOUT_INBOX "$SYS._INBOX."
+#define CALLOUT_INBOXES CALLOUT_INBOX ">"
 
 struct callout_options {
     bool given;

@@ -263,10 +263,12 @@ static struct bytes claims_write(struct arena *arena, const struct jwt_claims *c
         return (struct bytes){NULL, 0};
     json_writer_init(&writer, buffer, room);
     put_claims(&writer, claims, issuer, bytes_of(id, sizeof id));
+    json_write_key(&writer, "nats");
+    json_write_raw(&writer, body);
+    json_write_object_end(&writer);
     size_t count = json_writer_count(&writer);
-    int more = snprintf(buffer + count, room - count, ",\"nats\":%.*s}", BYTES_PRINTF(body));
-    ASSERT(count > 0 && more > 0 && count + (size_t)more < room);
-    return bytes_of(buffer, count + (size_t)more);
+    ASSERT(count > 0);
+    return bytes_of(buffer, count);
 }
 
 struct bytes jwt_make(struct arena *arena, const struct jwt_claims *claims, struct bytes body,

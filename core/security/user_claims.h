@@ -1,10 +1,11 @@
 /* core/security/user_claims.h - a user as a token describes him, instead of the configuration: what he may
- * do, from where, when, for how long (spec/security.md 7.4, 10.4). In the flow:  callout_answer() ->
- * user_claims_open() -> user_claims_check() -> user_claims_allow()
- *               -> claimed_user_new() -> the client, which owns it
+ * do, from where, when, for how long (spec/security.md 7.4, 10.4).
+ * In the flow:  callout_answer() -> user_claims_open() -> user_claims_check() -> user_claims_allow() ->
+ * claimed_user_new() -> the client, which owns it
  * What of these claims counts is what the newest nats-server lets count: permissions, `src`, `times`,
- * `allowed_connection_types`, `exp`, `subs`, `payload`, `name`; not `data`, `bearer_token` and `tags`.
- * Operator mode, which is not built, is to come in by the same door. Thread: any; one object, one thread. */
+ * `allowed_connection_types`, `exp`, `nbf`, `subs`, `payload`, `name`, `proxy_required`; not `data`,
+ * `bearer_token` and `tags`. Operator mode, which is not built, is to come in by the same door. Thread: any;
+ * one object, one thread. */
 #ifndef CORE_SECURITY_USER_CLAIMS_H
 #define CORE_SECURITY_USER_CLAIMS_H
 

@@ -124,7 +124,7 @@ static bool replace(const struct ocsp_cache_save *save, const struct json_output
     if (fd < 0)
         return false;
     bool good = all_written(fd, document->data, document->count);
-    int error = errno;
+    int error = good ? 0 : errno; /* mkdir() has left its own */
     good = close(fd) == 0 && good && rename(temporary, path) == 0;
     if (good)
         return true;

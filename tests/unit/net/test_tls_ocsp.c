@@ -68,9 +68,13 @@ Test(tls_ocsp, who_may_sign_is_believed)
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct told told = rows[i].told;
         struct ocsp_answer answer;
+        told.status = V_OCSP_CERTSTATUS_REVOKED;
         told.this_seconds = -HOUR;
         told.next_seconds = HOUR;
         cr_expect_eq(judge(&world, &told, &answer), rows[i].judgement, "%s", rows[i].name);
+        cr_expect_eq(answer.status,
+                     rows[i].judgement == OCSP_ANSWERED ? OCSP_STATUS_REVOKED : OCSP_STATUS_GOOD,
+                     "%s: what nobody may say is not taken for said", rows[i].name);
     }
     world_close(&world);
 }
