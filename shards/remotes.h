@@ -66,7 +66,7 @@ struct remotes {
 
 /* Who gets a message elsewhere. */
 struct remotes_plan {
-    const struct match *match; /* in shard_account.remote; NULL: nobody wants it */
+    const struct match *match; /* in shard_account.remote; NULL: nobody has looked, or memory is out */
     uint64_t plain;            /* bits: servers with plain interest */
     uint64_t queued;           /* bits: servers that serve some of `groups` */
     uint32_t count;
@@ -165,10 +165,11 @@ const struct route_host *remotes_host(void);
 
 /* Mail of the control core: MAIL_ROUTE, MAIL_ROUTE_ANSWER, MAIL_ROUTE_BYTES, MAIL_REMOTE. */
 void remotes_mail_route(struct shard *shard, const uint8_t *mail);
-void remotes_mail_peer_checked(struct shard *shard, uint64_t rid, bool good);
 void remotes_mail_answer(struct shard *shard, const uint8_t *mail);
 void remotes_mail_bytes(struct shard *shard, const uint8_t *mail);
 void remotes_mail_remote(struct shard *shard, const uint8_t *mail);
+/* What responders have said about a server that has dialled: of MAIL_PEER_CHECKED. */
+void remotes_mail_peer_checked(struct shard *shard, uint64_t rid, bool good);
 
 /* A route's session is closed: nothing goes there any more. */
 void remotes_route_closed(struct shard *shard, struct route_connection *connection);

@@ -4,7 +4,7 @@
  * end: then the memo answers at once. */
 #include "shards/router_memo.h"
 
-enum { LOOKS_UNKEPT = 8 }; /* a message is looked up two or three times */
+enum { LOOKS_UNKEPT = 8 }; /* a message is looked up once to three times */
 
 static const struct match nothing;
 

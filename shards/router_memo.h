@@ -35,7 +35,8 @@ static ALWAYS_INLINE void router_memo_set(struct router_memo *memo, uint64_t lin
 /* When the memo is not good: what a line's subject hits in an index where most hit nothing: what other
  * servers or clusters want. `line_serial` 0: of no line. Belongs to the cache, or is an empty match that
  * lasts; NULL: memory is out. */
-const struct match *router_memo_look(struct router_memo *memo, struct match_cache *cache, struct index *index,
-                                     struct bytes subject, uint64_t line_serial);
+MUST_USE const struct match *router_memo_look(struct router_memo *memo, struct match_cache *cache,
+                                              struct index *index, struct bytes subject,
+                                              uint64_t line_serial);
 
 #endif

@@ -118,10 +118,8 @@ bool index_trie_may_match(const struct index_trie *trie, struct bytes subject)
     const struct index_node *root = &trie->root;
     if (root->rest != NULL || root->star != NULL)
         return true;
-    if (root->literal_children == 0)
-        return false;
-    struct edge_key key = {root, token_of(subject, 0, token_end(subject, 0))};
-    return index_table_find(&trie->edges, edge_hash(trie, root, key.token), edge_same, &key) != NULL;
+    struct bytes first = token_of(subject, 0, token_end(subject, 0));
+    return root->literal_children > 0 && !token_is(first, '*') && node_find_child(trie, root, first) != NULL;
 }
 
 size_t index_trie_bytes(const struct index_trie *trie)

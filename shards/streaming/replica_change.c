@@ -1,9 +1,10 @@
 /* shards/streaming/replica_change.c - who comes to a cluster and who goes, by its leader
- * (docs/streaming-cluster.md 5). In the flow:  a node or an operator asks -> one entry of Raft -> it waits
- * here
- * -> committed, or the leader is lost -> the answer. Who is told "+OK" before that could be told wrong: a
- * leader that is cut off takes changes which nobody will ever hear of. At the bounds: who finds no room among
- * those that wait is told to try again; where a mailbox is full the answer goes in a later turn. */
+ * (docs/streaming-cluster.md 5).
+ * In the flow:  a node or an operator asks -> one entry of Raft -> it waits here -> committed, or the leader
+ * is lost -> the answer
+ * Who is told "+OK" before that could be told wrong: a leader that is cut off takes changes which nobody will
+ * ever hear of. At the bounds: an operator who finds no room among those that wait is told to try again, a
+ * node that joins asks again by itself; where a mailbox is full the answer goes in a later turn. */
 #include "core/base/check.h"
 #include "shards/control/control_internal.h"
 #include "shards/streaming/replica_inside.h"

@@ -97,7 +97,7 @@ struct replica_giving {
     uint8_t request[FETCH_REQUEST_BYTES_MAX];
 };
 
-/* What was asked of the leader's subject. */
+/* Whether the leader's subject has a listener. */
 struct replica_watch {
     struct desk_listener listener;
     uint64_t gone_term; /* whose leader has been logged as gone */
